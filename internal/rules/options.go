@@ -1,0 +1,26 @@
+package rules
+
+import "time"
+
+// Options are the choices that the RFCs leave open. The zero value is the strictest: nothing inferred from nothing,
+// cookies are credentials, Set-Cookie is never stored. The slices are read, never kept or changed. An Options value
+// that nobody writes to any more may be used by many goroutines.
+type Options struct {
+	DefaultTTL   time.Duration // lifetime of a response that says nothing at all; 0 stores none of these
+	HeuristicMax time.Duration // upper bound of the 10 % that Last-Modified gives (RFC 9111, 4.2.2); 0 switches the heuristic off
+	ExplicitOnly bool          // DefaultTTL does not apply; Last-Modified still does, since it is a header that says something
+
+	InsecureShareCookies    bool // request cookies are no credentials
+	InsecureStoreSetCookie  bool // Set-Cookie is stored and replayed like any other field, as RFC 9111 7.3 has it
+	StripSetCookie          bool // a response with Set-Cookie is stored without it; wins over InsecureStoreSetCookie
+	IgnoreRequestDirectives bool // Cache-Control and Pragma of requests do not count
+
+	IgnoreCookies    []string // names of cookies that are no credentials; a trailing * matches any rest
+	CredentialFields []string // canonical names of request fields that identify somebody; see DefaultCredentialFields
+	TargetedFields   []string // canonical names of RFC 9213 fields, most specific first
+
+	MaxStaleUnreachable time.Duration // how long past its lifetime a response may stand in for an unreachable origin (RFC 9111, 4.2.4)
+
+	// Windows of RFC 5861 for responses whose lifetime is inferred. Explicit ones say their own.
+	StaleWhileRevalidate, StaleIfError time.Duration
+}

@@ -1,0 +1,162 @@
+// Package rules decides what a shared cache may store, reuse and must validate: RFC 9111 with RFC 5861,
+// 8246 and 9213, plus the safety that they leave to the implementer. It is pure: no I/O, no locks, no clock.
+// Every decision comes with a [Reason] from one closed list.
+package rules
+
+import "iter"
+
+// Reason says why a decision went as it did. The list is closed: the same words appear in the Cache-Status
+// field, in metrics, in logs and in the documentation.
+type Reason uint8
+
+// The reasons. None is the zero value: nothing stands against storing the response, or against looking the request up.
+const (
+	None Reason = iota
+
+	// Answered from the store.
+	Fresh
+	Revalidated
+	Collapsed
+	StaleWhileRevalidate
+	StaleIfError
+	StaleUnreachable
+	MaxStale
+
+	// Nothing stored fits.
+	URIMiss
+	VaryMiss
+
+	// Something stored fits, but must be made anew or confirmed.
+	Stale
+	NoCache
+	Purged
+	RequestNoCache
+	RequestMaxAge
+	RequestMinFresh
+	OnlyIfCached
+
+	// The request goes past the cache.
+	Method
+	Body
+	Upgrade
+	Override
+	Precondition
+	NoKey
+	Authorization
+	ClientCertificate
+	Cookie
+	Credential
+	RequestNoStore
+
+	// The response is not kept.
+	NoStore
+	Private
+	SetCookie
+	VaryStar
+	VaryInvalid
+	PartialContent
+	NotModified
+	Interim
+	Status
+	MustUnderstand
+	Stream
+	NoFreshness
+	Expired
+	ContentLocation
+
+	// Found out while the response was being made.
+	TooLarge
+	TooManyVariants
+	Incomplete
+	Aborted
+	Uncacheable
+	StoreFailed
+
+	reasons // how many there are
+)
+
+type description struct{ name, forward, explain string }
+
+var descriptions = [reasons]description{
+	None: {"", "", "Nothing stands in the way."},
+
+	Fresh:                {"fresh", "", "A stored response was fresh: this is a hit."},
+	Revalidated:          {"revalidated", "stale", "The handler confirmed the stored response with 304; a longer max-age would have made it a plain hit."},
+	Collapsed:            {"collapsed", "", "Another request was already rendering this page and its answer was shared."},
+	StaleWhileRevalidate: {"stale-while-revalidate", "", "The stored response is past its lifetime but inside its stale-while-revalidate window: served at once while it is made anew."},
+	StaleIfError:         {"stale-if-error", "stale", "The handler answered with an error, and stale-if-error allows the last good response instead."},
+	StaleUnreachable:     {"stale-unreachable", "stale", "The origin could not be reached, so the last good response was served; must-revalidate would forbid this."},
+	MaxStale:             {"max-stale", "", "The client accepts stale responses with max-stale, and nothing in the response forbids it."},
+
+	URIMiss:  {"uri-miss", "uri-miss", "Nothing is stored for this URL yet; the next request can hit."},
+	VaryMiss: {"vary-miss", "vary-miss", "The URL is stored, but not for the values of the request fields that Vary names; fewer names in Vary make more hits."},
+
+	Stale:           {"stale", "stale", "The stored response is past its lifetime; a longer max-age or stale-while-revalidate would make this a hit."},
+	NoCache:         {"no-cache", "stale", "The response said no-cache, so each use must be confirmed by the handler; say max-age instead to get hits."},
+	Purged:          {"purged", "stale", "The stored response was purged and has to be made anew once."},
+	RequestNoCache:  {"request-no-cache", "request", "The client asked for a new answer with Cache-Control: no-cache (a forced reload); a plain request would hit."},
+	RequestMaxAge:   {"request-max-age", "request", "The client wants a response younger than the stored one (max-age in the request); a plain request would hit."},
+	RequestMinFresh: {"request-min-fresh", "request", "The client wants a response that stays fresh for longer than the stored one will (min-fresh); a plain request would hit."},
+	OnlyIfCached:    {"only-if-cached", "", "The client asked for a stored response only, and none can be used: the answer is 504."},
+
+	Method:            {"method", "method", "Only GET and HEAD are answered from the cache."},
+	Body:              {"request-body", "bypass", "The request carries a body, which is not part of the cache key; send parameters in the query instead."},
+	Upgrade:           {"upgrade", "bypass", "The client wants another protocol on this connection, for instance a WebSocket."},
+	Override:          {"override", "bypass", "The request rewrites its own URL or method with a field such as X-Original-URL, which is not part of the cache key."},
+	Precondition:      {"precondition", "bypass", "If-Match and If-Unmodified-Since are for the origin to judge; If-None-Match and If-Modified-Since are answered by the cache."},
+	NoKey:             {"no-key", "bypass", "The request target is too long, or is none that a page can have, so there is no key to store it under."},
+	Authorization:     {"authorization", "bypass", "The request carries Authorization; the response is shared only if it says public, s-maxage or must-revalidate."},
+	ClientCertificate: {"client-certificate", "bypass", "The client showed a TLS certificate, which counts as Authorization; the response is shared only if it says public, s-maxage or must-revalidate."},
+	Cookie:            {"cookie", "bypass", "The request carries a cookie; the response is shared only if it says public or s-maxage, or if the cookie is on the ignore list."},
+	Credential:        {"credential", "bypass", "The request carries a field that identifies somebody, such as an API key; the response is shared only if it says public or s-maxage."},
+	RequestNoStore:    {"request-no-store", "request", "The client asked with no-store that its answer is not kept."},
+
+	NoStore:         {"no-store", "miss", "The response said no-store; remove it to let the page be cached."},
+	Private:         {"private", "miss", "The response said private: it belongs to one user. Say public if it is the same for everybody."},
+	SetCookie:       {"set-cookie", "miss", "The response sets a cookie, which must not reach anybody else; set cookies only where a session begins."},
+	VaryStar:        {"vary-star", "miss", "The response said Vary: *, which no later request can match; name the request fields that matter."},
+	VaryInvalid:     {"vary-invalid", "miss", "Vary names something that is no field name, or too many fields, so matching requests cannot be told apart."},
+	PartialContent:  {"partial-content", "miss", "The handler answered 206 to a request without a Range; only complete responses are stored."},
+	NotModified:     {"not-modified", "miss", "The handler answered 304 to a request without a condition; only complete responses are stored."},
+	Interim:         {"interim", "miss", "A 1xx answer is not the final one."},
+	Status:          {"status", "miss", "Answers with this status are kept only with an explicit lifetime; say max-age to store it."},
+	MustUnderstand:  {"must-understand", "miss", "The response said must-understand, and the caching rules of its status code are not known here."},
+	Stream:          {"stream", "miss", "Event streams and multipart pushes never end, so they are passed on as they come."},
+	NoFreshness:     {"no-freshness", "miss", "The response does not say how long it may be kept; say max-age to store it."},
+	Expired:         {"expired", "miss", "The response was stale when it came (max-age=0, a past or invalid Expires, an Age past its lifetime) and has no validator; give it a lifetime or an ETag."},
+	ContentLocation: {"content-location", "method", "The answer to a POST is kept only if its Content-Location is the URL that was posted to and its lifetime is explicit."},
+
+	TooLarge:        {"too-large", "miss", "The response is larger than the largest object the cache takes; raise that limit to store it."},
+	TooManyVariants: {"too-many-variants", "miss", "The URL has as many variants as one URL may have; name fewer fields in Vary."},
+	Incomplete:      {"incomplete", "miss", "The body is shorter or longer than its Content-Length; only complete responses are stored."},
+	Aborted:         {"aborted", "miss", "The handler panicked or gave up, so its response is not kept."},
+	Uncacheable:     {"uncacheable", "miss", "A recent answer of this URL could not be stored, so requests for it do not wait for each other."},
+	StoreFailed:     {"store-failed", "miss", "The store could not keep the response; requests are served as if there were no cache."},
+}
+
+// String returns the reason as one kebab-case word; "" for None.
+func (r Reason) String() string { return r.describe().name }
+
+// Forward returns the value of Cache-Status' fwd parameter (RFC 9211, 2.2) that fits the reason: "" if the request was not forwarded.
+func (r Reason) Forward() string { return r.describe().forward }
+
+// Explain returns one sentence for whoever asks why: what happened and, on a miss, what would make it a hit.
+func (r Reason) Explain() string { return r.describe().explain }
+
+func (r Reason) describe() *description {
+	if r >= reasons {
+		r = None
+	}
+	return &descriptions[r]
+}
+
+// Reasons iterates over the closed list, None excepted, in the order of the documentation.
+func Reasons() iter.Seq[Reason] {
+	return func(yield func(Reason) bool) {
+		for r := None + 1; r < reasons; r++ {
+			if !yield(r) {
+				return
+			}
+		}
+	}
+}
