@@ -1,0 +1,141 @@
+package record
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+)
+
+// Hook wraps w so that before is called once, with the final status, when the
+// final header is about to be written: by WriteHeader, or with 200 by Write,
+// WriteString, ReadFrom or Flush. It may change w.Header(). It is not called for
+// a 1xx, which passes through (101 is final), and not after Hijack.
+//
+// finish calls it with 200, as net/http will write, for a handler that returned
+// without writing; it is not to be called after a panic. The writer has the
+// shape of w and is, like w, for one goroutine at a time.
+func Hook(w http.ResponseWriter, before func(status int)) (hw http.ResponseWriter, finish func()) {
+	h := &hook{w: w, before: before}
+	return Shape(h, w), h.finish
+}
+
+type hook struct {
+	w      http.ResponseWriter
+	before func(status int)
+	done   bool // before was called, or the connection was hijacked
+}
+
+func (h *hook) commit(status int) {
+	if !h.done {
+		h.done = true
+		h.before(status)
+	}
+}
+
+func (h *hook) finish() { h.commit(http.StatusOK) }
+
+func (h *hook) Header() http.Header         { return h.w.Header() }
+func (h *hook) Unwrap() http.ResponseWriter { return h.w }
+
+// WriteHeader hands on every call, superfluous and invalid ones too, for w to
+// log or to panic as it does without us.
+func (h *hook) WriteHeader(status int) {
+	if status == http.StatusSwitchingProtocols || status >= 200 && status <= 999 {
+		h.commit(status)
+	}
+	h.w.WriteHeader(status)
+}
+
+func (h *hook) Write(b []byte) (int, error) {
+	h.commit(http.StatusOK)
+	return h.w.Write(b)
+}
+
+func (h *hook) WriteString(s string) (int, error) {
+	h.commit(http.StatusOK)
+	return io.WriteString(h.w, s)
+}
+
+// ReadFrom uses w's ReadFrom, and with it sendfile, when there is one.
+//
+// A source that ends or breaks before its first byte writes no header in
+// net/http: the handler may still answer 404 or 500. So the header waits for a
+// first piece, which costs a small copy only where no WriteHeader came before.
+func (h *hook) ReadFrom(src io.Reader) (n int64, err error) {
+	if !h.done {
+		n, err = h.readFirst(src)
+		if err != nil || n == 0 {
+			return n, err
+		}
+	}
+	var m int64
+	if rf, ok := h.w.(io.ReaderFrom); ok {
+		m, err = rf.ReadFrom(src)
+	} else {
+		m, err = io.Copy(h.w, src)
+	}
+	return n + m, err
+}
+
+// readFirst copies one piece; n is 0 at the end of src.
+func (h *hook) readFirst(src io.Reader) (n int64, err error) {
+	buf := make([]byte, 512) // what content sniffing looks at
+	for {
+		m, readErr := src.Read(buf)
+		if m > 0 {
+			written, writeErr := h.Write(buf[:m])
+			n = int64(written)
+			if writeErr != nil {
+				return n, writeErr
+			}
+			if written < m {
+				return n, io.ErrShortWrite
+			}
+		}
+		if errors.Is(readErr, io.EOF) {
+			return n, nil
+		}
+		if readErr != nil || m > 0 {
+			return n, readErr
+		}
+	}
+}
+
+// FlushError writes the header only if there is something to flush it with.
+func (h *hook) FlushError() error {
+	if !h.done && canFlush(h.w) {
+		h.commit(http.StatusOK)
+	}
+	return http.NewResponseController(h.w).Flush()
+}
+
+// canFlush walks as http.ResponseController does.
+func canFlush(w http.ResponseWriter) bool {
+	for {
+		switch t := w.(type) {
+		case http.Flusher, interface{ FlushError() error }:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return false
+		}
+	}
+}
+
+func (h *hook) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, rw, err := http.NewResponseController(h.w).Hijack()
+	if err == nil {
+		h.done = true
+	}
+	return conn, rw, err
+}
+
+func (h *hook) Push(target string, opts *http.PushOptions) error {
+	if p, ok := h.w.(http.Pusher); ok {
+		return p.Push(target, opts)
+	}
+	return http.ErrNotSupported
+}

@@ -1,0 +1,393 @@
+package record
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+)
+
+type (
+	rw = http.ResponseWriter
+	fl = http.Flusher
+	hj = http.Hijacker
+	pu = http.Pusher
+	rf = io.ReaderFrom
+	sw = io.StringWriter
+)
+
+// likes is one writer for each set of the five interfaces.
+var likes = map[string]http.ResponseWriter{
+	"": struct{ rw }{},
+	"F": struct {
+		rw
+		fl
+	}{},
+	"H": struct {
+		rw
+		hj
+	}{},
+	"FH": struct {
+		rw
+		fl
+		hj
+	}{},
+	"P": struct {
+		rw
+		pu
+	}{},
+	"FP": struct {
+		rw
+		fl
+		pu
+	}{},
+	"HP": struct {
+		rw
+		hj
+		pu
+	}{},
+	"FHP": struct {
+		rw
+		fl
+		hj
+		pu
+	}{},
+	"R": struct {
+		rw
+		rf
+	}{},
+	"FR": struct {
+		rw
+		fl
+		rf
+	}{},
+	"HR": struct {
+		rw
+		hj
+		rf
+	}{},
+	"FHR": struct {
+		rw
+		fl
+		hj
+		rf
+	}{},
+	"PR": struct {
+		rw
+		pu
+		rf
+	}{},
+	"FPR": struct {
+		rw
+		fl
+		pu
+		rf
+	}{},
+	"HPR": struct {
+		rw
+		hj
+		pu
+		rf
+	}{},
+	"FHPR": struct {
+		rw
+		fl
+		hj
+		pu
+		rf
+	}{},
+	"S": struct {
+		rw
+		sw
+	}{},
+	"FS": struct {
+		rw
+		fl
+		sw
+	}{},
+	"HS": struct {
+		rw
+		hj
+		sw
+	}{},
+	"FHS": struct {
+		rw
+		fl
+		hj
+		sw
+	}{},
+	"PS": struct {
+		rw
+		pu
+		sw
+	}{},
+	"FPS": struct {
+		rw
+		fl
+		pu
+		sw
+	}{},
+	"HPS": struct {
+		rw
+		hj
+		pu
+		sw
+	}{},
+	"FHPS": struct {
+		rw
+		fl
+		hj
+		pu
+		sw
+	}{},
+	"RS": struct {
+		rw
+		rf
+		sw
+	}{},
+	"FRS": struct {
+		rw
+		fl
+		rf
+		sw
+	}{},
+	"HRS": struct {
+		rw
+		hj
+		rf
+		sw
+	}{},
+	"FHRS": struct {
+		rw
+		fl
+		hj
+		rf
+		sw
+	}{},
+	"PRS": struct {
+		rw
+		pu
+		rf
+		sw
+	}{},
+	"FPRS": struct {
+		rw
+		fl
+		pu
+		rf
+		sw
+	}{},
+	"HPRS": struct {
+		rw
+		hj
+		pu
+		rf
+		sw
+	}{},
+	"FHPRS": struct {
+		rw
+		fl
+		hj
+		pu
+		rf
+		sw
+	}{},
+}
+
+func lettersOf(w http.ResponseWriter) (s string) {
+	if _, ok := w.(http.Flusher); ok {
+		s += "F"
+	}
+	if _, ok := w.(http.Hijacker); ok {
+		s += "H"
+	}
+	if _, ok := w.(http.Pusher); ok {
+		s += "P"
+	}
+	if _, ok := w.(io.ReaderFrom); ok {
+		s += "R"
+	}
+	if _, ok := w.(io.StringWriter); ok {
+		s += "S"
+	}
+	return s
+}
+
+// core counts what reaches it.
+type core struct {
+	inner http.ResponseWriter
+	calls []string
+}
+
+func (c *core) call(s string)               { c.calls = append(c.calls, s) }
+func (c *core) Header() http.Header         { c.call("Header"); return http.Header{} }
+func (c *core) WriteHeader(int)             { c.call("WriteHeader") }
+func (c *core) Write([]byte) (int, error)   { c.call("Write"); return 0, nil }
+func (c *core) FlushError() error           { c.call("FlushError"); return nil }
+func (c *core) Unwrap() http.ResponseWriter { return c.inner }
+
+func (c *core) WriteString(string) (int, error)      { c.call("WriteString"); return 0, nil }
+func (c *core) ReadFrom(io.Reader) (int64, error)    { c.call("ReadFrom"); return 0, nil }
+func (c *core) Push(string, *http.PushOptions) error { c.call("Push"); return nil }
+func (c *core) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	c.call("Hijack")
+	return nil, nil, nil
+}
+
+func TestShapeHasExactlyTheInterfacesOfLike(t *testing.T) {
+	if len(likes) != 32 {
+		t.Fatalf("%d shapes in the table, want 32", len(likes))
+	}
+	for want, like := range likes {
+		if got := lettersOf(like); got != want {
+			t.Fatalf("the table's %q is a %q", want, got)
+		}
+		c := &core{inner: like}
+		w := Shape(c, like)
+		if got := lettersOf(w); got != want {
+			t.Errorf("shape of %q is %q", want, got)
+		}
+		_, flush := w.(http.Flusher)
+		if _, flushError := w.(interface{ FlushError() error }); flushError != flush {
+			t.Errorf("%q: FlushError %v, want %v as Flush", want, flushError, flush)
+		}
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok || u.Unwrap() != like {
+			t.Errorf("%q: Unwrap does not give the writer behind core", want)
+		}
+	}
+}
+
+func TestShapeHandsEveryCallToCore(t *testing.T) {
+	for letters, like := range likes {
+		c := &core{inner: like}
+		w := Shape(c, like)
+		var want []string
+		w.Header()
+		w.WriteHeader(200)
+		_, _ = w.Write(nil)
+		want = append(want, "Header", "WriteHeader", "Write")
+		if f, ok := w.(http.Flusher); ok {
+			f.Flush()
+			_ = w.(interface{ FlushError() error }).FlushError()
+			want = append(want, "FlushError", "FlushError")
+		}
+		if h, ok := w.(http.Hijacker); ok {
+			_, _, _ = h.Hijack()
+			want = append(want, "Hijack")
+		}
+		if p, ok := w.(http.Pusher); ok {
+			_ = p.Push("/", nil)
+			want = append(want, "Push")
+		}
+		if r, ok := w.(io.ReaderFrom); ok {
+			_, _ = r.ReadFrom(nil)
+			want = append(want, "ReadFrom")
+		}
+		if s, ok := w.(io.StringWriter); ok {
+			_, _ = s.WriteString("")
+			want = append(want, "WriteString")
+		}
+		if len(c.calls) != len(want) {
+			t.Fatalf("%q: calls %v, want %v", letters, c.calls, want)
+		}
+		for i := range want {
+			if c.calls[i] != want[i] {
+				t.Errorf("%q: calls %v, want %v", letters, c.calls, want)
+				break
+			}
+		}
+	}
+}
+
+// veil hides everything but Unwrap, as many middlewares do.
+type veil struct{ rw }
+
+func (v veil) Unwrap() http.ResponseWriter { return v.rw }
+
+// onlyFlushError has no Flush.
+type onlyFlushError struct{ rw }
+
+func (onlyFlushError) FlushError() error { return errors.New("reached behind core") }
+
+// deadlines is what a ResponseController finds deepest.
+type deadlines struct {
+	rw
+	set int
+}
+
+func (d *deadlines) SetReadDeadline(time.Time) error  { d.set++; return nil }
+func (d *deadlines) SetWriteDeadline(time.Time) error { d.set++; return nil }
+func (d *deadlines) EnableFullDuplex() error          { d.set++; return nil }
+
+func TestShapeNeverLetsAControllerFlushOrHijackBehindCore(t *testing.T) {
+	for name, like := range map[string]http.ResponseWriter{
+		"a veil over a recorder":  veil{httptest.NewRecorder()},
+		"a veil over all five":    veil{likes["FHPRS"]},
+		"a flusher without Flush": onlyFlushError{httptest.NewRecorder()},
+		"a hijacker over a veiled flusher": struct {
+			veil
+			hj
+		}{veil: veil{httptest.NewRecorder()}},
+	} {
+		c := &core{inner: like}
+		if err := http.NewResponseController(Shape(c, like)).Flush(); err != nil {
+			t.Errorf("%s: Flush: %v", name, err)
+		}
+		if len(c.calls) != 1 || c.calls[0] != "FlushError" {
+			t.Errorf("%s: calls after Flush %v, want core's FlushError", name, c.calls)
+		}
+	}
+	for name, like := range map[string]http.ResponseWriter{
+		"a veil over all five": veil{likes["FHPRS"]},
+		"a flusher over a veiled hijacker": struct {
+			veil
+			fl
+		}{veil: veil{likes["H"]}},
+	} {
+		c := &core{inner: like}
+		if _, _, err := http.NewResponseController(Shape(c, like)).Hijack(); err != nil {
+			t.Errorf("%s: Hijack: %v", name, err)
+		}
+		if len(c.calls) != 1 || c.calls[0] != "Hijack" {
+			t.Errorf("%s: calls after Hijack %v, want core's Hijack", name, c.calls)
+		}
+	}
+}
+
+func TestShapeReachesDeadlinesThroughTheGate(t *testing.T) {
+	deep := &deadlines{rw: httptest.NewRecorder()}
+	like := veil{veil{deep}}
+	c := &core{inner: like}
+	rc := http.NewResponseController(Shape(c, like))
+	for _, err := range []error{rc.SetReadDeadline(time.Time{}), rc.SetWriteDeadline(time.Time{}), rc.EnableFullDuplex()} {
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	if deep.set != 3 || len(c.calls) != 0 {
+		t.Errorf("reached %d of 3, core saw %v", deep.set, c.calls)
+	}
+	gate := Shape(c, like).(interface{ Unwrap() http.ResponseWriter }).Unwrap()
+	gate.Header()
+	gate.WriteHeader(200)
+	_, _ = gate.Write(nil)
+	if len(c.calls) != 3 {
+		t.Errorf("the gate let %d of 3 calls pass core by", 3-len(c.calls))
+	}
+}
+
+var shaped http.ResponseWriter
+
+func TestShapeOfAPointerDoesNotAllocate(t *testing.T) {
+	for letters, like := range likes {
+		c := &core{inner: like}
+		if n := testing.AllocsPerRun(100, func() { shaped = Shape(c, like) }); n != 0 {
+			t.Errorf("%q: %v allocations, want 0", letters, n)
+		}
+	}
+}
