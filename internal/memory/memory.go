@@ -1,0 +1,269 @@
+// Package memory is the first tier of the cache: decoded objects, bounded by bytes.
+//
+// It is synchronous. What Update admits is visible to the next Get, what it
+// deletes or refuses is gone when it returns, and no goroutine, timer or queue
+// stands behind it, so there is nothing to close.
+package memory
+
+import (
+	"hash/maphash"
+	"iter"
+	"math/bits"
+	"math/rand/v2"
+	"reflect"
+)
+
+const (
+	// EntryOverhead is what an entry is charged besides its key, the size of V
+	// and the cost that Update reports: the entry, its place in the index and
+	// in the queues, its share of the frequency sketch, and the rounding of the
+	// allocator. It is measured; see TestHeapPerEntry.
+	EntryOverhead = 176
+
+	// shardBytes is the budget that is worth a shard, and so a lock, of its own.
+	shardBytes = 16 << 20
+	maxShards  = 64
+)
+
+// Config says how large a Tier is.
+type Config struct {
+	// MaxBytes bounds everything that the tier holds: values as Update prices
+	// them, keys, and the overhead of each entry. A tier of 0 or less holds
+	// nothing.
+	MaxBytes int64
+
+	// MaxEntryBytes is the most that one entry may be charged; larger ones are
+	// refused. 0 means an eighth of MaxBytes or half a shard, whichever is less.
+	// If set, there are as few shards as it takes for such an entry to fit one;
+	// it is at most what a single shard can hold.
+	MaxEntryBytes int64
+
+	// Shards is the number of independently locked parts, rounded down to a
+	// power of two. 0 means one per 16 MiB of MaxBytes, at least 1, at most 64.
+	Shards int
+
+	seed uint64 // not 0: keys are hashed and residents sampled the same way in every run
+}
+
+// Tier holds values of type V by key. It is safe for concurrent use. Values are
+// handed out as they were put in: what they point to must not be changed.
+type Tier[V any] struct {
+	shards []shard[V]
+	seed   maphash.Seed
+	fixed  uint64 // Config.seed
+
+	maxBytes int64
+	maxEntry int64 // never more than a shard can hold
+	overhead int64 // EntryOverhead and the size of V
+}
+
+// Stats describes a Tier at one moment. Each shard is seen at its own moment.
+type Stats struct {
+	Len      int
+	Bytes    int64 // what the entries are charged; never more than MaxBytes
+	MaxBytes int64
+
+	Evictions  uint64 // entries that made room for others
+	Rejections uint64 // updates refused: too large, or not worth the room
+}
+
+// New returns an empty Tier.
+func New[V any](cfg Config) *Tier[V] {
+	budget := max(cfg.MaxBytes, 0)
+	n := shardCount(cfg)
+	perShard := budget / int64(n)
+	t := &Tier[V]{
+		shards:   make([]shard[V], n),
+		seed:     maphash.MakeSeed(),
+		fixed:    cfg.seed,
+		maxBytes: budget,
+		maxEntry: cfg.MaxEntryBytes,
+		overhead: EntryOverhead + int64(reflect.TypeFor[V]().Size()),
+	}
+	if t.maxEntry <= 0 {
+		t.maxEntry = min(budget/8, perShard/2)
+	}
+	// A shard's window is not room for what has left it.
+	t.maxEntry = min(t.maxEntry, perShard-windowBytes(perShard))
+	for i := range t.shards {
+		random := cfg.seed + uint64(i)
+		if cfg.seed == 0 {
+			random = rand.Uint64()
+		}
+		t.shards[i].init(perShard, random)
+	}
+	return t
+}
+
+// shardCount is a power of two, so that the shard of a key is some of the bits
+// of its hash.
+func shardCount(cfg Config) int {
+	n := int64(cfg.Shards)
+	if n <= 0 {
+		n = cfg.MaxBytes / shardBytes
+	}
+	n = min(n, maxShards)
+	if cfg.MaxEntryBytes > 0 {
+		// Twice the largest entry, or one such entry would empty its shard.
+		n = min(n, cfg.MaxBytes/2/cfg.MaxEntryBytes)
+	}
+	if n < 1 {
+		return 1
+	}
+	return 1 << (bits.Len64(uint64(n)) - 1)
+}
+
+// Get returns the value of key and counts a hit for it. It does not allocate
+// and takes a read lock only.
+func (t *Tier[V]) Get(key []byte) (V, bool) {
+	s := t.shard(t.hash(key))
+	s.mu.RLock()
+	e := s.index[string(key)]
+	if e == nil {
+		s.mu.RUnlock()
+		var zero V
+		return zero, false
+	}
+	v := e.value
+	e.hit()
+	s.mu.RUnlock()
+	return v, true
+}
+
+// Peek is Get without counting a hit.
+func (t *Tier[V]) Peek(key []byte) (V, bool) {
+	s := t.shard(t.hash(key))
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if e := s.index[string(key)]; e != nil {
+		return e.value, true
+	}
+	var zero V
+	return zero, false
+}
+
+// Update is the only way to write. It calls f with the present value of key;
+// f returns the new value, what that costs in bytes beyond the key, the size of
+// V itself and EntryOverhead, and whether to keep one at all: false deletes.
+//
+// f runs under the lock of the key's shard: it must be short, and must not call
+// the tier. If f panics, nothing has changed.
+//
+// Update reports whether the new value is resident now. It is not if f did not
+// want it, if it is larger than MaxEntryBytes, or if it is not worth the room;
+// then the old one is gone as well. A value that replaces another keeps the hits
+// that its key had.
+func (t *Tier[V]) Update(key []byte, f func(old V, found bool) (v V, cost int64, keep bool)) (resident bool) {
+	h := t.hash(key)
+	s := t.shard(h)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+
+	e := s.index[string(key)]
+	var old V
+	if e != nil {
+		old = e.value
+	}
+	v, cost, keep := f(old, e != nil)
+	if !keep {
+		if e != nil {
+			s.remove(e)
+		}
+		return false
+	}
+	// By subtraction: a huge cost must not wrap round to a small sum.
+	fixed := t.overhead + int64(len(key))
+	if max(cost, 0) > t.maxEntry-fixed {
+		if e != nil {
+			s.remove(e)
+		}
+		s.rejections++
+		return false
+	}
+	cost = fixed + max(cost, 0)
+	if e != nil {
+		return s.replace(e, v, cost)
+	}
+	return s.insert(&entry[V]{key: string(key), hash: h, value: v, cost: cost})
+}
+
+// Delete removes key and returns the value that it had.
+func (t *Tier[V]) Delete(key []byte) (V, bool) {
+	s := t.shard(t.hash(key))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.index[string(key)]
+	if e == nil {
+		var zero V
+		return zero, false
+	}
+	s.remove(e)
+	return e.value, true
+}
+
+// All yields what each shard holds when the iteration reaches it. No lock is
+// held meanwhile, so the loop may use the tier, and it may meet values that have
+// been replaced or deleted since.
+func (t *Tier[V]) All() iter.Seq2[string, V] {
+	return func(yield func(string, V) bool) {
+		for i := range t.shards {
+			for _, p := range t.shards[i].pairs() {
+				if !yield(p.key, p.value) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// DeleteFunc deletes the entries for which f is true and returns their number.
+// A key that is resident from beginning to end is judged by a value that it has
+// meanwhile, even if it is replaced; a key that is new meanwhile may escape.
+//
+// f runs under the lock of a shard, for at most deleteBatch keys at a time: it
+// must be short, and must not call the tier.
+func (t *Tier[V]) DeleteFunc(f func(key string, v V) bool) (n int) {
+	for i := range t.shards {
+		n += t.shards[i].deleteFunc(f)
+	}
+	return n
+}
+
+// Clear deletes everything, and forgets what was popular.
+func (t *Tier[V]) Clear() {
+	for i := range t.shards {
+		t.shards[i].clear()
+	}
+}
+
+// Stats locks one shard after the other, for reading and for a moment.
+func (t *Tier[V]) Stats() Stats {
+	st := Stats{MaxBytes: t.maxBytes}
+	for i := range t.shards {
+		t.shards[i].addTo(&st)
+	}
+	return st
+}
+
+// hash is seeded at random for each tier: a client that could choose keys which
+// share a shard would have a fraction of the cache and all of a lock.
+func (t *Tier[V]) hash(key []byte) uint64 {
+	if t.fixed != 0 {
+		return fixedHash(t.fixed, key)
+	}
+	return maphash.Bytes(t.seed, key)
+}
+
+// fixedHash is FNV-1a, finished so that all bits depend on all bytes.
+func fixedHash(seed uint64, key []byte) uint64 {
+	h := seed ^ 14695981039346656037
+	for _, c := range key {
+		h = (h ^ uint64(c)) * 1099511628211
+	}
+	return mix(h)
+}
+
+// shard takes the high bits of h; the sketch takes the low ones.
+func (t *Tier[V]) shard(h uint64) *shard[V] {
+	return &t.shards[h>>32&uint64(len(t.shards)-1)]
+}

@@ -1,0 +1,352 @@
+package memory
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// put stores v under key.
+func put[V any](t *Tier[V], key string, v V, cost int64) bool {
+	return t.Update([]byte(key), func(V, bool) (V, int64, bool) { return v, cost, true })
+}
+
+// charged is the cost that makes an entry of a Tier[int] be charged n in all.
+func charged(key string, n int64) int64 { return n - EntryOverhead - 8 - int64(len(key)) }
+
+func newTier(cfg Config) *Tier[int] {
+	cfg.seed = 1
+	return New[int](cfg)
+}
+
+// check holds a tier to the invariants that shard states.
+func check[V any](t testing.TB, tier *Tier[V]) {
+	t.Helper()
+	var sum int64
+	n := 0
+	for i := range tier.shards {
+		s := &tier.shards[i]
+		var window, main int64
+		members := 0
+		var last *entry[V]
+		for e := s.oldest; e != nil; e = e.newer {
+			if s.index[e.key] != e || e.slot != inWindow || e.older != last {
+				t.Fatalf("shard %d: window entry %q is linked wrongly", i, e.key)
+			}
+			window += e.cost
+			members++
+			last = e
+		}
+		if last != s.newest {
+			t.Fatalf("shard %d: newest is not the end of the window", i)
+		}
+		for j, e := range s.main {
+			if s.index[e.key] != e || e.slot != int32(j) {
+				t.Fatalf("shard %d: main entry %q has slot %d, want %d", i, e.key, e.slot, j)
+			}
+			main += e.cost
+			members++
+		}
+		if members != len(s.index) || s.peak < members {
+			t.Fatalf("shard %d: %d entries in the queues, %d in the index, peak %d", i, members, len(s.index), s.peak)
+		}
+		if window != s.windowUsed || main != s.mainUsed {
+			t.Fatalf("shard %d: used %d and %d, want %d and %d", i, s.windowUsed, s.mainUsed, window, main)
+		}
+		if window > s.windowMax || main > s.mainMax {
+			t.Fatalf("shard %d: used %d of %d and %d of %d", i, window, s.windowMax, main, s.mainMax)
+		}
+		sum += window + main
+		n += members
+	}
+	if st := tier.Stats(); st.Bytes != sum || st.Bytes > st.MaxBytes || st.Len != n {
+		t.Fatalf("stats are %+v, want %d bytes of %d entries", st, sum, n)
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	const max = 10_000
+	for _, tt := range []struct {
+		name     string
+		old      int64 // charge of what is there before; 0 = nothing
+		cost     int64
+		keep     bool
+		resident bool
+	}{
+		{"a new value is resident at once", 0, 100, true, true},
+		{"a new value that is not wanted is not", 0, 100, false, false},
+		{"a value that replaces another is resident", 1000, 100, true, true},
+		{"an old value that is not wanted any more is gone", 1000, 100, false, false},
+		{"a value of the largest size is resident", 0, charged("key", max), true, true},
+		{"a value one byte larger is refused", 0, charged("key", max) + 1, true, false},
+		{"a resident may grow to the largest size", 1000, charged("key", max), true, true},
+		{"a resident that grows beyond it is gone", 1000, charged("key", max) + 1, true, false},
+		{"a cost that would overflow is refused", 1000, math.MaxInt64, true, false},
+		{"a negative cost is none", 0, math.MinInt64, true, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tier := newTier(Config{MaxBytes: 100_000, MaxEntryBytes: max})
+			if tt.old > 0 {
+				require.True(t, put(tier, "key", 1, charged("key", tt.old)))
+			}
+			resident := tier.Update([]byte("key"), func(old int, found bool) (int, int64, bool) {
+				if found != (tt.old > 0) || found && old != 1 {
+					t.Errorf("old value is %d, %v", old, found)
+				}
+				return 2, tt.cost, tt.keep
+			})
+			if resident != tt.resident {
+				t.Errorf("resident is %v, want %v", resident, tt.resident)
+			}
+			for name, look := range map[string]func([]byte) (int, bool){"Get": tier.Get, "Peek": tier.Peek} {
+				v, ok := look([]byte("key"))
+				if ok != tt.resident || ok && v != 2 {
+					t.Errorf("%s returns %d, %v, want 2, %v", name, v, ok, tt.resident)
+				}
+			}
+			check(t, tier)
+		})
+	}
+}
+
+func TestUpdateChangesNothingIfFPanics(t *testing.T) {
+	tier := newTier(Config{MaxBytes: 1 << 20})
+	require.True(t, put(tier, "key", 1, 10))
+	require.Panics(t, func() {
+		tier.Update([]byte("key"), func(int, bool) (int, int64, bool) { panic("no") })
+	})
+	if v, ok := tier.Get([]byte("key")); !ok || v != 1 {
+		t.Errorf("Get returns %d, %v, want the old value", v, ok)
+	}
+	require.True(t, put(tier, "key", 2, 10), "the lock must be free")
+}
+
+func TestUpdateDoesNotKeepTheKeySlice(t *testing.T) {
+	tier := newTier(Config{MaxBytes: 1 << 20})
+	key := []byte("a")
+	tier.Update(key, func(int, bool) (int, int64, bool) { return 1, 1, true })
+	key[0] = 'b'
+	if _, ok := tier.Get(key); ok {
+		t.Error("the tier reads a key that its caller has changed")
+	}
+}
+
+func TestDelete(t *testing.T) {
+	tier := newTier(Config{MaxBytes: 1 << 20})
+	if v, ok := tier.Delete([]byte("key")); ok || v != 0 {
+		t.Errorf("an absent key yields %d, %v", v, ok)
+	}
+	require.True(t, put(tier, "key", 1, 10))
+	if v, ok := tier.Delete([]byte("key")); !ok || v != 1 {
+		t.Errorf("got %d, %v, want 1, true", v, ok)
+	}
+	if _, ok := tier.Get([]byte("key")); ok {
+		t.Error("a deleted value is visible")
+	}
+	check(t, tier)
+}
+
+// fill puts n entries into a tier of four shards, so that some are in windows.
+func fill(t *testing.T, n int) *Tier[int] {
+	tier := newTier(Config{MaxBytes: 4 << 20, Shards: 4})
+	for i := range n {
+		require.True(t, put(tier, fmt.Sprint("key", i), i, 1))
+	}
+	return tier
+}
+
+func TestAll(t *testing.T) {
+	tier := fill(t, 1000)
+	seen := make(map[string]int)
+	for k, v := range tier.All() {
+		seen[k] = v
+		tier.Delete([]byte(k)) // no lock is held
+	}
+	if len(seen) != 1000 || seen["key7"] != 7 {
+		t.Errorf("%d entries seen, key7 is %d", len(seen), seen["key7"])
+	}
+	require.True(t, put(tier, "a", 1, 1))
+	require.True(t, put(tier, "b", 1, 1))
+	n := 0
+	for range tier.All() {
+		n++
+		break
+	}
+	if n != 1 {
+		t.Errorf("an iteration that was broken off saw %d", n)
+	}
+}
+
+func TestDeleteFunc(t *testing.T) {
+	tier := fill(t, 3000)
+	n := tier.DeleteFunc(func(k string, v int) bool {
+		if k != fmt.Sprint("key", v) {
+			t.Errorf("%q comes with %d", k, v)
+		}
+		return strings.HasPrefix(k, "key1")
+	})
+	if n != 1111 || tier.Stats().Len != 3000-1111 {
+		t.Errorf("%d deleted, %d left", n, tier.Stats().Len)
+	}
+	for k := range tier.All() {
+		if strings.HasPrefix(k, "key1") {
+			t.Fatalf("%q is left", k)
+		}
+	}
+	if n := tier.DeleteFunc(func(string, int) bool { return false }); n != 0 {
+		t.Errorf("%d deleted by a condition that is never true", n)
+	}
+	check(t, tier)
+}
+
+func TestDeleteFuncJudgesTheValueThatReplacedAnother(t *testing.T) {
+	tier := New[int](Config{MaxBytes: 4 << 20, Shards: 1, seed: 1})
+	for i := range 2 * deleteBatch {
+		require.True(t, put(tier, fmt.Sprint(i), 0, 1))
+	}
+	s := &tier.shards[0]
+	all := s.pairs()
+	for i := range 2 * deleteBatch {
+		require.True(t, put(tier, fmt.Sprint(i), 1, 1))
+	}
+	if n := s.deleteAmong(all, func(_ string, v int) bool { return v == 1 }); n != 2*deleteBatch {
+		t.Errorf("%d deleted, want all: their values were replaced after the snapshot", n)
+	}
+}
+
+func TestClear(t *testing.T) {
+	tier := fill(t, 1000)
+	tier.Clear()
+	if st := tier.Stats(); st.Len != 0 || st.Bytes != 0 {
+		t.Errorf("stats are %+v", st)
+	}
+	require.True(t, put(tier, "key1", 5, 1))
+	if v, _ := tier.Get([]byte("key1")); v != 5 {
+		t.Errorf("got %d, want 5", v)
+	}
+	check(t, tier)
+}
+
+func TestStats(t *testing.T) {
+	tier := newTier(Config{MaxBytes: 100_000, Shards: 1, MaxEntryBytes: 10_000})
+	require.True(t, put(tier, "a", 1, charged("a", 1000)))
+	if st, want := tier.Stats(), (Stats{Len: 1, Bytes: 1000, MaxBytes: 100_000}); st != want {
+		t.Errorf("got %+v, want %+v", st, want)
+	}
+	require.False(t, put(tier, "b", 1, 10_001))
+	for i := range 1000 {
+		put(tier, fmt.Sprint(i), 1, 800)
+	}
+	st := tier.Stats()
+	if st.Rejections != 1 || st.Evictions != uint64(1001-st.Len) {
+		t.Errorf("got %+v: want 1 rejection and one eviction for each entry that is gone", st)
+	}
+}
+
+func TestShards(t *testing.T) {
+	const mib = 1 << 20
+	for _, tt := range []struct {
+		name     string
+		cfg      Config
+		shards   int
+		maxEntry int64
+	}{
+		{"nothing", Config{}, 1, 0},
+		{"a negative budget is none", Config{MaxBytes: -1}, 1, 0},
+		{"a small budget is one shard", Config{MaxBytes: mib}, 1, mib / 8},
+		{"a shard for each 16 MiB", Config{MaxBytes: 64 * mib}, 4, 8 * mib},
+		{"a power of two", Config{MaxBytes: 127 * mib}, 4, 127 * mib / 8},
+		{"at most 64", Config{MaxBytes: 1 << 40}, 64, 1 << 33},
+		{"as many as asked for", Config{MaxBytes: 64 * mib, Shards: 8}, 8, 4 * mib},
+		{"fewer, so that the largest entry is half a shard", Config{MaxBytes: 64 * mib, MaxEntryBytes: 16 * mib}, 2, 16 * mib},
+		{"the largest entry fits beside the window", Config{MaxBytes: 1000, MaxEntryBytes: 1000}, 1, 1000 - windowBytes(1000)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tier := newTier(tt.cfg)
+			if n := len(tier.shards); n != tt.shards {
+				t.Errorf("%d shards, want %d", n, tt.shards)
+			}
+			if tier.maxEntry != tt.maxEntry {
+				t.Errorf("largest entry %d, want %d", tier.maxEntry, tt.maxEntry)
+			}
+		})
+	}
+}
+
+func TestTheLargestEntryFitsEveryShard(t *testing.T) {
+	for _, cfg := range []Config{
+		{MaxBytes: 64 << 20},
+		{MaxBytes: 64 << 20, MaxEntryBytes: 30 << 20},
+		{MaxBytes: 64 << 20, MaxEntryBytes: 64 << 20},
+		{MaxBytes: 100_000, Shards: 64},
+	} {
+		tier := newTier(cfg)
+		for i := range 100 {
+			key := fmt.Sprint("key", i)
+			tier.Clear()
+			if !put(tier, key, 1, charged(key, tier.maxEntry)) {
+				t.Fatalf("%+v: %s is refused", cfg, key)
+			}
+			check(t, tier)
+		}
+	}
+}
+
+func TestATierWithoutABudgetHoldsNothing(t *testing.T) {
+	tier := newTier(Config{})
+	if put(tier, "", 1, 0) {
+		t.Error("something is resident")
+	}
+	check(t, tier)
+}
+
+func TestSeedsDiffer(t *testing.T) {
+	a, b := New[int](Config{MaxBytes: 1}), New[int](Config{MaxBytes: 1})
+	same := 0
+	for i := range 64 {
+		key := []byte(fmt.Sprint(i))
+		if a.hash(key) == b.hash(key) {
+			same++
+		}
+	}
+	if same > 1 {
+		t.Error("two tiers hash alike: keys can be chosen that share a shard")
+	}
+}
+
+func TestGetDoesNotAllocate(t *testing.T) {
+	tier := New[*int](Config{MaxBytes: 64 << 20})
+	require.True(t, put(tier, "key", new(int), 10))
+	buf := []byte("a key 0")
+	if n := testing.AllocsPerRun(1000, func() {
+		tier.Get(append(buf[:0], "key"...))
+		tier.Get(append(buf[:0], "absent"...))
+		tier.Peek(append(buf[:0], "key"...))
+	}); n != 0 {
+		t.Errorf("%v allocations, want 0", n)
+	}
+}
+
+func TestKeysAreComparedInFull(t *testing.T) {
+	tier := newTier(Config{MaxBytes: 1 << 20})
+	keys := []string{"", "a", "a\x00", "A", "aa", "a\xff"}
+	for i, k := range keys {
+		require.True(t, put(tier, k, i, 1))
+	}
+	for i, k := range keys {
+		if v, ok := tier.Get([]byte(k)); !ok || v != i {
+			t.Errorf("%q yields %d, %v, want %d", k, v, ok, i)
+		}
+	}
+	got := make([]string, 0, len(keys))
+	for k := range tier.All() {
+		got = append(got, k)
+	}
+	slices.Sort(got)
+	slices.Sort(keys)
+	require.Equal(t, keys, got)
+}

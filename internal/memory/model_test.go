@@ -1,0 +1,180 @@
+package memory
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// run plays operations against a map that forgets nothing: the tier may hold
+// less than the map does, but nothing else. All invariants are checked after each step.
+func run(t *testing.T, ops []byte) {
+	tier := New[int](Config{MaxBytes: 40_000, MaxEntryBytes: 8000, Shards: 2, seed: 3})
+	model := make(map[string]int)
+	next := func() (b byte) {
+		if len(ops) > 0 {
+			b, ops = ops[0], ops[1:]
+		}
+		return b
+	}
+	for version := 1; len(ops) > 0; version++ {
+		op, key := next(), fmt.Sprint(next()%97)
+		switch want, known := model[key], true; op % 8 {
+		case 0, 1, 2, 3: // up to 9 180 bytes: some are too large
+			cost, keep := int64(next())*36, op&0x80 == 0
+			resident := tier.Update([]byte(key), func(old int, found bool) (int, int64, bool) {
+				if found && old != want {
+					t.Fatalf("%s was %d, want %d", key, old, want)
+				}
+				return version, cost, keep
+			})
+			if !keep && resident {
+				t.Fatalf("%s is resident against the will of f", key)
+			}
+			model[key] = version
+			if v, ok := tier.Peek([]byte(key)); ok != resident || ok && v != version {
+				t.Fatalf("%s is %d, %v after an update to %d, %v", key, v, ok, version, resident)
+			}
+		case 4, 5:
+			v, ok := tier.Get([]byte(key))
+			if _, known = model[key]; ok && (!known || v != want) {
+				t.Fatalf("%s is %d, want %d", key, v, want)
+			}
+		case 6:
+			if v, ok := tier.Delete([]byte(key)); ok && v != want {
+				t.Fatalf("%s was %d when deleted, want %d", key, v, want)
+			}
+			delete(model, key)
+		case 7:
+			if op&0x80 != 0 {
+				tier.Clear()
+				clear(model)
+				break
+			}
+			before, deleted := tier.Stats().Len, 0
+			n := tier.DeleteFunc(func(k string, v int) bool {
+				if v != model[k] {
+					t.Fatalf("%s is %d, want %d", k, v, model[k])
+				}
+				if v%3 == 0 {
+					delete(model, k)
+					deleted++
+				}
+				return v%3 == 0
+			})
+			if n != deleted || tier.Stats().Len != before-n {
+				t.Fatalf("DeleteFunc reports %d, want %d", n, deleted)
+			}
+		}
+		check(t, tier)
+	}
+}
+
+func TestRandomOperations(t *testing.T) {
+	for seed := range uint64(40) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		ops := make([]byte, 3000)
+		for i := range ops {
+			ops[i] = byte(r.Uint32())
+		}
+		run(t, ops)
+	}
+}
+
+func FuzzTier(f *testing.F) {
+	f.Add([]byte{0, 1, 10, 4, 1, 6, 1, 4, 1, 7})
+	f.Add([]byte{0, 1, 200, 0, 2, 200, 0, 3, 255, 0, 1, 255, 128, 1, 0})
+	f.Fuzz(run)
+}
+
+// TestConcurrentUse runs workers over a few keys. A value is a version of its
+// key, and what is seen must lie between what was deleted before the look and
+// what had been written after it.
+func TestConcurrentUse(t *testing.T) {
+	type value struct{ key, version int64 }
+	const keys, workers, steps = 300, 8, 6000
+	var (
+		written [keys]atomic.Int64 // the latest version that Update was given
+		floor   [keys]atomic.Int64 // no version below this may be seen
+		tier    = New[value](Config{MaxBytes: 150_000, Shards: 4})
+	)
+	raise := func(k, n int64) {
+		for old := floor[k].Load(); old < n && !floor[k].CompareAndSwap(old, n); old = floor[k].Load() {
+		}
+	}
+	judge := func(k, lowest int64, v value) {
+		if v.key != k || v.version < lowest || v.version > written[k].Load() {
+			t.Errorf("key %d yields version %d of key %d, want %d to %d", k, v.version, v.key, lowest, written[k].Load())
+		}
+	}
+	var group sync.WaitGroup
+	for w := range uint64(workers) {
+		group.Go(func() {
+			r := rand.New(rand.NewPCG(w, 3))
+			for range steps {
+				k := int64(r.IntN(r.IntN(keys) + 1))
+				key := fmt.Appendf(nil, "key %d", k)
+				lowest := floor[k].Load()
+				switch r.IntN(20) {
+				default:
+					if v, ok := tier.Get(key); ok {
+						judge(k, lowest, v)
+					}
+				case 0, 1, 2, 3, 4:
+					var version int64
+					resident := tier.Update(key, func(old value, found bool) (value, int64, bool) {
+						if found {
+							judge(k, lowest, old)
+						}
+						version = written[k].Add(1)
+						return value{k, version}, r.Int64N(6000), r.IntN(10) > 0
+					})
+					if raise(k, version); !resident {
+						raise(k, version+1)
+					}
+				case 5:
+					if v, ok := tier.Delete(key); ok {
+						judge(k, lowest, v)
+						raise(k, v.version+1)
+					}
+				case 6:
+					deleted := make(map[int64]int64)
+					tier.DeleteFunc(func(_ string, v value) bool {
+						if v.version%50 == 0 {
+							deleted[v.key] = v.version
+						}
+						return v.version%50 == 0
+					})
+					for k, version := range deleted {
+						raise(k, version+1)
+					}
+				case 7:
+					if r.IntN(50) > 0 {
+						for _, v := range tier.All() {
+							judge(v.key, 0, v)
+						}
+						break
+					}
+					var before [keys]int64
+					for k := range before {
+						before[k] = written[k].Load()
+					}
+					tier.Clear()
+					for k, version := range before {
+						raise(int64(k), version+1)
+					}
+				}
+				if st := tier.Stats(); st.Bytes > st.MaxBytes {
+					t.Errorf("%d bytes of %d", st.Bytes, st.MaxBytes)
+				}
+			}
+		})
+	}
+	group.Wait()
+	check(t, tier)
+	if st := tier.Stats(); st.Evictions == 0 {
+		t.Error("nothing was evicted: the budget is too large for this test")
+	}
+}

@@ -1,0 +1,261 @@
+package memory
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	// deleteBatch is how many keys DeleteFunc judges before it lets others in.
+	deleteBatch = 256
+
+	// minShrink is the number of entries below which a shard is never rebuilt.
+	minShrink = 1024
+)
+
+// entry is a resident. The mutex of its shard guards all but hits, which
+// readers change under the read lock.
+type entry[V any] struct {
+	key   string
+	hash  uint64
+	value V
+	cost  int64
+
+	hits atomic.Uint32 // how often it was asked for, halved from time to time
+	slot int32         // its index in shard.main; inWindow otherwise
+
+	older, newer *entry[V] // neighbours in the window
+}
+
+const inWindow = -1
+
+// hit counts one. Of two readers at once only one may count, and a count that
+// has reached its limit is not written again: the most popular entries, which
+// all processors want, are the ones whose cache lines stay shared.
+func (e *entry[V]) hit() {
+	if n := e.hits.Load(); n < maxCount {
+		e.hits.Store(n + 1)
+	}
+}
+
+// shard is a part of a Tier. New entries go into the window, first in, first
+// out; those that leave it are kept in main if policy.go says so.
+//
+// bytes is windowUsed + mainUsed, windowUsed <= windowMax and
+// mainUsed <= mainMax: at all times, since room is made before it is used.
+type shard[V any] struct {
+	mu    sync.RWMutex
+	index map[string]*entry[V]
+	peak  int // the largest len(index) since it was built
+
+	oldest, newest *entry[V] // the window
+	main           []*entry[V]
+
+	windowUsed, windowMax int64
+	mainUsed, mainMax     int64
+
+	policy policy
+
+	evictions, rejections uint64
+}
+
+func (s *shard[V]) init(budget int64, random uint64) {
+	s.windowMax = windowBytes(budget)
+	s.mainMax = budget - s.windowMax
+	s.index = make(map[string]*entry[V])
+	s.policy = policy{sketch: newSketch(minSketch), random: random}
+}
+
+// insert makes a new key resident, if it is worth that.
+func (s *shard[V]) insert(e *entry[V]) bool {
+	e.hits.Store(s.policy.arrive(e.hash, len(s.index)))
+	s.ageMain()
+	if !s.place(e) {
+		s.policy.leave(e.hash, e.hits.Load())
+		s.rejections++
+		return false
+	}
+	s.index[e.key] = e
+	s.peak = max(s.peak, len(s.index))
+	return true
+}
+
+// replace gives a resident another value. It keeps its place if that is large
+// enough.
+func (s *shard[V]) replace(e *entry[V], v V, cost int64) bool {
+	used, limit := &s.mainUsed, s.mainMax
+	if e.slot == inWindow {
+		used, limit = &s.windowUsed, s.windowMax
+	}
+	if *used-e.cost+cost <= limit {
+		*used += cost - e.cost
+		e.value, e.cost = v, cost
+		return true
+	}
+	s.detach(e)
+	e.value, e.cost = v, cost
+	if !s.place(e) {
+		s.forget(e)
+		s.rejections++
+		return false
+	}
+	return true
+}
+
+// place puts e, which has no place, into the window, or into main if it is too
+// large for that. It does not touch the index entry of e.
+func (s *shard[V]) place(e *entry[V]) bool {
+	if e.cost > s.windowMax {
+		return s.contest(e)
+	}
+	for s.windowUsed+e.cost > s.windowMax {
+		c := s.oldest
+		s.detach(c)
+		if !s.contest(c) {
+			s.forget(c)
+			s.evictions++
+		}
+	}
+	s.pushWindow(e)
+	return true
+}
+
+// remove takes a resident out.
+func (s *shard[V]) remove(e *entry[V]) {
+	s.detach(e)
+	s.forget(e)
+}
+
+// forget takes e, which has no place any more, out of the index. What it was
+// asked for is remembered, for when it comes back.
+func (s *shard[V]) forget(e *entry[V]) {
+	delete(s.index, e.key)
+	s.policy.leave(e.hash, e.hits.Load())
+	s.shrink()
+}
+
+// shrink rebuilds what grows with the number of entries and does not shrink by
+// itself, when three quarters of the entries have gone: else a tier that was
+// full of small objects and is full of large ones now would exceed its budget
+// by tens of per cent.
+func (s *shard[V]) shrink() {
+	if s.peak < minShrink || len(s.index) > s.peak/4 {
+		return
+	}
+	index := make(map[string]*entry[V], len(s.index))
+	for k, e := range s.index {
+		index[k] = e
+	}
+	s.index, s.peak = index, len(index)
+	s.main = append(make([]*entry[V], 0, len(s.main)), s.main...)
+	s.policy.sketch.shrink(len(index))
+}
+
+func (s *shard[V]) pushWindow(e *entry[V]) {
+	e.slot, e.older, e.newer = inWindow, s.newest, nil
+	if s.newest != nil {
+		s.newest.newer = e
+	} else {
+		s.oldest = e
+	}
+	s.newest = e
+	s.windowUsed += e.cost
+}
+
+func (s *shard[V]) pushMain(e *entry[V]) {
+	e.slot = int32(len(s.main))
+	s.main = append(s.main, e)
+	s.mainUsed += e.cost
+}
+
+// detach takes e out of the window or of main.
+func (s *shard[V]) detach(e *entry[V]) {
+	if e.slot != inWindow {
+		last := len(s.main) - 1
+		s.swap(int(e.slot), last)
+		s.main[last] = nil
+		s.main = s.main[:last]
+		s.mainUsed -= e.cost
+		return
+	}
+	if e.older != nil {
+		e.older.newer = e.newer
+	} else {
+		s.oldest = e.newer
+	}
+	if e.newer != nil {
+		e.newer.older = e.older
+	} else {
+		s.newest = e.older
+	}
+	e.older, e.newer = nil, nil
+	s.windowUsed -= e.cost
+}
+
+func (s *shard[V]) swap(i, j int) {
+	a, b := s.main[i], s.main[j]
+	s.main[i], s.main[j] = b, a
+	b.slot, a.slot = int32(i), int32(j)
+}
+
+type pair[V any] struct {
+	key   string
+	value V
+}
+
+// pairs copies what the shard holds.
+func (s *shard[V]) pairs() []pair[V] {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	all := make([]pair[V], 0, len(s.index))
+	for e := s.oldest; e != nil; e = e.newer {
+		all = append(all, pair[V]{e.key, e.value})
+	}
+	for _, e := range s.main {
+		all = append(all, pair[V]{e.key, e.value})
+	}
+	return all
+}
+
+// deleteFunc goes by keys, not by values or places, which others may change
+// between two batches.
+func (s *shard[V]) deleteFunc(f func(string, V) bool) (n int) {
+	all := s.pairs()
+	for len(all) > 0 {
+		batch := all[:min(deleteBatch, len(all))]
+		all = all[len(batch):]
+		n += s.deleteAmong(batch, f)
+	}
+	return n
+}
+
+// deleteAmong is a function of its own for the sake of defer: f may panic.
+func (s *shard[V]) deleteAmong(batch []pair[V], f func(string, V) bool) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range batch {
+		if e := s.index[p.key]; e != nil && f(e.key, e.value) {
+			s.remove(e)
+			n++
+		}
+	}
+	return n
+}
+
+func (s *shard[V]) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.index, s.peak = make(map[string]*entry[V]), 0
+	s.oldest, s.newest, s.main = nil, nil, nil
+	s.windowUsed, s.mainUsed = 0, 0
+	s.policy.forgetAll()
+}
+
+func (s *shard[V]) addTo(st *Stats) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	st.Len += len(s.index)
+	st.Bytes += s.windowUsed + s.mainUsed
+	st.Evictions += s.evictions
+	st.Rejections += s.rejections
+}
