@@ -1,0 +1,62 @@
+package field
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Canonical returns h itself when every key is spelled canonically, else a deep copy in which odd spellings
+// ("cache-control", "Cache-Control ") are folded into the canonical key. Handlers can write such keys, and
+// http.Transport keeps a field sent as "Cache-Control : no-store" with its blank: a directive must not get lost so.
+// Values of the canonical key come first, then those of the odd spellings in the order of their bytes.
+func Canonical(h http.Header) http.Header {
+	var odd []string
+	for key := range h {
+		if canonicalKey(key) != key {
+			odd = append(odd, key)
+		}
+	}
+	if odd == nil {
+		return h
+	}
+	slices.Sort(odd)
+	folded := h.Clone()
+	for _, key := range odd {
+		delete(folded, key)
+	}
+	for _, key := range odd {
+		name := canonicalKey(key)
+		folded[name] = append(folded[name], h[key]...)
+	}
+	return folded
+}
+
+// canonicalKey trims before it asks net/http, which leaves a key with a blank as it is.
+func canonicalKey(key string) string {
+	return http.CanonicalHeaderKey(strings.Trim(key, " \t\r\n"))
+}
+
+// hopByHop are the fields that RFC 9111, 3.1 and RFC 9110, 7.6.1 keep out of a cache whether or not Connection lists them.
+var hopByHop = [...]string{
+	"Keep-Alive", "Proxy-Connection", "Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
+}
+
+// RemoveHopByHop deletes from h what belongs to one connection only (RFC 9111, 3.1): Connection and every field it
+// lists, the fields that are hop-by-hop by definition, and trailers announced by http.TrailerPrefix, which are no
+// header fields. Keys of h are expected to be canonical.
+func RemoveHopByHop(h http.Header) {
+	for member := range Members(h["Connection"]) {
+		h.Del(member)
+	}
+	delete(h, "Connection")
+	for _, name := range hopByHop {
+		delete(h, name)
+	}
+	for key := range h {
+		if strings.HasPrefix(key, http.TrailerPrefix) {
+			delete(h, key)
+		}
+	}
+}
