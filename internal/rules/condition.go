@@ -2,7 +2,10 @@ package rules
 
 import (
 	"net/http"
+	"strings"
 	"time"
+
+	"github.com/edgecache-go/edgecache/internal/field"
 )
 
 // Outcome is how a stored response answers a request's conditions and ranges.
@@ -15,5 +18,58 @@ const (
 	Unsatisfiable                // 416
 )
 
-// Condition evaluates If-None-Match and If-Modified-Since of the request header h (RFC 9111, 4.3.2; RFC 9110, 13.2.2): Full or Unmodified.
-func (v *Validators) Condition(h http.Header, status int, now time.Time) Outcome { return Full }
+var outcomes = [...]string{"full", "unmodified", "partial", "unsatisfiable"}
+
+// String returns the name in lower case.
+func (o Outcome) String() string {
+	if int(o) < len(outcomes) {
+		return outcomes[o]
+	}
+	return outcomes[Full]
+}
+
+// Condition evaluates If-None-Match and If-Modified-Since of the request header h for a GET or HEAD: Full or Unmodified.
+// The order is that of RFC 9110, 13.2.2; only a stored 200 can be unmodified (RFC 9111, 4.3.2).
+func (v *Validators) Condition(h http.Header, status int, now time.Time) Outcome {
+	if status != http.StatusOK {
+		return Full
+	}
+	if lines := h["If-None-Match"]; len(lines) > 0 {
+		if v.matches(lines) {
+			return Unmodified
+		}
+		return Full // If-Modified-Since does not count beside it
+	}
+	lines := h["If-Modified-Since"]
+	if len(lines) != 1 {
+		return Full // a singleton: several are none that is valid (RFC 9110, 13.1.3)
+	}
+	since, ok := field.ParseDate(lines[0], now)
+	if !ok {
+		return Full
+	}
+	modified := v.LastModified
+	if modified.IsZero() {
+		modified = v.Date.Truncate(time.Second) // RFC 9111, 4.3.2; dates have whole seconds
+	}
+	if modified.After(since) {
+		return Full
+	}
+	return Unmodified
+}
+
+// matches says whether If-None-Match names the stored response, by the weak comparison (RFC 9110, 13.1.2).
+func (v *Validators) matches(lines []string) bool {
+	if len(lines) == 1 && strings.Trim(lines[0], " \t") == "*" {
+		return true
+	}
+	if !v.hasETag() {
+		return false
+	}
+	for tag := range field.ETags(lines) {
+		if tag.WeakMatch(v.ETag) {
+			return true
+		}
+	}
+	return false
+}

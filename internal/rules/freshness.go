@@ -1,19 +1,144 @@
 package rules
 
-import "time"
+import (
+	"net/http"
+	"time"
 
-// Age returns the current_age of RFC 9111, 4.2.3.
-func (m *Meta) Age(now time.Time) time.Duration { return m.initialAge }
+	"github.com/edgecache-go/edgecache/internal/field"
+)
+
+const (
+	// infinity is the largest delta-seconds (RFC 9111, 1.2.2). Sums of two of them still fit a Duration.
+	infinity = (1 << 31) * time.Second
+
+	// briefTTL bounds the lifetime that is inferred for redirects and for pages that are missing: the mistake of keeping
+	// one of those too long is noticed by nobody but the visitor.
+	briefTTL = 30 * time.Second
+
+	// heuristicFraction is the "typical setting" of RFC 9111, 4.2.2: a tenth of the time since the last change.
+	heuristicFraction = 10
+)
+
+// Age returns the current_age of RFC 9111, 4.2.3. It is never negative, whatever the clock does.
+func (m *Meta) Age(now time.Time) time.Duration {
+	return m.initialAge + bounded(now.Sub(m.responseTime))
+}
 
 // Lifetime returns the freshness lifetime.
 func (m *Meta) Lifetime() time.Duration { return m.lifetime }
 
-// TTL returns how long the response stays fresh; negative if it is stale.
+// TTL returns how long the response stays fresh; zero or less if it is stale.
 func (m *Meta) TTL(now time.Time) time.Duration { return m.lifetime - m.Age(now) }
 
 // Explicit says whether the response itself gave its lifetime.
 func (m *Meta) Explicit() bool { return m.explicit }
 
-// Keep returns how long the response can be of use at all, windows for stale use and validation included; a store may
-// forget it after that.
-func (m *Meta) Keep(o *Options, now time.Time) time.Duration { return 0 }
+func (m *Meta) setAge(h http.Header, requestTime, now time.Time) {
+	m.responseTime = now
+	value, _ := field.ParseAge(h["Age"])
+	corrected := bounded(value) + bounded(now.Sub(requestTime))
+	// Date has whole seconds, so what is left of a second says nothing about the response's age.
+	apparent := bounded(now.Sub(m.Date)).Truncate(time.Second)
+	m.initialAge = bounded(max(apparent, corrected))
+}
+
+// setFreshness computes lifetime and windows and says whether the response is worth storing with them.
+func (m *Meta) setFreshness(o *Options, cc *field.CacheControl, targeted bool, status int, h http.Header) Reason {
+	allowed := cc.Public || heuristicallyCacheable(status)
+	switch {
+	case cc.SharedMaxAge.Set:
+		m.lifetime, m.explicit = delta(cc.SharedMaxAge), true
+	case cc.MaxAge.Set:
+		m.lifetime, m.explicit = delta(cc.MaxAge), true
+	case !targeted && len(h["Expires"]) > 0: // a targeted field rules Expires out (RFC 9213, 2.2)
+		m.lifetime, m.explicit = m.expires(h["Expires"]), true
+	case !allowed:
+		return Status
+	case !m.LastModified.IsZero():
+		m.lifetime = min(bounded(m.Date.Sub(m.LastModified))/heuristicFraction, max(o.HeuristicMax, 0))
+	default:
+		m.lifetime = o.inferred(status)
+	}
+
+	m.noStale = cc.MustRevalidate || cc.ProxyRevalidate || cc.SharedMaxAge.Set
+	m.immutable = cc.Immutable && m.explicit
+	if !m.noCache && !cc.MustRevalidate && !cc.ProxyRevalidate {
+		// Deviation: s-maxage alone does not forbid the windows, although it implies proxy-revalidate (RFC 9111, 5.2.2.10):
+		// whoever writes "s-maxage=60, stale-while-revalidate=600" speaks to shared caches in both words.
+		m.whileRevalidate = m.window(cc.StaleWhileRevalidate, o.StaleWhileRevalidate)
+		m.ifError = m.window(cc.StaleIfError, o.StaleIfError)
+	}
+
+	if m.Has() {
+		return None
+	}
+	if m.noCache {
+		return NoCache
+	}
+	if m.lifetime+max(m.whileRevalidate, m.ifError) > m.initialAge {
+		return None
+	}
+	if m.explicit || m.lifetime > 0 {
+		return Expired
+	}
+	return NoFreshness
+}
+
+// expires returns the lifetime that Expires gives. Lines that differ say nothing, and nothing means stale (RFC 9111, 4.2.1 and 5.3).
+func (m *Meta) expires(lines []string) time.Duration {
+	for _, line := range lines[1:] {
+		if line != lines[0] {
+			return 0
+		}
+	}
+	at, ok := field.ParseDate(lines[0], m.responseTime)
+	if !ok {
+		return 0
+	}
+	// From Date, both by the origin's clock; from when the response came, if it has no valid Date.
+	return bounded(at.Sub(m.Date))
+}
+
+// inferred returns the lifetime of a response that says nothing about it at all.
+func (o *Options) inferred(status int) time.Duration {
+	if o.ExplicitOnly {
+		return 0
+	}
+	switch status {
+	case 200:
+		return max(o.DefaultTTL, 0)
+	case 203, 301, 308, 404, 410:
+		return max(min(o.DefaultTTL, briefTTL), 0)
+	}
+	return 0
+}
+
+// window returns the length of a window of RFC 5861: the response's own, else the default if its lifetime is inferred.
+func (m *Meta) window(own field.Delta, inferred time.Duration) time.Duration {
+	switch {
+	case own.Set:
+		return delta(own)
+	case m.explicit:
+		return 0
+	}
+	return bounded(inferred)
+}
+
+// heuristicallyCacheable lists the status codes of RFC 9110, 15.1. 206 is missing, since parts are not stored.
+func heuristicallyCacheable(status int) bool {
+	switch status {
+	case 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501:
+		return true
+	}
+	return false
+}
+
+// delta returns the value of a directive that is present; an invalid one means stale (RFC 9111, 4.2.1).
+func delta(d field.Delta) time.Duration {
+	if !d.Valid {
+		return 0
+	}
+	return bounded(d.Value)
+}
+
+func bounded(d time.Duration) time.Duration { return min(max(d, 0), infinity) }

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/field"
@@ -10,8 +11,39 @@ import (
 // MaxRanges is how many ranges one request may ask for; with more, Range is ignored (RFC 9110, 14.2).
 const MaxRanges = 16
 
-// Ranges evaluates If-Range and Range of the request header h against a stored response of size bytes (RFC 9110, 13.1.5
-// and 14.2): Full, Partial with at least one range, or Unsatisfiable. Conditions come before: call it only if Condition said Full.
+// Ranges evaluates If-Range and Range of the request header h of a GET against a stored response of size bytes (RFC 9110,
+// 13.1.5 and 14.2): Full, Partial with at least one range, or Unsatisfiable. Conditions come before it: call it only if
+// Condition said Full. Only a stored 200 has ranges.
 func (v *Validators) Ranges(h http.Header, status int, size int64, now time.Time) ([]field.Range, Outcome) {
-	return nil, Full
+	lines := h["Range"]
+	if status != http.StatusOK || len(lines) == 0 || !v.unchanged(h["If-Range"], now) {
+		return nil, Full
+	}
+	switch ranges, result := field.ParseRange(lines, size, MaxRanges); result {
+	case field.RangeOK:
+		return ranges, Partial
+	case field.RangeUnsatisfiable:
+		return nil, Unsatisfiable
+	default:
+		return nil, Full
+	}
+}
+
+// unchanged evaluates If-Range: only what is exactly the same, by a strong validator, can be completed from parts.
+func (v *Validators) unchanged(lines []string, now time.Time) bool {
+	switch len(lines) {
+	case 0:
+		return true
+	case 1:
+	default:
+		return false
+	}
+	value := strings.Trim(lines[0], " \t")
+	if strings.Contains(value[:min(len(value), 3)], `"`) {
+		tag, ok := field.ParseETag(value)
+		return ok && v.hasETag() && tag.StrongMatch(v.ETag)
+	}
+	since, ok := field.ParseDate(value, now)
+	// Last-Modified is strong only if the response was made a second or more after it (RFC 9110, 8.8.2.2).
+	return ok && !v.LastModified.IsZero() && since.Equal(v.LastModified) && v.Date.Sub(v.LastModified) >= time.Second
 }

@@ -82,7 +82,7 @@ var descriptions = [reasons]description{
 
 	Fresh:                {"fresh", "", "A stored response was fresh: this is a hit."},
 	Revalidated:          {"revalidated", "stale", "The handler confirmed the stored response with 304; a longer max-age would have made it a plain hit."},
-	Collapsed:            {"collapsed", "", "Another request was already rendering this page and its answer was shared."},
+	Collapsed:            {"collapsed", "miss", "Another request was already rendering this page and its answer was shared."},
 	StaleWhileRevalidate: {"stale-while-revalidate", "", "The stored response is past its lifetime but inside its stale-while-revalidate window: served at once while it is made anew."},
 	StaleIfError:         {"stale-if-error", "stale", "The handler answered with an error, and stale-if-error allows the last good response instead."},
 	StaleUnreachable:     {"stale-unreachable", "stale", "The origin could not be reached, so the last good response was served; must-revalidate would forbid this."},

@@ -2,6 +2,8 @@ package rules
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/edgecache-go/edgecache/internal/field"
 )
@@ -20,14 +22,166 @@ type Request struct {
 	Credential        bool // one of Options.CredentialFields; follows the rule of Cookie
 
 	Conditional bool // If-None-Match or If-Modified-Since
-	Range       bool // Range in bytes
+	Range       bool // GET with Range in bytes; other units are ignored (RFC 9110, 14.2)
 
 	CC field.CacheControl // directives; Pragma: no-cache counts if there is no Cache-Control (RFC 9111, 5.4)
+
+	plain bool // nothing but its method and its body keeps it from the cache
 }
 
 // Request classifies r in one pass over its header.
-func (o *Options) Request(r *http.Request) Request { return Request{Bypass: Method} }
+func (o *Options) Request(r *http.Request) Request {
+	var q Request
+	switch r.Method {
+	case http.MethodGet, "":
+	case http.MethodHead:
+		q.Head = true
+	default:
+		// Methods are case-sensitive, so "get" is another method, of unknown safety.
+		q.Bypass, q.Unsafe = Method, !safe(r.Method)
+	}
+	// VerifiedChains is never filled without PeerCertificates, so the latter answers for both.
+	q.ClientCertificate = r.TLS != nil && len(r.TLS.PeerCertificates) > 0
+
+	var cacheControl, pragma []string
+	var against Reason // the first in the order of the list, since the order of a map is none
+	for name, lines := range r.Header {
+		if len(lines) == 0 || name == "" {
+			continue
+		}
+		if name[0] >= 'a' {
+			// A request made by hand may spell a name as it likes, and a proxy sends it on as it is.
+			name = http.CanonicalHeaderKey(name)
+		}
+		switch name {
+		case "Authorization":
+			q.Authorization = true
+		case "Cookie":
+			q.Cookie = q.Cookie || !o.InsecureShareCookies && o.identifies(lines)
+		case "Cache-Control":
+			cacheControl = append(cacheControl[:len(cacheControl):len(cacheControl)], lines...)
+		case "Pragma":
+			pragma = lines
+		case "If-None-Match", "If-Modified-Since":
+			q.Conditional = true
+		case "Range":
+			q.Range = r.Method != http.MethodHead && inBytes(lines[0])
+		case "If-Match", "If-Unmodified-Since":
+			against = earlier(against, Precondition)
+		case "Upgrade":
+			against = earlier(against, Upgrade)
+		case "Connection":
+			if field.HasToken(lines, "upgrade") {
+				against = earlier(against, Upgrade)
+			}
+		case "X-Original-Url", "X-Rewrite-Url":
+			against = earlier(against, Override)
+		case "X-Http-Method-Override", "X-Http-Method", "X-Method-Override":
+			against = earlier(against, Override)
+			q.Unsafe = true // whoever obeys it may change something, whatever the method says
+		default:
+			if slices.Contains(o.CredentialFields, name) && slices.ContainsFunc(lines, notBlank) {
+				q.Credential = true
+			}
+		}
+	}
+	q.plain = against == None
+	if q.Bypass == None {
+		q.Bypass = against
+	}
+	if q.Bypass == None && (r.ContentLength != 0 || len(r.TransferEncoding) > 0) {
+		q.Bypass = Body
+	}
+	switch {
+	case o.IgnoreRequestDirectives:
+		q.CC.Empty = true
+	case len(cacheControl) > 0:
+		q.CC = field.ParseCacheControl(cacheControl)
+	default:
+		q.CC.Empty = true
+		q.CC.NoCache = len(pragma) > 0 && field.HasToken(pragma, "no-cache")
+	}
+	return q
+}
+
+// safe says whether method is registered as safe (RFC 9110, 16.1.1). All others invalidate, also those never heard of.
+func safe(method string) bool {
+	switch method {
+	case "GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "QUERY", "REPORT", "SEARCH", "":
+		return true
+	}
+	return false
+}
+
+// identifies says whether a Cookie field holds a cookie that is not on the ignore list.
+func (o *Options) identifies(lines []string) bool {
+	for _, line := range lines {
+		for line != "" {
+			pair, rest, _ := strings.Cut(line, ";")
+			line = rest
+			if pair = strings.Trim(pair, " \t"); pair != "" && !o.ignores(pair) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ignores says whether a cookie, name=value, is on the ignore list. A cookie without a name never is. Nor is one that
+// could hide another: servers that still follow RFC 2109 part cookies at commas, so a visitor who sends
+// "_ga=1, session=…" would be logged in there and anonymous here.
+func (o *Options) ignores(pair string) bool {
+	name, value, found := strings.Cut(pair, "=")
+	name = strings.TrimRight(name, " \t")
+	if !found || name == "" {
+		return false
+	}
+	if comma := strings.IndexByte(value, ','); comma >= 0 && strings.IndexByte(value[comma:], '=') >= 0 {
+		return false
+	}
+	for _, pattern := range o.IgnoreCookies {
+		prefix, open := strings.CutSuffix(pattern, "*")
+		if name == pattern || open && strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func inBytes(line string) bool {
+	unit, _, found := strings.Cut(line, "=")
+	return found && strings.EqualFold(strings.Trim(unit, " \t"), "bytes")
+}
+
+func notBlank(line string) bool { return strings.Trim(line, " \t") != "" }
+
+// earlier returns the one that comes first in the list; None counts as last.
+func earlier(a, b Reason) Reason {
+	if a == None || b < a {
+		return b
+	}
+	return a
+}
 
 // DefaultCredentialFields returns the request fields, beside Authorization and Cookie, by which applications and
 // authenticating proxies commonly recognise somebody. The caller owns the slice.
-func DefaultCredentialFields() []string { return nil }
+func DefaultCredentialFields() []string {
+	return []string{
+		// Keys and tokens that clients send.
+		"Proxy-Authorization", "X-Api-Key", "Api-Key", "Apikey", "X-Apikey", "X-Auth-Token", "X-Access-Token", "X-Session-Token",
+		"X-Session-Id", "X-Csrf-Token", "X-Xsrf-Token", "X-Amz-Security-Token", "X-Goog-Api-Key", "Private-Token", "X-Vault-Token", "Dpop",
+
+		// Who the user is, according to a proxy in front.
+		"Remote-User", "Remote-Email", "Remote-Groups", "X-Remote-User", "X-Remote-Group",
+		"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username", "X-Forwarded-Access-Token",
+		"X-Auth-Request-User", "X-Auth-Request-Email", "X-Auth-Request-Access-Token", "X-Authenticated-User", "X-Webauth-User", "X-User-Id",
+		"X-Authentik-Username", "X-Token-User-Name", "X-Vouch-User", "X-Pomerium-Jwt-Assertion",
+		"Cf-Access-Jwt-Assertion", "Cf-Access-Authenticated-User-Email", "X-Goog-Iap-Jwt-Assertion", "X-Goog-Authenticated-User-Email",
+		"X-Amzn-Oidc-Data", "X-Amzn-Oidc-Identity", "X-Amzn-Oidc-Accesstoken", "X-Ms-Client-Principal", "X-Ms-Client-Principal-Id",
+		"X-Ms-Token-Aad-Access-Token", "X-Replit-User-Id", "Tailscale-User-Login",
+
+		// Client certificates that a proxy checked (RFC 9440 and what came before).
+		"Client-Cert", "X-Client-Cert", "X-Ssl-Client-Cert", "X-Ssl-Client-S-Dn", "Ssl-Client-Cert", "X-Forwarded-Client-Cert",
+		"X-Forwarded-Tls-Client-Cert", "X-Amzn-Mtls-Clientcert",
+	}
+}

@@ -13,13 +13,77 @@ const (
 	Fail                          // answer 504: the client wanted a stored response only
 )
 
-// String returns the name in lower case.
-func (a Action) String() string { return "" }
+var actions = [...]string{"forward", "serve", "serve-and-refresh", "validate", "fail"}
 
-// Reuse decides what req may do with the stored response. It neither allocates nor parses.
-func (m *Meta) Reuse(o *Options, req *Request, now time.Time) (Action, Reason) { return Forward, Stale }
+// String returns the name in kebab-case.
+func (a Action) String() string {
+	if int(a) < len(actions) {
+		return actions[a]
+	}
+	return actions[Forward]
+}
 
-// StaleOnError says whether the stored response may stand in for an error: a 5xx answer, or, if unreachable, no answer.
+// Reuse decides what req may do with the stored response (RFC 9111, 4). It neither allocates nor parses.
+func (m *Meta) Reuse(o *Options, req *Request, now time.Time) (Action, Reason) {
+	action, reason := m.reuse(req, now)
+	if req.CC.OnlyIfCached && (action == Validate || action == Forward) && req.Bypass == None {
+		return Fail, OnlyIfCached
+	}
+	return action, reason
+}
+
+func (m *Meta) reuse(req *Request, now time.Time) (Action, Reason) {
+	if req.Bypass != None {
+		return Forward, req.Bypass
+	}
+	if reason := m.refuses(req); reason != None {
+		return Forward, reason
+	}
+	if m.noCache {
+		return Validate, NoCache
+	}
+	if req.CC.NoCache {
+		return Validate, RequestNoCache
+	}
+	age := m.Age(now)
+	ttl := m.lifetime - age
+	fresh := ttl > 0
+
+	// A reload asks with max-age=0 for what immutable says is in vain; only no-cache insists (RFC 8246, 2.1).
+	if d := req.CC.MaxAge; d.Valid && (age > d.Value || d.Value == 0) && !(fresh && m.immutable) {
+		return Validate, RequestMaxAge
+	}
+	if d := req.CC.MinFresh; d.Valid && ttl < d.Value {
+		return Validate, RequestMinFresh
+	}
+	switch {
+	case fresh:
+		return Serve, Fresh
+	case -ttl < m.whileRevalidate:
+		return ServeAndRefresh, StaleWhileRevalidate
+	case m.accepts(req, -ttl):
+		return Serve, MaxStale
+	}
+	return Validate, Stale
+}
+
+// accepts says whether the client takes a response that is stale for that long, and the response does not mind (RFC 9111, 4.2.4 and 5.2.1.2).
+func (m *Meta) accepts(req *Request, staleness time.Duration) bool {
+	return !m.noStale && (req.CC.MaxStaleAny || req.CC.MaxStale.Valid && staleness <= req.CC.MaxStale.Value)
+}
+
+// StaleOnError says whether the stored response may stand in for an error: a 500, 502, 503 or 504 answer (RFC 5861, 4),
+// or, if unreachable, no answer at all (RFC 9111, 4.2.4).
 func (m *Meta) StaleOnError(o *Options, req *Request, unreachable bool, now time.Time) bool {
-	return false
+	if req.Bypass != None || m.refuses(req) != None || m.noCache || req.CC.NoCache {
+		return false
+	}
+	staleness := max(m.Age(now)-m.lifetime, 0)
+	if staleness < m.ifError {
+		return true
+	}
+	if m.noStale {
+		return false
+	}
+	return staleness < delta(req.CC.StaleIfError) || unreachable && staleness < o.MaxStaleUnreachable
 }

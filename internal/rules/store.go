@@ -2,46 +2,233 @@ package rules
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// Validators are what conditions and ranges are compared with, parsed once.
-type Validators struct {
-	ETag         field.ETag // zero if there is none, or none that is well-formed
-	LastModified time.Time  // zero if there is none
-	Date         time.Time  // of the response; when it came, if it has none
-
-	lastModified string // as it was spelled, to be sent back byte for byte
-}
-
-// Meta is all that reuse needs, computed once at storing, so that a hit parses nothing. It is immutable, except that
-// its owner may mark it with Invalidate before sharing it. A Meta can be made again from what was stored:
-// the same Request, status, header and times give the same Meta.
+// Meta is all that reuse needs, computed once at storing, so that a hit parses nothing. It is immutable and holds no
+// reference to the header. The same Request, status, header and times make the same Meta again, so that a store
+// of bytes need not keep it.
 type Meta struct {
 	Validators
 
 	Vary  []string // canonical names that select the variant, sorted, no duplicates; also those that the response only implies
-	Strip []string // canonical names that must be removed from the header before it is stored
+	Strip []string // canonical names that have to be taken off the header before it is stored; the first client may see them
 
 	responseTime             time.Time     // with its monotonic reading
 	initialAge               time.Duration // corrected_initial_age of RFC 9111, 4.2.3
 	lifetime                 time.Duration
-	whileRevalidate, ifError time.Duration
+	whileRevalidate, ifError time.Duration // zero if must-revalidate or proxy-revalidate forbid it
 
-	explicit, noCache, noStale bool
-	cookies, authorization     bool // requests with such credentials may share it
+	explicit      bool // the response gave its own lifetime
+	noCache       bool // to be validated at each use
+	noStale       bool // must-revalidate, proxy-revalidate or s-maxage: not stale without leave of the response itself
+	immutable     bool // RFC 8246
+	cookies       bool // requests with a cookie or another credential may share it
+	authorization bool // requests with Authorization may share it
 }
 
-// Store decides whether the response may be stored (None), or why not. h is the response header with canonical names;
-// requestTime and now are when the request was sent and the response came.
+// Store decides whether the response may be stored (None), or why not. The response must be the full answer to a GET.
+// requestTime and now are when the request was sent and when the response came.
 func (o *Options) Store(req *Request, status int, h http.Header, requestTime, now time.Time) (Meta, Reason) {
-	return Meta{}, NoStore
+	m, reason := o.store(req, status, h, requestTime, now)
+	if reason != None {
+		return Meta{}, reason
+	}
+	return m, None
 }
 
 // StorePost decides whether the response to the POST request r may be stored for later GET and HEAD requests of the same
 // URL (RFC 9110, 9.3.3): only if its Content-Location is that very URL and its lifetime is explicit.
 func (o *Options) StorePost(r *http.Request, req *Request, status int, h http.Header, requestTime, now time.Time) (Meta, Reason) {
-	return Meta{}, ContentLocation
+	if r.Method != http.MethodPost || !req.plain {
+		return Meta{}, Method
+	}
+	h = field.Canonical(h)
+	own, ok := targetOf(r)
+	lines := h["Content-Location"]
+	if !ok || len(lines) != 1 {
+		return Meta{}, ContentLocation
+	}
+	if stored, ok := own.resolve(lines[0]); !ok || stored != own.Target {
+		return Meta{}, ContentLocation
+	}
+	m, reason := o.Store(req, status, h, requestTime, now)
+	if reason == None && !m.explicit {
+		return Meta{}, NoFreshness
+	}
+	return m, reason
+}
+
+func (o *Options) store(req *Request, status int, h http.Header, requestTime, now time.Time) (m Meta, reason Reason) {
+	switch {
+	case status < 200:
+		return m, Interim
+	case status == http.StatusPartialContent:
+		// Parts are neither stored nor combined (RFC 9111, 3.3): a fill asks for the whole.
+		return m, PartialContent
+	case status == http.StatusNotModified:
+		return m, NotModified
+	case status > 599:
+		return m, Status
+	}
+	h = field.Canonical(h)
+	cc, targeted := o.directives(h)
+	if cc.MustUnderstand && !understood(status) {
+		return m, MustUnderstand
+	}
+	// must-understand takes no-store back, for those who know the status code (RFC 9111, 5.2.2.3).
+	if cc.NoStore && !cc.MustUnderstand {
+		return m, NoStore
+	}
+	private, noCache := o.qualify(&m, &cc, h)
+	if private {
+		return m, Private
+	}
+	if reason = o.cookies(&m, h); reason != None {
+		return m, reason
+	}
+	m.share(&cc)
+	if reason = m.refuses(req); reason != None {
+		return m, reason
+	}
+	if req.CC.NoStore {
+		return m, RequestNoStore
+	}
+	if reason = m.vary(h); reason != None {
+		return m, reason
+	}
+	if endless(h) {
+		return m, Stream
+	}
+	m.noCache = noCache
+	m.setValidators(h, now)
+	m.setAge(h, requestTime, now)
+	return m, m.setFreshness(o, &cc, targeted, status, h)
+}
+
+// directives returns those of the first targeted field that is valid (RFC 9213, 2.2), else those of Cache-Control.
+func (o *Options) directives(h http.Header) (cc field.CacheControl, targeted bool) {
+	for _, name := range o.TargetedFields {
+		if lines := h[name]; len(lines) > 0 {
+			if cc, ok := field.ParseTargeted(lines); ok {
+				return cc, true
+			}
+		}
+	}
+	return field.ParseCacheControl(h["Cache-Control"]), false
+}
+
+// qualify applies private and no-cache. With field names as argument they concern these fields only (RFC 9111, 5.2.2.4
+// and 5.2.2.7), which then are not stored. Names that the cache itself relies upon cannot be left out: with one of them the directive counts as unqualified.
+func (o *Options) qualify(m *Meta, cc *field.CacheControl, h http.Header) (private, noCache bool) {
+	private = cc.Private && (len(cc.PrivateFields) == 0 || slices.ContainsFunc(cc.PrivateFields, o.needed))
+	noCache = cc.NoCache && (len(cc.NoCacheFields) == 0 || slices.ContainsFunc(cc.NoCacheFields, o.needed))
+	for _, names := range [...][]string{cc.PrivateFields, cc.NoCacheFields} {
+		for _, name := range names {
+			m.strip(h, name)
+		}
+	}
+	return private, noCache
+}
+
+func (o *Options) needed(name string) bool {
+	switch name {
+	case "Cache-Control", "Vary", "Etag", "Last-Modified", "Date", "Age", "Expires", "Location",
+		"Content-Type", "Content-Encoding", "Content-Length", "Content-Range":
+		return true
+	}
+	return slices.Contains(o.TargetedFields, name)
+}
+
+func (m *Meta) strip(h http.Header, name string) {
+	if _, present := h[name]; present && !slices.Contains(m.Strip, name) {
+		m.Strip = append(m.Strip, name)
+	}
+}
+
+// cookies refuses Set-Cookie: somebody else's session must not be handed out, whatever else the response says.
+// Deviation: RFC 9111, 7.3, leaves that to the origin's Cache-Control. Set-Cookie2 is long dead, but no less somebody's.
+func (o *Options) cookies(m *Meta, h http.Header) Reason {
+	for _, name := range [...]string{"Set-Cookie", "Set-Cookie2"} {
+		switch {
+		case len(h[name]) == 0:
+		case o.StripSetCookie:
+			m.strip(h, name)
+		case !o.InsecureStoreSetCookie:
+			return SetCookie
+		}
+	}
+	return None
+}
+
+// share notes what the response permits for requests with credentials (RFC 9111, 3.5). max-age is no permission, not even
+// in a targeted field: it says how long, not for whom.
+func (m *Meta) share(cc *field.CacheControl) {
+	m.cookies = cc.Public || cc.SharedMaxAge.Valid
+	m.authorization = m.cookies || cc.MustRevalidate
+}
+
+// refuses returns the credential for which the request can neither fill nor use this response.
+func (m *Meta) refuses(req *Request) Reason {
+	switch {
+	case req.Authorization && !m.authorization:
+		return Authorization
+	case req.ClientCertificate && !m.authorization:
+		return ClientCertificate
+	case req.Cookie && !m.cookies:
+		return Cookie
+	case req.Credential && !m.cookies:
+		return Credential
+	}
+	return None
+}
+
+// vary notes by which request fields the response was chosen. Two are added where responses commonly forget them: one
+// with a content coding depends on Accept-Encoding, and one that allows a single origin depends on Origin.
+func (m *Meta) vary(h http.Header) Reason {
+	names, star, ok := key.VaryNames(h["Vary"])
+	if star {
+		return VaryStar
+	}
+	if !ok {
+		return VaryInvalid
+	}
+	if len(h["Content-Encoding"]) > 0 {
+		names = append(names, "Accept-Encoding")
+	}
+	if allowed := h["Access-Control-Allow-Origin"]; len(allowed) > 0 && strings.Trim(allowed[0], " \t") != "*" {
+		names = append(names, "Origin")
+	}
+	slices.Sort(names)
+	m.Vary = slices.Compact(names)
+	return None
+}
+
+// endless says whether the response is of a kind that has no end, so that it can never be stored whole.
+func endless(h http.Header) bool {
+	for _, line := range h["Content-Type"] {
+		mediaType, _, _ := strings.Cut(line, ";")
+		switch strings.ToLower(strings.Trim(mediaType, " \t")) {
+		case "text/event-stream", "multipart/x-mixed-replace":
+			return true
+		}
+	}
+	return false
+}
+
+// understood says whether all that RFC 9110 and its companions say on caching about the status code is done here.
+func understood(status int) bool {
+	switch status {
+	case 200, 201, 202, 203, 204, 205,
+		300, 301, 302, 303, 305, 307, 308,
+		400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 421, 422, 426, 428, 429, 431, 451,
+		500, 501, 502, 503, 504, 505, 511:
+		return true
+	}
+	return false
 }
