@@ -65,7 +65,7 @@ func (h *hook) WriteString(s string) (int, error) {
 // first piece, which costs a small copy only where no WriteHeader came before.
 func (h *hook) ReadFrom(src io.Reader) (n int64, err error) {
 	if !h.done {
-		n, err = h.readFirst(src)
+		n, err = readFirst(h, src)
 		if err != nil || n == 0 {
 			return n, err
 		}
@@ -79,13 +79,13 @@ func (h *hook) ReadFrom(src io.Reader) (n int64, err error) {
 	return n + m, err
 }
 
-// readFirst copies one piece; n is 0 at the end of src.
-func (h *hook) readFirst(src io.Reader) (n int64, err error) {
+// readFirst copies one piece to w; n is 0 at the end of src.
+func readFirst(w io.Writer, src io.Reader) (n int64, err error) {
 	buf := make([]byte, 512) // what content sniffing looks at
 	for {
 		m, readErr := src.Read(buf)
 		if m > 0 {
-			written, writeErr := h.Write(buf[:m])
+			written, writeErr := w.Write(buf[:m])
 			n = int64(written)
 			if writeErr != nil {
 				return n, writeErr

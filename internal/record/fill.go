@@ -1,0 +1,280 @@
+package record
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/edgecache-go/edgecache/internal/field"
+)
+
+// Judge decides about a response while it is being made.
+type Judge interface {
+	// Commit is called once, when the handler has said its final status and header, before any byte of the body. It must call Direct, Keep or Discard on the Fill.
+	Commit(status int)
+	// Grow is called before each piece of n bytes that a kept response grows by.
+	Grow(n int)
+	// Flush is called when the handler flushes a kept response.
+	Flush()
+}
+
+// Sink takes the body of a kept response.
+type Sink interface {
+	io.Writer
+	io.StringWriter
+}
+
+type mode uint8
+
+const (
+	undecided mode = iota
+	direct         // everything goes to the client's writer at once
+	kept           // the body goes to the sink
+	discarded      // the handler's answer is not what the client gets
+	hijacked
+)
+
+// Fill is the writer that a handler sees while its answer may be stored. Until the answer is final nothing reaches the client's writer; then the Judge decides where it goes.
+// The handler has a header map of its own, so that fields it sets after WriteHeader reach neither the client nor the store, and so that somebody else may write the client's header at the same time.
+// A Fill belongs to the goroutine of the handler.
+type Fill struct {
+	w        http.ResponseWriter // the client's
+	judge    Judge
+	outer    http.Header // what w's header was before the handler ran
+	header   http.Header // the handler's
+	sink     Sink
+	status   int
+	declared int64 // Content-Length; -1 when there is none that is valid
+	written  int64 // to the sink, or thrown away
+	mode     mode
+}
+
+// Init prepares f for a handler whose client listens at w and returns the writer to call the handler with. The handler's header starts as a copy of w's.
+func (f *Fill) Init(w http.ResponseWriter, judge Judge) http.ResponseWriter {
+	*f = Fill{w: w, judge: judge, outer: w.Header(), header: w.Header().Clone(), declared: -1}
+	if f.header == nil {
+		f.header = make(http.Header)
+	}
+	return Shape(f, w)
+}
+
+// Direct lets the rest of the response through to the client as if nothing stood between: header, body, flushes and trailers. before may add fields to the client's header.
+func (f *Fill) Direct(before func(http.Header)) {
+	f.mode = direct
+	f.ReplaceHeader(f.w.Header())
+	if before != nil {
+		before(f.w.Header())
+	}
+	f.w.WriteHeader(f.status)
+}
+
+// Keep sends the body to sink; the header and what the client gets of it all is up to the Judge.
+func (f *Fill) Keep(sink Sink) { f.mode, f.sink = kept, sink }
+
+// Discard throws the body away.
+func (f *Fill) Discard() { f.mode = discarded }
+
+// ReplaceHeader makes dst equal to what the handler's header is now.
+func (f *Fill) ReplaceHeader(dst http.Header) {
+	clear(dst)
+	for name, values := range f.header {
+		dst[name] = values
+	}
+}
+
+// Own returns the fields that the handler itself has set: those that were not there before, or not so. It shares no slice with the handler's header.
+// What outer middleware puts on every response is not part of the page, and may be another for each request.
+func (f *Fill) Own() http.Header { return Own(f.outer, f.header) }
+
+// Own returns a copy of the fields of header that are not the same in outer, under canonical names.
+func Own(outer, header http.Header) http.Header {
+	own := make(http.Header, len(header)+3)
+	for name, values := range field.Canonical(header) {
+		if before, ok := outer[name]; !ok || !slices.Equal(before, values) {
+			own[name] = slices.Clone(values)
+		}
+	}
+	return own
+}
+
+// Committed reports whether the handler has said its status, or has taken the connection.
+func (f *Fill) Committed() bool { return f.mode != undecided }
+
+// Hijacked reports whether the handler has taken the connection.
+func (f *Fill) Hijacked() bool { return f.mode == hijacked }
+
+// Finish ends a response whose handler returned normally: one that wrote nothing is a 200, and the trailers go through.
+func (f *Fill) Finish() {
+	f.commit(http.StatusOK)
+	if f.mode != direct {
+		return
+	}
+	dst := f.w.Header()
+	for name := range field.Members(f.header["Trailer"]) {
+		name = http.CanonicalHeaderKey(name)
+		if values, ok := f.header[name]; ok {
+			dst[name] = values
+		}
+	}
+	for name, values := range f.header {
+		if len(name) > len(http.TrailerPrefix) && name[:len(http.TrailerPrefix)] == http.TrailerPrefix {
+			dst[name] = values
+		}
+	}
+}
+
+// Complete reports whether a kept body has the length that was declared.
+func (f *Fill) Complete() bool { return f.declared < 0 || f.declared == f.written }
+
+// Declared is the length that the handler declared, or -1.
+func (f *Fill) Declared() int64 { return f.declared }
+
+// Header is the handler's map.
+func (f *Fill) Header() http.Header { return f.header }
+
+// WriteHeader is http.ResponseWriter's.
+func (f *Fill) WriteHeader(status int) {
+	switch {
+	case f.mode == direct || f.mode == hijacked || status < 100 || status > 999:
+		f.w.WriteHeader(status) // to complain or panic as it does without us
+	case f.mode != undecided:
+		// A second status is ignored, as net/http does.
+	case status < 200 && status != http.StatusSwitchingProtocols:
+		// RFC 9110, 15.2: an interim answer is nobody's final one. It goes to the one client that waits for this handler.
+		f.outer = f.outer.Clone()
+		f.ReplaceHeader(f.w.Header())
+		f.w.WriteHeader(status)
+	default:
+		f.commit(status)
+	}
+}
+
+func (f *Fill) commit(status int) {
+	if f.mode != undecided {
+		return
+	}
+	f.status = status
+	if values := f.header["Content-Length"]; len(values) == 1 {
+		if n, err := strconv.ParseInt(values[0], 10, 64); err == nil && n >= 0 {
+			f.declared = n
+		}
+	}
+	f.judge.Commit(status)
+	if f.mode == undecided {
+		panic("edgecache: the judge of a fill did not decide") // a bug in this module, not in the handler
+	}
+}
+
+// Write is http.ResponseWriter's.
+func (f *Fill) Write(p []byte) (int, error) {
+	f.commit(http.StatusOK)
+	switch f.mode {
+	case direct, hijacked:
+		return f.w.Write(p)
+	case kept:
+		if err := f.admit(len(p)); err != nil {
+			return 0, err
+		}
+		f.judge.Grow(len(p))
+		n, err := f.sink.Write(p)
+		f.written += int64(n)
+		return n, err
+	}
+	if err := f.admit(len(p)); err != nil {
+		return 0, err
+	}
+	f.written += int64(len(p))
+	return len(p), nil
+}
+
+// WriteString is io.StringWriter's.
+func (f *Fill) WriteString(s string) (int, error) {
+	f.commit(http.StatusOK)
+	switch f.mode {
+	case direct, hijacked:
+		return io.WriteString(f.w, s)
+	case kept:
+		if err := f.admit(len(s)); err != nil {
+			return 0, err
+		}
+		f.judge.Grow(len(s))
+		n, err := f.sink.WriteString(s)
+		f.written += int64(n)
+		return n, err
+	}
+	if err := f.admit(len(s)); err != nil {
+		return 0, err
+	}
+	f.written += int64(len(s))
+	return len(s), nil
+}
+
+// admit refuses what net/http refuses.
+func (f *Fill) admit(n int) error {
+	switch {
+	case n == 0:
+		return nil
+	case f.status < 200 || f.status == http.StatusNoContent || f.status == http.StatusNotModified:
+		return http.ErrBodyNotAllowed
+	case f.declared >= 0 && f.written+int64(n) > f.declared:
+		return http.ErrContentLength
+	}
+	return nil
+}
+
+// ReadFrom is io.ReaderFrom's: a response that goes straight through keeps the client's own ReadFrom, and with it sendfile.
+func (f *Fill) ReadFrom(src io.Reader) (n int64, err error) {
+	if f.mode == undecided {
+		if n, err = readFirst(f, src); err != nil || n == 0 {
+			return n, err
+		}
+	}
+	if f.mode == direct || f.mode == hijacked {
+		m, err := io.Copy(f.w, src)
+		return n + m, err
+	}
+	m, err := io.Copy(struct{ io.Writer }{f}, src)
+	return n + m, err
+}
+
+// FlushError is http.ResponseController's Flush.
+func (f *Fill) FlushError() error {
+	if f.mode == undecided && !canFlush(f.w) {
+		return http.ErrNotSupported
+	}
+	f.commit(http.StatusOK)
+	switch f.mode {
+	case kept:
+		f.judge.Flush()
+		return nil
+	case discarded:
+		return nil
+	}
+	return http.NewResponseController(f.w).Flush()
+}
+
+// Hijack is http.Hijacker's. A response that is being kept cannot be hijacked any more.
+func (f *Fill) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if f.mode == kept || f.mode == discarded {
+		return nil, nil, http.ErrHijacked
+	}
+	conn, rw, err := http.NewResponseController(f.w).Hijack()
+	if err == nil {
+		f.mode = hijacked
+	}
+	return conn, rw, err
+}
+
+// Push is http.Pusher's.
+func (f *Fill) Push(target string, opts *http.PushOptions) error {
+	if p, ok := f.w.(http.Pusher); ok {
+		return p.Push(target, opts)
+	}
+	return http.ErrNotSupported
+}
+
+// Unwrap gives http.ResponseController the client's writer, for deadlines and full duplex.
+func (f *Fill) Unwrap() http.ResponseWriter { return f.w }
