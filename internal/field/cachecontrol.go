@@ -66,7 +66,7 @@ func ParseCacheControl(lines []string) CacheControl {
 // add reads one member.
 func (cc *CacheControl) add(member string) {
 	name, argument, hasArgument := strings.Cut(member, "=")
-	if !IsToken(name) || hasArgument && !IsToken(argument) && !isQuoted(argument) {
+	if !IsToken(name) || hasArgument && !IsToken(argument) && !IsQuoted(argument) {
 		cc.condemnAll(member)
 		return
 	}
@@ -198,7 +198,7 @@ func (cc *CacheControl) settle() {
 // is not accepted: private=a, b is cut at its comma before it comes here, and what was meant is unknown
 // (RFC 9111, 5.2.2.4 and 5.2.2.7: a sender should not generate it). Nor are escapes, which cacheobject replaces by "?".
 func qualify(fields *[]string, all *bool, argument string) {
-	if !isQuoted(argument) {
+	if !IsQuoted(argument) {
 		*all = true
 		return
 	}
@@ -221,22 +221,6 @@ func qualifyNames(fields *[]string, all *bool, names string) {
 		*fields = append(*fields, http.CanonicalHeaderKey(name))
 	}
 	*all = *all || none
-}
-
-// isQuoted reports whether s is exactly one quoted string.
-func isQuoted(s string) bool {
-	if len(s) < 2 || s[0] != '"' {
-		return false
-	}
-	for i := 1; i < len(s); i++ {
-		switch s[i] {
-		case '\\':
-			i++
-		case '"':
-			return i == len(s)-1
-		}
-	}
-	return false
 }
 
 // seconds converts what cacheobject read. It stops at 2^31-1, where the RFC means 2^31 or more.

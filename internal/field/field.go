@@ -49,14 +49,30 @@ func IsToken(s string) bool {
 	return s != ""
 }
 
+// IsQuoted reports whether s is exactly one quoted string (RFC 9110, 5.6.4).
+func IsQuoted(s string) bool {
+	if len(s) < 2 || s[0] != '"' {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		switch s[i] {
+		case '\\':
+			i++
+		case '"':
+			return i == len(s)-1
+		}
+	}
+	return false
+}
+
 // cutMember cuts the first member, trimmed and possibly empty, off s.
 func cutMember(s string) (member, rest string) {
-	member, rest = cutQuoted(s, ',')
+	member, rest = Cut(s, ',')
 	return TrimBlanks(member), rest
 }
 
-// cutQuoted cuts s at the first sep outside quoted strings; sep belongs to neither part.
-func cutQuoted(s string, sep byte) (before, after string) {
+// Cut cuts s at the first sep outside quoted strings; sep belongs to neither part. Without one, after is empty.
+func Cut(s string, sep byte) (before, after string) {
 	quoted := false
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {

@@ -14,7 +14,7 @@ func Weighted(lines []string) iter.Seq2[string, int] {
 			for line != "" {
 				var member string
 				member, line = cutMember(line)
-				name, parameters := cutQuoted(member, ';')
+				name, parameters := Cut(member, ';')
 				weight, ok := weightOf(parameters)
 				if name = TrimBlanks(name); name == "" || !ok {
 					continue
@@ -31,7 +31,7 @@ func Weighted(lines []string) iter.Seq2[string, int] {
 func weightOf(parameters string) (weight int, ok bool) {
 	for parameters != "" {
 		var parameter string
-		parameter, parameters = cutQuoted(parameters, ';')
+		parameter, parameters = Cut(parameters, ';')
 		name, value, _ := strings.Cut(TrimBlanks(parameter), "=")
 		if name == "q" || name == "Q" {
 			return ParseWeight(value)

@@ -1,20 +1,247 @@
 package key
 
-import "net/http"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
 
-// scoped are the request fields by which handlers learn the name under which they are seen.
-var scoped = [...]string{
-	"Forwarded", "Front-End-Https", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Forwarded-Proto",
-	"X-Forwarded-Scheme", "X-Forwarded-Server", "X-Forwarded-Ssl", "X-Host", "X-Original-Host",
+	"github.com/edgecache-go/edgecache/internal/field"
+)
+
+// MaxScope is the longest scope in bytes that is kept as text. A longer one is replaced by its SHA-256.
+const MaxScope = 2 << 10
+
+// What a zero byte begins. A variant begins with the length of a field name, which is never zero.
+const (
+	kindField      = 'h' // name, number of lines, lines
+	kindForwarded  = 'f' // host and proto of each element
+	kindHost       = 'a' // r.Host as it was spelled
+	kindServerName = 's' // TLS server name that is not the host
+	kindPeer       = 'c' // SHA-256 of the client's certificate
+	kindURL        = 'u' // scheme, host and user information of an absolute URL
+	kindPath       = 'p' // path, raw path, query that are not those of the target
+	kindScopeSum   = '#'
+	kindVariantSum = 'v'
+)
+
+// Scope appends what else of r reaches a handler unkeyed and is known to change what handlers write: the fields by which
+// proxies tell under which scheme, host, port and path a page is seen, in a fixed order with all their lines; the fields
+// by which scripts ask for a fragment of a page instead of the page; the host, when it is spelled unlike the key; a TLS
+// server name that is not the host, and the client's certificate; an absolute URL; a path or query that an outer
+// handler has rewritten. It appends nothing for a plain request.
+//
+// Addresses of clients (X-Forwarded-For and its like) are left out: they would end sharing. So is everything that Vary is
+// there for.
+func Scope(dst []byte, r *http.Request) []byte {
+	start := len(dst)
+	dst = appendFields(dst, r.Header)
+	if scheme, host, target, ok := parts(r); ok {
+		dst = appendHost(dst, r, scheme, host)
+		dst = appendURL(dst, r.URL, target)
+	}
+	return bounded(dst, start, MaxScope, kindScopeSum)
 }
 
-// Scope appends what reaches a handler unkeyed and therefore separates the variants of one URL.
-func Scope(dst []byte, r *http.Request) []byte {
-	for _, name := range scoped {
-		for _, line := range r.Header[name] {
-			dst = appendText(dst, name)
-			dst = appendText(dst, line)
+func appendFields(dst []byte, h http.Header) []byte {
+	var array [16]string
+	names := array[:0]
+	for name := range h {
+		if isScoped(name) {
+			names = append(names, name)
 		}
 	}
+	slices.Sort(names)
+	for _, name := range names {
+		if name == "Forwarded" {
+			dst = appendForwarded(dst, h[name])
+			continue
+		}
+		dst = appendLines(dst, name, h[name])
+	}
 	return dst
+}
+
+func appendLines(dst []byte, name string, lines []string) []byte {
+	dst = append(dst, 0, kindField)
+	dst = appendText(dst, name)
+	dst = binary.AppendUvarint(dst, uint64(len(lines)))
+	for _, line := range lines {
+		dst = appendText(dst, line)
+	}
+	return dst
+}
+
+// isScoped reports whether a request field is part of the scope.
+func isScoped(name string) bool {
+	if name == "" {
+		return false
+	}
+	switch name[0] {
+	case 'C', 'D', 'F', 'H', 'R', 'S', 'T', 'W', 'X':
+	default:
+		return false
+	}
+	if strings.IndexByte(name, '_') > 0 {
+		// CGI and FastCGI see no difference between X_Forwarded_Host and X-Forwarded-Host.
+		name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
+	}
+	switch {
+	case strings.HasPrefix(name, "X-Forwarded-"): // -Host, -Proto, -Port, -Prefix, -Ssl, -User, -Client-Cert and whatever comes
+		return name != "X-Forwarded-For"
+	case strings.HasPrefix(name, "X-Original-"): // -Host, -Proto, -Uri
+		return name != "X-Original-For" && name != "X-Original-Forwarded-For"
+	}
+	switch name {
+	case "Forwarded", "Host",
+		// The host.
+		"X-Host", "X-Real-Host", "X-Host-Override", "X-Http-Host-Override", "X-Backend-Host", "X-Envoy-Original-Host",
+		// The scheme.
+		"Front-End-Https", "X-Scheme", "X-Url-Scheme", "X-Arr-Ssl", "Cf-Visitor", "Cloudfront-Forwarded-Proto", "Fastly-Ssl", "Wl-Proxy-Ssl",
+		// The path.
+		"Script-Name", "X-Script-Name", "X-Ingress-Path", "X-Replaced-Path", "X-Envoy-Original-Path",
+		// A fragment of the page.
+		"X-Requested-With", "X-Pjax", "Hx-Request", "Hx-Boosted", "Hx-History-Restore-Request", "Hx-Target", "Turbo-Frame",
+		"X-Inertia", "X-Up-Target", "Datastar-Request", "Rsc":
+		return true
+	}
+	return false
+}
+
+// appendForwarded appends the host and proto parameters of a Forwarded field (RFC 7239, 4), element by element, since handlers
+// read the first or the last; nothing if there are none. A field is taken as a whole unless every reader, also one that
+// cuts at semicolons and knows no quotes, must see the same in it.
+func appendForwarded(dst []byte, lines []string) []byte {
+	start := len(dst)
+	dst = append(dst, 0, kindForwarded)
+	found := false
+	for _, line := range lines {
+		dst = append(dst, 'l')
+		for more := true; more; {
+			element, rest := field.Cut(line, ',')
+			var some, ok bool
+			if dst, some, ok = appendElement(append(dst, 'e'), element); !ok {
+				return appendLines(dst[:start], "Forwarded", lines)
+			}
+			found = found || some
+			more = len(element) < len(line)
+			line = rest
+		}
+	}
+	if !found {
+		return dst[:start]
+	}
+	return append(dst, 0)
+}
+
+// appendElement appends host and proto of one element and reports whether there are any. ok is false when somebody could
+// see more in the element: it is malformed, has other parameters, or separators within quotes.
+func appendElement(dst []byte, element string) (extended []byte, found, ok bool) {
+	for more := true; more; {
+		pair, rest := field.Cut(element, ';')
+		name, value, _ := strings.Cut(field.TrimBlanks(pair), "=")
+		if !field.IsToken(value) && !(field.IsQuoted(value) && !strings.ContainsAny(value, `;,=\`)) {
+			return dst, false, false
+		}
+		switch {
+		case equalFoldASCII(name, "host"):
+			dst, found = appendText(append(dst, 'h'), value), true
+		case equalFoldASCII(name, "proto"):
+			dst, found = appendText(append(dst, 'p'), value), true
+		case !equalFoldASCII(name, "for") && !equalFoldASCII(name, "by"):
+			return dst, false, false
+		}
+		more = len(pair) < len(element)
+		element = rest
+	}
+	return dst, found, true
+}
+
+// appendHost appends the names under which the connection was addressed, where they differ from the host in the key.
+func appendHost(dst []byte, r *http.Request, scheme, host string) []byte {
+	name, port := splitHost(scheme, host)
+	if r.Host != host || len(name)+len(port) != len(host) || hasCapital(host) {
+		dst = append(dst, 0, kindHost)
+		dst = appendText(dst, r.Host)
+	}
+	if r.TLS == nil {
+		return dst
+	}
+	if sni := r.TLS.ServerName; !equalFoldASCII(sni, name) && !equalFoldASCII(sni, host) && !(sni == "" && isAddress(name)) {
+		dst = append(dst, 0, kindServerName)
+		dst = appendText(dst, sni)
+	}
+	if len(r.TLS.PeerCertificates) > 0 {
+		// A certificate names its bearer as Authorization does.
+		sum := sha256.Sum256(r.TLS.PeerCertificates[0].Raw)
+		dst = append(dst, 0, kindPeer)
+		dst = append(dst, sum[:]...)
+	}
+	return dst
+}
+
+// isAddress reports whether a host is an IP address, for which there is no TLS server name (RFC 6066, 3).
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return err == nil
+}
+
+func appendURL(dst []byte, u *url.URL, target string) []byte {
+	if u.Scheme != "" || u.Host != "" || u.User != nil {
+		dst = append(dst, 0, kindURL)
+		dst = appendText(dst, u.Scheme)
+		dst = appendText(dst, u.Host)
+		user := ""
+		if u.User != nil {
+			user = u.User.String() + "@"
+		}
+		dst = appendText(dst, user)
+	}
+	path, query, hasQuery := strings.Cut(target, "?")
+	if !samePath(u, path) || u.RawQuery != query || u.ForceQuery != (hasQuery && query == "") {
+		dst = append(dst, 0, kindPath)
+		dst = appendText(dst, u.Path)
+		dst = appendText(dst, u.RawPath)
+		dst = appendText(dst, u.RawQuery)
+	}
+	return dst
+}
+
+// samePath reports whether u has the path that net/url makes of path.
+func samePath(u *url.URL, path string) bool {
+	if u.RawPath == "" {
+		return u.EscapedPath() == path
+	}
+	return u.RawPath == path && unescapesTo(path, u.Path)
+}
+
+// unescapesTo reports whether percent-decoding escaped gives want, without making the text.
+func unescapesTo(escaped, want string) bool {
+	i := 0
+	for ; escaped != "" && i < len(want); i++ {
+		c := escaped[0]
+		size := 1
+		if c == '%' {
+			if len(escaped) < 3 {
+				return false
+			}
+			c, size = unhex(escaped[1])<<4|unhex(escaped[2]), 3
+		}
+		if c != want[i] {
+			return false
+		}
+		escaped = escaped[size:]
+	}
+	return escaped == "" && i == len(want)
+}
+
+// unhex returns the value of a hexadecimal digit. Of another byte it returns anything: net/url has refused those.
+func unhex(c byte) byte {
+	if c <= '9' {
+		return c - '0'
+	}
+	return lower(c) - 'a' + 10
 }

@@ -1,6 +1,9 @@
 package key
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/binary"
 	"net/http"
 	"slices"
 	"strings"
@@ -8,19 +11,26 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// MaxVary is how many different field names a Vary may list. A response with more is not stored.
-const MaxVary = 32
+const (
+	// MaxVary is how many different field names a Vary may list. A response with more is not stored.
+	MaxVary = 32
+	// MaxVariant is the longest variant in bytes that is kept as text. A longer one is replaced by its SHA-256.
+	MaxVariant = 2 << 10
+	// maxCodings is how many members of an Accept-Encoding are put in order.
+	maxCodings = 16
+)
 
 // VaryNames reads the lines of a Vary field (RFC 9110, 12.5.5): the canonical names, sorted and without duplicates, and
-// whether "*" is anywhere among them. ok is false when a member is no token or there are more than MaxVary names.
+// whether "*" is anywhere among them. ok is false, and there are no names, when a member is no token or there are more
+// than MaxVary names.
 func VaryNames(lines []string) (names []string, star, ok bool) {
 	ok = true
 	for member := range field.Members(lines) {
-		switch {
-		case member == "*":
+		if member == "*" {
 			star = true
 			continue
-		case !field.IsToken(member):
+		}
+		if !ok || !field.IsToken(member) {
 			ok = false
 			continue
 		}
@@ -29,19 +39,26 @@ func VaryNames(lines []string) (names []string, star, ok bool) {
 		if found {
 			continue
 		}
-		if len(names) == MaxVary {
-			return nil, star || field.HasToken(lines, "*"), false
-		}
 		names = slices.Insert(names, at, name)
+		ok = len(names) <= MaxVary
 	}
 	if !ok {
-		names = nil
+		return nil, star, false
 	}
-	return names, star, ok
+	return names, star, true
 }
 
-// Variant appends the values that the fields names have in h.
+// Variant appends the fields names, as VaryNames gives them, and their values in h, each with its length before it. An
+// absent field differs from an empty one. Host counts as absent: it is part of the primary key, and net/http takes it
+// out of the header.
+//
+// Values that mean the same are made equal (RFC 9111, 4.1) as far as a handler that compares bytes is not deceived by it:
+// Accept-Encoding is a set of codings with weights; Accept and Accept-Language lose blanks and empty members, the latter
+// also its case; credentials are taken as they are; other fields are joined by commas and lose the blanks around them.
+//
+// What Variant appends may follow what Scope appended: no two different pairs of them read the same.
 func Variant(dst []byte, names []string, h http.Header) []byte {
+	start := len(dst)
 	for _, name := range names {
 		dst = appendText(dst, name)
 		lines, present := h[name]
@@ -49,8 +66,161 @@ func Variant(dst []byte, names []string, h http.Header) []byte {
 			dst = append(dst, 0)
 			continue
 		}
-		dst = append(dst, 1)
-		dst = appendText(dst, strings.Join(lines, ","))
+		dst = append(dst, 1, 0, 0, 0, 0)
+		value := len(dst)
+		dst = appendNormalized(dst, name, lines)
+		binary.BigEndian.PutUint32(dst[value-4:], uint32(len(dst)-value))
+	}
+	return bounded(dst, start, MaxVariant, kindVariantSum)
+}
+
+// bounded replaces what was appended since start by its digest when it is longer than limit.
+func bounded(dst []byte, start, limit int, kind byte) []byte {
+	if len(dst)-start <= limit {
+		return dst
+	}
+	sum := sha256.Sum256(dst[start:])
+	dst = append(dst[:start], 0, kind)
+	return append(dst, sum[:]...)
+}
+
+func appendNormalized(dst []byte, name string, lines []string) []byte {
+	switch name {
+	case "Accept-Encoding":
+		return appendCodings(dst, lines)
+	case "Accept":
+		return appendNegotiated(dst, lines, false)
+	case "Accept-Language":
+		return appendNegotiated(dst, lines, true)
+	case "Authorization", "Cookie", "Proxy-Authorization":
+		for _, line := range lines {
+			dst = appendText(dst, line)
+		}
+		return dst
+	}
+	return appendCombined(dst, lines)
+}
+
+// appendCodings appends the members of an Accept-Encoding (RFC 9110, 12.5.3) in the order of their names, each with its
+// weight unless that is 1. A field that is odd in any part is taken as appendCombined takes it, since handlers disagree on
+// what it means: malformed weights, a coding twice, capital letters, more than maxCodings members. None of these
+// can be read as the orderly form of another field.
+func appendCodings(dst []byte, lines []string) []byte {
+	type coding struct {
+		name   string
+		weight int
+	}
+	var array [maxCodings]coding
+	codings := array[:0]
+	for member := range field.Members(lines) {
+		name, parameter, weighted := strings.Cut(member, ";")
+		weight, ok := 1000, true
+		if weighted {
+			q, value, _ := strings.Cut(field.TrimBlanks(parameter), "=")
+			weight, ok = field.ParseWeight(value)
+			ok = ok && (q == "q" || q == "Q")
+		}
+		name = field.TrimBlanks(name)
+		if !ok || !field.IsToken(name) || hasCapital(name) || len(codings) == maxCodings {
+			return appendCombined(dst, lines)
+		}
+		codings = append(codings, coding{name, weight})
+	}
+	slices.SortFunc(codings, func(a, b coding) int { return cmp.Compare(a.name, b.name) })
+	start := len(dst)
+	for i, c := range codings {
+		if i > 0 {
+			if c.name == codings[i-1].name {
+				return appendCombined(dst[:start], lines)
+			}
+			dst = append(dst, ',')
+		}
+		dst = append(dst, c.name...)
+		dst = appendWeight(dst, c.weight)
 	}
 	return dst
+}
+
+// appendWeight appends a weight in thousandths as a parameter with as few digits as it needs.
+func appendWeight(dst []byte, weight int) []byte {
+	switch weight {
+	case 1000:
+		return dst
+	case 0:
+		return append(dst, ";q=0"...)
+	}
+	dst = append(dst, ";q=0."...)
+	for scale := 100; weight > 0; scale /= 10 {
+		dst = append(dst, '0'+byte(weight/scale))
+		weight %= scale
+	}
+	return dst
+}
+
+// appendNegotiated appends the members of an Accept or Accept-Language in their order, without the blanks around commas
+// and semicolons and, if fold is true, in lower case. Quoted strings stay as they are. Case is kept in Accept: a handler
+// that looks for "text/html" does not find it in "TEXT/HTML", and its answer must not become that of every browser.
+func appendNegotiated(dst []byte, lines []string, fold bool) []byte {
+	start := len(dst)
+	for member := range field.Members(lines) {
+		if len(dst) > start {
+			dst = append(dst, ',')
+		}
+		for first := true; first || member != ""; first = false {
+			var part string
+			part, member = field.Cut(member, ';')
+			if !first {
+				dst = append(dst, ';')
+			}
+			part = field.TrimBlanks(part)
+			if fold && strings.IndexByte(part, '"') < 0 {
+				dst = appendLower(dst, part)
+			} else {
+				dst = append(dst, part...)
+			}
+		}
+	}
+	return dst
+}
+
+// appendCombined joins lines by commas (RFC 9110, 5.3) and drops the blanks around commas that stand outside quotes.
+func appendCombined(dst []byte, lines []string) []byte {
+	for i, line := range lines {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		quoted := false
+		member, end := len(dst), len(dst) // where the member begins, and where its last byte that counts ends
+		for j := 0; j < len(line); j++ {
+			c := line[j]
+			switch {
+			case quoted && c == '\\' && j+1 < len(line):
+				j++
+				dst = append(dst, c, line[j])
+			case c == ',' && !quoted:
+				dst = append(dst[:end], c)
+				member = len(dst)
+			case (c == ' ' || c == '\t') && !quoted:
+				if len(dst) > member {
+					dst = append(dst, c)
+				}
+				continue // end stays: more must follow before the blank counts
+			default:
+				quoted = quoted != (c == '"')
+				dst = append(dst, c)
+			}
+			end = len(dst)
+		}
+		dst = dst[:end]
+	}
+	return dst
+}
+
+func hasCapital(s string) bool {
+	for i := range len(s) {
+		if lower(s[i]) != s[i] {
+			return true
+		}
+	}
+	return false
 }
