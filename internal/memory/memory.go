@@ -113,6 +113,9 @@ func shardCount(cfg Config) int {
 	return 1 << (bits.Len64(uint64(n)) - 1)
 }
 
+// MaxEntryBytes is the most that one entry may be charged, its key and overhead included.
+func (t *Tier[V]) MaxEntryBytes() int64 { return t.maxEntry }
+
 // Get returns the value of key and counts a hit for it. It does not allocate
 // and takes a read lock only.
 func (t *Tier[V]) Get(key []byte) (V, bool) {
@@ -125,7 +128,7 @@ func (t *Tier[V]) Get(key []byte) (V, bool) {
 		return zero, false
 	}
 	v := e.value
-	e.hit()
+	e.hit(s.policy.now)
 	s.mu.RUnlock()
 	return v, true
 }

@@ -1,0 +1,63 @@
+package edgecache
+
+import (
+	"net/http"
+	"sync"
+
+	"github.com/edgecache-go/edgecache/internal/memory"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// Cache wraps next in an edge cache of its own, with the defaults of [Config]: in memory, safe for applications with users.
+// It is New(Config{}) and Handler in one.
+func Cache(next http.Handler) http.Handler {
+	e, err := New(Config{})
+	if err != nil {
+		panic(err) // the zero Config is valid; a test holds that
+	}
+	return e.Handler(next)
+}
+
+// An Edge is a shared HTTP cache (RFC 9111) in front of handlers. Make one with [New]. All its methods are safe for concurrent use.
+type Edge struct {
+	config       Config // resolved
+	rules        rules.Options
+	memory       *memory.Tier[*resource]
+	maxObject    int64
+	fence        fence
+	refreshing   sync.Map // ids of pages that are being refreshed in the background
+	statusHeader string   // canonical; "" sends none
+	cacheStatus  string   // our name in Cache-Status; "" sends none
+}
+
+// New returns an edge cache for cfg. Mistakes in cfg are reported all at once: the error joins a [*ConfigError] for each.
+func New(cfg Config) (*Edge, error) {
+	cfg, err := cfg.resolve()
+	if err != nil {
+		return nil, err
+	}
+	e := &Edge{
+		config: cfg,
+		rules:  cfg.rules(),
+		memory: memory.New[*resource](memory.Config{MaxBytes: cfg.MaxBytes, MaxEntryBytes: cfg.MaxObjectBytes}),
+	}
+	e.maxObject = e.memory.MaxEntryBytes()
+	if cfg.StatusHeader != "-" {
+		e.statusHeader = cfg.StatusHeader
+	}
+	if cfg.StatusName != "-" {
+		e.cacheStatus = cfg.StatusName
+	}
+	e.fence.init()
+	return e, nil
+}
+
+// Handler returns next behind the cache. It fits everything that takes a func(http.Handler) http.Handler, such as chi's Use.
+//
+// One Edge is one space of URLs: a URL must mean the same page behind each of its handlers. Where one handler lies inside another of the same Edge, the outer one caches.
+func (e *Edge) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("edgecache: Handler needs a handler to wrap, got nil")
+	}
+	return &handler{edge: e, next: next}
+}

@@ -1,0 +1,268 @@
+package edgecache
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// Defaults of Config's zero fields.
+const (
+	DefaultMaxBytes           = 64 << 20        // of memory
+	DefaultTTL                = 2 * time.Minute // for a page that says nothing
+	DefaultHeuristicMax       = 1 * time.Hour   // for a page that says Last-Modified only
+	DefaultStaleIfUnreachable = 1 * time.Hour   // past its lifetime
+	DefaultStatusHeader       = "X-Cache"
+	DefaultStatusName         = "edgecache"
+)
+
+// minMaxBytes is the smallest memory budget: below it not even one small page with its overhead fits reliably.
+const minMaxBytes = 64 << 10
+
+// Config says how an [Edge] behaves. The zero value is safe and works: it caches in memory, shares nothing that a
+// cookie or an Authorization stands behind, and obeys what responses say. A Config is read once, by [New].
+//
+// Durations that are 0 mean the documented default; negative ones are mistakes. Sizes are in bytes.
+type Config struct {
+	// MaxBytes is the memory budget: bodies, headers, keys and overhead together. 0 means DefaultMaxBytes (64 MiB).
+	MaxBytes int64
+
+	// MaxObjectBytes is the largest response that is stored, header included. Larger ones stream through. 0 means an
+	// eighth of MaxBytes.
+	MaxObjectBytes int64
+
+	// DefaultTTL is how long a response that says nothing about caching is fresh (GET 200; other cacheable statuses
+	// shorter). 0 means DefaultTTL (2 minutes).
+	DefaultTTL time.Duration
+
+	// HeuristicMax bounds the lifetime that is inferred from Last-Modified: 10 % of the time since (RFC 9111, 4.2.2).
+	// 0 means DefaultHeuristicMax (1 hour).
+	HeuristicMax time.Duration
+
+	// ExplicitOnly stores nothing for which the response does not give a lifetime or Last-Modified: DefaultTTL does not apply.
+	ExplicitOnly bool
+
+	// StaleWhileRevalidate and StaleIfError are the windows of RFC 5861 for responses whose lifetime is inferred; those
+	// that give their lifetime say their own. 0 means no window.
+	StaleWhileRevalidate time.Duration
+	StaleIfError         time.Duration
+
+	// StaleIfUnreachable is how long past its lifetime a response may be served when the handler breaks off without an
+	// answer (see OriginError), and neither must-revalidate, proxy-revalidate, s-maxage nor no-cache forbids it
+	// (RFC 9111, 4.2.4). 0 means DefaultStaleIfUnreachable (1 hour).
+	StaleIfUnreachable time.Duration
+
+	// StatusHeader is the name of the short status header. "" means X-Cache; "-" sends none.
+	StatusHeader string
+
+	// StatusName is how this cache calls itself in Cache-Status (RFC 9211). "" means edgecache; "-" sends no Cache-Status.
+	StatusName string
+
+	// IgnoreCookies are the names of request cookies that identify nobody to the application; a trailing * matches any
+	// rest. A request with only such cookies is treated as one without. nil means DefaultIgnoreCookies.
+	IgnoreCookies []string
+
+	// CredentialHeaders are request fields that identify somebody, beside Authorization and Cookie: a request with one
+	// is treated like one with a cookie. nil means DefaultCredentialHeaders.
+	CredentialHeaders []string
+
+	// TargetedHeaders are response fields in the form of RFC 9213 that this cache obeys instead of Cache-Control, most
+	// specific first. nil means CDN-Cache-Control.
+	TargetedHeaders []string
+
+	// IgnoreRequestDirectives makes Cache-Control and Pragma of requests without effect, so that no client can force
+	// the handler to run.
+	IgnoreRequestDirectives bool
+
+	// StripSetCookie stores responses with Set-Cookie without that field, instead of not at all. Only the client whose
+	// request made the page gets the cookie. The page itself must not depend on it.
+	StripSetCookie bool
+
+	// InsecureShareCookies declares that request cookies are no credentials: pages made for one visitor's cookies are
+	// shown to others. RFC 9111 allows it; hardly any site can.
+	InsecureShareCookies bool
+
+	// InsecureStoreSetCookie stores Set-Cookie and replays it to everybody, as RFC 9111, 7.3 allows. Visitors then share sessions.
+	InsecureStoreSetCookie bool
+
+	// Logger gets what an operator should know: panics that a stored page has covered up. nil means slog.Default.
+	Logger *slog.Logger
+}
+
+// DefaultIgnoreCookies returns the cookies that Config.IgnoreCookies ignores when it is nil: those of common analytics
+// and advertising scripts, which the browser sets and the server does not read. The caller owns the slice.
+func DefaultIgnoreCookies() []string {
+	return []string{
+		"_ga", "_ga_*", "_gid", "_gat", "_gat_*", "_gcl_*", "__utm*", // Google
+		"_fbp", "_fbc", // Meta
+		"_hj*",           // Hotjar
+		"_pk_*", "mtm_*", // Matomo
+		"_clck", "_clsk", // Clarity
+		"_uetsid", "_uetvid", // Bing
+		"ajs_anonymous_id",                          // Segment
+		"hubspotutk", "__hstc", "__hssc", "__hssrc", // HubSpot
+	}
+}
+
+// DefaultCredentialHeaders returns the request fields that Config.CredentialHeaders names when it is nil: those by which
+// applications and authenticating proxies commonly recognise somebody. The caller owns the slice.
+func DefaultCredentialHeaders() []string { return rules.DefaultCredentialFields() }
+
+// A ConfigError is one mistake in a configuration. [New] joins all that it finds with errors.Join.
+type ConfigError struct {
+	Field  string // the field's name, with the struct's where it is not Config
+	Value  any    // what it was
+	Reason string // what would be right
+}
+
+func (e *ConfigError) Error() string {
+	if s, ok := e.Value.(string); ok {
+		return fmt.Sprintf("edgecache: %s is %q: %s", e.Field, s, e.Reason)
+	}
+	return fmt.Sprintf("edgecache: %s is %v: %s", e.Field, e.Value, e.Reason)
+}
+
+// resolve returns the configuration with its defaults filled in, or every mistake in it.
+func (c Config) resolve() (Config, error) {
+	var mistakes []error
+	wrong := func(name string, value any, reason string) {
+		mistakes = append(mistakes, &ConfigError{Field: name, Value: value, Reason: reason})
+	}
+	duration := func(name string, d *time.Duration, byDefault time.Duration) {
+		switch {
+		case *d < 0:
+			wrong(name, *d, "want 0 (default) or more")
+		case *d == 0:
+			*d = byDefault
+		}
+	}
+
+	switch {
+	case c.MaxBytes < 0:
+		wrong("MaxBytes", c.MaxBytes, "want 0 (default) or more")
+	case c.MaxBytes == 0:
+		c.MaxBytes = DefaultMaxBytes
+	case c.MaxBytes < minMaxBytes:
+		wrong("MaxBytes", c.MaxBytes, fmt.Sprintf("want at least %d bytes, or 0 (default)", minMaxBytes))
+	}
+	switch {
+	case c.MaxObjectBytes < 0:
+		wrong("MaxObjectBytes", c.MaxObjectBytes, "want 0 (default) or more")
+	case c.MaxObjectBytes > c.MaxBytes:
+		wrong("MaxObjectBytes", c.MaxObjectBytes, fmt.Sprintf("want at most MaxBytes, which is %d", c.MaxBytes))
+	}
+	if c.ExplicitOnly && c.DefaultTTL != 0 {
+		wrong("DefaultTTL", c.DefaultTTL, "want 0 together with ExplicitOnly, which switches it off")
+	}
+	duration("DefaultTTL", &c.DefaultTTL, DefaultTTL)
+	duration("HeuristicMax", &c.HeuristicMax, DefaultHeuristicMax)
+	duration("StaleIfUnreachable", &c.StaleIfUnreachable, DefaultStaleIfUnreachable)
+	duration("StaleWhileRevalidate", &c.StaleWhileRevalidate, 0)
+	duration("StaleIfError", &c.StaleIfError, 0)
+
+	switch c.StatusHeader {
+	case "":
+		c.StatusHeader = DefaultStatusHeader
+	case "-":
+	default:
+		if !field.IsToken(c.StatusHeader) {
+			wrong("StatusHeader", c.StatusHeader, `want the name of a header field such as "X-Cache", or "-" for none`)
+		}
+		c.StatusHeader = http.CanonicalHeaderKey(c.StatusHeader)
+	}
+	if reservedField(c.StatusHeader) {
+		wrong("StatusHeader", c.StatusHeader, "want a field that has no other meaning in a response")
+	}
+	switch c.StatusName {
+	case "":
+		c.StatusName = DefaultStatusName
+	case "-":
+	default:
+		if !isStructuredToken(c.StatusName) {
+			wrong("StatusName", c.StatusName, `want a structured-field token (a letter, then letters, digits and any of !#$%&'*+-.^_|~:/), or "-" for none`)
+		}
+	}
+
+	names := func(name string, list *[]string, byDefault func() []string) {
+		if *list == nil {
+			*list = byDefault()
+		}
+		canonical := make([]string, len(*list))
+		for i, f := range *list {
+			if !field.IsToken(f) {
+				wrong(fmt.Sprintf("%s[%d]", name, i), f, `want the name of a header field such as "X-Api-Key"`)
+			}
+			canonical[i] = http.CanonicalHeaderKey(f)
+		}
+		*list = canonical
+	}
+	names("CredentialHeaders", &c.CredentialHeaders, DefaultCredentialHeaders)
+	names("TargetedHeaders", &c.TargetedHeaders, func() []string { return []string{"CDN-Cache-Control"} })
+	if c.IgnoreCookies == nil {
+		c.IgnoreCookies = DefaultIgnoreCookies()
+	}
+	c.IgnoreCookies = slices.Clone(c.IgnoreCookies)
+	for i, name := range c.IgnoreCookies {
+		if name == "*" {
+			wrong(fmt.Sprintf("IgnoreCookies[%d]", i), name, "want names; to ignore every cookie set InsecureShareCookies")
+		} else if !field.IsToken(name) || strings.Contains(strings.TrimSuffix(name, "*"), "*") {
+			wrong(fmt.Sprintf("IgnoreCookies[%d]", i), name, `want the name of a cookie such as "_ga", or its beginning and a * such as "_ga_*"`)
+		}
+	}
+	if c.StripSetCookie && c.InsecureStoreSetCookie {
+		wrong("StripSetCookie", true, "want only one of StripSetCookie and InsecureStoreSetCookie")
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c, errors.Join(mistakes...)
+}
+
+// rules returns what of a resolved configuration the pure decisions depend on.
+func (c *Config) rules() rules.Options {
+	return rules.Options{
+		DefaultTTL:              c.DefaultTTL,
+		HeuristicMax:            c.HeuristicMax,
+		ExplicitOnly:            c.ExplicitOnly,
+		InsecureShareCookies:    c.InsecureShareCookies,
+		InsecureStoreSetCookie:  c.InsecureStoreSetCookie,
+		StripSetCookie:          c.StripSetCookie,
+		IgnoreRequestDirectives: c.IgnoreRequestDirectives,
+		IgnoreCookies:           c.IgnoreCookies,
+		CredentialFields:        c.CredentialHeaders,
+		TargetedFields:          c.TargetedHeaders,
+		MaxStaleUnreachable:     c.StaleIfUnreachable,
+		StaleWhileRevalidate:    c.StaleWhileRevalidate,
+		StaleIfError:            c.StaleIfError,
+	}
+}
+
+// reservedField reports whether a status written under this name would change what the response means.
+func reservedField(name string) bool {
+	switch name {
+	case "Age", "Cache-Control", "Cache-Status", "Cdn-Cache-Control", "Connection", "Date", "Etag", "Expires", "Last-Modified", "Location",
+		"Pragma", "Set-Cookie", "Trailer", "Transfer-Encoding", "Upgrade", "Vary":
+		return true
+	}
+	return strings.HasPrefix(name, "Content-")
+}
+
+// isStructuredToken reports whether s is an sf-token (RFC 9651, 3.3.4).
+func isStructuredToken(s string) bool {
+	if s == "" || !(s[0] == '*' || 'a' <= s[0]|0x20 && s[0]|0x20 <= 'z') {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] != ':' && s[i] != '/' && !field.IsToken(s[i:i+1]) {
+			return false
+		}
+	}
+	return true
+}

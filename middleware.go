@@ -1,0 +1,172 @@
+package edgecache
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/record"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// maxInvalidations is how many URLs beside its own one unsafe request invalidates (RFC 9111, 4.4).
+const maxInvalidations = 4
+
+// handler is one place where an Edge stands in front of something.
+type handler struct {
+	edge *Edge
+	next http.Handler
+}
+
+// inside is the context key under which a fill marks the requests that it passes on.
+type inside struct{ *Edge }
+
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	e := h.edge
+	if r.Context().Value(inside{e}) != nil {
+		h.next.ServeHTTP(w, r) // the outer handler of the same Edge caches this request
+		return
+	}
+	req := e.rules.Request(r)
+	if req.Bypass != rules.None {
+		h.pass(w, r, &req, req.Bypass)
+		return
+	}
+	var (
+		keyBuf   [256]byte
+		scopeBuf [128]byte
+	)
+	k, ok := key.Of(keyBuf[:0], r)
+	if !ok {
+		h.pass(w, r, &req, rules.NoKey)
+		return
+	}
+	scope := key.Scope(scopeBuf[:0], r)
+	res, _ := e.memory.Get(k)
+	now := time.Now()
+	v := res.find(scope, r.Header)
+	action, reason := rules.Validate, rules.URIMiss
+	switch {
+	case v != nil:
+		action, reason = v.Meta.Reuse(&e.rules, &req, now)
+	case req.CC.OnlyIfCached:
+		action, reason = rules.Fail, rules.OnlyIfCached
+	case res != nil && len(res.variants) > 0:
+		reason = rules.VaryMiss
+	}
+	switch action {
+	case rules.Serve:
+		v.touch()
+		a := account{status: Hit, reason: reason}
+		if reason == rules.Fresh {
+			a.reason = rules.None // "hit" says it all
+		} else if reason != rules.None {
+			a.status = Stale
+		}
+		e.answer(w, r, &req, v.Object, now, &a)
+		return
+	case rules.ServeAndRefresh:
+		if h.refresh(r, k, scope, v) {
+			v.touch()
+			e.answer(w, r, &req, v.Object, now, &account{status: Updating, reason: reason})
+			return
+		}
+		reason = rules.Stale
+	case rules.Fail:
+		e.gatewayTimeout(w, reason)
+		return
+	case rules.Forward:
+		v = nil // it is there, but not for this request
+	}
+	if req.Head {
+		h.head(w, r, req, k, v, reason)
+		return
+	}
+	f := h.newFill(w, r, &req, k, scope, reason)
+	f.old = v
+	f.plain = v != nil || !res.expectsRefusal(f.class, now)
+	f.serve()
+}
+
+// pass lets a request through that the cache has no part in, except that it says so, and that unsafe methods invalidate (RFC 9111, 4.4).
+func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Request, reason Reason) {
+	e := h.edge
+	a := account{status: Dynamic, forward: reason, reason: reason}
+	invalidate := func(int) {}
+	if req.Unsafe {
+		invalidate = func(status int) {
+			if rules.Invalidates(r.Method, status) {
+				e.invalidate(r, w.Header())
+			}
+		}
+	}
+	status := http.StatusOK
+	writer, finish := record.Hook(w, func(s int) {
+		status = s
+		delete(w.Header(), originErrorField)
+		// Before the client learns that its write succeeded, so that it cannot read what was there before.
+		invalidate(status)
+		e.writeStatus(w.Header(), &a, nil)
+	})
+	// And once more when the handler is done, however it ends: it may write before it commits.
+	defer func() { invalidate(status) }()
+	h.next.ServeHTTP(writer, r)
+	finish()
+}
+
+// invalidate removes what is stored for the URL of r and for those of the same origin that the header names.
+func (e *Edge) invalidate(r *http.Request, header http.Header) {
+	var buf [256]byte
+	if k, ok := key.Of(buf[:0], r); ok {
+		e.remove(k)
+	}
+	for _, t := range rules.InvalidationTargets(r, header, maxInvalidations) {
+		e.remove(key.OfURL(buf[:0], t.Scheme, t.Host, t.Target))
+	}
+}
+
+// remove forgets all variants of one URL, and keeps fills that have begun from bringing them back.
+func (e *Edge) remove(k []byte) (n int) {
+	e.fence.raise(k)
+	if res, found := e.memory.Delete(k); found {
+		n = len(res.variants)
+	}
+	return n
+}
+
+// head passes a HEAD request on that could not be answered from what is stored. Its answer is never stored, but tells whether what is stored for GET still holds (RFC 9111, 4.3.5).
+func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request, k []byte, old *variant, reason Reason) {
+	e := h.edge
+	began, start := e.fence.now(), time.Now()
+	k = append([]byte(nil), k...)
+	outer := w.Header().Clone()
+	a := account{status: Miss, forward: reason, reason: reason}
+	if old != nil {
+		a.status = Expired
+	}
+	// The handler may change the request's header; the variant is that of what came in.
+	inner := r.WithContext(context.WithValue(r.Context(), inside{e}, true))
+	inner.Header = r.Header.Clone()
+	writer, finish := record.Hook(w, func(status int) {
+		delete(w.Header(), originErrorField)
+		if old != nil && status == http.StatusOK {
+			e.updateByHead(k, old, record.Own(outer, w.Header()), &req, r, began, start)
+		}
+		e.writeStatus(w.Header(), &a, nil)
+	})
+	h.next.ServeHTTP(writer, inner)
+	finish()
+	r.Pattern = inner.Pattern
+}
+
+// gatewayTimeout answers a request that wanted a stored response only, when there is none (RFC 9111, 5.2.1.7).
+func (e *Edge) gatewayTimeout(w http.ResponseWriter, reason Reason) {
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	// RFC 9211, 2: an answer that the cache makes up itself gets no member in Cache-Status; the short header still says what happened.
+	if e.statusHeader != "" {
+		h.Set(e.statusHeader, Miss.String())
+	}
+	http.Error(w, "504 "+reason.Explain(), http.StatusGatewayTimeout)
+}

@@ -1,0 +1,101 @@
+package edgecache_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+// site is a handler behind a cache, with a count of how often it ran.
+type site struct {
+	t     *testing.T
+	edge  *edgecache.Edge
+	h     http.Handler
+	calls int
+}
+
+func newSite(t *testing.T, cfg edgecache.Config, handler http.HandlerFunc) *site {
+	t.Helper()
+	edge, err := edgecache.New(cfg)
+	require.NoError(t, err)
+	s := &site{t: t, edge: edge}
+	s.h = edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.calls++
+		handler(w, r)
+	}))
+	return s
+}
+
+// get sends a request; header is name, value, name, value …
+func (s *site) get(target string, header ...string) *http.Response {
+	return s.do(http.MethodGet, target, header...)
+}
+
+func (s *site) do(method, target string, header ...string) *http.Response {
+	r := httptest.NewRequest(method, target, nil)
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Add(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	s.h.ServeHTTP(w, r)
+	return w.Result()
+}
+
+func body(t *testing.T, r *http.Response) string {
+	t.Helper()
+	b, err := io.ReadAll(r.Body)
+	require.NoError(t, err)
+	return string(b)
+}
+
+// want checks the short status, the status code and the body of an answer; "*" stands for any body.
+func want(t *testing.T, r *http.Response, status string, code int, text string) {
+	t.Helper()
+	if got := r.Header.Get("X-Cache"); got != status {
+		t.Errorf("X-Cache: got %q, want %q (Cache-Status: %q)", got, status, r.Header.Values("Cache-Status"))
+	}
+	if r.StatusCode != code {
+		t.Errorf("status: got %d, want %d", r.StatusCode, code)
+	}
+	if got := body(t, r); text != "*" && got != text {
+		t.Errorf("body: got %q, want %q", got, text)
+	}
+}
+
+func TestPageThatSaysNothingIsCachedForTwoMinutes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			n++
+			fmt.Fprintf(w, "page %d", n)
+		})
+		want(t, s.get("/"), "MISS", 200, "page 1")
+		want(t, s.get("/"), "HIT", 200, "page 1")
+		time.Sleep(2*time.Minute - time.Second)
+		r := s.get("/")
+		require.Equal(t, "119", r.Header.Get("Age"))
+		want(t, r, "HIT", 200, "page 1")
+		time.Sleep(2 * time.Second)
+		want(t, s.get("/"), "EXPIRED", 200, "page 2")
+		want(t, s.get("/"), "HIT", 200, "page 2")
+	})
+}
+
+func TestNoStoreIsNeverCached(t *testing.T) {
+	n := 0
+	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		n++
+		edgecache.NoStore(w)
+		fmt.Fprintf(w, "page %d", n)
+	})
+	want(t, s.get("/"), "BYPASS", 200, "page 1")
+	want(t, s.get("/"), "BYPASS", 200, "page 2")
+}

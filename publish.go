@@ -1,0 +1,114 @@
+package edgecache
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/object"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// update changes what memory holds for one URL, unless a purge has come after the point where the change began. change gets nil for nothing, and returns nil to keep nothing.
+func (e *Edge) update(k []byte, began uint64, change func(*resource) *resource) (kept bool) {
+	return e.memory.Update(k, func(old *resource, found bool) (*resource, int64, bool) {
+		if !found {
+			old = nil
+		}
+		next := old
+		if !e.fence.stops(k, began) {
+			next = change(old)
+		}
+		if next == nil {
+			return nil, 0, false
+		}
+		return next, next.size(), true
+	})
+}
+
+// publish stores v, in place of old if there is one. It reports whether v can be found now.
+func (e *Edge) publish(k []byte, v, old *variant, class int, began uint64) bool {
+	published := false
+	resident := e.update(k, began, func(r *resource) *resource {
+		published = true
+		return r.with(v, old, class, e.maxObject)
+	})
+	return resident && published
+}
+
+// replace stores v in place of old, if old is still what is stored: a validation must not bring back what has been removed or replaced in the meantime.
+func (e *Edge) replace(k []byte, v, old *variant, class int, began uint64) bool {
+	replaced := false
+	resident := e.update(k, began, func(r *resource) *resource {
+		if !r.has(old) {
+			return r
+		}
+		replaced = true
+		return r.with(v, old, class, e.maxObject)
+	})
+	return resident && replaced
+}
+
+// discard forgets old, which turned out to be no longer right.
+func (e *Edge) discard(k []byte, old *variant, now time.Time) {
+	e.update(k, e.fence.now(), func(r *resource) *resource { return r.without(old, now) })
+}
+
+// refuse remembers that an answer of this class could not be stored. It takes the place of the page that anonymous clients got before: that is no longer what the handler says.
+func (e *Edge) refuse(k []byte, class int, old *variant, now time.Time) {
+	e.update(k, e.fence.now(), func(r *resource) *resource {
+		if class == 0 && old != nil {
+			r = r.without(old, now)
+		}
+		return r.refusing(class, now)
+	})
+}
+
+// freshened returns old with the header of a 304, or of a HEAD, taken in (RFC 9111, 3.2), and why it may not be stored any longer, if so.
+func (e *Edge) freshened(old *variant, fields http.Header, req *rules.Request, r *http.Request, start, now time.Time) (*variant, Reason) {
+	field.RemoveHopByHop(fields)
+	header := rules.Freshen(old.Header, fields)
+	if old.MadeETag && len(fields["Etag"]) == 0 {
+		delete(header, "Etag") // Seal makes the same again
+	}
+	meta, reason := e.rules.Store(req, old.Status, header, start, now)
+	for _, name := range meta.Strip {
+		delete(header, name)
+	}
+	o := &object.Object{Status: old.Status, Header: header, Body: old.Body, Meta: meta, Scope: old.Scope}
+	o.Variant = string(key.Variant(nil, meta.Vary, r.Header))
+	o.Seal()
+	v := &variant{Object: o}
+	v.used.Store(old.used.Load())
+	return v, reason
+}
+
+// updateByHead lets the answer to a HEAD say whether what is stored for GET still holds (RFC 9111, 4.3.5).
+func (e *Edge) updateByHead(k []byte, old *variant, fields http.Header, req *rules.Request, r *http.Request, began uint64, start time.Time) {
+	now := time.Now()
+	get := *req
+	get.Head = false
+	if same := sameRepresentation(old, fields, now); same {
+		if v, reason := e.freshened(old, fields, &get, r, start, now); reason == rules.None {
+			e.replace(k, v, old, 0, began)
+			return
+		}
+	}
+	e.discard(k, old, now)
+}
+
+// sameRepresentation reports whether the header of a HEAD answer describes what is stored: each validator and the length that it gives must be the stored ones, and at least one validator must be there.
+func sameRepresentation(old *variant, fields http.Header, now time.Time) bool {
+	v := rules.ValidatorsOf(fields, now)
+	if length := fields["Content-Length"]; len(length) > 0 && length[0] != old.Header.Get("Content-Length") {
+		return false
+	}
+	if v.ETag.Opaque != "" && (old.MadeETag || v.ETag != old.Meta.ETag) {
+		return false
+	}
+	if !v.LastModified.IsZero() && !v.LastModified.Equal(old.Meta.LastModified) {
+		return false
+	}
+	return v.Has()
+}

@@ -1,0 +1,77 @@
+package edgecache
+
+import (
+	"context"
+	"crypto/tls"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// refreshTimeout bounds a background refresh: the context of its request ends then.
+const refreshTimeout = 30 * time.Second
+
+// refresh makes a stored page anew in the background, unless that is being done already. It reports whether that can be done without knowing who asks.
+func (h *handler) refresh(r *http.Request, k, scope []byte, old *variant) bool {
+	e := h.edge
+	id := string(k) + "\x00" + old.Scope + "\x00" + old.Variant
+	if _, running := e.refreshing.LoadOrStore(id, nil); running {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), refreshTimeout)
+	anonymous := anonymize(ctx, r, old.Meta.Vary)
+	plain := e.rules.Request(anonymous)
+	if class(&plain) != 0 || string(key.Scope(nil, anonymous)) != old.Scope {
+		cancel()
+		e.refreshing.Delete(id)
+		return false // the page depends on something that a refresh must not carry
+	}
+	f := h.newFill(&nobody{header: make(http.Header)}, anonymous, &plain, k, scope, rules.StaleWhileRevalidate)
+	f.old, f.plain = old, true
+	go func() {
+		defer e.refreshing.Delete(id)
+		defer cancel()
+		defer f.contain()
+		f.serve()
+	}()
+	return true
+}
+
+// contain keeps a panic of the handler from ending the process: no server loop stands below a refresh.
+func (f *fill) contain() {
+	if p := recover(); p != nil {
+		f.logPanic(p, "edgecache: handler panicked in a background refresh")
+	}
+}
+
+// anonymize returns a request for the same page that carries nothing of the client but what the key of the page names.
+func anonymize(ctx context.Context, r *http.Request, vary []string) *http.Request {
+	a := r.Clone(ctx)
+	a.Header = make(http.Header)
+	for name, values := range r.Header {
+		if slices.Contains(vary, name) || key.InScope(name) {
+			a.Header[name] = slices.Clone(values)
+		}
+	}
+	a.Method = http.MethodGet
+	a.Body, a.ContentLength, a.TransferEncoding, a.Trailer = http.NoBody, 0, nil, nil
+	a.Form, a.PostForm, a.MultipartForm = nil, nil, nil
+	a.RemoteAddr = "0.0.0.0:0" // nobody's; 127.0.0.1 may have privileges
+	if r.TLS != nil {
+		a.TLS = &tls.ConnectionState{
+			Version: r.TLS.Version, HandshakeComplete: true, CipherSuite: r.TLS.CipherSuite,
+			NegotiatedProtocol: r.TLS.NegotiatedProtocol, ServerName: r.TLS.ServerName,
+		}
+	}
+	return a
+}
+
+// nobody is the client of a background refresh.
+type nobody struct{ header http.Header }
+
+func (n *nobody) Header() http.Header         { return n.header }
+func (n *nobody) WriteHeader(int)             {}
+func (n *nobody) Write(p []byte) (int, error) { return len(p), nil }

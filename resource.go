@@ -1,0 +1,152 @@
+package edgecache
+
+import (
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/object"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+const (
+	// maxVariants is how many responses one URL may have in memory.
+	maxVariants = 64
+
+	// uncacheableFor is how long it is remembered that the answers for a URL could not be stored. Until then a request is passed on with its conditions and ranges.
+	uncacheableFor = 2 * time.Minute
+
+	// resourceOverhead and variantOverhead are what a resource keeps beside its objects, in bytes.
+	resourceOverhead = 96
+	variantOverhead  = 48
+)
+
+// resource is all that memory knows of one URL. It is immutable: changes make a new one.
+type resource struct {
+	variants []*variant // newest first; at most maxVariants
+
+	// Until when answers are expected not to be storable: for requests without credentials, and for those with. Logged-in users, whose pages never are, must not spoil a URL for the others.
+	refused [2]time.Time
+}
+
+// variant is one stored response with what is counted about it.
+type variant struct {
+	*object.Object
+	used atomic.Uint32 // grows with use, saturates; decides which variant gives way
+}
+
+// class is the index of a request in resource.refused: 1 if it carries credentials.
+func class(req *rules.Request) int {
+	if req.Cookie || req.Authorization || req.ClientCertificate || req.Credential {
+		return 1
+	}
+	return 0
+}
+
+// find returns the newest variant that fits the request, by scope and by the values of the fields that its Vary names (RFC 9111, 4.1).
+func (r *resource) find(scope []byte, h http.Header) *variant {
+	if r == nil {
+		return nil
+	}
+	var (
+		buf   [256]byte
+		names []string
+		wants []byte
+	)
+	for i, v := range r.variants {
+		if v.Scope != string(scope) {
+			continue
+		}
+		if i == 0 || wants == nil || !slices.Equal(names, v.Meta.Vary) {
+			names = v.Meta.Vary
+			wants = key.Variant(buf[:0], names, h)
+		}
+		if v.Variant == string(wants) {
+			return v
+		}
+	}
+	return nil
+}
+
+// has reports whether v is one of the variants.
+func (r *resource) has(v *variant) bool { return r != nil && slices.Contains(r.variants, v) }
+
+// expectsRefusal reports whether answers of this class could not be stored lately.
+func (r *resource) expectsRefusal(class int, now time.Time) bool {
+	return r != nil && now.Before(r.refused[class])
+}
+
+// with returns the resource with v in place of what v replaces: the variant for the same requests, and old, if it is not nil.
+// A full list loses the variant that was used least, so that somebody who makes up request headers cannot push out what others use. A list over maxBytes loses the oldest ones.
+func (r *resource) with(v *variant, old *variant, class int, maxBytes int64) *resource {
+	next := &resource{variants: []*variant{v}}
+	if r == nil {
+		return next
+	}
+	next.refused = r.refused
+	next.refused[class] = time.Time{} // healed
+	for _, o := range r.variants {
+		if o != old && !(o.Scope == v.Scope && o.Variant == v.Variant && slices.Equal(o.Meta.Vary, v.Meta.Vary)) {
+			next.variants = append(next.variants, o)
+		}
+	}
+	if len(next.variants) > maxVariants {
+		least := 1
+		for i, o := range next.variants[1:] {
+			if o.used.Load() <= next.variants[least].used.Load() {
+				least = i + 1
+			}
+		}
+		next.variants = slices.Delete(next.variants, least, least+1)
+	}
+	for next.size() > maxBytes && len(next.variants) > 1 {
+		next.variants = next.variants[:len(next.variants)-1]
+	}
+	return next
+}
+
+// without returns the resource without v; nil when nothing worth keeping is left.
+func (r *resource) without(v *variant, now time.Time) *resource {
+	if r == nil {
+		return nil
+	}
+	next := &resource{refused: r.refused}
+	for _, o := range r.variants {
+		if o != v {
+			next.variants = append(next.variants, o)
+		}
+	}
+	if len(next.variants) == 0 && !next.expectsRefusal(0, now) && !next.expectsRefusal(1, now) {
+		return nil
+	}
+	return next
+}
+
+// refusing returns the resource with the knowledge that answers of this class cannot be stored.
+func (r *resource) refusing(class int, now time.Time) *resource {
+	next := &resource{}
+	if r != nil {
+		*next = *r
+	}
+	next.refused[class] = now.Add(uncacheableFor)
+	return next
+}
+
+// size is what the resource keeps in memory, in bytes.
+func (r *resource) size() int64 {
+	n := int64(resourceOverhead)
+	for _, v := range r.variants {
+		n += v.Size() + variantOverhead
+	}
+	return n
+}
+
+// touch counts a use.
+func (v *variant) touch() {
+	// Racing increments may be lost; the order between busy and idle variants is not. Beyond the bound nothing is written, so that a hot variant costs no cache line.
+	if n := v.used.Load(); n < 1024 {
+		v.used.Store(n + 1)
+	}
+}

@@ -1,0 +1,152 @@
+package edgecache
+
+import (
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/object"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// statusRoom is how many values an answer adds to the stored header: Age, the short status and Cache-Status.
+const statusRoom = 3
+
+// answer sends a stored response to the client: whole, or what its conditions and ranges ask for.
+func (e *Edge) answer(w http.ResponseWriter, r *http.Request, req *rules.Request, o *object.Object, now time.Time, a *account) {
+	h := w.Header()
+	room := o.CopyHeader(h, statusRoom)
+	// Age is whole seconds, rounded down (RFC 9111, 5.1).
+	room = append(room, strconv.FormatInt(int64(o.Meta.Age(now)/time.Second), 10))
+	h["Age"] = room[:1:1]
+	if a.forward == rules.None {
+		a.ttl, a.hasTTL = o.Meta.TTL(now), true
+	}
+	e.writeStatus(h, a, room)
+
+	if req.Conditional && o.Meta.Condition(r.Header, o.Status, now) == rules.Unmodified {
+		dropContent(h)
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	if req.Range && !req.Head && o.Status == http.StatusOK {
+		ranges, outcome := o.Meta.Ranges(r.Header, o.Status, o.Body.Size(), now)
+		switch {
+		case outcome == rules.Unsatisfiable:
+			unsatisfiable(w, o.Body.Size())
+			return
+		case outcome == rules.Partial && len(ranges) == 1:
+			onePart(w, o.Body, ranges[0])
+			return
+		case outcome == rules.Partial:
+			manyParts(w, o.Body, ranges)
+			return
+		}
+	}
+	w.WriteHeader(o.Status)
+	if !req.Head && object.BodyAllowed(o.Status) {
+		_, _ = o.Body.WriteTo(w) // the client has gone: nobody to tell
+	}
+}
+
+// dropContent removes from the header of a 304 what describes a body (RFC 9110, 15.4.5).
+func dropContent(h http.Header) {
+	for _, name := range [...]string{"Content-Encoding", "Content-Language", "Content-Length", "Content-Range", "Content-Type"} {
+		delete(h, name)
+	}
+}
+
+// contentRange is the value of Content-Range for one part (RFC 9110, 14.4).
+func contentRange(start, length, size int64) string {
+	b := make([]byte, 0, 64)
+	b = append(b, "bytes "...)
+	b = strconv.AppendInt(b, start, 10)
+	b = append(b, '-')
+	b = strconv.AppendInt(b, start+length-1, 10)
+	b = append(b, '/')
+	b = strconv.AppendInt(b, size, 10)
+	return string(b)
+}
+
+// unsatisfiable answers a range that lies outside the page (RFC 9110, 15.5.17).
+func unsatisfiable(w http.ResponseWriter, size int64) {
+	h := w.Header()
+	dropContent(h)
+	// These speak of the page, and a 416 is not the page.
+	delete(h, "Etag")
+	delete(h, "Last-Modified")
+	delete(h, "Expires")
+	h["Cache-Control"] = []string{"no-store"}
+	h["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
+	http.Error(w, http.StatusText(http.StatusRequestedRangeNotSatisfiable), http.StatusRequestedRangeNotSatisfiable)
+}
+
+// onePart answers a single range (RFC 9110, 15.3.7.1).
+func onePart(w http.ResponseWriter, body object.Body, part field.Range) {
+	h := w.Header()
+	h["Content-Range"] = []string{contentRange(part.Start, part.Length, body.Size())}
+	h["Content-Length"] = []string{strconv.FormatInt(part.Length, 10)}
+	w.WriteHeader(http.StatusPartialContent)
+	_, _ = body.WriteRange(w, part.Start, part.Length)
+}
+
+// manyParts answers several ranges as multipart/byteranges (RFC 9110, 15.3.7.2).
+func manyParts(w http.ResponseWriter, body object.Body, parts []field.Range) {
+	h := w.Header()
+	contentType := ""
+	if v := h["Content-Type"]; len(v) > 0 {
+		contentType = v[0]
+	}
+	write := func(to io.Writer, boundary string, content bool) (*multipart.Writer, error) {
+		m := multipart.NewWriter(to)
+		if boundary != "" {
+			if err := m.SetBoundary(boundary); err != nil {
+				return nil, err
+			}
+		}
+		for _, part := range parts {
+			header := textproto.MIMEHeader{"Content-Range": {contentRange(part.Start, part.Length, body.Size())}}
+			if contentType != "" {
+				header["Content-Type"] = []string{contentType}
+			}
+			pw, err := m.CreatePart(header)
+			if err != nil {
+				return nil, err
+			}
+			if !content {
+				continue
+			}
+			if _, err := body.WriteRange(pw, part.Start, part.Length); err != nil {
+				return nil, err
+			}
+		}
+		return m, m.Close()
+	}
+	// Once for the length of everything but the content, and once for real.
+	var count counter
+	m, err := write(&count, "", false)
+	if err != nil {
+		w.WriteHeader(http.StatusOK) // cannot be: a counter takes everything
+		_, _ = body.WriteTo(w)
+		return
+	}
+	for _, part := range parts {
+		count += counter(part.Length)
+	}
+	h["Content-Type"] = []string{"multipart/byteranges; boundary=" + m.Boundary()}
+	h["Content-Length"] = []string{strconv.FormatInt(int64(count), 10)}
+	w.WriteHeader(http.StatusPartialContent)
+	_, _ = write(w, m.Boundary(), true)
+}
+
+// counter is a writer that only counts.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}

@@ -1,0 +1,99 @@
+package edgecache
+
+import (
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// A Reason says why a request was, or was not, answered from the cache. The list is closed; [Reasons] iterates over it.
+// It is the detail parameter of Cache-Status.
+type Reason = rules.Reason
+
+// Status is the one word of the short status header.
+type Status uint8
+
+// The words, as hosting platforms use them.
+const (
+	StatusNone  Status = iota
+	Hit                // answered from the cache
+	Miss               // nothing fitting was stored: the handler made the page
+	Expired            // what was stored is past its time: the handler made the page anew
+	Revalidated        // what was stored was past its time, and the handler said that it still holds
+	Stale              // past its time, served because the handler failed
+	Updating           // past its time, served while the page is made anew
+	Bypass             // the response forbids to store it
+	Dynamic            // the request is none that a shared cache may answer
+)
+
+var statusNames = [...]string{"", "HIT", "MISS", "EXPIRED", "REVALIDATED", "STALE", "UPDATING", "BYPASS", "DYNAMIC"}
+
+// String returns the word as it stands in the header.
+func (s Status) String() string { return statusNames[s] }
+
+// account is what the status headers tell about one answer.
+type account struct {
+	status    Status
+	reason    Reason // why; None for a plain hit
+	forward   Reason // why the handler ran; None when it did not
+	fwdStatus int    // what the handler answered, where that is not what the client gets
+	stored    bool   // the answer is being stored
+	collapsed bool   // the answer was made for another request
+	ttl       time.Duration
+	hasTTL    bool
+}
+
+// write adds the status fields to h. room is a slice to cut the two values from, or nil.
+func (e *Edge) writeStatus(h http.Header, a *account, room []string) {
+	if e.statusHeader != "" {
+		room = append(room, a.status.String())
+		h[e.statusHeader] = room[len(room)-1 : len(room) : len(room)]
+	}
+	if e.cacheStatus == "" {
+		return
+	}
+	var buf [128]byte
+	b := append(buf[:0], e.cacheStatus...)
+	if a.forward == rules.None {
+		b = append(b, "; hit"...)
+	} else {
+		b = append(b, "; fwd="...)
+		b = append(b, a.forward.Forward()...)
+		if a.fwdStatus != 0 {
+			b = append(b, "; fwd-status="...)
+			b = strconv.AppendInt(b, int64(a.fwdStatus), 10)
+		}
+		if a.stored {
+			b = append(b, "; stored"...)
+		}
+		if a.collapsed {
+			b = append(b, "; collapsed"...)
+		}
+	}
+	if a.hasTTL {
+		b = append(b, "; ttl="...)
+		b = strconv.AppendInt(b, floorSeconds(a.ttl), 10)
+	}
+	if a.reason != rules.None {
+		b = append(b, "; detail="...)
+		b = append(b, a.reason.String()...)
+	}
+	// RFC 9211, 2: one member per cache, that closest to the client last; what stands there already stays.
+	if before := h["Cache-Status"]; len(before) > 0 {
+		h["Cache-Status"] = append(before[:len(before):len(before)], string(b))
+		return
+	}
+	room = append(room, string(b))
+	h["Cache-Status"] = room[len(room)-1 : len(room) : len(room)]
+}
+
+// floorSeconds rounds down, also below zero.
+func floorSeconds(d time.Duration) int64 {
+	s := int64(d / time.Second)
+	if d%time.Second < 0 {
+		s--
+	}
+	return s
+}
