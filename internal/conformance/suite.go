@@ -166,13 +166,17 @@ func Load(data []byte) (*Suite, error) {
 			errs = append(errs, c.validate())
 		}
 	}
+	known := make(map[string]bool)
 	for _, c := range s.Cases {
-		errs = append(errs, s.validateDependencies(c, nil))
+		errs = append(errs, s.validateDependencies(c, known))
 	}
 	if len(s.Cases) == 0 {
 		errs = append(errs, errors.New("conformance: the case file holds no case"))
 	}
-	return s, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (c *Case) validate() error {
@@ -229,21 +233,26 @@ func (q *Request) validate(first bool) error {
 	return nil
 }
 
-// validateDependencies refuses IDs that do not exist and circles, in which no case could ever have a verdict.
-func (s *Suite) validateDependencies(c *Case, above []string) error {
-	if slices.Contains(above, c.ID) {
-		return fmt.Errorf("conformance: case %q depends on itself", c.ID)
+// validateDependencies refuses IDs that do not exist and circles, in which no case could ever have a verdict. Each case is
+// walked once: known says which are being walked (false) and which are in order (true).
+func (s *Suite) validateDependencies(c *Case, known map[string]bool) error {
+	if inOrder, ok := known[c.ID]; ok {
+		if !inOrder {
+			return fmt.Errorf("conformance: case %q depends on itself", c.ID)
+		}
+		return nil
 	}
-	above = append(above, c.ID)
+	known[c.ID] = false
 	for _, id := range c.DependsOn {
 		d := s.byID[id]
 		if d == nil {
 			return fmt.Errorf("conformance: case %q depends on %q, which is not there", c.ID, id)
 		}
-		if err := s.validateDependencies(d, above); err != nil {
+		if err := s.validateDependencies(d, known); err != nil {
 			return err
 		}
 	}
+	known[c.ID] = true
 	return nil
 }
 
