@@ -92,13 +92,20 @@ func (s *Suite) Play(ctx context.Context, origin *Origin, client *Client, parall
 }
 
 func (c *Case) play(ctx context.Context, origin *Origin, client *Client) *failure {
-	token := rand.Text()
+	token := newToken()
 	origin.register(token, c)
 	f := c.playToken(ctx, origin, client, token)
 	if f != nil {
 		f.text = strings.ReplaceAll(f.text, token, "{token}")
 	}
 	return f
+}
+
+// newToken has the length of the suite's own tokens, which are UUIDs: some cases declare it as the length of a body.
+func newToken() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 func (c *Case) playToken(ctx context.Context, origin *Origin, client *Client, token string) *failure {

@@ -179,6 +179,31 @@ func Load(data []byte) (*Suite, error) {
 	return s, nil
 }
 
+// Only returns a suite of the case with that ID and all that it depends on.
+func (s *Suite) Only(id string) (*Suite, error) {
+	if s.byID[id] == nil {
+		return nil, fmt.Errorf("conformance: there is no case %q", id)
+	}
+	wanted := make(map[string]*Case)
+	var want func(id string)
+	want = func(id string) {
+		if wanted[id] == nil {
+			wanted[id] = s.byID[id]
+			for _, d := range s.byID[id].DependsOn {
+				want(d)
+			}
+		}
+	}
+	want(id)
+	part := &Suite{byID: wanted}
+	for _, c := range s.Cases {
+		if wanted[c.ID] != nil {
+			part.Cases = append(part.Cases, c)
+		}
+	}
+	return part, nil
+}
+
 func (c *Case) validate() error {
 	if c.ID == "" || len(c.Requests) == 0 {
 		return fmt.Errorf("conformance: case %q (%s): want an id and at least one request", c.ID, c.Name)

@@ -105,3 +105,17 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestOnlyKeepsDependencies(t *testing.T) {
+	suite, err := Load([]byte(miniature))
+	require.NoError(t, err)
+	part, err := suite.Only("stale")
+	require.NoError(t, err)
+	var ids []string
+	for _, c := range part.Cases {
+		ids = append(ids, c.ID)
+	}
+	require.Equal(t, []string{"none", "fresh", "stale"}, ids)
+	_, err = suite.Only("unheard-of")
+	require.ErrorContains(t, err, `no case "unheard-of"`)
+}
