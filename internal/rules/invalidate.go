@@ -1,12 +1,14 @@
 package rules
 
 import (
+	"bytes"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/key"
 )
 
 // maxLocation bounds the URLs that are looked at for invalidation.
@@ -54,20 +56,13 @@ type origin struct {
 }
 
 func targetOf(r *http.Request) (o origin, ok bool) {
-	o.Scheme, o.Host = "http", r.Host
-	if r.TLS != nil {
-		o.Scheme = "https"
+	k, ok := key.Of(nil, r)
+	if !ok {
+		return o, false
 	}
-	if o.Host == "" {
-		o.Host = r.URL.Host
-	}
-	// The raw bytes, as the key has them, if the target is in origin-form.
-	o.Target.Target = r.RequestURI
-	if !strings.HasPrefix(r.RequestURI, "/") {
-		o.Target.Target = r.URL.RequestURI()
-	}
+	o.Scheme, o.Host, o.Target.Target, _ = key.Split(string(k))
 	public, err := url.ParseRequestURI(o.Target.Target)
-	if err != nil || o.Host == "" || len(o.Target.Target) > maxLocation {
+	if err != nil {
 		return o, false
 	}
 	o.public = *public
@@ -86,20 +81,13 @@ func (o *origin) resolve(reference string) (t Target, ok bool) {
 		return t, false
 	}
 	u, err := o.public.Parse(reference)
-	if err != nil || u.User != nil || !strings.EqualFold(u.Scheme, o.public.Scheme) || authority(u.Scheme, u.Host) != authority(u.Scheme, o.Host) {
+	if err != nil || u.User != nil || u.Scheme != o.public.Scheme || !sameHost(u.Scheme, u.Host, o.Host) {
 		return t, false
 	}
-	u.Fragment = ""
 	return Target{o.Scheme, o.Host, u.RequestURI()}, true
 }
 
-// authority returns host in one spelling: lower case, without the root's dot and the scheme's own port.
-func authority(scheme, host string) string {
-	host = strings.ToLower(host)
-	port := ":80"
-	if strings.EqualFold(scheme, "https") {
-		port = ":443"
-	}
-	host = strings.TrimSuffix(host, port)
-	return strings.TrimSuffix(host, ".")
+// sameHost leaves it to the key what spellings of a host are one.
+func sameHost(scheme, a, b string) bool {
+	return bytes.Equal(key.OfURL(nil, scheme, a, "/"), key.OfURL(nil, scheme, b, "/"))
 }

@@ -74,13 +74,10 @@ func (o *Options) Request(r *http.Request) Request {
 			if field.HasToken(lines, "upgrade") {
 				against = earlier(against, Upgrade)
 			}
-		case "X-Original-Url", "X-Rewrite-Url":
+		case "X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override":
 			against = earlier(against, Override)
-		case "X-Http-Method-Override", "X-Http-Method", "X-Method-Override":
-			against = earlier(against, Override)
-			q.Unsafe = true // whoever obeys it may change something, whatever the method says
 		default:
-			if slices.Contains(o.CredentialFields, name) && slices.ContainsFunc(lines, notBlank) {
+			if o.isCredential(name) && slices.ContainsFunc(lines, notBlank) {
 				q.Credential = true
 			}
 		}

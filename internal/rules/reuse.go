@@ -33,6 +33,9 @@ func (m *Meta) Reuse(o *Options, req *Request, now time.Time) (Action, Reason) {
 }
 
 func (m *Meta) reuse(req *Request, now time.Time) (Action, Reason) {
+	if !m.stored {
+		return Forward, URIMiss
+	}
 	if req.Bypass != None {
 		return Forward, req.Bypass
 	}
@@ -75,7 +78,7 @@ func (m *Meta) accepts(req *Request, staleness time.Duration) bool {
 // StaleOnError says whether the stored response may stand in for an error: a 500, 502, 503 or 504 answer (RFC 5861, 4),
 // or, if unreachable, no answer at all (RFC 9111, 4.2.4).
 func (m *Meta) StaleOnError(o *Options, req *Request, unreachable bool, now time.Time) bool {
-	if req.Bypass != None || m.refuses(req) != None || m.noCache || req.CC.NoCache {
+	if !m.stored || req.Bypass != None || m.refuses(req) != None || m.noCache || req.CC.NoCache {
 		return false
 	}
 	staleness := max(m.Age(now)-m.lifetime, 0)

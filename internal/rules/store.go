@@ -12,7 +12,7 @@ import (
 
 // Meta is all that reuse needs, computed once at storing, so that a hit parses nothing. It is immutable and holds no
 // reference to the header. The same Request, status, header and times make the same Meta again, so that a store
-// of bytes need not keep it.
+// of bytes need not keep it. The zero Meta belongs to nothing that may be stored, and serves nobody.
 type Meta struct {
 	Validators
 
@@ -24,6 +24,7 @@ type Meta struct {
 	lifetime                 time.Duration
 	whileRevalidate, ifError time.Duration // zero if must-revalidate or proxy-revalidate forbid it
 
+	stored        bool // Store allowed it
 	explicit      bool // the response gave its own lifetime
 	noCache       bool // to be validated at each use
 	noStale       bool // must-revalidate, proxy-revalidate or s-maxage: not stale without leave of the response itself
@@ -39,6 +40,7 @@ func (o *Options) Store(req *Request, status int, h http.Header, requestTime, no
 	if reason != None {
 		return Meta{}, reason
 	}
+	m.stored = true
 	return m, None
 }
 

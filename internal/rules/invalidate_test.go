@@ -1,0 +1,87 @@
+package rules
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestRFC9111_4_4_Invalidates(t *testing.T) {
+	for _, method := range []string{"POST", "PUT", "DELETE", "PATCH", "M-SEARCH", "get"} {
+		for status, want := range map[int]bool{100: false, 200: true, 204: true, 303: true, 399: true, 400: false, 404: false, 500: false, 999: false} {
+			if got := Invalidates(method, status); got != want {
+				t.Errorf("%s %d: got %v, want %v", method, status, got, want)
+			}
+		}
+	}
+	for _, method := range []string{"GET", "HEAD", "OPTIONS", "TRACE", ""} {
+		if Invalidates(method, 200) {
+			t.Errorf("%q invalidates", method)
+		}
+	}
+}
+
+func TestRFC9111_4_4_InvalidationTargets(t *testing.T) {
+	post := func(target, host, fields string) *http.Request {
+		u, err := url.ParseRequestURI(target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &http.Request{Method: "POST", Host: host, RequestURI: target, URL: u, Header: header(fields)}
+	}
+	secure := post("/a", "example.com", "")
+	secure.TLS = new(tls.ConnectionState)
+	byHand := &http.Request{Method: "POST", URL: &url.URL{Scheme: "http", Host: "example.com", Path: "/a"}}
+	at := func(targets ...string) (list []Target) {
+		for _, target := range targets {
+			list = append(list, Target{"http", "example.com", target})
+		}
+		return list
+	}
+	rows := []struct {
+		name     string
+		request  *http.Request
+		response string
+		want     []Target
+	}{
+		{"none", post("/a", "example.com", ""), "", nil},
+		{"Location", post("/a", "example.com", ""), "Location: /b", at("/b")},
+		{"Content-Location", post("/a", "example.com", ""), "Content-Location: /b?c=d", at("/b?c=d")},
+		{"both", post("/a", "example.com", ""), "Content-Location: /c\nLocation: /b", at("/b", "/c")},
+		{"the same twice", post("/a", "example.com", ""), "Content-Location: /b\nLocation: /b", at("/b")},
+		{"a whole URL of the same origin", post("/a", "example.com", ""), "Location: http://EXAMPLE.com.:80/b#x", at("/b")},
+		{"a relative reference", post("/x/a?y", "example.com", ""), "Location: b", at("/x/b")},
+		{"dots are resolved", post("/x/a", "example.com", ""), "Location: ../b", at("/b")},
+		{"an encoded slash stays", post("/x", "example.com", ""), "Location: /a%2Fb", at("/a%2Fb")},
+		{"no path is the root", post("/x", "example.com", ""), "Location: http://example.com", at("/")},
+		{"the URL itself is no other", post("/a?b", "example.com", ""), "Location: /a?b", nil},
+		{"another host", post("/a", "example.com", ""), "Location: http://example.org/b", nil},
+		{"another host without a scheme", post("/a", "example.com", ""), "Location: //example.org/b", nil},
+		{"another port", post("/a", "example.com", ""), "Location: http://example.com:8080/b", nil},
+		{"another scheme", post("/a", "example.com", ""), "Location: https://example.com/b", nil},
+		{"user information", post("/a", "example.com", ""), "Location: http://ann@example.com/b", nil},
+		{"no hierarchical URL", post("/a", "example.com", ""), "Location: mailto:ann@example.com", nil},
+		{"something that is no URL", post("/a", "example.com", ""), "Location: http://[", nil},
+		{"one that is too long", post("/a", "example.com", ""), "Location: /" + strings.Repeat("b", maxLocation), nil},
+		{"one that is just not", post("/a", "example.com", ""), "Location: /" + strings.Repeat("b", maxLocation-1), at("/" + strings.Repeat("b", maxLocation-1))},
+		{"at most as many as asked for", post("/a", "example.com", ""), "Location: /b\nLocation: /c\nLocation: /d\nLocation: /e", at("/b", "/c", "/d")},
+		{"https", secure, "Location: https://example.com:443/b", []Target{{"https", "example.com", "/b"}}},
+		{"https to http", secure, "Location: http://example.com/b", nil},
+		{"a proxy in front speaks https: the key is still ours", post("/a", "example.com", "X-Forwarded-Proto: HTTPS"), "Location: https://example.com/b", at("/b")},
+		{"a proxy in front speaks gibberish", post("/a", "example.com", "X-Forwarded-Proto: gopher"), "Location: gopher://example.com/b", nil},
+		{"a request made by hand", byHand, "Location: /b", at("/b")},
+		{"a target that is none", &http.Request{Method: "POST", Host: "example.com", RequestURI: "*", URL: &url.URL{Path: "*"}}, "Location: /b", nil},
+		{"a target with a broken escape", &http.Request{Method: "POST", Host: "example.com", RequestURI: "/%zz", URL: &url.URL{Path: "/"}}, "Location: /b", nil},
+		{"a target with two slashes is a path", post("//example.org/a", "example.com", ""), "Location: b", at("//example.org/b")},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			if got := InvalidationTargets(row.request, header(row.response), 3); !slices.Equal(got, row.want) {
+				t.Errorf("got %v, want %v", got, row.want)
+			}
+		})
+	}
+}

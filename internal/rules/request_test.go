@@ -1,0 +1,277 @@
+package rules
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"net/http"
+	"slices"
+	"testing"
+)
+
+// browser is what a browser sends for a page, behind a proxy.
+func browser() *http.Request {
+	return &http.Request{Method: "GET", Header: http.Header{
+		"User-Agent":                {"Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0"},
+		"Accept":                    {"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"},
+		"Accept-Language":           {"en-US,en;q=0.5"},
+		"Accept-Encoding":           {"gzip, deflate, br, zstd"},
+		"Connection":                {"keep-alive"},
+		"Upgrade-Insecure-Requests": {"1"},
+		"Sec-Fetch-Dest":            {"document"},
+		"Sec-Fetch-Mode":            {"navigate"},
+		"Sec-Fetch-Site":            {"none"},
+		"Sec-Fetch-User":            {"?1"},
+		"Priority":                  {"u=0, i"},
+		"Referer":                   {"https://example.com/"},
+		"X-Forwarded-For":           {"192.0.2.1"},
+		"X-Forwarded-Proto":         {"https"},
+	}}
+}
+
+func TestRequest_Bypass(t *testing.T) {
+	body := get("")
+	body.ContentLength = 3
+	unknown := get("")
+	unknown.ContentLength = -1
+	chunked := get("")
+	chunked.TransferEncoding = []string{"chunked"}
+	method := func(m, text string) *http.Request { return &http.Request{Method: m, Header: header(text)} }
+	rows := []struct {
+		name    string
+		request *http.Request
+		want    Reason
+	}{
+		{"a browser's GET is looked up", browser(), None},
+		{"so is HEAD", method("HEAD", ""), None},
+		{"no method is GET, as for net/http", method("", ""), None},
+		{"POST", method("POST", ""), Method},
+		{"get in lower case is another method", method("get", ""), Method},
+		{"QUERY", method("QUERY", ""), Method},
+		{"CONNECT", method("CONNECT", ""), Method},
+		{"a body", body, Body},
+		{"a body of unknown length", unknown, Body},
+		{"a chunked body", chunked, Body},
+		{"If-Match is the origin's to judge (RFC 9110, 13.2.1)", get("If-Match: \"a\""), Precondition},
+		{"If-Unmodified-Since too", get("If-Unmodified-Since: {0}"), Precondition},
+		{"If-None-Match is not", get("If-None-Match: \"a\""), None},
+		{"If-Range is not", get("If-Range: \"a\"\nRange: bytes=0-1"), None},
+		{"Upgrade", get("Connection: Upgrade\nUpgrade: websocket"), Upgrade},
+		{"upgrade among others in Connection", get("Connection: keep-alive, UPGRADE"), Upgrade},
+		{"Upgrade alone", get("Upgrade: h2c"), Upgrade},
+		{"keep-alive is no upgrade", get("Connection: keep-alive"), None},
+		{"X-Original-URL", get("X-Original-URL: /admin"), Override},
+		{"X-Rewrite-URL", get("X-Rewrite-URL: /admin"), Override},
+		{"X-HTTP-Method-Override", get("X-HTTP-Method-Override: DELETE"), Override},
+		{"X-HTTP-Method", get("X-HTTP-Method: DELETE"), Override},
+		{"X-Method-Override", get("X-Method-Override: DELETE"), Override},
+		{"a name spelled by hand", &http.Request{Method: "GET", Header: http.Header{"x-original-url": {"/admin"}}}, Override},
+		{"a field without lines is not there", &http.Request{Method: "GET", Header: http.Header{"If-Match": nil, "": {"x"}}}, None},
+		{"of several reasons the first of the list", get("If-Match: *\nUpgrade: x\nX-Rewrite-URL: /"), Upgrade},
+		{"the method before all others", method("PUT", "If-Match: *"), Method},
+		{"Expect is nothing to us", get("Expect: 100-continue"), None},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			for range 8 { // maps have no order
+				if got := usual.Request(row.request).Bypass; got != row.want {
+					t.Fatalf("got %q, want %q", got, row.want)
+				}
+			}
+		})
+	}
+}
+
+func TestRequest_Method(t *testing.T) {
+	for method, unsafe := range map[string]bool{
+		"": false, "GET": false, "HEAD": false, "OPTIONS": false, "TRACE": false, "PROPFIND": false, "QUERY": false, "REPORT": false, "SEARCH": false,
+		"POST": true, "PUT": true, "DELETE": true, "PATCH": true, "M-SEARCH": true, "get": true, "CONNECT": true, "WHATEVER": true,
+	} {
+		q := usual.Request(&http.Request{Method: method})
+		if q.Unsafe != unsafe || q.Head != (method == "HEAD") {
+			t.Errorf("%s: unsafe %v, head %v", method, q.Unsafe, q.Head)
+		}
+	}
+}
+
+func TestRequest_Credentials(t *testing.T) {
+	o := usual
+	o.IgnoreCookies = []string{"_ga", "_ga_*", "consent", "theme*"}
+	rows := []struct {
+		name                              string
+		text                              string
+		cookie, authorization, credential bool
+	}{
+		{name: "none", text: ""},
+		{name: "a cookie", text: "Cookie: a=b", cookie: true},
+		{name: "Cookie without a cookie", text: "Cookie:  ; ;"},
+		{name: "cookies on the list", text: "Cookie: _ga=1; _ga_ABC=GS1.1; theme=dark"},
+		{name: "one that is not", text: "Cookie: _ga=1; session=2; consent=3", cookie: true},
+		{name: "one that is not, on a second line", text: "Cookie: _ga=1\nCookie: session=2", cookie: true},
+		{name: "one that is not, without blanks", text: "Cookie: _ga=1;session=2", cookie: true},
+		{name: "a longer name is another name", text: "Cookie: _gat=1", cookie: true},
+		{name: "another case is another name", text: "Cookie: _GA=1", cookie: true},
+		{name: "a blank before = is dropped, as by net/http", text: "Cookie: _ga =1"},
+		{name: "a cookie without a name", text: "Cookie: =1", cookie: true},
+		{name: "a cookie without =", text: "Cookie: _ga", cookie: true},
+		{name: "a cookie that hides another behind a comma", text: "Cookie: _ga=1, session=2", cookie: true},
+		{name: "a comma that hides nothing", text: "Cookie: consent={\"ads\":false,\"stats\":true}"},
+		{name: "an = before the comma hides nothing", text: "Cookie: consent=a=1,b"},
+		{name: "Authorization", text: "Authorization: Bearer x", authorization: true},
+		{name: "Authorization, empty", text: "Authorization: ", authorization: true},
+		{name: "an API key", text: "X-API-Key: 1", credential: true},
+		{name: "a user whom a proxy knows", text: "X-Forwarded-User: ann", credential: true},
+		{name: "a user whom a proxy does not know", text: "X-Forwarded-User: ", credential: false},
+		{name: "a field that names nobody", text: "X-Forwarded-For: 192.0.2.1"},
+		{name: "all of them", text: "Cookie: a=b\nAuthorization: x\nX-Auth-Token: 1", cookie: true, authorization: true, credential: true},
+	}
+	for _, row := range rows {
+		t.Run(row.name, func(t *testing.T) {
+			q := o.Request(get(row.text))
+			if q.Cookie != row.cookie || q.Authorization != row.authorization || q.Credential != row.credential {
+				t.Errorf("got cookie %v, authorization %v, credential %v", q.Cookie, q.Authorization, q.Credential)
+			}
+			if q.Bypass != None {
+				t.Errorf("bypass: %v", q.Bypass) // whether it may use what is stored is for the response to say
+			}
+		})
+	}
+
+	t.Run("names spelled by hand count", func(t *testing.T) {
+		q := o.Request(&http.Request{Method: "GET", Header: http.Header{"cookie": {"a=b"}, "authorization": {"x"}, "x-api-key": {"y"}}})
+		if !q.Cookie || !q.Authorization || !q.Credential {
+			t.Errorf("got %+v", q)
+		}
+	})
+	t.Run("both spellings at once count", func(t *testing.T) {
+		q := o.Request(&http.Request{Method: "GET", Header: http.Header{"cookie": {"a=b"}, "Cookie": {"_ga=1"}, "cache-control": {"no-cache"}, "Cache-Control": {"no-store"}}})
+		if !q.Cookie || !q.CC.NoCache || !q.CC.NoStore {
+			t.Errorf("got %+v", q)
+		}
+	})
+	t.Run("a client certificate counts", func(t *testing.T) {
+		r := get("")
+		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{}}}
+		if !o.Request(r).ClientCertificate {
+			t.Error("got none")
+		}
+		r.TLS = new(tls.ConnectionState)
+		if o.Request(r).ClientCertificate {
+			t.Error("got one from a plain TLS connection")
+		}
+	})
+	t.Run("cookies can be declared no credentials, and nothing else with them", func(t *testing.T) {
+		insecure := o
+		insecure.InsecureShareCookies = true
+		if q := insecure.Request(get("Cookie: a=b\nX-API-Key: 1\nAuthorization: x")); q.Cookie || !q.Credential || !q.Authorization {
+			t.Errorf("got %+v", q)
+		}
+	})
+	t.Run("a star ignores every cookie that has a name", func(t *testing.T) {
+		all := Options{IgnoreCookies: []string{"*"}}
+		if all.Request(get("Cookie: a=b; c=d")).Cookie || !all.Request(get("Cookie: a")).Cookie {
+			t.Error("it does not")
+		}
+	})
+}
+
+func TestDefaultCredentialFields(t *testing.T) {
+	names := DefaultCredentialFields()
+	plain, indexed := Options{CredentialFields: names}, Options{CredentialFields: names}.Indexed()
+	for i, name := range names {
+		if http.CanonicalHeaderKey(name) != name {
+			t.Errorf("%s is not canonical", name)
+		}
+		if slices.Contains(names[:i], name) {
+			t.Errorf("%s stands there twice", name)
+		}
+		r := &http.Request{Method: "GET", Header: http.Header{name: {"", "x"}}}
+		if !plain.Request(r).Credential || !indexed.Request(r).Credential {
+			t.Errorf("%s does not count", name)
+		}
+		if q := (&Options{}).Request(r); q.Credential {
+			t.Errorf("%s counts without being listed", name)
+		}
+	}
+	names[0] = "changed"
+	if DefaultCredentialFields()[0] == "changed" {
+		t.Error("the list is shared")
+	}
+	empty := Options{CredentialFields: []string{""}}.Indexed()
+	if empty.Request(browser()).Credential {
+		t.Error("an empty name counts")
+	}
+}
+
+func TestRequest_ConditionsAndRanges(t *testing.T) {
+	for text, want := range map[string][2]bool{ // conditional, range
+		"":                       {},
+		"If-None-Match: \"a\"":   {true, false},
+		"If-Modified-Since: {0}": {true, false},
+		"If-Range: \"a\"":        {},
+		"Range: bytes=0-1":       {false, true},
+		"Range: BYTES=0-1":       {false, true},
+		"Range: lines=0-1":       {},
+		"Range: bytes":           {},
+		"If-Range: \"a\"\nRange: bytes=-1\nIf-None-Match: *": {true, true},
+	} {
+		q := usual.Request(get(text))
+		if got := [2]bool{q.Conditional, q.Range}; got != want {
+			t.Errorf("%q: got %v, want %v", text, got, want)
+		}
+	}
+	if usual.Request(&http.Request{Method: "HEAD", Header: header("Range: bytes=0-1")}).Range {
+		t.Error("HEAD has no ranges (RFC 9110, 14.2)")
+	}
+}
+
+func TestRequest_Directives(t *testing.T) {
+	if q := usual.Request(browser()); !q.CC.Empty {
+		t.Errorf("got %+v", q.CC)
+	}
+	if q := usual.Request(get("Cache-Control: no-cache\nCache-Control: only-if-cached")); q.CC.Empty || !q.CC.NoCache || !q.CC.OnlyIfCached {
+		t.Errorf("got %+v", q.CC)
+	}
+	if q := usual.Request(get("Pragma: foo, No-Cache")); !q.CC.NoCache {
+		t.Errorf("got %+v", q.CC)
+	}
+	ignoring := Options{IgnoreRequestDirectives: true}
+	if q := ignoring.Request(get("Pragma: no-cache\nCache-Control: no-store")); !q.CC.Empty || q.CC.NoCache || q.CC.NoStore {
+		t.Errorf("got %+v", q.CC)
+	}
+}
+
+func FuzzRequest(f *testing.F) {
+	f.Add("_ga=1; session=2", "max-age=0", "keep-alive, upgrade")
+	f.Add("_ga=1, session=2", "no-cache=\"", "\"")
+	f.Add(";;=;_ga", "max-stale, min-fresh=1", ",")
+	o := usual
+	o.IgnoreCookies = []string{"_ga", "_gid*"}
+	f.Fuzz(func(t *testing.T, cookie, directives, connection string) {
+		r := &http.Request{Method: "GET", Header: http.Header{"Cookie": {cookie}, "Cache-Control": {directives}, "Connection": {connection}, cookie: {connection}}}
+		q := o.Request(r)
+		// net/http's parser is what most handlers see: no cookie that it finds may go unnoticed.
+		for _, c := range r.Cookies() {
+			if c.Name != "_ga" && (len(c.Name) < 4 || c.Name[:4] != "_gid") && !q.Cookie {
+				t.Fatalf("cookie %q of %q goes unnoticed", c.Name, cookie)
+			}
+		}
+	})
+}
+
+func BenchmarkRequest(b *testing.B) {
+	for name, o := range map[string]Options{
+		"without credential fields": {},
+		"default":                   {CredentialFields: DefaultCredentialFields()},
+		"default, indexed":          Options{CredentialFields: DefaultCredentialFields()}.Indexed(),
+	} {
+		b.Run(name, func(b *testing.B) {
+			r := browser()
+			b.ReportAllocs()
+			for b.Loop() {
+				if q := o.Request(r); q.Bypass != None {
+					b.Fatal(q.Bypass)
+				}
+			}
+		})
+	}
+}
