@@ -3,69 +3,102 @@ package memory
 // The policy keeps what is worth most: hits for each byte. It was chosen by
 // running variants over generated traces; TestHitRatio prints where it stands.
 
-// Numbers found by experiment; var only so that tests can vary them.
-var (
-	windowPercent int64 = 5
-	samples             = 12
-	ageing              = 10
+// Numbers found by experiment. Each is near the middle of a plateau.
+const (
+	// windowPercent of the budget is for what is new. Less loses bursts, more
+	// loses what is popular for long.
+	windowPercent = 3
+
+	// samples is how many residents are drawn for each that must go.
+	samples = 16
+
+	// halfLife is how many budgets full of new entries must come until a request
+	// counts half. Counting entries instead is a little better as long as sizes
+	// stay as they are, but when large entries follow small ones it takes
+	// thousands of budgets until dead small ones give way.
+	halfLife = 15
+
+	// maxArrival is the share of the budget for which one arrival can count:
+	// else a popular object that is refused for its size would, by itself, cool
+	// all others down.
+	maxArrival = 64
+
+	// sketchPeriod is how many arrivals for each resident halve the sketch.
+	sketchPeriod = 5
+
+	// chance is added to each count, or those that have cooled down would be all
+	// alike, whatever their size. With half a request, dead entries of 1 KB would
+	// keep out the most popular one of 512 KB for ever; now it takes 4 MB. The
+	// factor, (maxHeat+chance)/chance = 4 081, also bounds the victims of one
+	// entry, and so how long Update holds its lock.
+	chance = once / 16
 )
 
-func windowBytes(budget int64) int64 { return budget * windowPercent / 100 }
+func windowBytes(budget int64) int64 { return budget / 100 * windowPercent }
 
-const maxVictims = 1024
-
-// policy is the memory and the dice of a shard's decisions.
+// policy is the memory, the clock and the dice of a shard's decisions. The
+// clock is moved by what arrives, not by time: what matters is how often the
+// cache could have been filled anew.
 type policy struct {
 	sketch sketch
+	budget int64
+	now    uint32 // in ticks; wraps around
+	credit int64  // bytes that arrived since the last tick
 	random uint64
-	turn   int // arrivals since the last resident was aged
-	hand   int // the next resident of main to be aged
 }
 
-// arrive counts a request for an absent key and returns how many there were.
-func (p *policy) arrive(h uint64, residents int) uint32 {
-	for len(p.sketch.words) < residents*sketchWords {
-		p.sketch.grow()
+func newPolicy(budget int64, random uint64) policy {
+	return policy{sketch: newSketch(minSketch), budget: budget, random: random}
+}
+
+// arrive counts a request for a key that is absent, for an entry of this cost,
+// and returns its heat.
+func (p *policy) arrive(h uint64, cost int64, residents int) heat {
+	p.credit += min(cost, p.budget/maxArrival)
+	for tick := p.budget / ticks * halfLife; p.credit >= max(tick, 1); p.credit -= max(tick, 1) {
+		p.now++
 	}
+	p.sketch.fit(residents)
+	p.sketch.age(sketchPeriod * max(residents, minSketch))
 	n := min(p.sketch.estimate(h)+1, maxCount)
 	p.sketch.raise(h, n)
-	period := ageing * max(residents, minSketch)
-	p.sketch.debt += len(p.sketch.words)
-	for p.sketch.debt >= period {
-		p.sketch.debt -= period
-		p.sketch.age()
-	}
-	return n
+	return newHeat(p.now, int64(n)*once)
 }
 
 // leave remembers the count of a key that is resident no longer.
-func (p *policy) leave(h uint64, n uint32) { p.sketch.raise(h, n) }
-
-func (p *policy) forgetAll() {
-	p.sketch = newSketch(minSketch)
-	p.turn, p.hand = 0, 0
+func (p *policy) leave(h uint64, count int64) {
+	p.sketch.raise(h, uint32((count+once/2)/once))
 }
+
+// heat is a count of requests that halves every ticks ticks: the tick at which
+// it was last changed in the high half, the count then in the low one. It is
+// one word, so that a hit is one store.
+type heat uint64
+
+const (
+	once    = 256             // a request
+	maxHeat = maxCount * once // more would not fit the sketch
+	ticks   = 8               // in a half-life
+)
+
+func newHeat(now uint32, count int64) heat { return heat(now)<<32 | heat(count) }
+
+// at returns the count as it is now.
+func (h heat) at(now uint32) int64 {
+	age := now - uint32(h>>32)
+	return int64(uint32(h)) * fade[age%ticks] >> 16 >> min(age/ticks, 63)
+}
+
+// more returns h with one request added now.
+func (h heat) more(now uint32) heat { return newHeat(now, min(h.at(now)+once, maxHeat)) }
+
+// fade is 2^(-i/ticks) in units of 1/65536.
+var fade = [ticks]int64{65536, 60097, 55109, 50535, 46341, 42495, 38968, 35734}
 
 // below returns a random number in [0, n).
 func (p *policy) below(n int) int {
 	p.random += 0x9e3779b97f4a7c15
 	return int(uint64(uint32(mix(p.random))) * uint64(n) >> 32)
-}
-
-// ageMain halves the count of one resident for every ageing arrivals, so that
-// residents and absent keys forget equally fast.
-func (s *shard[V]) ageMain() {
-	p := &s.policy
-	if p.turn++; p.turn < ageing || len(s.main) == 0 {
-		return
-	}
-	p.turn = 0
-	if p.hand >= len(s.main) {
-		p.hand = 0
-	}
-	e := s.main[p.hand]
-	e.hits.Store(e.hits.Load() / 2)
-	p.hand++
 }
 
 // contest lets e, which has no place, into main if there is room, or if it is
@@ -78,12 +111,9 @@ func (s *shard[V]) contest(e *entry[V]) bool {
 	// Victims are moved behind n, where they are not drawn twice; nobody leaves
 	// unless e comes.
 	n := len(s.main)
-	for need > 0 {
-		if n == 0 || len(s.main)-n == maxVictims {
-			return false
-		}
+	for need > 0 { // n > 0, since an empty main has room for e
 		v := s.main[s.cheapest(n)]
-		if !worthMore(e, v) {
+		if !s.worthMore(e, v) {
 			return false
 		}
 		n--
@@ -102,16 +132,15 @@ func (s *shard[V]) contest(e *entry[V]) bool {
 func (s *shard[V]) cheapest(n int) int {
 	least := s.policy.below(n)
 	for range min(samples, n) - 1 {
-		if i := s.policy.below(n); worthMore(s.main[least], s.main[i]) {
+		if i := s.policy.below(n); s.worthMore(s.main[least], s.main[i]) {
 			least = i
 		}
 	}
 	return least
 }
 
-// worthMore reports whether a is asked for more often for each byte than b.
-// An entry that has aged to nothing still counts by its size.
-func worthMore[V any](a, b *entry[V]) bool {
-	x, y := int64(a.hits.Load())*2+1, int64(b.hits.Load())*2+1
-	return x*b.cost > y*a.cost
+// worthMore reports whether a was asked for more often for each byte than b.
+func (s *shard[V]) worthMore(a, b *entry[V]) bool {
+	now := s.policy.now
+	return (a.count(now)+chance)*b.cost > (b.count(now)+chance)*a.cost
 }

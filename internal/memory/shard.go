@@ -13,7 +13,7 @@ const (
 	minShrink = 1024
 )
 
-// entry is a resident. The mutex of its shard guards all but hits, which
+// entry is a resident. The mutex of its shard guards all but heat, which
 // readers change under the read lock.
 type entry[V any] struct {
 	key   string
@@ -21,22 +21,26 @@ type entry[V any] struct {
 	value V
 	cost  int64
 
-	hits atomic.Uint32 // how often it was asked for, halved from time to time
-	slot int32         // its index in shard.main; inWindow otherwise
+	heat atomic.Uint64 // a heat: how often it was asked for lately
+	slot int32         // its index in shard.main, or inWindow
 
 	older, newer *entry[V] // neighbours in the window
 }
 
 const inWindow = -1
 
-// hit counts one. Of two readers at once only one may count, and a count that
-// has reached its limit is not written again: the most popular entries, which
-// all processors want, are the ones whose cache lines stay shared.
-func (e *entry[V]) hit() {
-	if n := e.hits.Load(); n < maxCount {
-		e.hits.Store(n + 1)
+// hit counts one. Of two readers at once only one may count, and a count at its
+// limit is not written again before the clock moves on: the most popular
+// entries, which all processors want, keep their cache lines shared.
+func (e *entry[V]) hit(now uint32) {
+	old := heat(e.heat.Load())
+	if h := old.more(now); h != old {
+		e.heat.Store(uint64(h))
 	}
 }
+
+// count returns how often e was asked for lately, in units of 1/once.
+func (e *entry[V]) count(now uint32) int64 { return heat(e.heat.Load()).at(now) }
 
 // shard is a part of a Tier. New entries go into the window, first in, first
 // out; those that leave it are kept in main if policy.go says so.
@@ -63,15 +67,13 @@ func (s *shard[V]) init(budget int64, random uint64) {
 	s.windowMax = windowBytes(budget)
 	s.mainMax = budget - s.windowMax
 	s.index = make(map[string]*entry[V])
-	s.policy = policy{sketch: newSketch(minSketch), random: random}
+	s.policy = newPolicy(budget, random)
 }
 
 // insert makes a new key resident, if it is worth that.
 func (s *shard[V]) insert(e *entry[V]) bool {
-	e.hits.Store(s.policy.arrive(e.hash, len(s.index)))
-	s.ageMain()
+	e.heat.Store(uint64(s.policy.arrive(e.hash, e.cost, len(s.index))))
 	if !s.place(e) {
-		s.policy.leave(e.hash, e.hits.Load())
 		s.rejections++
 		return false
 	}
@@ -130,7 +132,7 @@ func (s *shard[V]) remove(e *entry[V]) {
 // asked for is remembered, for when it comes back.
 func (s *shard[V]) forget(e *entry[V]) {
 	delete(s.index, e.key)
-	s.policy.leave(e.hash, e.hits.Load())
+	s.policy.leave(e.hash, e.count(s.policy.now))
 	s.shrink()
 }
 
@@ -248,7 +250,7 @@ func (s *shard[V]) clear() {
 	s.index, s.peak = make(map[string]*entry[V]), 0
 	s.oldest, s.newest, s.main = nil, nil, nil
 	s.windowUsed, s.mainUsed = 0, 0
-	s.policy.forgetAll()
+	s.policy = newPolicy(s.policy.budget, s.policy.random)
 }
 
 func (s *shard[V]) addTo(st *Stats) {

@@ -9,14 +9,14 @@ package memory
 type sketch struct {
 	words []uint64 // eight counters each; the length is a power of two
 	hand  int      // the next word to be aged
-	debt  int      // ageing owed, in units of 1/ageing words
+	debt  int      // what ageing is behind with
 }
 
 const (
 	sketchRows  = 3
 	minSketch   = 64 // words
 	maxCount    = 255
-	sketchWords = 1 // words for each resident; there are more absent keys than those
+	sketchWords = 2 // words for each resident, since absent keys are many more
 )
 
 func newSketch(words int) sketch {
@@ -49,22 +49,20 @@ func (k *sketch) raise(h uint64, n uint32) {
 	}
 }
 
-// age halves the counters of the next word.
-func (k *sketch) age() {
-	k.words[k.hand] = k.words[k.hand] >> 1 & 0x7f7f7f7f7f7f7f7f
-	k.hand = (k.hand + 1) & (len(k.words) - 1)
+// age is called at each arrival, and halves a part of the counters, so that each
+// is halved once in period arrivals.
+func (k *sketch) age(period int) {
+	for k.debt += len(k.words); k.debt >= period; k.debt -= period {
+		k.words[k.hand] = k.words[k.hand] >> 1 & 0x7f7f7f7f7f7f7f7f
+		k.hand = (k.hand + 1) & (len(k.words) - 1)
+	}
 }
 
-// grow doubles the table.
-func (k *sketch) grow() {
-	k.words = append(k.words[:len(k.words):len(k.words)], k.words...)
-}
-
-// mix is the finish of SplitMix64: every bit of x changes half of the result.
-func mix(x uint64) uint64 {
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
+// fit grows the table until it is large enough for n residents.
+func (k *sketch) fit(n int) {
+	for len(k.words) < n*sketchWords {
+		k.words = append(k.words[:len(k.words):len(k.words)], k.words...)
+	}
 }
 
 // shrink halves the table until it fits n residents, adding nothing up: of two
@@ -88,4 +86,11 @@ func maxBytes(a, b uint64) (c uint64) {
 		c |= max(a>>shift&0xff, b>>shift&0xff) << shift
 	}
 	return c
+}
+
+// mix is the finish of SplitMix64: every bit of x changes half of the result.
+func mix(x uint64) uint64 {
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
 }

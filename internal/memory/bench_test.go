@@ -1,0 +1,82 @@
+package memory
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+func benchKeys(n int) [][]byte {
+	keys := make([][]byte, n)
+	for i := range keys {
+		keys[i] = fmt.Appendf(nil, "https example.com /articles/%d", i)
+	}
+	return keys
+}
+
+func BenchmarkGet(b *testing.B) {
+	keys := benchKeys(10_000)
+	tier := New[*int](Config{MaxBytes: 64 << 20})
+	for _, k := range keys {
+		tier.Update(k, func(*int, bool) (*int, int64, bool) { return new(int), 1000, true })
+	}
+	absent := []byte("https example.com /absent")
+	for _, bb := range []struct {
+		name string
+		pick func(i int) []byte
+	}{
+		{"hit", func(i int) []byte { return keys[i%len(keys)] }},
+		{"the same key", func(int) []byte { return keys[0] }},
+		{"miss", func(int) []byte { return absent }},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for i := rand.IntN(len(keys)); pb.Next(); i++ {
+					tier.Get(bb.pick(i))
+				}
+			})
+		})
+	}
+}
+
+func BenchmarkUpdate(b *testing.B) {
+	keys := benchKeys(10_000)
+	tier := New[*int](Config{MaxBytes: 64 << 20})
+	v := new(int)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for i := rand.IntN(len(keys)); pb.Next(); i++ {
+			tier.Update(keys[i%len(keys)], func(*int, bool) (*int, int64, bool) { return v, 1000, true })
+		}
+	})
+}
+
+// BenchmarkChurn is the miss: every key is new, and the tier is full.
+func BenchmarkChurn(b *testing.B) {
+	tier := New[*int](Config{MaxBytes: 64 << 20})
+	v := new(int)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		key := make([]byte, 16)
+		binary.LittleEndian.PutUint64(key, rand.Uint64())
+		for i := uint64(0); pb.Next(); i++ {
+			binary.LittleEndian.PutUint64(key[8:], i)
+			tier.Get(key)
+			tier.Update(key, func(*int, bool) (*int, int64, bool) { return v, int64(100 + i%8000), true })
+		}
+	})
+}
+
+func BenchmarkDeleteFunc(b *testing.B) {
+	keys := benchKeys(10_000)
+	tier := New[*int](Config{MaxBytes: 64 << 20})
+	for _, k := range keys {
+		tier.Update(k, func(*int, bool) (*int, int64, bool) { return new(int), 1000, true })
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		tier.DeleteFunc(func(string, *int) bool { return false })
+	}
+}

@@ -1,0 +1,83 @@
+package memory
+
+import (
+	"encoding/binary"
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// long is for runs that are too slow, or take too much memory, for every day.
+func long() bool { return os.Getenv("EDGECACHE_LONG") != "" }
+
+func heapInUse() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// TestHeapPerEntry is the measurement behind EntryOverhead: what an entry takes
+// beyond its key and its value, just before and just after the index has grown.
+func TestHeapPerEntry(t *testing.T) {
+	counts := []int{14_000, 20_000}
+	if long() {
+		counts = []int{14_000, 20_000, 28_000, 40_000, 57_000, 80_000, 700_000, 1_000_000}
+	}
+	for _, n := range counts {
+		for _, shards := range []int{1, 64} {
+			before := heapInUse()
+			tier := New[int](Config{MaxBytes: 1 << 40, Shards: shards, seed: 1})
+			key := make([]byte, 32)
+			for i := range n {
+				binary.LittleEndian.PutUint64(key, uint64(i))
+				tier.Update(key, func(int, bool) (int, int64, bool) { return i, 0, true })
+			}
+			require.Equal(t, n, tier.Stats().Len)
+			each := (heapInUse()-before)/int64(n) - int64(len(key)) - 8
+			runtime.KeepAlive(tier)
+			t.Logf("%8d entries, %2d shards: %d B each", n, shards, each)
+			if each > 250 {
+				t.Errorf("%d entries in %d shards take %d B each beyond key and value, want at most 250", n, shards, each)
+			}
+			if each > EntryOverhead {
+				t.Errorf("%d entries in %d shards take %d B each beyond key and value, but are charged %d", n, shards, each, EntryOverhead)
+			}
+		}
+	}
+}
+
+// TestHeapUnderChurn fills a tier with small entries, purges most of it, fills
+// it with large ones, and so on: what had grown for many entries must not stay.
+func TestHeapUnderChurn(t *testing.T) {
+	budget, slack := int64(6<<20), int64(256<<10)
+	if long() {
+		budget, slack = 512<<20, 8<<20
+	}
+	before := heapInUse()
+	tier := New[[]byte](Config{MaxBytes: budget, Shards: 1, seed: 1})
+	id := 0
+	for _, size := range []int{16, 20_000, 16, 3000} {
+		for range 3 * budget / 2 / int64(size+EntryOverhead) {
+			id++
+			tier.Update(fmt.Append(nil, "key ", id), func([]byte, bool) ([]byte, int64, bool) {
+				return make([]byte, size), int64(size), true
+			})
+		}
+		heap, st := heapInUse()-before, tier.Stats()
+		t.Logf("%6d B each: %d entries, %d B charged, %d B of heap", size, st.Len, st.Bytes, heap)
+		if st.Bytes < budget*9/10 {
+			t.Errorf("values of %d B: %d B of %d are charged: the tier is not full", size, st.Bytes, budget)
+		}
+		if limit := budget + budget/10 + slack; heap > limit {
+			t.Errorf("values of %d B: %d B of heap, want at most %d", size, heap, limit)
+		}
+		left := 0
+		tier.DeleteFunc(func(string, []byte) bool { left++; return left > 100 })
+	}
+	runtime.KeepAlive(tier)
+}

@@ -1,0 +1,302 @@
+package memory
+
+import (
+	"fmt"
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// request is what a cache does for a page: look, and store if it is not there.
+func request(t *Tier[int], key string, cost int64) (hit bool) {
+	if _, ok := t.Get([]byte(key)); ok {
+		return true
+	}
+	put(t, key, 0, cost)
+	return false
+}
+
+func resident(t *Tier[int], key string) bool {
+	_, ok := t.Peek([]byte(key))
+	return ok
+}
+
+func TestHeat(t *testing.T) {
+	const now = 1000
+	for _, tt := range []struct {
+		name  string
+		count int64
+		age   uint32
+		want  int64
+	}{
+		{"a count of now is itself", 10 * once, 0, 10 * once},
+		{"it is half after a half-life", 10 * once, ticks, 5 * once},
+		{"and in between by the root of two", 100 * once, ticks / 2, 100 * once * 46341 / 65536},
+		{"it is a quarter after two", 10 * once, 2 * ticks, 10 * once / 4},
+		{"it ends at nothing", maxHeat, 16 * ticks, 0},
+		{"and stays there", maxHeat, math.MaxUint32, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := newHeat(now, tt.count).at(now + tt.age); got != tt.want {
+				t.Errorf("got %d, want %d", got, tt.want)
+			}
+		})
+	}
+	if got := newHeat(math.MaxUint32, 2*once).at(ticks - 1); got != once {
+		t.Errorf("over the wrap of the clock: got %d, want %d", got, once)
+	}
+}
+
+func TestHit(t *testing.T) {
+	var e entry[int]
+	e.hit(0)
+	e.hit(0)
+	if got := e.count(0); got != 2*once {
+		t.Errorf("two hits count %d, want %d", got, 2*once)
+	}
+	for range 2 * maxCount {
+		e.hit(0)
+	}
+	if got := e.count(0); got != maxHeat {
+		t.Errorf("the limit is %d, want %d", got, maxHeat)
+	}
+	e.hit(ticks)
+	if got := e.count(ticks); got != maxHeat/2+once {
+		t.Errorf("a hit after a half-life makes it %d, want %d", got, maxHeat/2+once)
+	}
+}
+
+// TestContest has a tier whose main part is full of entries that were asked for
+// old times each, and asks for a newcomer as often as it says.
+func TestContest(t *testing.T) {
+	for _, tt := range []struct {
+		name     string
+		old      int
+		cost     int64 // of an old entry; a newcomer costs 10 000, more than the window
+		newcomer int
+		want     bool
+	}{
+		{"what is asked for less often must wait", 3, 10_000, 3, false},
+		{"what is asked for more often comes in", 3, 10_000, 5, true},
+		{"as often, in less room, is worth more", 3, 20_000, 3, true},
+		{"more often, in more room, is worth less", 3, 2_500, 11, false},
+		{"much more often, in more room, is worth more", 3, 2_500, 16, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tier := newTier(Config{MaxBytes: 200_000, Shards: 1})
+			for i := range 200_000 / tt.cost {
+				for range tt.old {
+					request(tier, fmt.Sprint("old", i), charged("old10", tt.cost))
+				}
+			}
+			before := tier.Stats()
+			for range tt.newcomer {
+				request(tier, "new", charged("new", 10_000))
+			}
+			if got := resident(tier, "new"); got != tt.want {
+				t.Errorf("resident is %v, want %v", got, tt.want)
+			}
+			if st := tier.Stats(); !tt.want && st.Evictions != before.Evictions {
+				t.Errorf("%d were evicted for one that did not come in", st.Evictions-before.Evictions)
+			}
+			check(t, tier)
+		})
+	}
+}
+
+func TestTheWindowIsFirstInFirstOut(t *testing.T) {
+	tier := newTier(Config{MaxBytes: 100_000, Shards: 1}) // a window of 3 000
+	for i := range 200 {
+		for range 5 {
+			request(tier, fmt.Sprint("popular", i), charged("popular10", 500))
+		}
+	}
+	require.Greater(t, tier.Stats().Bytes, int64(99_000))
+	for i := range 20 {
+		request(tier, fmt.Sprint("new", i), charged("new10", 1000))
+		for j := range i + 1 {
+			if got, want := resident(tier, fmt.Sprint("new", j)), j > i-3; got != want {
+				t.Fatalf("after new%d: new%d is resident: %v, want %v", i, j, got, want)
+			}
+		}
+	}
+}
+
+func TestAReplacedValueKeepsItsHits(t *testing.T) {
+	tier := newTier(Config{MaxBytes: 100_000, Shards: 1})
+	for range 10 {
+		request(tier, "key", 100)
+	}
+	for _, cost := range []int64{200, 50, 5000, 100} { // 5000 is more than the window: it moves
+		require.True(t, put(tier, "key", 0, cost))
+		e := tier.shards[0].index["key"]
+		if got := e.count(tier.shards[0].policy.now); got != 10*once {
+			t.Errorf("cost %d: count is %d, want %d", cost, got, 10*once)
+		}
+		check(t, tier)
+	}
+}
+
+func TestWhatComesBackIsRemembered(t *testing.T) {
+	tier := newTier(Config{MaxBytes: 100_000, Shards: 1})
+	for range 10 {
+		request(tier, "key", 100)
+	}
+	tier.Delete([]byte("key"))
+	require.True(t, put(tier, "key", 0, 100))
+	e := tier.shards[0].index["key"]
+	if got := e.count(tier.shards[0].policy.now); got != 11*once {
+		t.Errorf("count is %d, want %d", got, 11*once)
+	}
+}
+
+func TestAResidentThatGrows(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		hits int
+		want bool
+	}{
+		{"makes room if it is worth that", 200, true},
+		{"is gone if it is not", 2, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tier := newTier(Config{MaxBytes: 100_000, Shards: 1})
+			for range tt.hits {
+				request(tier, "key", charged("key", 1000))
+			}
+			for i := range 500 {
+				for range 4 {
+					request(tier, fmt.Sprint("other", i), charged("other10", 500))
+				}
+			}
+			if !resident(tier, "key") { // it may have been evicted while it was small
+				require.True(t, put(tier, "key", 0, charged("key", 1000)))
+			}
+			rejections := tier.Stats().Rejections
+			if got := put(tier, "key", 1, charged("key", 10_000)); got != tt.want {
+				t.Errorf("resident is %v, want %v", got, tt.want)
+			}
+			if v, ok := tier.Get([]byte("key")); ok != tt.want || ok && v != 1 {
+				t.Errorf("Get returns %d, %v", v, ok)
+			}
+			if st := tier.Stats(); !tt.want && st.Rejections != rejections+1 {
+				t.Errorf("%d rejections, want 1", st.Rejections-rejections)
+			}
+			check(t, tier)
+		})
+	}
+}
+
+// TestDeadSmallEntriesGiveWay is about a site whose pages are large now and were
+// small once. Requests for each byte alone would keep the old ones for ever.
+func TestDeadSmallEntriesGiveWay(t *testing.T) {
+	tier := newTier(Config{MaxBytes: 1 << 20, Shards: 1})
+	for i := range 4000 {
+		for range 3 {
+			request(tier, fmt.Sprint("small", i), 100)
+		}
+	}
+	hits, last := 0, 0
+	const rounds, pages = 1200, 20 // 20 pages of 40 KB: four fifths of the budget
+	for round := range rounds {
+		for i := range pages {
+			if request(tier, fmt.Sprint("large", i), 40_000) {
+				if hits++; round >= rounds-10 {
+					last++
+				}
+			}
+		}
+	}
+	if last < 10*pages*9/10 {
+		t.Errorf("%d of %d requests are hits in the end, %d in all", last, 10*pages, hits)
+	}
+	check(t, tier)
+}
+
+func TestAPopularEntryThatIsTooLargeDoesNotCoolTheRest(t *testing.T) {
+	tier := newTier(Config{MaxBytes: 1 << 20, Shards: 1, MaxEntryBytes: 1 << 19})
+	for i := range 1000 {
+		for range 20 {
+			request(tier, fmt.Sprint("page", i), 900)
+		}
+	}
+	for range 200 {
+		request(tier, "giant", 1<<19-1000)
+	}
+	kept := 0
+	for i := range 1000 {
+		if request(tier, fmt.Sprint("page", i), 900) {
+			kept++
+		}
+	}
+	if kept < 700 {
+		t.Errorf("%d of 1000 popular pages are left", kept)
+	}
+}
+
+func TestSketch(t *testing.T) {
+	k := newSketch(minSketch)
+	k.fit(100)
+	for h := range uint64(100) {
+		k.raise(mix(h), uint32(h))
+	}
+	low, high := 0, 0
+	judge := func(step string, scale uint64) {
+		t.Helper()
+		low, high = 0, 0
+		for h := range uint64(100) {
+			switch n := k.estimate(mix(h)); {
+			case n < uint32(h*scale/2):
+				low++
+			case n > uint32(h*scale/2):
+				high++
+			}
+		}
+		if low > 0 || high > 10 {
+			t.Errorf("%s: %d estimates are too low, %d too high", step, low, high)
+		}
+	}
+	judge("written", 2)
+	k.raise(mix(90), 5)
+	judge("raised to less than it is", 2)
+	k.fit(5000)
+	if got, want := len(k.words), 16384; got != want {
+		t.Errorf("%d words for 5000 residents, want %d", got, want)
+	}
+	judge("grown", 2)
+	k.shrink(100)
+	if got, want := len(k.words), 256; got != want {
+		t.Errorf("%d words for 100 residents, want %d", got, want)
+	}
+	judge("shrunk", 2)
+	for range 1000 {
+		k.age(1000)
+	}
+	judge("aged for a period", 1)
+	k.raise(1, maxCount)
+	if n := k.estimate(1); n != maxCount {
+		t.Errorf("the limit is %d, want %d", n, maxCount)
+	}
+}
+
+func TestWhatGrewForManyEntriesDoesNotStay(t *testing.T) {
+	tier := newTier(Config{MaxBytes: 16 << 20, Shards: 1})
+	for i := range 20_000 {
+		put(tier, fmt.Sprint(i), i, 1)
+	}
+	s := &tier.shards[0]
+	words := len(s.policy.sketch.words)
+	require.Equal(t, 20_000, s.peak)
+	n := tier.DeleteFunc(func(_ string, v int) bool { return v >= 2000 })
+	require.Equal(t, 18_000, n)
+	if s.peak > 5000 || cap(s.main) > 10_000 || len(s.policy.sketch.words) > words/2 {
+		t.Errorf("peak %d, main %d, sketch %d of %d", s.peak, cap(s.main), len(s.policy.sketch.words), words)
+	}
+	for i := range 2000 {
+		if v, ok := tier.Get([]byte(fmt.Sprint(i))); !ok || v != i {
+			t.Fatalf("%d is %d, %v", i, v, ok)
+		}
+	}
+	check(t, tier)
+}
