@@ -110,13 +110,17 @@ func parts(r *http.Request) (scheme, host, target string, ok bool) {
 }
 
 // splitHost cuts a host into its name without one trailing dot, and its port with the colon, empty when it is the
-// default of scheme.
+// default of scheme. A host that would change again if it were split again ("a..", "a:80:80") is no host at all; it is
+// left as it is, so that a key can be made again from its parts.
 func splitHost(scheme, host string) (name, port string) {
 	name = host
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && i > strings.LastIndexByte(host, ']') {
 		name, port = host[:i], host[i:]
 	}
 	name = strings.TrimSuffix(name, ".")
+	if strings.HasSuffix(name, ".") || strings.LastIndexByte(name, ':') > strings.LastIndexByte(name, ']') {
+		return host, ""
+	}
 	switch {
 	case port == ":",
 		port == ":80" && strings.EqualFold(scheme, "http"),
