@@ -3,9 +3,21 @@ package edgecache
 import (
 	"net/http"
 	"sync"
+	"time"
 
+	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/memory"
 	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// Limits of collapsing.
+const (
+	// leaderAge is how long a handler that has not said its status yet is waited for by newcomers. After that one more may run.
+	leaderAge = 30 * time.Second
+	// finishTimeout is how long a page that is being stored is finished after every client has left.
+	finishTimeout = 30 * time.Second
+	// maxWaiters is how many requests wait for one handler; more run alone.
+	maxWaiters = 1 << 16
 )
 
 // Cache wraps next in an edge cache of its own, with the defaults of [Config]: in memory, safe for applications with users.
@@ -25,9 +37,10 @@ type Edge struct {
 	memory       *memory.Tier[*resource]
 	maxObject    int64
 	fence        fence
-	refreshing   sync.Map // ids of pages that are being refreshed in the background
-	statusHeader string   // canonical; "" sends none
-	cacheStatus  string   // our name in Cache-Status; "" sends none
+	flights      *flight.Group[landing]
+	background   sync.WaitGroup
+	statusHeader string // canonical; "" sends none
+	cacheStatus  string // our name in Cache-Status; "" sends none
 }
 
 // New returns an edge cache for cfg. Mistakes in cfg are reported all at once: the error joins a [*ConfigError] for each.
@@ -48,6 +61,7 @@ func New(cfg Config) (*Edge, error) {
 	if cfg.StatusName != "-" {
 		e.cacheStatus = cfg.StatusName
 	}
+	e.flights = flight.NewGroup[landing](flight.Limits{Wait: cfg.MaxWait, Leader: leaderAge, Finish: finishTimeout, Waiters: maxWaiters})
 	e.fence.init()
 	return e, nil
 }

@@ -19,6 +19,7 @@ const (
 	DefaultTTL                = 2 * time.Minute // for a page that says nothing
 	DefaultHeuristicMax       = 1 * time.Hour   // for a page that says Last-Modified only
 	DefaultStaleIfUnreachable = 1 * time.Hour   // past its lifetime
+	DefaultMaxWait            = 10 * time.Second
 	DefaultStatusHeader       = "X-Cache"
 	DefaultStatusName         = "edgecache"
 )
@@ -58,6 +59,10 @@ type Config struct {
 	// answer (see OriginError), and neither must-revalidate, proxy-revalidate, s-maxage nor no-cache forbids it
 	// (RFC 9111, 4.2.4). 0 means DefaultStaleIfUnreachable (1 hour).
 	StaleIfUnreachable time.Duration
+
+	// MaxWait is how long a request waits for another one that is making the same page; then its own handler runs, and
+	// its answer is not stored. 0 means DefaultMaxWait (10 seconds).
+	MaxWait time.Duration
 
 	// StatusHeader is the name of the short status header. "" means X-Cache; "-" sends none.
 	StatusHeader string
@@ -164,6 +169,7 @@ func (c Config) resolve() (Config, error) {
 	duration("DefaultTTL", &c.DefaultTTL, DefaultTTL)
 	duration("HeuristicMax", &c.HeuristicMax, DefaultHeuristicMax)
 	duration("StaleIfUnreachable", &c.StaleIfUnreachable, DefaultStaleIfUnreachable)
+	duration("MaxWait", &c.MaxWait, DefaultMaxWait)
 	duration("StaleWhileRevalidate", &c.StaleWhileRevalidate, 0)
 	duration("StaleIfError", &c.StaleIfError, 0)
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"runtime/debug"
 	"strconv"
@@ -26,11 +27,31 @@ var (
 	errAborted    = errors.New("edgecache: handler did not return normally")
 )
 
-// fill makes a page with the handler, for the client that asked and for the store.
+// page is an answer that may be stored, while its body still grows. It is immutable but for the body.
+type page struct {
+	status   int
+	header   http.Header // what the handler set, hop-by-hop fields removed
+	meta     rules.Meta
+	body     *flight.Body
+	declared int64 // its length, or -1
+	scope    string
+	variant  string
+	came     time.Time // when the header came
+}
+
+// landing is what a flight tells those who wait for it: one of these.
+type landing struct {
+	page   *page    // being made
+	stored *variant // what was stored still holds
+	failed bool     // the handler failed: who may use a stale page should
+	broken bool     // and gave no answer at all
+}
+
+// fill makes a page with the handler, for the client that asked, for those who wait for the same, and for the store.
 //
 // It is a plain GET: the client's conditions and ranges are taken off the request, so that the answer is the whole page, and are then answered from it.
 // The handler runs in the goroutine of its client's request, so that its panic reaches that client's server loop and nobody else. What may be stored goes into a growing body, from which
-// a second goroutine serves the client as soon as it is worth it: a client that reads slowly does not slow the handler down.
+// a second goroutine serves the client as soon as it is worth it: a client that reads slowly holds up neither the handler nor those who wait.
 type fill struct {
 	record.Fill
 	handler *handler
@@ -43,15 +64,15 @@ type fill struct {
 	reason  Reason   // why nothing stored could be used
 	old     *variant // what is being validated or replaced; nil if there is nothing
 	plain   bool     // the client's conditions and ranges are taken off
-	began   uint64   // where the purge sequence stood
+	alone   bool     // too much is going on already: do not store
+	flight  *flight.Flight[landing]
 	start   time.Time
 
-	next     plan
 	now      time.Time // when the header came
-	meta     rules.Meta
-	header   http.Header // to be stored
+	next     plan
+	broken   bool        // if next is coverUp: there was no answer at all
+	page     *page       // if next is keep
 	fields   http.Header // what a 304 brought
-	body     *flight.Body
 	client   reply
 	offset   int64         // of the part that the client gets
 	length   int64         // of it; -1 is all there is
@@ -64,7 +85,7 @@ type plan uint8
 
 const (
 	passOn   plan = iota // to the client only
-	keep                 // to the client and the store
+	keep                 // to the client, to those who wait, and to the store
 	refresh              // a 304: what is stored still holds
 	coverUp              // an error: what is stored is better
 	askAgain             // a 304 that is not about what is stored
@@ -88,24 +109,27 @@ func (h *handler) newFill(w http.ResponseWriter, r *http.Request, req *rules.Req
 	}
 }
 
-// serve runs the handler and answers the client.
-func (f *fill) serve() {
-	for f.run() {
+// lead runs the handler, answers the client, and tells those who wait.
+func (f *fill) lead(fl *flight.Flight[landing]) {
+	f.flight = fl
+	defer fl.Land()
+	ctx, stop := fl.Context(context.WithValue(f.r.Context(), inside{f.handler.edge}, true))
+	defer stop()
+	for f.run(ctx) {
 		// The handler confirmed something that is not what we asked about (RFC 9111, 4.3.4). Nothing has been sent; ask without a condition.
 		f.old = nil
 	}
 }
 
-func (f *fill) run() (again bool) {
-	e := f.handler.edge
-	f.began, f.start = e.fence.now(), time.Now()
+func (f *fill) run(ctx context.Context) (again bool) {
+	f.start = time.Now()
 	f.next = passOn
-	inner := f.r.WithContext(context.WithValue(f.r.Context(), inside{e}, true))
-	inner.Header = f.r.Header.Clone() // Vary is about what the client sent, not about what the handler made of it
+	inner := f.r.WithContext(ctx)
+	inner.Header = f.r.Header.Clone() // Vary is about what the client sent, not about what the handler makes of it
 	if f.plain {
 		rules.Plain(inner.Header)
 	}
-	if f.old != nil && !f.old.MadeETag {
+	if f.asks() {
 		f.old.Meta.Ask(inner.Header)
 	}
 	writer := f.Init(f.w, f)
@@ -114,10 +138,10 @@ func (f *fill) run() (again bool) {
 		if returned {
 			return
 		}
-		if f.mayCoverUp() {
+		if f.mayCoverUp(true) {
 			if p := recover(); p != nil {
-				f.coverPanic(p)
 				again = false
+				f.coverPanic(p)
 				return
 			}
 		}
@@ -127,8 +151,11 @@ func (f *fill) run() (again bool) {
 	f.Finish()
 	returned = true
 	f.r.Pattern = inner.Pattern
-	return f.complete(inner.Context())
+	return f.complete(ctx)
 }
+
+// asks reports whether the handler is asked if what is stored still holds.
+func (f *fill) asks() bool { return f.plain && f.old != nil && !f.old.MadeETag && f.old.Meta.Has() }
 
 // Commit decides what the answer is good for, when its status and header are known.
 func (f *fill) Commit(status int) {
@@ -137,25 +164,28 @@ func (f *fill) Commit(status int) {
 	header := f.Header()
 	_, broken := header[originErrorField]
 	delete(header, originErrorField)
-	if f.old != nil {
-		if status == http.StatusNotModified && f.plain && !f.old.MadeETag && f.old.Meta.Has() {
-			f.next, f.fields = refresh, f.Own()
-			if !f.old.Meta.Confirmed(f.fields) {
-				f.next = askAgain
-			}
-			f.Discard()
-			return
+	if status == http.StatusNotModified && f.asks() {
+		f.next, f.fields = refresh, f.Own()
+		if !f.old.Meta.Confirmed(f.fields) {
+			f.next = askAgain
 		}
-		if (broken || isFailure(status)) && f.old.Meta.StaleOnError(&e.rules, &f.req, broken, f.now) {
-			f.next = coverUp
-			f.Discard()
-			return
-		}
+		f.Discard()
+		return
+	}
+	if f.old != nil && (broken || isFailure(status)) && f.old.Meta.StaleOnError(&e.rules, &f.req, broken, f.now) {
+		f.next, f.broken = coverUp, broken
+		f.flight.Share(landing{failed: true, broken: broken})
+		f.Discard()
+		return
 	}
 	canonical := field.Canonical(header)
+	var meta rules.Meta
 	reason := rules.StoreFailed
-	if !broken {
-		f.meta, reason = e.rules.Store(&f.req, status, canonical, f.start, f.now)
+	switch {
+	case f.alone:
+		reason = rules.Busy
+	case !broken:
+		meta, reason = e.rules.Store(&f.req, status, canonical, f.start, f.now)
 	}
 	if reason == rules.None && f.Declared() > e.maxObject {
 		reason = rules.TooLarge
@@ -165,14 +195,23 @@ func (f *fill) Commit(status int) {
 		return
 	}
 	f.next = keep
-	f.header = f.Own()
-	field.RemoveHopByHop(f.header)
-	for _, name := range f.meta.Strip {
-		delete(f.header, name)
+	p := &page{
+		status: status, header: f.Own(), meta: meta, declared: f.Declared(), came: f.now,
+		body: flight.NewBody(e.maxObject, f.Declared()), scope: f.scope,
+		variant: string(key.Variant(nil, meta.Vary, f.r.Header)),
 	}
-	f.body = flight.NewBody(e.maxObject, f.Declared())
-	f.Keep(f.body)
-	f.plan(status)
+	field.RemoveHopByHop(p.header)
+	for _, name := range meta.Strip {
+		delete(p.header, name)
+	}
+	if _, ok := p.header["Date"]; !ok {
+		p.header["Date"] = []string{f.now.UTC().Format(http.TimeFormat)} // net/http would add that of each hit
+	}
+	f.page = p
+	f.Keep(p.body)
+	f.flight.Worth()
+	f.flight.Share(landing{page: p})
+	f.plan()
 }
 
 // isFailure reports whether a status is an error in the sense of stale-if-error (RFC 5861, 4).
@@ -190,6 +229,7 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 	if f.remembers(status, reason) {
 		e.refuse(f.key, f.class, f.old, f.now)
 	}
+	f.flight.Release() // only now, so that who comes after the release does not wait for the next one
 	if f.plain && f.req.Conditional {
 		v := rules.ValidatorsOf(header, f.now)
 		if v.Condition(f.r.Header, status, f.now) == rules.Unmodified {
@@ -204,29 +244,54 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 
 // remembers reports whether a refusal says something about the next answer for this URL, too.
 func (f *fill) remembers(status int, reason Reason) bool {
-	return status < 500 && reason != rules.RequestNoStore && reason != rules.StoreFailed
+	return status < 500 && reason != rules.RequestNoStore && reason != rules.StoreFailed && reason != rules.Busy
 }
 
 // plan decides how the client of a page that is being stored gets it.
-func (f *fill) plan(status int) {
-	if f.req.Conditional {
-		if f.meta.Condition(f.r.Header, status, f.now) == rules.Unmodified {
-			f.notModified(rules.None)
-			f.client = answered
-			return
+func (f *fill) plan() {
+	p := f.page
+	switch want, part := p.wanted(f.r, &f.req, f.now); want {
+	case wantsNothing:
+		f.notModified(rules.None)
+		f.client = answered
+	case wantsPart:
+		f.offset, f.length = part.Start, part.Length
+	case wantsWhole:
+		f.client = waiting
+	}
+}
+
+// want is what of a page a client is to get.
+type want uint8
+
+const (
+	wantsAll     want = iota // as it comes
+	wantsNothing             // 304
+	wantsPart                // one range of a body of known length, as it comes
+	wantsWhole               // what the whole body will tell: a range of it, or whether it is the one that the client has
+)
+
+// wanted evaluates the client's conditions and ranges as far as the header allows.
+func (p *page) wanted(r *http.Request, req *rules.Request, now time.Time) (want, field.Range) {
+	if req.Conditional {
+		if p.meta.Condition(r.Header, p.status, now) == rules.Unmodified {
+			return wantsNothing, field.Range{}
 		}
-		if status == http.StatusOK && !f.meta.Has() && asksForMade(f.r.Header) {
-			f.client = waiting // the tag is made of the bytes
+		if p.status == http.StatusOK && !p.meta.Has() && asksForMade(r.Header) {
+			return wantsWhole, field.Range{}
 		}
 	}
-	if f.req.Range && status == http.StatusOK {
-		ranges, outcome := f.meta.Ranges(f.r.Header, status, max(f.Declared(), 0), f.now)
-		if outcome == rules.Partial && f.Declared() >= 0 && len(ranges) == 1 {
-			f.offset, f.length = ranges[0].Start, ranges[0].Length
-		} else if outcome != rules.Full {
-			f.client = waiting
+	if req.Range && p.status == http.StatusOK {
+		ranges, outcome := p.meta.Ranges(r.Header, p.status, max(p.declared, 0), now)
+		switch {
+		case outcome == rules.Full:
+		case outcome == rules.Partial && p.declared >= 0 && len(ranges) == 1:
+			return wantsPart, ranges[0]
+		default:
+			return wantsWhole, field.Range{}
 		}
 	}
+	return wantsAll, field.Range{}
 }
 
 // asksForMade reports whether If-None-Match names a tag that this cache may have made.
@@ -252,7 +317,7 @@ func (f *fill) account(reason Reason) account {
 	}
 	if reason == rules.None {
 		a.reason = f.reason
-		a.ttl, a.hasTTL = f.meta.TTL(f.now), true
+		a.ttl, a.hasTTL = f.page.meta.TTL(f.now), true
 	}
 	return a
 }
@@ -270,7 +335,7 @@ func (f *fill) notModified(reason Reason) {
 
 // Grow starts to send when the page has become longer than net/http would hold back, or than can be stored.
 func (f *fill) Grow(n int) {
-	size := f.body.Size() + int64(n)
+	size := f.page.body.Size() + int64(n)
 	if f.client == pending && size > sendAt || f.client == waiting && size > f.handler.edge.maxObject {
 		f.send()
 	}
@@ -281,12 +346,12 @@ func (f *fill) Flush() {
 	if f.client == pending {
 		f.send()
 	}
-	f.body.Flush()
+	f.page.body.Flush()
 }
 
 // send writes the client's header and starts the pump.
 func (f *fill) send() {
-	reader := f.body.Reader()
+	reader := f.page.body.Reader()
 	f.client = sending
 	f.writeHeader()
 	f.pumped = make(chan struct{})
@@ -357,22 +422,22 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 	case askAgain:
 		return true
 	case coverUp:
-		f.serveOld()
+		f.serveOld(f.broken)
 	case refresh:
 		f.freshen()
 	case keep:
 		err := f.end(ctx)
-		f.body.Close(err)
-		if err != nil && f.client != sending && f.client != answered && f.mayCoverUp() {
-			f.serveOld()
+		f.page.body.Close(err)
+		if err != nil && f.mayCoverUp(true) {
+			f.serveOld(true)
 			return false
 		}
-		var o *variant
-		if body, ok := f.body.Object(); ok {
-			o = f.object(body)
-			e.publish(f.key, o, f.old, f.class, f.began)
+		var v *variant
+		if body, ok := f.page.body.Object(); ok {
+			v = f.page.sealed(body)
+			e.publish(f.key, v, f.old, f.class, f.flight.Began)
 		}
-		f.finish(o)
+		f.finish(v)
 	}
 	return false
 }
@@ -389,15 +454,11 @@ func (f *fill) end(ctx context.Context) error {
 	return nil
 }
 
-// object returns what is to be stored.
-func (f *fill) object(body object.Body) *variant {
-	o := &object.Object{Status: f.Status(), Header: f.header, Body: body, Meta: f.meta, Scope: f.scope}
-	o.Variant = string(key.Variant(nil, o.Meta.Vary, f.r.Header))
-	if _, ok := o.Header["Date"]; !ok {
-		o.Header["Date"] = []string{f.now.UTC().Format(http.TimeFormat)} // net/http would add that of each hit
-	}
+// sealed returns the stored form of a page whose body has ended.
+func (p *page) sealed(body object.Body) *variant {
+	o := &object.Object{Status: p.status, Header: maps.Clone(p.header), Body: body, Meta: p.meta, Scope: p.scope, Variant: p.variant}
 	if _, ok := o.Header["Content-Type"]; !ok && body.Size() > 0 && len(o.Header["Content-Encoding"]) == 0 {
-		o.Header["Content-Type"] = []string{http.DetectContentType(body.Prefix(512))} // as net/http does, once
+		o.Header["Content-Type"] = []string{http.DetectContentType(body.Prefix(512))} // as net/http does, but once
 	}
 	o.Seal()
 	return &variant{Object: o}
@@ -419,7 +480,7 @@ func (f *fill) finish(o *variant) {
 		f.length = -1
 		f.writeHeader()
 		f.client = answered
-		reader := f.body.Reader()
+		reader := f.page.body.Reader()
 		defer reader.Close()
 		_ = copyBody(context.Background(), f.w, reader, 0, -1) // it has ended, so this does not wait
 	}
@@ -436,50 +497,57 @@ func (f *fill) wait() {
 
 // abort ends a fill whose handler panicked or called runtime.Goexit. The panic goes on.
 func (f *fill) abort() {
-	if f.body != nil {
-		f.body.Close(errAborted)
+	if f.page != nil {
+		f.page.body.Close(errAborted)
 	}
 	if f.client == sending {
 		<-f.pumped
 	}
 }
 
-// mayCoverUp reports whether the client, who has got nothing yet, may get the stale page instead of a broken one.
-func (f *fill) mayCoverUp() bool {
+// mayCoverUp reports whether the client, who has got nothing yet, may get the stale page instead of a broken one. broken says that there was no answer at all.
+func (f *fill) mayCoverUp(broken bool) bool {
 	if f.old == nil || f.Hijacked() || f.Committed() && f.next == passOn || f.client == sending || f.client == answered {
 		return false
 	}
-	return f.old.Meta.StaleOnError(&f.handler.edge.rules, &f.req, true, time.Now())
+	return f.old.Meta.StaleOnError(&f.handler.edge.rules, &f.req, broken, time.Now())
 }
 
 // coverPanic serves the stale page in place of a panic. net/http does not get to see it, so it is logged here.
+// http.ErrAbortHandler is how a proxy says that its origin broke off; another panic is an error like a 500.
 func (f *fill) coverPanic(p any) {
-	if f.body != nil {
-		f.body.Close(errAborted)
+	if f.page != nil {
+		f.page.body.Close(errAborted)
 	}
-	f.logPanic(p, "edgecache: handler panicked, served a stale page instead")
-	f.serveOld()
+	err, _ := p.(error)
+	broken := errors.Is(err, http.ErrAbortHandler)
+	if !broken {
+		if !f.mayCoverUp(false) {
+			panic(p)
+		}
+		f.logPanic(p, "edgecache: handler panicked, served a stale page instead")
+	}
+	f.flight.Share(landing{failed: true, broken: broken})
+	f.serveOld(broken)
 }
 
 func (f *fill) logPanic(p any, what string) {
-	if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-		return // the quiet way to give up
-	}
 	f.handler.edge.config.Logger.LogAttrs(f.r.Context(), slog.LevelError, what,
 		slog.Any("panic", p), slog.String("url", f.r.URL.String()), slog.String("stack", string(debug.Stack())))
 }
 
 // serveOld answers with the stale page because the handler failed.
-func (f *fill) serveOld() {
-	reason := rules.StaleIfError
-	if !f.Committed() {
-		reason = rules.StaleUnreachable
+func (f *fill) serveOld(broken bool) {
+	now := time.Now()
+	f.old.failed(broken, now)
+	a := account{status: Stale, forward: f.reason, reason: rules.StaleIfError}
+	if broken {
+		a.reason = rules.StaleUnreachable
 	}
-	a := account{status: Stale, forward: f.reason, reason: reason}
-	if f.next == coverUp {
+	if f.Committed() {
 		a.fwdStatus = f.Status()
 	}
-	f.handler.edge.answer(f.w, f.r, &f.req, f.old.Object, time.Now(), &a)
+	f.handler.edge.answer(f.w, f.r, &f.req, f.old.Object, now, &a)
 }
 
 // freshen takes a 304 into what is stored and answers with that (RFC 9111, 4.3.4).
@@ -488,7 +556,8 @@ func (f *fill) freshen() {
 	v, reason := e.freshened(f.old, f.fields, &f.req, f.r, f.start, f.now)
 	a := account{status: Revalidated, forward: f.reason, fwdStatus: http.StatusNotModified, reason: rules.Revalidated}
 	if reason == rules.None {
-		a.stored = e.replace(f.key, v, f.old, f.class, f.began)
+		a.stored = e.replace(f.key, v, f.old, f.class, f.flight.Began)
+		f.flight.Share(landing{stored: v})
 		a.ttl, a.hasTTL = v.Meta.TTL(f.now), true
 	} else {
 		e.discard(f.key, f.old, f.now)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/record"
 	"github.com/edgecache-go/edgecache/internal/rules"
@@ -83,10 +84,22 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.head(w, r, req, k, v, reason)
 		return
 	}
+	if action == rules.Validate && v != nil {
+		if spares, broken := v.spares(now); spares && v.Meta.StaleOnError(&e.rules, &req, broken, now) {
+			e.answer(w, r, &req, v.Object, now, &account{status: Stale, reason: rules.Breaker})
+			return
+		}
+	}
 	f := h.newFill(w, r, &req, k, scope, reason)
 	f.old = v
-	f.plain = v != nil || !res.expectsRefusal(f.class, now)
-	f.serve()
+	refused := res.expectsRefusal(f.class, now)
+	f.plain = v != nil || !refused
+	f.obtain(res.expectedVary(v), !refused && mayWait(&req.CC))
+}
+
+// mayWait reports whether a request may be answered by one that began before it: not if its client wants an answer made anew, or its own.
+func mayWait(cc *field.CacheControl) bool {
+	return !cc.NoCache && !cc.NoStore && !cc.MaxAge.Set && !cc.MinFresh.Set
 }
 
 // pass lets a request through that the cache has no part in, except that it says so, and that unsafe methods invalidate (RFC 9111, 4.4).

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -17,32 +18,36 @@ const refreshTimeout = 30 * time.Second
 // refresh makes a stored page anew in the background, unless that is being done already. It reports whether that can be done without knowing who asks.
 func (h *handler) refresh(r *http.Request, k, scope []byte, old *variant) bool {
 	e := h.edge
-	id := string(k) + "\x00" + old.Scope + "\x00" + old.Variant
-	if _, running := e.refreshing.LoadOrStore(id, nil); running {
-		return true
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), refreshTimeout)
 	anonymous := anonymize(ctx, r, old.Meta.Vary)
-	plain := e.rules.Request(anonymous)
-	if class(&plain) != 0 || string(key.Scope(nil, anonymous)) != old.Scope {
+	req := e.rules.Request(anonymous)
+	if req.Bypass != rules.None || class(&req) != 0 || string(key.Scope(nil, anonymous)) != old.Scope {
 		cancel()
-		e.refreshing.Delete(id)
 		return false // the page depends on something that a refresh must not carry
 	}
-	f := h.newFill(&nobody{header: make(http.Header)}, anonymous, &plain, k, scope, rules.StaleWhileRevalidate)
+	f := h.newFill(&nobody{header: make(http.Header)}, anonymous, &req, k, scope, rules.StaleWhileRevalidate)
 	f.old, f.plain = old, true
+	fl, role := e.flights.Enter(f.flightID(nil, old.Meta.Vary), e.fence.now(), time.Now(), func(*flight.Flight[landing]) bool { return true })
+	if role != flight.Lead {
+		if role == flight.Follow {
+			fl.Leave()
+		}
+		cancel()
+		return true // it is being made already
+	}
+	e.background.Add(1)
 	go func() {
-		defer e.refreshing.Delete(id)
+		defer e.background.Done()
 		defer cancel()
 		defer f.contain()
-		f.serve()
+		f.lead(fl)
 	}()
 	return true
 }
 
 // contain keeps a panic of the handler from ending the process: no server loop stands below a refresh.
 func (f *fill) contain() {
-	if p := recover(); p != nil {
+	if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic value
 		f.logPanic(p, "edgecache: handler panicked in a background refresh")
 	}
 }

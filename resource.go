@@ -34,7 +34,8 @@ type resource struct {
 // variant is one stored response with what is counted about it.
 type variant struct {
 	*object.Object
-	used atomic.Uint32 // grows with use, saturates; decides which variant gives way
+	used    atomic.Uint32 // grows with use, saturates; decides which variant gives way
+	breaker breaker
 }
 
 // class is the index of a request in resource.refused: 1 if it carries credentials.
@@ -66,6 +67,17 @@ func (r *resource) find(scope []byte, h http.Header) *variant {
 		if v.Variant == string(wants) {
 			return v
 		}
+	}
+	return nil
+}
+
+// expectedVary returns the fields by which the page is expected to vary: as the variant that fitted last, or as the newest.
+func (r *resource) expectedVary(v *variant) []string {
+	switch {
+	case v != nil:
+		return v.Meta.Vary
+	case r != nil && len(r.variants) > 0:
+		return r.variants[0].Meta.Vary
 	}
 	return nil
 }

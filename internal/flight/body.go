@@ -25,6 +25,8 @@ const (
 var (
 	// ErrStalled is why a reader was let go: it stood still for StallLimit while others waited behind it.
 	ErrStalled = errors.New("edgecache: reader stood still while others waited for it")
+	// ErrOutgrown is why a body that passed its limit cannot be had as a whole.
+	ErrOutgrown = errors.New("edgecache: body is larger than what is kept")
 	// ErrNobody is what the writer of an outgrown body gets when its last reader has left.
 	ErrNobody = errors.New("edgecache: every reader of the body has left")
 )
@@ -70,8 +72,9 @@ func write[T []byte | string](b *Body, p T) (n int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for n < len(p) {
-		if b.size >= b.limit {
+		if b.size >= b.limit && !b.outgrown {
 			b.outgrown = true
+			b.tellReaders()
 		}
 		if b.outgrown {
 			if err := b.waitForRoom(); err != nil {
@@ -198,6 +201,55 @@ func (b *Body) tellWriter() {
 	}
 }
 
+// Ready waits until the body has more than n bytes, was flushed, or has ended, and returns why it ended early, if it did. When ctx ends first, it returns its cause.
+func (b *Body) Ready(ctx context.Context, n int64) error {
+	for {
+		b.mu.Lock()
+		if b.done || b.size > n || b.flushed >= 0 || b.outgrown {
+			err := b.err
+			b.mu.Unlock()
+			return err
+		}
+		wake := b.waker()
+		b.mu.Unlock()
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// Done waits until the body has ended, like Ready. A body that outgrows its limit counts as one that ended early.
+func (b *Body) Done(ctx context.Context) error {
+	for {
+		b.mu.Lock()
+		switch {
+		case b.outgrown:
+			b.mu.Unlock()
+			return ErrOutgrown
+		case b.done:
+			err := b.err
+			b.mu.Unlock()
+			return err
+		}
+		wake := b.waker()
+		b.mu.Unlock()
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+func (b *Body) waker() <-chan struct{} {
+	if b.wake == nil {
+		b.wake = make(chan struct{})
+	}
+	return b.wake
+}
+
 // Size is the number of bytes written so far.
 func (b *Body) Size() int64 {
 	b.mu.Lock()
@@ -314,8 +366,5 @@ func (r *Reader) poll() (p []byte, flush bool, wake <-chan struct{}, err error) 
 	case b.done:
 		return nil, false, nil, io.EOF
 	}
-	if b.wake == nil {
-		b.wake = make(chan struct{})
-	}
-	return nil, false, b.wake, nil
+	return nil, false, b.waker(), nil
 }

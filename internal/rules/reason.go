@@ -70,6 +70,8 @@ const (
 	Incomplete
 	Aborted
 	Uncacheable
+	Busy
+	Breaker
 	StoreFailed
 
 	reasons // how many there are
@@ -131,6 +133,8 @@ var descriptions = [reasons]description{
 	Incomplete:      {"incomplete", "miss", "The body is shorter or longer than its Content-Length; only complete responses are stored."},
 	Aborted:         {"aborted", "miss", "The handler panicked or gave up, so its response is not kept."},
 	Uncacheable:     {"uncacheable", "miss", "A recent answer of this URL could not be stored, so requests for it do not wait for each other."},
+	Busy:            {"busy", "miss", "So many requests wait for this page, or for so long, that this one was passed on alone; it says nothing about the page."},
+	Breaker:         {"breaker", "", "The handler failed several times in a row, so the stale page is served at once; the handler is tried again after a pause."},
 	StoreFailed:     {"store-failed", "miss", "The store could not keep the response; requests are served as if there were no cache."},
 }
 

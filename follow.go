@@ -1,0 +1,194 @@
+package edgecache
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/flight"
+	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/object"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// maxBoardings is how often a request waits for a flight that turns out to make another variant, before it runs alone.
+const maxBoardings = 2
+
+// obtain makes the page, or waits for another request that is making it.
+// vary names the request fields by which the page is expected to vary: who differs in those does not wait.
+func (f *fill) obtain(vary []string, collapse bool) {
+	e := f.handler.edge
+	for range maxBoardings {
+		if !collapse {
+			break
+		}
+		began, now := e.fence.now(), time.Now()
+		var buf [512]byte
+		id := f.flightID(buf[:0], vary)
+		fl, role := e.flights.Enter(id, began, now, func(fl *flight.Flight[landing]) bool {
+			return !e.fence.stops(f.key, fl.Began)
+		})
+		if role != flight.Follow {
+			f.alone = role == flight.Alone
+			f.lead(fl)
+			return
+		}
+		result, outcome := fl.Wait(f.r.Context())
+		done, next := f.follow(fl, result, outcome)
+		if done {
+			return
+		}
+		f.alone = outcome == flight.TimedOut
+		collapse = next != nil
+		vary = next
+	}
+	f.lead(e.flights.Single(e.fence.now(), time.Now()))
+}
+
+// flightID appends what those who wait for each other must have in common: the page, whether they carry credentials, and the fields by which the page is expected to vary.
+func (f *fill) flightID(dst []byte, vary []string) []byte {
+	dst = append(dst, byte(f.class))
+	dst = binary.AppendUvarint(dst, uint64(len(f.key)))
+	dst = append(dst, f.key...)
+	dst = binary.AppendUvarint(dst, uint64(len(f.scope)))
+	dst = append(dst, f.scope...)
+	return key.Variant(dst, vary, f.r.Header)
+}
+
+// follow answers the client with what a flight that it waited for has brought. It reports false when the client must go on by itself; next then names the fields by which the page
+// varies, if a flight with the same values is worth another wait.
+func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight.Outcome) (done bool, next []string) {
+	defer fl.Leave()
+	e := f.handler.edge
+	now := time.Now()
+	switch {
+	case outcome == flight.Left:
+		f.giveUp()
+		return true, nil
+	case outcome != flight.Shared:
+		return false, nil
+	case result.failed:
+		if f.old == nil || !f.old.Meta.StaleOnError(&e.rules, &f.req, result.broken, now) {
+			return false, nil
+		}
+		a := account{status: Stale, forward: f.reason, reason: rules.StaleIfError, collapsed: true}
+		if result.broken {
+			a.reason = rules.StaleUnreachable
+		}
+		e.answer(f.w, f.r, &f.req, f.old.Object, now, &a)
+		return true, nil
+	case result.stored != nil:
+		v := result.stored
+		if !f.fits(&v.Meta, v.Variant, now) {
+			return false, nil
+		}
+		a := f.collapsed(v.Meta.TTL(now))
+		a.fwdStatus = http.StatusNotModified
+		e.answer(f.w, f.r, &f.req, v.Object, now, &a)
+		return true, nil
+	}
+	p := result.page
+	if string(key.Variant(nil, p.meta.Vary, f.r.Header)) != p.variant {
+		return false, p.meta.Vary
+	}
+	if !f.fits(&p.meta, p.variant, now) {
+		return false, nil
+	}
+	return f.ride(p, now), nil
+}
+
+// fits reports whether a page that was made for another request may answer this one: by the fields that it varies by, by this client's credentials, and as fresh.
+func (f *fill) fits(m *rules.Meta, variant string, now time.Time) bool {
+	if string(key.Variant(nil, m.Vary, f.r.Header)) != variant {
+		return false
+	}
+	action, _ := m.Reuse(&f.handler.edge.rules, &f.req, now)
+	return action == rules.Serve
+}
+
+// collapsed is the account of a request that another one's answer serves. The handler did not run for it: to its client that is a hit.
+func (f *fill) collapsed(ttl time.Duration) account {
+	return account{status: Hit, forward: f.reason, reason: rules.Collapsed, collapsed: true, ttl: ttl, hasTTL: true}
+}
+
+// ride answers the client from a page that is being made for another. It reports false when the page is lost before the client has got anything of it.
+func (f *fill) ride(p *page, now time.Time) bool {
+	e := f.handler.edge
+	ctx := f.r.Context()
+	a := f.collapsed(p.meta.TTL(now))
+	status := p.status
+	want, part := p.wanted(f.r, &f.req, now)
+	offset, length := int64(0), int64(-1)
+	switch want {
+	case wantsWhole:
+		if err := p.body.Done(ctx); err != nil {
+			return f.lost(err)
+		}
+		body, _ := p.body.Object()
+		e.answer(f.w, f.r, &f.req, p.sealed(body).Object, now, &a)
+		return true
+	case wantsNothing:
+		status = http.StatusNotModified
+	case wantsPart:
+		offset, length = part.Start, part.Length
+		fallthrough
+	case wantsAll:
+		// Until there is enough of it to be worth sending, a page that breaks off can still be made again.
+		if err := p.body.Ready(ctx, sendAt); err != nil {
+			return f.lost(err)
+		}
+	}
+	reader := p.body.Reader()
+	if reader == nil {
+		return false // it has outgrown what is kept: too late to get on
+	}
+	defer reader.Close()
+
+	h := f.w.Header()
+	for name, values := range p.header {
+		h[name] = slices.Clone(values)
+	}
+	h["Age"] = []string{strconv.FormatInt(int64(p.meta.Age(now)/time.Second), 10)}
+	switch want {
+	case wantsNothing:
+		dropContent(h)
+	case wantsPart:
+		status = http.StatusPartialContent
+		h["Content-Range"] = []string{contentRange(offset, length, p.declared)}
+		h["Content-Length"] = []string{strconv.FormatInt(length, 10)}
+	}
+	e.writeStatus(h, &a, nil)
+	f.w.WriteHeader(status)
+	if want == wantsNothing || !object.BodyAllowed(status) {
+		return true
+	}
+	if err := copyBody(ctx, f.w, reader, offset, length); err != nil {
+		panic(http.ErrAbortHandler) // the client must not take what it got for the page
+	}
+	return true
+}
+
+// lost tells what to do about a page that cannot be had, before the client has got anything.
+func (f *fill) lost(err error) (done bool) {
+	if f.r.Context().Err() != nil && errors.Is(err, context.Cause(f.r.Context())) {
+		f.giveUp()
+		return true
+	}
+	return false
+}
+
+// giveUp ends a request that waited in vain until its context ended. If its client has left, nobody is there to be answered; if the time that somebody gave it is over, the handler is
+// to say so: it would have seen that, too.
+func (f *fill) giveUp() {
+	if errors.Is(f.r.Context().Err(), context.DeadlineExceeded) {
+		e := f.handler.edge
+		f.alone = true
+		f.lead(e.flights.Single(e.fence.now(), time.Now()))
+		return
+	}
+	panic(http.ErrAbortHandler)
+}

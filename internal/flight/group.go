@@ -1,0 +1,260 @@
+package flight
+
+import (
+	"context"
+	"errors"
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// Causes of a flight's context.
+var (
+	// ErrLeft ends a flight that nobody waits for any more, and whose answer is not known to be worth keeping.
+	ErrLeft = errors.New("edgecache: every client has left")
+	// ErrUnfinished ends a flight that went on for the store alone, when it took too long.
+	ErrUnfinished = errors.New("edgecache: every client has left, and the page took too long to finish for the store")
+)
+
+// Limits bound what flights may cost. All must be positive.
+type Limits struct {
+	Wait    time.Duration // how long a follower waits for the header
+	Leader  time.Duration // how long a flight without a header is joined; then one more may begin
+	Finish  time.Duration // how long a flight goes on for the store alone
+	Waiters int           // followers of one flight
+}
+
+// Role is what a request does about a key.
+type Role uint8
+
+const (
+	Lead   Role = iota // run the handler, for all who follow
+	Follow             // wait for the leader
+	Alone              // run the handler for nobody else: the flight is full
+)
+
+// Group is the table of flights that can be joined. It is safe for concurrent use.
+type Group[T any] struct {
+	limits Limits
+	seed   maphash.Seed
+	shards [64]shard[T]
+}
+
+type shard[T any] struct {
+	mu      sync.Mutex
+	flights map[string]*Flight[T]
+}
+
+// NewGroup returns an empty table.
+func NewGroup[T any](limits Limits) *Group[T] {
+	return &Group[T]{limits: limits, seed: maphash.MakeSeed()}
+}
+
+// Enter finds the flight for id, or begins one. admit says whether the caller may join one that began at the given point of the purge sequence; it must not block.
+// A flight that may not be joined is replaced: it goes on for those who are on it. The caller must Leave the flight that it gets; one that leads or is alone must also Share or Release it, and Land it.
+func (g *Group[T]) Enter(id []byte, began uint64, now time.Time, admit func(*Flight[T]) bool) (*Flight[T], Role) {
+	s := &g.shards[maphash.Bytes(g.seed, id)%uint64(len(g.shards))]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.flights[string(id)]; f != nil && admit(f) {
+		switch f.board(now) {
+		case Follow:
+			return f, Follow
+		case Alone:
+			return newFlight[T](g, began, now), Alone
+		case Lead: // nobody can join it any more
+		}
+	}
+	f := newFlight[T](g, began, now)
+	f.id, f.shard = string(id), s
+	if s.flights == nil {
+		s.flights = make(map[string]*Flight[T])
+	}
+	s.flights[f.id] = f
+	return f, Lead
+}
+
+// Single returns a flight that nobody can join.
+func (g *Group[T]) Single(began uint64, now time.Time) *Flight[T] { return newFlight[T](g, began, now) }
+
+// Len is the number of flights that can be joined now.
+func (g *Group[T]) Len() (n int) {
+	for i := range g.shards {
+		s := &g.shards[i]
+		s.mu.Lock()
+		n += len(s.flights)
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// Flight is one run of a handler, and those who wait for it.
+type Flight[T any] struct {
+	Began  uint64 // where the purge sequence stood
+	limits *Limits
+	id     string
+	shard  *shard[T] // nil for one that cannot be joined
+	start  time.Time
+
+	mu        sync.Mutex
+	waiting   int           // followers that have not left
+	aboard    int           // all that have not left, the leader included
+	decided   chan struct{} // closed when result is there, or will not be
+	settled   bool          // decided is closed
+	shared    bool
+	result    T
+	worth     bool // the answer is being stored, so it is finished for its own sake
+	cancelled bool
+	cancel    context.CancelCauseFunc // of the handler's context; nil until Context
+	timer     *time.Timer             // of Limits.Finish
+}
+
+func newFlight[T any](g *Group[T], began uint64, now time.Time) *Flight[T] {
+	return &Flight[T]{Began: began, limits: &g.limits, start: now, aboard: 1, decided: make(chan struct{})}
+}
+
+// board lets one more on: Follow, or Alone when the flight is full, or Lead when it is over or too old.
+func (f *Flight[T]) board(now time.Time) Role {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.cancelled, f.settled && !f.shared, !f.settled && now.Sub(f.start) >= f.limits.Leader:
+		return Lead
+	case f.waiting >= f.limits.Waiters:
+		return Alone
+	}
+	f.waiting++
+	f.aboard++
+	if f.timer != nil {
+		f.timer.Stop()
+		f.timer = nil
+	}
+	return Follow
+}
+
+// Context returns the context for the handler: it has the values of the leader's, but ends only when nobody is left that wants the answer.
+// The leader counts as gone when its own context ends. stop must be called when the handler has returned.
+func (f *Flight[T]) Context(leader context.Context) (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(leader))
+	f.mu.Lock()
+	f.cancel = cancel
+	f.mu.Unlock()
+	unhook := context.AfterFunc(leader, f.leave)
+	return ctx, func() {
+		if unhook() {
+			f.leave()
+		}
+		f.mu.Lock()
+		f.cancel = nil // nothing left to end
+		if f.timer != nil {
+			f.timer.Stop()
+		}
+		f.mu.Unlock()
+		cancel(nil)
+	}
+}
+
+// Share gives the result to all who wait, now and later.
+func (f *Flight[T]) Share(result T) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.settled {
+		f.result, f.shared, f.settled = result, true, true
+		close(f.decided)
+	}
+}
+
+// Release lets all who wait go on without a result. It does nothing after Share.
+func (f *Flight[T]) Release() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.settled {
+		f.settled = true
+		close(f.decided)
+	}
+}
+
+// Worth says that the answer is being stored: from now on it is finished, within Limits.Finish, even when everybody has left.
+func (f *Flight[T]) Worth() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.worth = true
+}
+
+// Land takes the flight off the table and releases who still waits.
+func (f *Flight[T]) Land() {
+	if s := f.shard; s != nil {
+		s.mu.Lock()
+		if s.flights[f.id] == f {
+			delete(s.flights, f.id)
+		}
+		s.mu.Unlock()
+	}
+	f.Release()
+}
+
+// Outcome is how waiting ended.
+type Outcome uint8
+
+const (
+	Shared   Outcome = iota // here is the result
+	Released                // there is none: run the handler
+	TimedOut                // it did not come in time: run the handler
+	Left                    // the caller's own context ended
+)
+
+// Wait waits for the result, for Limits.Wait at most.
+func (f *Flight[T]) Wait(ctx context.Context) (result T, outcome Outcome) {
+	select {
+	case <-f.decided: // often already
+	default:
+		timer := time.NewTimer(f.limits.Wait)
+		defer timer.Stop()
+		select {
+		case <-f.decided:
+		case <-timer.C:
+			return result, TimedOut
+		case <-ctx.Done():
+			return result, Left
+		}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.shared {
+		return result, Released
+	}
+	return f.result, Shared
+}
+
+// Leave says that a follower is done with the flight.
+func (f *Flight[T]) Leave() {
+	f.mu.Lock()
+	f.waiting--
+	f.mu.Unlock()
+	f.leave()
+}
+
+// leave ends the handler's context when nobody is left, at once or after a while.
+func (f *Flight[T]) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.aboard--
+	if f.aboard > 0 || f.cancel == nil {
+		return
+	}
+	if !f.worth {
+		f.cancelled = true
+		f.cancel(ErrLeft)
+		return
+	}
+	f.timer = time.AfterFunc(f.limits.Finish, f.giveUp)
+}
+
+func (f *Flight[T]) giveUp() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.aboard == 0 && f.cancel != nil {
+		f.cancelled = true
+		f.cancel(ErrUnfinished)
+	}
+}
