@@ -6,7 +6,7 @@ SHELL := bash
 export GO ?= go
 # How much each fuzz target gets: a number of inputs, or a time such as 1m. By default a number, because a time below ten
 # seconds is over before Go notices that a target hangs, and calls that a pass.
-FUZZTIME ?= 20000x
+FUZZTIME ?= 10000x
 # Cases of http-tests/cache-tests: tests.json as its `npm run export` writes it. Without the file those tests are skipped.
 EDGECACHE_CACHE_TESTS ?= $(realpath ../shared/cache-tests/tests.json)
 export EDGECACHE_CACHE_TESTS
@@ -41,7 +41,7 @@ cover: ## coverage gate of the packages that decide
 	scripts/cover 95 ./internal/field ./internal/key ./internal/rules
 
 .PHONY: fuzz
-fuzz: ## every fuzz target for FUZZTIME (20000x, or a time such as 1m)
+fuzz: ## every fuzz target for FUZZTIME (10000x, or a time such as 1m)
 	scripts/fuzz $(FUZZTIME)
 
 .PHONY: bench
@@ -54,7 +54,12 @@ long: ## the tests again with their long runs, up to two hours
 
 .PHONY: conformance
 conformance: ## cases of http-tests/cache-tests; EDGECACHE_CACHE_TESTS names the file
-	$(TEST) -v ./internal/conformance/...
+	$(TEST) ./internal/conformance/...
+	$(TEST) -v -run='^TestConformance' .
+
+.PHONY: conformance-live
+conformance-live: ## the suite in real time against examples/proxy; ORIGIN= is the suite's own server
+	scripts/conformance-live $(ORIGIN)
 
 .PHONY: help
 help: ## this list
