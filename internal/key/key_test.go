@@ -244,12 +244,13 @@ func FuzzEqualKeysMeanEqualURLs(f *testing.F) {
 }
 
 func asciiLower(s string) string {
-	return strings.Map(func(c rune) rune {
+	b := []byte(s)
+	for i, c := range b {
 		if 'A' <= c && c <= 'Z' {
-			return c + 'a' - 'A'
+			b[i] = c + 'a' - 'A'
 		}
-		return c
-	}, s)
+	}
+	return string(b)
 }
 
 func BenchmarkOf(b *testing.B) {
