@@ -1,0 +1,515 @@
+package edgecache
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache/internal/field"
+)
+
+// answer is a handler that sets header fields, name and value in turn, and answers status.
+func answer(status int, fields ...string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for i := 0; i < len(fields); i += 2 {
+			w.Header().Add(fields[i], fields[i+1])
+		}
+		if status != 0 {
+			w.WriteHeader(status)
+		}
+	})
+}
+
+func TestPolicyFillsAndTheStricterWins(t *testing.T) {
+	const m = time.Minute
+	cc := "Cache-Control"
+	for _, tt := range []struct {
+		name   string
+		policy Policy
+		said   []string
+		want   string
+	}{
+		{"what the handler left open is filled", Policy{Public: true, MaxAge: m, SharedMaxAge: 2 * m, StaleWhileRevalidate: 3 * m, StaleIfError: 4 * m, Immutable: true}, nil,
+			"public, immutable, max-age=60, s-maxage=120, stale-while-revalidate=180, stale-if-error=240"},
+		{"must-revalidate is filled", Policy{MustRevalidate: true, MaxAge: m}, nil, "must-revalidate, max-age=60"},
+		{"the zero policy says nothing", Policy{}, nil, ""},
+		{"and leaves what stands there as it was written", Policy{Tags: []string{"a"}}, []string{cc, "No-Cache,max-age=5"}, "No-Cache,max-age=5"},
+		{"a shorter lifetime of the handler stays", Policy{MaxAge: time.Hour}, []string{cc, "max-age=60"}, "max-age=60"},
+		{"a longer one is cut", Policy{MaxAge: m}, []string{cc, "max-age=3600"}, "max-age=60"},
+		{"an unreadable one is stale and stays", Policy{MaxAge: m}, []string{cc, "max-age=x"}, "max-age=x"},
+		{"a shorter shared lifetime stays", Policy{SharedMaxAge: time.Hour}, []string{cc, "s-maxage=60"}, "s-maxage=60"},
+		{"a longer shared one is cut", Policy{SharedMaxAge: m}, []string{cc, "s-maxage=3600"}, "s-maxage=60"},
+		{"the handler's lifetime for all bounds the shared one", Policy{SharedMaxAge: time.Hour}, []string{cc, "max-age=60"}, "max-age=60, s-maxage=60"},
+		{"but not the policy's own", Policy{MaxAge: m, SharedMaxAge: time.Hour}, nil, "max-age=60, s-maxage=3600"},
+		{"an unreadable lifetime for all bounds the shared one to nothing", Policy{SharedMaxAge: m}, []string{cc, "max-age=x"}, "max-age=x, s-maxage=0"},
+		{"the handler's shared lifetime says nothing about browsers", Policy{MaxAge: time.Hour}, []string{cc, "s-maxage=60"}, "s-maxage=60, max-age=3600"},
+		{"shorter stale windows stay, longer are cut", Policy{StaleWhileRevalidate: m, StaleIfError: m}, []string{cc, "stale-while-revalidate=5, stale-if-error=90"}, "stale-while-revalidate=5, stale-if-error=60"},
+		{"no-store over a lifetime", Policy{NoStore: true}, []string{cc, "public, max-age=60"}, "no-store"},
+		{"a lifetime under no-store", Policy{MaxAge: m, Public: true}, []string{cc, "no-store"}, "no-store"},
+		{"no-cache over a lifetime", Policy{NoCache: true}, []string{cc, "public, max-age=60"}, "public, no-cache"},
+		{"a lifetime under no-cache", Policy{MaxAge: m}, []string{cc, "no-cache"}, "no-cache"},
+		{"private over public", Policy{Private: true, MaxAge: m}, []string{cc, "public, s-maxage=9"}, "private, max-age=60"},
+		{"public under private", Policy{Public: true, SharedMaxAge: m}, []string{cc, "private"}, "private"},
+		{"a stale window under must-revalidate", Policy{MaxAge: m, StaleIfError: m}, []string{cc, "must-revalidate"}, "must-revalidate, max-age=60"},
+		{"a restriction on the second line counts", Policy{MaxAge: m}, []string{cc, "public", cc, "no-store"}, "no-store"},
+		{"Pragma: no-cache alone means no-cache", Policy{MaxAge: m, Public: true}, []string{"Pragma", "no-cache"}, "no-cache, public"},
+		{"Pragma beside Cache-Control means nothing", Policy{MaxAge: m}, []string{"Pragma", "no-cache", cc, "public"}, "public, max-age=60"},
+	} {
+		w := httptest.NewRecorder()
+		tt.policy.Handler(answer(0, tt.said...)).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		if got := strings.Join(w.Header()[cc], " | "); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestPolicyIsBoundByExpiresRFC9111Section5_3(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
+		for _, tt := range []struct {
+			name string
+			said []string
+			want string
+		}{
+			{"an earlier Expires bounds both", []string{"Expires", at(time.Minute)}, "max-age=60, s-maxage=60"},
+			{"a later one bounds nothing", []string{"Expires", at(24 * time.Hour)}, "max-age=600, s-maxage=3600"},
+			{"it counts from the handler's Date", []string{"Expires", at(time.Minute), "Date", at(50 * time.Second)}, "max-age=10, s-maxage=10"},
+			{"one in the past is stale", []string{"Expires", at(-time.Minute)}, "max-age=0, s-maxage=0"},
+			{"what is no date is stale", []string{"Expires", "0"}, "max-age=0, s-maxage=0"},
+			{"two are stale", []string{"Expires", at(time.Minute), "Expires", at(time.Minute)}, "max-age=0, s-maxage=0"},
+			{"max-age beats it", []string{"Expires", at(time.Minute), "Cache-Control", "max-age=90"}, "max-age=90, s-maxage=90"},
+		} {
+			w := httptest.NewRecorder()
+			Policy{MaxAge: 10 * time.Minute, SharedMaxAge: time.Hour}.Handler(answer(0, tt.said...)).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+			if got := w.Header().Get("Cache-Control"); got != tt.want {
+				t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+			}
+		}
+	})
+}
+
+func TestPolicyByStatusAndMethod(t *testing.T) {
+	permits := Policy{Public: true, MaxAge: time.Minute, SharedMaxAge: time.Minute, MustRevalidate: true, Immutable: true, Vary: []string{"Accept"}, Tags: []string{"a"}}
+	restricts := Policy{NoStore: true, NoCache: true, Private: true}
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} {
+		for _, status := range []int{0, 200, 203, 204, 206, 301, 302, 304, 399, 400, 401, 404, 410, 429, 500, 503} {
+			r := httptest.NewRequest(method, "/", nil)
+			w := httptest.NewRecorder()
+			permits.Handler(answer(status)).ServeHTTP(w, r)
+			want := ""
+			if status < 400 && (method == "GET" || method == "HEAD") {
+				want = "public, immutable, must-revalidate, max-age=60, s-maxage=60"
+			}
+			if got := w.Header().Get("Cache-Control"); got != want {
+				t.Errorf("%s %d: permitted %q, want %q", method, status, got, want)
+			}
+			if w.Header().Get("Vary") != "Accept" || w.Header().Get("Cache-Groups") != `"a"` {
+				t.Errorf("%s %d: got %v, want Vary and Cache-Groups whatever the answer", method, status, w.Header())
+			}
+			w = httptest.NewRecorder()
+			restricts.Handler(answer(status, "Cdn-Cache-Control", "max-age=60")).ServeHTTP(w, r)
+			if got := w.Header(); got.Get("Cache-Control") != "no-store, no-cache, private" || got.Get("Cdn-Cache-Control") != "no-store, no-cache, private" {
+				t.Errorf("%s %d: restricted to %v", method, status, got)
+			}
+		}
+	}
+	w := httptest.NewRecorder()
+	permits.Handler(answer(404, "Cache-Control", "max-age=5")).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	if got := w.Header().Get("Cache-Control"); got != "max-age=5" {
+		t.Errorf("an error's own lifetime became %q", got)
+	}
+}
+
+func TestPolicyLeavesAnUpgradeAlone(t *testing.T) {
+	w := httptest.NewRecorder()
+	Policy{NoStore: true, Vary: []string{"Accept"}}.Handler(answer(101)).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	if len(w.Header()) != 0 {
+		t.Errorf("got %v", w.Header())
+	}
+}
+
+func TestPolicyAddsToVaryAndTags(t *testing.T) {
+	w := httptest.NewRecorder()
+	p := Policy{Vary: []string{"Accept", "Cookie"}, Tags: []string{"a", "b"}}
+	h := p.Handler(answer(0, "Vary", "Origin, accept", "Cache-Groups", `"b"`))
+	p.Vary[0], p.Tags[0] = "*", "changed" // a decorator has its own copy
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	if got, want := w.Header().Get("Vary"), "Origin, accept, Cookie"; got != want {
+		t.Errorf("Vary: got %q, want %q", got, want)
+	}
+	if got, want := w.Header().Get("Cache-Groups"), `"b", "a"`; got != want {
+		t.Errorf("Cache-Groups: got %q, want %q", got, want)
+	}
+}
+
+func TestPolicyAddsNoOtherHeader(t *testing.T) {
+	w := httptest.NewRecorder()
+	Default(Policy{MaxAge: time.Minute})(Policy{Public: true}.Handler(answer(0))).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	if got, want := w.Header(), (http.Header{"Cache-Control": {"public, max-age=60"}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestPoliciesAroundPoliciesOnlyFill(t *testing.T) {
+	inner := Policy{MaxAge: time.Hour, Public: true}
+	outer := Default(Policy{MaxAge: time.Minute, StaleIfError: time.Minute})
+	secret := Default(Policy{Private: true})
+	for _, tt := range []struct {
+		name string
+		h    http.Handler
+		want string
+	}{
+		{"the default cuts and fills", outer(inner.Handler(answer(0))), "public, max-age=60, stale-if-error=60"},
+		{"the order is the same to lifetimes", inner.Handler(outer(answer(0))), "max-age=60, stale-if-error=60, public"},
+		{"private wins outside", secret(inner.Handler(answer(0))), "max-age=3600, private"},
+		{"private wins inside", inner.Handler(secret(answer(0))), "private, max-age=3600"},
+	} {
+		w := httptest.NewRecorder()
+		tt.h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		if got := w.Header().Get("Cache-Control"); got != tt.want {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestPolicyTouchesA304LikeThePage(t *testing.T) {
+	h := Policy{MaxAge: time.Minute, Vary: []string{"Accept"}}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !Fresh(w, r, ETag("v1")) {
+			_, _ = io.WriteString(w, "page")
+		}
+	}))
+	var headers []http.Header
+	for _, condition := range []string{`"v1"`, `"v0"`} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("If-None-Match", condition)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		headers = append(headers, w.Header())
+	}
+	delete(headers[1], "Content-Type") // sniffed
+	if !reflect.DeepEqual(headers[0], headers[1]) || headers[0].Get("Cache-Control") != "max-age=60" {
+		t.Errorf("304 has %v, 200 has %v", headers[0], headers[1])
+	}
+}
+
+func configErrors(err error) (fields []string) {
+	for _, e := range flatten(err) {
+		var ce *ConfigError
+		if errors.As(e, &ce) {
+			fields = append(fields, fmt.Sprintf("%s=%v", ce.Field, ce.Value))
+		} else {
+			fields = append(fields, fmt.Sprintf("%T", e))
+		}
+	}
+	slices.Sort(fields)
+	return fields
+}
+
+func flatten(err error) (all []error) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			all = append(all, flatten(e)...)
+		}
+		return all
+	}
+	if err != nil {
+		all = append(all, err)
+	}
+	return all
+}
+
+func TestPolicyValidate(t *testing.T) {
+	const m = time.Minute
+	for _, tt := range []struct {
+		name   string
+		policy Policy
+		want   []string
+	}{
+		{"the zero policy is valid", Policy{}, nil},
+		{"all permissions together are valid", Policy{Public: true, Immutable: true, MaxAge: m, SharedMaxAge: m, StaleWhileRevalidate: m, StaleIfError: m, Vary: []string{"*"}, Tags: []string{"a"}}, nil},
+		{"all restrictions together are valid", Policy{NoStore: true, NoCache: true, Private: true, MustRevalidate: true}, nil},
+		{"a private page may have a lifetime", Policy{Private: true, MaxAge: m, StaleWhileRevalidate: m}, nil},
+		{"a public page may be validated", Policy{Public: true, NoCache: true}, nil},
+		{"one second is valid", Policy{MaxAge: time.Second}, nil},
+		{"less is not", Policy{MaxAge: time.Second - 1}, []string{"Policy.MaxAge=999.999999ms"}},
+		{"nor is a number without its unit", Policy{SharedMaxAge: 60}, []string{"Policy.SharedMaxAge=60ns"}},
+		{"nor a negative duration", Policy{StaleWhileRevalidate: -m, StaleIfError: math.MinInt64}, []string{"Policy.StaleIfError=-2562047h47m16.854775808s", "Policy.StaleWhileRevalidate=-1m0s"}},
+		{"no-store forbids all permissions", Policy{NoStore: true, Public: true, Immutable: true, MaxAge: m, SharedMaxAge: m, StaleWhileRevalidate: m, StaleIfError: m},
+			[]string{"Policy.Immutable=true", "Policy.MaxAge=1m0s", "Policy.Public=true", "Policy.SharedMaxAge=1m0s", "Policy.StaleIfError=1m0s", "Policy.StaleWhileRevalidate=1m0s"}},
+		{"no-cache forbids lifetimes", Policy{NoCache: true, Immutable: true, MaxAge: m, SharedMaxAge: m, StaleWhileRevalidate: m, StaleIfError: m},
+			[]string{"Policy.Immutable=true", "Policy.MaxAge=1m0s", "Policy.SharedMaxAge=1m0s", "Policy.StaleIfError=1m0s", "Policy.StaleWhileRevalidate=1m0s"}},
+		{"private forbids sharing", Policy{Private: true, Public: true, SharedMaxAge: m}, []string{"Policy.Public=true", "Policy.SharedMaxAge=1m0s"}},
+		{"must-revalidate forbids stale windows", Policy{MustRevalidate: true, StaleWhileRevalidate: m, StaleIfError: m}, []string{"Policy.StaleIfError=1m0s", "Policy.StaleWhileRevalidate=1m0s"}},
+		{"names in Vary are names", Policy{Vary: []string{"Accept", "a b", ""}}, []string{"Policy.Vary[1]=a b", "Policy.Vary[2]="}},
+		{"a tag is not empty", Policy{Tags: []string{"a", ""}}, []string{"Policy.Tags[1]="}},
+		{"as many tags as are read", Policy{Tags: numbered(field.MaxStrings)}, nil},
+		{"one more", Policy{Tags: numbered(field.MaxStrings + 1)}, []string{"Policy.Tags=1025"}},
+	} {
+		if got := configErrors(tt.policy.Validate()); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
+		}
+		for name, construct := range map[string]func(){
+			"Handler": func() { tt.policy.Handler(answer(0)) }, "Default": func() { Default(tt.policy) },
+			"Routes": func() { Routes(map[string]Policy{"/": tt.policy}) },
+		} {
+			if got := panics(construct); (got != nil) != (tt.want != nil) {
+				t.Errorf("%s: %s panics with %v", tt.name, name, got)
+			}
+		}
+	}
+}
+
+// panics returns the error that f panics with.
+func panics(f func()) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = v.(error)
+		}
+	}()
+	f()
+	return nil
+}
+
+func TestRoutesReportsEveryMistake(t *testing.T) {
+	err := panics(func() {
+		Routes(map[string]Policy{
+			"GET /a/{": {}, "/b/{id}": {}, "/b/{name}": {}, "": {}, "/c": {NoStore: true, MaxAge: 5 * time.Second},
+		})
+	})
+	want := []string{"Routes=", "Routes=/b/{name}", "Routes=GET /a/{", `Routes["/c"].MaxAge=5s`}
+	if got := configErrors(err); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if !strings.Contains(err.Error(), `edgecache: Routes is "GET /a/{": want a pattern for http.ServeMux: `) {
+		t.Errorf("the message is %q", err)
+	}
+	if panics(func() { AfterRequest(nil) }) == nil {
+		t.Error("AfterRequest without a function does not panic")
+	}
+}
+
+func TestRoutesChoosesAsServeMuxDoes(t *testing.T) {
+	routes := map[string]Policy{
+		"GET /blog/{id}": {MaxAge: time.Second}, "/blog/": {MaxAge: 2 * time.Second}, "GET /blog/new": {NoStore: true},
+		"admin.example.com/": {Private: true}, "/exact/{$}": {MaxAge: 3 * time.Second}, "/dir/": {MaxAge: 4 * time.Second},
+	}
+	h := Routes(routes)(answer(0))
+	clear(routes)
+	for _, tt := range []struct{ name, method, url, want string }{
+		{"the most specific pattern alone", "GET", "http://example.com/blog/new", "no-store"},
+		{"a wildcard", "GET", "http://example.com/blog/7", "max-age=1"},
+		{"a GET pattern holds for HEAD", "HEAD", "http://example.com/blog/7", "max-age=1"},
+		{"a subtree", "GET", "http://example.com/blog/7/comments", "max-age=2"},
+		{"a host", "GET", "http://admin.example.com/blog/7", "private"},
+		{"a host with a port", "GET", "http://admin.example.com:8080/x", "private"},
+		{"an exact path", "GET", "http://example.com/exact/", "max-age=3"},
+		{"no pattern", "GET", "http://example.com/exact/x", ""},
+		{"a path that ServeMux would clean", "GET", "http://admin.example.com//a/../b", "private"},
+		{"a path that ServeMux would complete", "GET", "http://example.com/dir", "max-age=4"},
+		{"an escaped slash is no slash", "GET", "http://example.com/blog/a%2fb", "max-age=1"},
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(tt.method, tt.url, nil))
+		if got := w.Header().Get("Cache-Control"); got != tt.want || w.Code != 200 {
+			t.Errorf("%s: got %d %q, want %q", tt.name, w.Code, got, tt.want)
+		}
+	}
+}
+
+func TestAfterRequestHasTheLastWord(t *testing.T) {
+	var calls []string
+	h := AfterRequest(func(r *http.Request, status int, header http.Header) {
+		calls = append(calls, fmt.Sprint(r.Pattern, " ", status))
+		header.Set("Cache-Control", "max-age=1")
+	})
+	mux := http.NewServeMux()
+	mux.Handle("GET /gone", answer(410, "Cache-Control", "no-store"))
+	mux.Handle("GET /silent", answer(0))
+	mux.Handle("GET /early", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(103); w.WriteHeader(204) }))
+	for _, path := range []string{"/gone", "/silent", "/early"} {
+		w := httptest.NewRecorder()
+		h(mux).ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+		if got := w.Header().Get("Cache-Control"); got != "max-age=1" {
+			t.Errorf("%s: got %q", path, got)
+		}
+	}
+	if want := []string{"GET /gone 410", "GET /silent 200", "GET /early 204"}; !slices.Equal(calls, want) {
+		t.Errorf("got %q, want %q", calls, want)
+	}
+}
+
+func TestPolicyDoesNotSpeakForAPanic(t *testing.T) {
+	called := false
+	h := AfterRequest(func(*http.Request, int, http.Header) { called = true })(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		panic(http.ErrAbortHandler)
+	}))
+	err := panics(func() { h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)) })
+	if !errors.Is(err, http.ErrAbortHandler) || called {
+		t.Errorf("panicked with %v, hook called %v", err, called)
+	}
+}
+
+// letters names the optional interfaces of a writer.
+func letters(w http.ResponseWriter) string {
+	var s []string
+	for name, has := range map[string]bool{
+		"Flusher": implements[http.Flusher](w), "Hijacker": implements[http.Hijacker](w), "Pusher": implements[http.Pusher](w),
+		"ReaderFrom": implements[io.ReaderFrom](w), "StringWriter": implements[io.StringWriter](w),
+	} {
+		if has {
+			s = append(s, name)
+		}
+	}
+	slices.Sort(s)
+	return strings.Join(s, " ")
+}
+
+func implements[T any](v any) bool { _, ok := v.(T); return ok }
+
+func TestDecoratorsKeepTheServersWriter(t *testing.T) {
+	decorate := func(h http.Handler) http.Handler {
+		nothing := AfterRequest(func(*http.Request, int, http.Header) {})
+		return Default(Policy{Public: true})(Routes(map[string]Policy{"/": {Immutable: true}})(nothing(Policy{MaxAge: time.Minute}.Handler(h))))
+	}
+	for _, tt := range []struct {
+		two  bool
+		want string
+	}{
+		{false, "Flusher Hijacker ReaderFrom StringWriter"},
+		{true, "Flusher Pusher StringWriter"},
+	} {
+		var got string
+		var controls []error
+		srv := httptest.NewUnstartedServer(decorate(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			got = letters(w)
+			rc := http.NewResponseController(w)
+			later := time.Now().Add(time.Hour)
+			controls = []error{rc.SetReadDeadline(later), rc.SetWriteDeadline(later), rc.EnableFullDuplex(), rc.Flush()}
+		})))
+		srv.EnableHTTP2 = tt.two
+		srv.StartTLS()
+		resp, err := srv.Client().Get(srv.URL)
+		require.NoError(t, err)
+		resp.Body.Close()
+		srv.Close()
+		if got != tt.want {
+			t.Errorf("%s: got %q, want %q", resp.Proto, got, tt.want)
+		}
+		for i, err := range controls {
+			if err != nil {
+				t.Errorf("%s: control %d: %v", resp.Proto, i, err)
+			}
+		}
+		if got, want := resp.Header.Get("Cache-Control"), "max-age=60, immutable, public"; got != want {
+			t.Errorf("%s: got %q, want %q", resp.Proto, got, want)
+		}
+	}
+}
+
+func TestDecoratorsStreamEvents(t *testing.T) {
+	for _, two := range []bool{false, true} {
+		next := make(chan string)
+		srv := httptest.NewUnstartedServer(Policy{NoCache: true}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Type", "text/event-stream")
+			for event := range next {
+				_, _ = fmt.Fprintf(w, "data: %s\n\n", event)
+				w.(http.Flusher).Flush()
+			}
+		})))
+		srv.EnableHTTP2 = two
+		srv.StartTLS()
+		next2 := make(chan struct{})
+		go func() { next <- "one"; close(next2) }()
+		resp, err := srv.Client().Get(srv.URL)
+		require.NoError(t, err)
+		<-next2
+		lines := bufio.NewScanner(resp.Body)
+		for _, want := range []string{"one", "two", "three"} {
+			if want != "one" {
+				next <- want // only now: what came before was read while the handler waits here
+			}
+			require.True(t, lines.Scan(), "the stream ended")
+			if got := lines.Text(); got != "data: "+want {
+				t.Errorf("%s: got %q, want %q", resp.Proto, got, want)
+			}
+			lines.Scan()
+		}
+		close(next)
+		if lines.Scan() {
+			t.Errorf("%s: more than was sent: %q", resp.Proto, lines.Text())
+		}
+		resp.Body.Close()
+		srv.Close()
+		if got := resp.Header.Get("Cache-Control"); got != "no-cache" {
+			t.Errorf("%s: got %q", resp.Proto, got)
+		}
+	}
+}
+
+func TestDecoratorsLetAConnectionBeHijacked(t *testing.T) {
+	called := false
+	srv := httptest.NewServer(AfterRequest(func(*http.Request, int, http.Header) { called = true })(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "hello\n")
+	})))
+	defer srv.Close()
+	conn, err := net.Dial("tcp", srv.Listener.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	require.NoError(t, err)
+	got, err := io.ReadAll(conn)
+	require.NoError(t, err)
+	if string(got) != "hello\n" || called {
+		t.Errorf("got %q, hook called %v", got, called)
+	}
+}
+
+// FuzzPolicyNeverLoosens: whatever the handler wrote, no policy makes a cache freer than the handler did where it spoke.
+func FuzzPolicyNeverLoosens(f *testing.F) {
+	f.Add("no-store", "", uint8(0))
+	f.Add("private, max-age=5", `ext="`, uint8(1))
+	f.Add("s-maxage=7", "no-cache", uint8(2))
+	f.Add("max-age=7, max-age=1", "Max-Age=x", uint8(3))
+	policies := []Policy{
+		{Public: true, MaxAge: time.Hour, SharedMaxAge: 2 * time.Hour, StaleIfError: time.Hour},
+		{NoCache: true, Public: true}, {Private: true, MaxAge: time.Minute}, {NoStore: true},
+	}
+	f.Fuzz(func(t *testing.T, one, two string, which uint8) {
+		p := policies[int(which)%len(policies)]
+		w := httptest.NewRecorder()
+		w.Header()["Cache-Control"] = []string{one, two}
+		before := field.ParseCacheControl(w.Header()["Cache-Control"])
+		p.apply(httptest.NewRequest("GET", "/", nil), 200, w.Header())
+		line := slices.Collect(maps.Values(w.Header()))
+		after := field.ParseCacheControl(w.Header()["Cache-Control"])
+		if before.NoStore && !after.NoStore || before.NoCache && !after.NoCache || before.Private && !after.Private ||
+			p.NoStore && !after.NoStore || p.NoCache && !after.NoCache || p.Private && !after.Private {
+			t.Fatalf("a restriction is lost: %q, %q became %q", one, two, line)
+		}
+		if before.MaxAge.Set && after.MaxAge.Set && after.MaxAge.Value > before.MaxAge.Value {
+			t.Fatalf("a lifetime grew: %q, %q became %q", one, two, line)
+		}
+		if before.MaxAge.Set && !before.SharedMaxAge.Set && after.SharedMaxAge.Value > before.MaxAge.Value {
+			t.Fatalf("shared caches keep it longer than the handler said: %q, %q became %q", one, two, line)
+		}
+	})
+}
