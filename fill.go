@@ -64,6 +64,7 @@ type fill struct {
 	reason  Reason   // why nothing stored could be used
 	old     *variant // what is being validated or replaced; nil if there is nothing
 	plain   bool     // the client's conditions and ranges are taken off
+	posts   bool     // the request is a POST
 	alone   bool     // too much is going on already: do not store
 	flight  *flight.Flight[landing]
 	start   time.Time
@@ -138,10 +139,10 @@ func (f *fill) run(ctx context.Context) (again bool) {
 		if returned {
 			return
 		}
-		if f.mayCoverUp(true) {
+		if f.old != nil && f.unsent() {
 			if p := recover(); p != nil {
 				again = false
-				f.coverPanic(p)
+				f.afterPanic(p)
 				return
 			}
 		}
@@ -185,7 +186,7 @@ func (f *fill) Commit(status int) {
 	case f.alone:
 		reason = rules.Busy
 	case !broken:
-		meta, reason = e.rules.Store(&f.req, status, canonical, f.start, f.now)
+		meta, reason = f.store(status, canonical)
 	}
 	if reason == rules.None && f.Declared() > e.maxObject {
 		reason = rules.TooLarge
@@ -211,7 +212,17 @@ func (f *fill) Commit(status int) {
 	f.Keep(p.body)
 	f.flight.Worth()
 	f.flight.Share(landing{page: p})
-	f.plan()
+	if !f.posts { // a POST has no use for conditions on what a GET would show, nor for ranges of it
+		f.plan()
+	}
+}
+
+func (f *fill) store(status int, header http.Header) (rules.Meta, Reason) {
+	e := f.handler.edge
+	if f.posts {
+		return e.rules.StorePost(f.r, &f.req, status, header, f.start, f.now)
+	}
+	return e.rules.Store(&f.req, status, header, f.start, f.now)
 }
 
 // isFailure reports whether a status is an error in the sense of stale-if-error (RFC 5861, 4).
@@ -226,6 +237,9 @@ func isFailure(status int) bool {
 // passOn gives an answer that is not stored to the client alone. Its conditions and ranges, which the handler did not see, are answered here where the header suffices.
 func (f *fill) passOn(status int, header http.Header, reason Reason) {
 	e := f.handler.edge
+	if reason == rules.ContentLocation {
+		reason = rules.Method // nobody expects a POST to be stored
+	}
 	if f.remembers(status, reason) {
 		e.refuse(f.key, f.class, f.old, f.now)
 	}
@@ -244,7 +258,7 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 
 // remembers reports whether a refusal says something about the next answer for this URL, too.
 func (f *fill) remembers(status int, reason Reason) bool {
-	return status < 500 && reason != rules.RequestNoStore && reason != rules.StoreFailed && reason != rules.Busy
+	return !f.posts && status < 500 && reason != rules.RequestNoStore && reason != rules.StoreFailed && reason != rules.Busy
 }
 
 // plan decides how the client of a page that is being stored gets it.
@@ -497,38 +511,52 @@ func (f *fill) wait() {
 
 // abort ends a fill whose handler panicked or called runtime.Goexit. The panic goes on.
 func (f *fill) abort() {
-	if f.page != nil {
-		f.page.body.Close(errAborted)
-	}
+	f.closeBody()
 	if f.client == sending {
 		<-f.pumped
 	}
 }
 
-// mayCoverUp reports whether the client, who has got nothing yet, may get the stale page instead of a broken one. broken says that there was no answer at all.
-func (f *fill) mayCoverUp(broken bool) bool {
-	if f.old == nil || f.Hijacked() || f.Committed() && f.next == passOn || f.client == sending || f.client == answered {
-		return false
-	}
-	return f.old.Meta.StaleOnError(&f.handler.edge.rules, &f.req, broken, time.Now())
-}
-
-// coverPanic serves the stale page in place of a panic. net/http does not get to see it, so it is logged here.
-// http.ErrAbortHandler is how a proxy says that its origin broke off; another panic is an error like a 500.
-func (f *fill) coverPanic(p any) {
+func (f *fill) closeBody() {
 	if f.page != nil {
 		f.page.body.Close(errAborted)
 	}
+}
+
+// unsent reports whether the client has got nothing yet, so that it can still get something else.
+func (f *fill) unsent() bool {
+	switch {
+	case f.Hijacked() || f.Committed() && f.next == passOn:
+		return false
+	}
+	return f.client == pending || f.client == waiting
+}
+
+// mayCoverUp reports whether the client may get the stale page instead of a broken one. broken says that there was no answer at all.
+func (f *fill) mayCoverUp(broken bool) bool {
+	return f.old != nil && f.unsent() && f.old.Meta.StaleOnError(&f.handler.edge.rules, &f.req, broken, time.Now())
+}
+
+// afterPanic saves the client's answer if it can.
+func (f *fill) afterPanic(p any) {
+	// http.ErrAbortHandler is how a proxy says that its origin broke off; another panic is an error like a 500.
 	err, _ := p.(error)
 	broken := errors.Is(err, http.ErrAbortHandler)
-	if !broken {
-		if !f.mayCoverUp(false) {
-			panic(p)
+	switch {
+	case f.mayCoverUp(broken):
+		if !broken {
+			f.logPanic(p, "edgecache: handler panicked, served a stale page instead") // net/http does not get to see it
 		}
-		f.logPanic(p, "edgecache: handler panicked, served a stale page instead")
+		f.closeBody()
+		f.flight.Share(landing{failed: true, broken: broken})
+		f.serveOld(broken)
+	case broken && f.old.Meta.ForbidsStale():
+		f.closeBody()
+		f.handler.edge.gatewayTimeout(f.w, "The origin gave no answer, and the stored page must not be used past its time.")
+	default:
+		f.abort()
+		panic(p)
 	}
-	f.flight.Share(landing{failed: true, broken: broken})
-	f.serveOld(broken)
 }
 
 func (f *fill) logPanic(p any, what string) {

@@ -31,6 +31,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	req := e.rules.Request(r)
 	if req.Bypass != rules.None {
+		if req.Bypass == rules.Method && r.Method == http.MethodPost && h.post(w, r, &req) {
+			return
+		}
 		h.pass(w, r, &req, req.Bypass)
 		return
 	}
@@ -75,7 +78,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		reason = rules.Stale
 	case rules.Fail:
-		e.gatewayTimeout(w, reason)
+		e.gatewayTimeout(w, reason.Explain())
 		return
 	case rules.Forward:
 		v = nil // it is there, but not for this request
@@ -173,13 +176,13 @@ func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request
 	r.Pattern = inner.Pattern
 }
 
-// gatewayTimeout answers a request that wanted a stored response only, when there is none (RFC 9111, 5.2.1.7).
-func (e *Edge) gatewayTimeout(w http.ResponseWriter, reason Reason) {
+// gatewayTimeout answers a request for which only a stored response would do, when none may be used (RFC 9111, 5.2.1.7 and 5.2.2.2).
+func (e *Edge) gatewayTimeout(w http.ResponseWriter, text string) {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	// RFC 9211, 2: an answer that the cache makes up itself gets no member in Cache-Status; the short header still says what happened.
 	if e.statusHeader != "" {
 		h.Set(e.statusHeader, Miss.String())
 	}
-	http.Error(w, "504 "+reason.Explain(), http.StatusGatewayTimeout)
+	http.Error(w, text, http.StatusGatewayTimeout)
 }

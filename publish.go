@@ -73,6 +73,9 @@ func (e *Edge) freshened(old *variant, fields http.Header, req *rules.Request, r
 		delete(header, "Etag") // Seal makes the same again
 	}
 	meta, reason := e.rules.Store(req, old.Status, header, start, now)
+	if reason != rules.None {
+		meta = old.Meta // good for this one answer
+	}
 	for _, name := range meta.Strip {
 		delete(header, name)
 	}

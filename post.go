@@ -1,0 +1,59 @@
+package edgecache
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// poster is the judge of a POST: it invalidates before the client learns of the success, and before the answer itself may be stored.
+type poster struct {
+	*fill
+	status int
+}
+
+func (p *poster) Commit(status int) {
+	p.status = status
+	p.invalidate()
+	// What is stored now is newer than this invalidation.
+	p.flight.Began = p.handler.edge.fence.now()
+	p.fill.Commit(status)
+}
+
+func (p *poster) invalidate() {
+	if rules.Invalidates(p.r.Method, p.status) {
+		p.handler.edge.invalidate(p.r, p.Header())
+	}
+}
+
+// post passes a POST on. Its answer is stored for GET when it says, with Content-Location and an explicit lifetime, that it is the page of that URL (RFC 9110, 9.3.3).
+// It reports false when the URL has no key.
+func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Request) bool {
+	e := h.edge
+	k, ok := key.Of(nil, r)
+	if !ok {
+		return false
+	}
+	f := h.newFill(w, r, req, k, key.Scope(nil, r), rules.Method)
+	f.posts, f.start = true, time.Now()
+	f.flight = e.flights.Single(e.fence.now(), f.start)
+	p := &poster{fill: f, status: http.StatusOK}
+	writer := f.Init(w, p)
+	returned := false
+	defer func() {
+		if !returned {
+			f.abort()
+			p.invalidate() // it may have done what it was asked before it broke off
+		}
+	}()
+	h.next.ServeHTTP(writer, r)
+	f.Finish()
+	returned = true
+	if f.next != keep {
+		p.invalidate() // once more: it may write before it commits
+	}
+	f.complete(r.Context())
+	return true
+}
