@@ -1,0 +1,58 @@
+// Proxy is an edge in front of any HTTP origin. With "go run ./examples/quickstart" as the origin, start it with
+// "go run ./examples/proxy -listen 127.0.0.1:8081 -origin http://127.0.0.1:8080"; flags.go has the flags.
+//
+//	$ curl -i http://127.0.0.1:8081/page
+//	X-Cache: MISS
+//	generated at <page>
+//	$ curl -i -H 'X-Forwarded-Host: evil.example' http://127.0.0.1:8081/page
+//	X-Cache: HIT
+//	generated at <page>
+//	$ curl -i http://127.0.0.1:8081/
+//	X-Cache: BYPASS
+package main
+
+import (
+	"context"
+	"errors"
+	"log"
+	"maps"
+	"net/http"
+	"net/http/httputil"
+	"strings"
+	"time"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+func main() {
+	cfg, origin, listen := parse()
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DisableCompression = true           // else bodies change on the way, and their ETags lie
+	transport.ResponseHeaderTimeout = time.Minute // an origin that says nothing is as good as none
+	proxy := &httputil.ReverseProxy{
+		Transport: transport,
+		Rewrite: func(p *httputil.ProxyRequest) {
+			p.SetURL(origin)
+			p.Out.Host = p.In.Host // the name that the client asked for: pages are stored under it
+			p.SetXForwarded()
+		},
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if !errors.Is(err, context.Canceled) { // the client has gone
+				log.Printf("%s %q: %v", r.Method, r.URL.Path, err)
+			}
+			edgecache.OriginError(w) // a page that is past its time is better than this
+			http.Error(w, "The origin does not answer.", http.StatusBadGateway)
+		},
+	}
+	edge, err := edgecache.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	serve(listen, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// No proxy that we know stands before us, so this is made up. It could not poison pages, but would multiply them.
+		maps.DeleteFunc(r.Header, func(name string, _ []string) bool {
+			return name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-")
+		})
+		edge.Handler(proxy).ServeHTTP(w, r)
+	}))
+}
