@@ -91,5 +91,6 @@ func (m *Meta) StaleOnError(o *Options, req *Request, unreachable bool, now time
 	return staleness < delta(req.CC.StaleIfError) || unreachable && staleness < o.MaxStaleUnreachable
 }
 
-// ForbidsStale says whether the response must not be used past its time, not even when the origin cannot be reached: the cache must say so with an error then (RFC 9111, 5.2.2.2).
+// ForbidsStale says whether the response must not be used past its time, not even when the origin cannot be reached: the
+// cache must say so with an error then (RFC 9111, 5.2.2.2).
 func (m *Meta) ForbidsStale() bool { return m.noStale || m.noCache }

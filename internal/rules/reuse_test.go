@@ -137,6 +137,22 @@ func TestRFC5861_4_StaleOnError(t *testing.T) {
 	}
 }
 
+func TestRFC9111_5_2_2_2_ForbidsStale(t *testing.T) {
+	for response, want := range map[string]bool{
+		"Cache-Control: max-age=2":                                 false,
+		"Cache-Control: max-age=2, must-revalidate":                true,
+		"Cache-Control: max-age=2, proxy-revalidate":               true,
+		"Cache-Control: s-maxage=2":                                true,
+		"Cache-Control: no-cache\nETag: \"a\"":                     true,
+		"Cache-Control: max-age=2, no-cache=\"X-User\"\nX-User: a": false,
+	} {
+		m, reason := usual.Store(usual.get(""), 200, header(response), start, start)
+		if got := m.ForbidsStale(); got != want || reason != None {
+			t.Errorf("%q: got %v (%v), want %v", response, got, reason, want)
+		}
+	}
+}
+
 func TestActionNames(t *testing.T) {
 	for action, want := range map[Action]string{
 		Forward: "forward", Serve: "serve", ServeAndRefresh: "serve-and-refresh", Validate: "validate", Fail: "fail", Fail + 1: "forward",
