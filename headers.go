@@ -59,9 +59,9 @@ func SharedMaxAge(w http.ResponseWriter, lifetime time.Duration) {
 func Immutable(w http.ResponseWriter) { permit(w, dirImmutable) }
 
 // MustRevalidate says that once it is stale the response must not be used without asking, not even when the handler
-// fails (RFC 9111, 5.2.2.2). It removes StaleWhileRevalidate and StaleIfError. Deviation from its name: RFC 9111, 3.5 lets
-// shared caches keep what was made for a request with Authorization if it says must-revalidate; say Private where
-// that is not meant.
+// fails (RFC 9111, 5.2.2.2). It removes StaleWhileRevalidate and StaleIfError. It also permits something: RFC 9111, 3.5 lets
+// shared caches keep what was made for a request with Authorization if it says must-revalidate. Say Private where that is
+// not meant.
 func MustRevalidate(w http.ResponseWriter) { permit(w, dirMustRevalidate) }
 
 // StaleWhileRevalidate says for how long after its lifetime the response may still be served while a new one is being

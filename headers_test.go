@@ -211,7 +211,7 @@ func TestTagRFC9875Section2(t *testing.T) {
 	}{
 		{"tags are strings of a list", nil, []string{"post:7", "home page"}, []string{`"post:7", "home page"`}},
 		{"quotes and backslashes are escaped", nil, []string{`a"b\c`}, []string{`"a\"b\\c"`}},
-		{"other bytes are percent-encoded", nil, []string{"é\n", "\xff"}, []string{`"%C3%A9%0A", "%FF"`}},
+		{"other bytes are percent-encoded", nil, []string{"café\n", "\xff"}, []string{`"caf%C3%A9%0A", "%FF"`}},
 		{"case counts", nil, []string{"a", "A"}, []string{`"a", "A"`}},
 		{"none is doubled", []string{`"a"`}, []string{"a", "b", "b"}, []string{`"a", "b"`}},
 		{"nothing new leaves the lines as they are", []string{`"a"`, `"b"`}, []string{"b"}, []string{`"a"`, `"b"`}},
@@ -231,6 +231,18 @@ func TestTagRFC9875Section2(t *testing.T) {
 		if w.Header().Get("Cache-Control") != "" {
 			t.Errorf("%s: not stored any more", tt.name)
 		}
+	}
+}
+
+func TestTagsThatAreTooLongStayApart(t *testing.T) {
+	long := strings.Repeat("x", field.MaxStringLength)
+	names := map[string]string{}
+	for _, tag := range []string{long, long + "x", long + "y", strings.Repeat("é", field.MaxStringLength)} {
+		name := groupName(tag)
+		if other, taken := names[name]; taken || len(name) != field.MaxStringLength {
+			t.Errorf("%.10q… (%d bytes) is called %q (%d bytes), as is %.10q…", tag, len(tag), name, len(name), other)
+		}
+		names[name] = tag
 	}
 }
 
