@@ -233,7 +233,7 @@ func (c Config) resolve() (Config, error) {
 
 // rules returns what of a resolved configuration the pure decisions depend on.
 func (c *Config) rules() rules.Options {
-	return rules.Options{
+	options := rules.Options{
 		DefaultTTL:              c.DefaultTTL,
 		HeuristicMax:            c.HeuristicMax,
 		ExplicitOnly:            c.ExplicitOnly,
@@ -248,6 +248,7 @@ func (c *Config) rules() rules.Options {
 		StaleWhileRevalidate:    c.StaleWhileRevalidate,
 		StaleIfError:            c.StaleIfError,
 	}
+	return options.Indexed()
 }
 
 // reservedField reports whether a status written under this name would change what the response means.

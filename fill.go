@@ -73,7 +73,8 @@ type fill struct {
 	next     plan
 	broken   bool        // if next is coverUp: there was no answer at all
 	page     *page       // if next is keep
-	fields   http.Header // what a 304 brought
+	fields   http.Header // what the handler itself put on a 304
+	effect   http.Header // all that stands on it
 	client   reply
 	offset   int64         // of the part that the client gets
 	length   int64         // of it; -1 is all there is
@@ -166,8 +167,8 @@ func (f *fill) Commit(status int) {
 	_, broken := header[originErrorField]
 	delete(header, originErrorField)
 	if status == http.StatusNotModified && f.asks() {
-		f.next, f.fields = refresh, f.Own()
-		if !f.old.Meta.Confirmed(f.fields) {
+		f.next, f.fields, f.effect = refresh, f.Own(), field.Canonical(header).Clone()
+		if !f.old.Meta.Confirmed(f.effect) {
 			f.next = askAgain
 		}
 		f.Discard()
@@ -258,6 +259,10 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 
 // remembers reports whether a refusal says something about the next answer for this URL, too.
 func (f *fill) remembers(status int, reason Reason) bool {
+	switch status {
+	case http.StatusNotModified, http.StatusPartialContent, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable:
+		return false // about this request's conditions, not about the page
+	}
 	return !f.posts && status < 500 && reason != rules.RequestNoStore && reason != rules.StoreFailed && reason != rules.Busy
 }
 
@@ -485,6 +490,7 @@ func (f *fill) finish(o *variant) {
 	case answered:
 	case sending:
 		f.wait()
+		f.Trailers()
 	case waiting, pending:
 		if o != nil && (f.client == waiting || f.req.Conditional || f.req.Range) {
 			a := f.account(rules.None)
@@ -497,6 +503,7 @@ func (f *fill) finish(o *variant) {
 		reader := f.page.body.Reader()
 		defer reader.Close()
 		_ = copyBody(context.Background(), f.w, reader, 0, -1) // it has ended, so this does not wait
+		f.Trailers()
 	}
 }
 
@@ -581,7 +588,7 @@ func (f *fill) serveOld(broken bool) {
 // freshen takes a 304 into what is stored and answers with that (RFC 9111, 4.3.4).
 func (f *fill) freshen() {
 	e := f.handler.edge
-	v, reason := e.freshened(f.old, f.fields, &f.req, f.r, f.start, f.now)
+	v, reason := e.freshened(f.old, f.fields, f.effect, &f.req, f.r, f.start, f.now)
 	a := account{status: Revalidated, forward: f.reason, fwdStatus: http.StatusNotModified, reason: rules.Revalidated}
 	if reason == rules.None {
 		a.stored = e.replace(f.key, v, f.old, f.class, f.flight.Began)
@@ -590,6 +597,10 @@ func (f *fill) freshen() {
 	} else {
 		e.discard(f.key, f.old, f.now)
 		a.reason = reason
+	}
+	// A cookie on a 304 is no part of the page, but it is for this client.
+	if cookies := f.fields["Set-Cookie"]; len(cookies) > 0 {
+		f.w.Header()["Set-Cookie"] = cookies
 	}
 	e.answer(f.w, f.r, &f.req, v.Object, f.now, &a)
 }

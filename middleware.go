@@ -167,7 +167,7 @@ func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request
 	writer, finish := record.Hook(w, func(status int) {
 		delete(w.Header(), originErrorField)
 		if old != nil && status == http.StatusOK {
-			e.updateByHead(k, old, record.Own(outer, w.Header()), &req, r, began, start)
+			e.updateByHead(k, old, record.Own(outer, w.Header()), field.Canonical(w.Header()), &req, r, began, start)
 		}
 		e.writeStatus(w.Header(), &a, nil)
 	})

@@ -66,13 +66,14 @@ func (e *Edge) refuse(k []byte, class int, old *variant, now time.Time) {
 }
 
 // freshened returns old with the header of a 304, or of a HEAD, taken in (RFC 9111, 3.2), and why it may not be stored any longer, if so.
-func (e *Edge) freshened(old *variant, fields http.Header, req *rules.Request, r *http.Request, start, now time.Time) (*variant, Reason) {
+// fields is what the handler itself said, which is stored; effect is all that stands on the answer, which decides: what outer middleware says about caching counts, too.
+func (e *Edge) freshened(old *variant, fields, effect http.Header, req *rules.Request, r *http.Request, start, now time.Time) (*variant, Reason) {
 	field.RemoveHopByHop(fields)
 	header := rules.Freshen(old.Header, fields)
 	if old.MadeETag && len(fields["Etag"]) == 0 {
 		delete(header, "Etag") // Seal makes the same again
 	}
-	meta, reason := e.rules.Store(req, old.Status, header, start, now)
+	meta, reason := e.rules.Store(req, old.Status, rules.Freshen(old.Header, effect), start, now)
 	if reason != rules.None {
 		meta = old.Meta // good for this one answer
 	}
@@ -88,12 +89,12 @@ func (e *Edge) freshened(old *variant, fields http.Header, req *rules.Request, r
 }
 
 // updateByHead lets the answer to a HEAD say whether what is stored for GET still holds (RFC 9111, 4.3.5).
-func (e *Edge) updateByHead(k []byte, old *variant, fields http.Header, req *rules.Request, r *http.Request, began uint64, start time.Time) {
+func (e *Edge) updateByHead(k []byte, old *variant, fields, effect http.Header, req *rules.Request, r *http.Request, began uint64, start time.Time) {
 	now := time.Now()
 	get := *req
 	get.Head = false
-	if same := sameRepresentation(old, fields, now); same {
-		if v, reason := e.freshened(old, fields, &get, r, start, now); reason == rules.None {
+	if same := sameRepresentation(old, effect, now); same {
+		if v, reason := e.freshened(old, fields, effect, &get, r, start, now); reason == rules.None {
 			e.replace(k, v, old, 0, began)
 			return
 		}

@@ -3,10 +3,12 @@ package record
 import (
 	"bufio"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/edgecache-go/edgecache/internal/field"
 )
@@ -43,12 +45,14 @@ const (
 type Fill struct {
 	w        http.ResponseWriter // the client's
 	judge    Judge
-	outer    http.Header // what w's header was before the handler ran
+	outer    http.Header // w's, untouched until the Judge writes it
 	header   http.Header // the handler's
+	said     http.Header // what header was when the handler had said its status, if the body is kept
 	sink     Sink
 	status   int
 	declared int64 // Content-Length; -1 when there is none that is valid
 	written  int64 // to the sink, or thrown away
+	excess   bool  // the handler tried to write more than it declared
 	mode     mode
 }
 
@@ -72,17 +76,22 @@ func (f *Fill) Direct(before func(http.Header)) {
 }
 
 // Keep sends the body to sink; the header and what the client gets of it all is up to the Judge.
-func (f *Fill) Keep(sink Sink) { f.mode, f.sink = kept, sink }
+func (f *Fill) Keep(sink Sink) {
+	f.mode, f.sink = kept, sink
+	f.said = maps.Clone(f.header) // its client gets it later, when the handler may have changed it
+}
 
 // Discard throws the body away.
 func (f *Fill) Discard() { f.mode = discarded }
 
-// ReplaceHeader makes dst equal to what the handler's header is now.
+// ReplaceHeader makes dst equal to the handler's header: to what it was at the moment of the status, if the body is kept, else to what it is now.
 func (f *Fill) ReplaceHeader(dst http.Header) {
-	clear(dst)
-	for name, values := range f.header {
-		dst[name] = values
+	from := f.header
+	if f.said != nil {
+		from = f.said
 	}
+	clear(dst)
+	maps.Copy(dst, from)
 }
 
 // Own returns the fields that the handler itself has set: those that were not there before, or not so. It shares no slice with the handler's header.
@@ -106,12 +115,16 @@ func (f *Fill) Committed() bool { return f.mode != undecided }
 // Hijacked reports whether the handler has taken the connection.
 func (f *Fill) Hijacked() bool { return f.mode == hijacked }
 
-// Finish ends a response whose handler returned normally: one that wrote nothing is a 200, and the trailers go through.
+// Finish ends a response whose handler returned normally: one that wrote nothing is a 200, and the trailers of one that went through are added.
 func (f *Fill) Finish() {
 	f.commit(http.StatusOK)
-	if f.mode != direct {
-		return
+	if f.mode == direct {
+		f.Trailers()
 	}
+}
+
+// Trailers adds the handler's trailers to the client's header, in which net/http looks for them after the body.
+func (f *Fill) Trailers() {
 	dst := f.w.Header()
 	for name := range field.Members(f.header["Trailer"]) {
 		name = http.CanonicalHeaderKey(name)
@@ -120,14 +133,14 @@ func (f *Fill) Finish() {
 		}
 	}
 	for name, values := range f.header {
-		if len(name) > len(http.TrailerPrefix) && name[:len(http.TrailerPrefix)] == http.TrailerPrefix {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
 			dst[name] = values
 		}
 	}
 }
 
 // Complete reports whether a kept body has the length that was declared.
-func (f *Fill) Complete() bool { return f.declared < 0 || f.declared == f.written }
+func (f *Fill) Complete() bool { return f.declared < 0 || f.declared == f.written && !f.excess }
 
 // Declared is the length that the handler declared, or -1.
 func (f *Fill) Declared() int64 { return f.declared }
@@ -144,9 +157,11 @@ func (f *Fill) WriteHeader(status int) {
 		// A second status is ignored, as net/http does.
 	case status < 200 && status != http.StatusSwitchingProtocols:
 		// RFC 9110, 15.2: an interim answer is nobody's final one. It goes to the one client that waits for this handler.
-		f.outer = f.outer.Clone()
-		f.ReplaceHeader(f.w.Header())
+		outer := f.outer.Clone()
+		f.ReplaceHeader(f.outer)
 		f.w.WriteHeader(status)
+		clear(f.outer)
+		maps.Copy(f.outer, outer)
 	default:
 		f.commit(status)
 	}
@@ -220,6 +235,7 @@ func (f *Fill) admit(n int) error {
 	case f.status < 200 || f.status == http.StatusNoContent || f.status == http.StatusNotModified:
 		return http.ErrBodyNotAllowed
 	case f.declared >= 0 && f.written+int64(n) > f.declared:
+		f.excess = true
 		return http.ErrContentLength
 	}
 	return nil
@@ -278,3 +294,6 @@ func (f *Fill) Push(target string, opts *http.PushOptions) error {
 
 // Unwrap gives http.ResponseController the client's writer, for deadlines and full duplex.
 func (f *Fill) Unwrap() http.ResponseWriter { return f.w }
+
+// Status is the final status, once the handler has said it.
+func (f *Fill) Status() int { return f.status }

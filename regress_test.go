@@ -1,0 +1,150 @@
+package edgecache_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+// A 304 is merged into the stored header, which has only what the wrapped handler set; what outer middleware said about
+// caching must count all the same, as it did when the page was stored.
+func TestRevalidationKeepsTheVaryOfOuterMiddleware(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		edge, err := edgecache.New(edgecache.Config{})
+		require.NoError(t, err)
+		page := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			tag := `"` + r.Header.Get("Accept-Language") + `"`
+			w.Header().Set("Etag", tag)
+			w.Header().Set("Cache-Control", "max-age=60")
+			if r.Header.Get("If-None-Match") == tag {
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			fmt.Fprint(w, "in ", r.Header.Get("Accept-Language"))
+		}))
+		outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Vary", "Accept-Language")
+			page.ServeHTTP(w, r)
+		})
+		get := func(language string) *http.Response {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.Header.Set("Accept-Language", language)
+			w := httptest.NewRecorder()
+			outer.ServeHTTP(w, r)
+			return w.Result()
+		}
+		want(t, get("de"), "MISS", 200, "in de")
+		time.Sleep(61 * time.Second)
+		want(t, get("de"), "REVALIDATED", 200, "in de")
+		want(t, get("fr"), "MISS", 200, "in fr")
+	})
+}
+
+func TestRevalidationKeepsTheLifetimeOfOuterMiddleware(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		edge, err := edgecache.New(edgecache.Config{})
+		require.NoError(t, err)
+		page := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Etag", `"1"`)
+			if r.Header.Get("If-None-Match") == `"1"` {
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			fmt.Fprint(w, "page")
+		}))
+		outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "max-age=5")
+			page.ServeHTTP(w, r)
+		})
+		get := func() *http.Response {
+			w := httptest.NewRecorder()
+			outer.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+			return w.Result()
+		}
+		want(t, get(), "MISS", 200, "page")
+		for range 3 {
+			time.Sleep(6 * time.Second)
+			want(t, get(), "REVALIDATED", 200, "page")
+		}
+	})
+}
+
+func TestTrailersOfAPageThatIsStoredReachItsClient(t *testing.T) {
+	server := httptest.NewServer(edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "X-Sum")
+		fmt.Fprint(w, "page")
+		w.(http.Flusher).Flush()
+		w.Header().Set("X-Sum", "abc")
+		w.Header().Set(http.TrailerPrefix+"X-Late", "def")
+	})))
+	defer server.Close()
+	r, err := http.Get(server.URL)
+	require.NoError(t, err)
+	defer r.Body.Close()
+	_, err = io.ReadAll(r.Body)
+	require.NoError(t, err)
+	require.Equal(t, http.Header{"X-Sum": {"abc"}, "X-Late": {"def"}}, r.Trailer)
+}
+
+func TestPageLongerThanItsLengthIsNotStored(t *testing.T) {
+	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "5")
+		fmt.Fprint(w, "hello")
+		fmt.Fprint(w, " world")
+	})
+	want(t, s.get("/"), "MISS", 200, "hello")
+	want(t, s.get("/"), "MISS", 200, "hello")
+}
+
+func TestCookieOfARevalidationReachesTheClientThatAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "public, max-age=60")
+			w.Header().Set("Etag", `"1"`)
+			if r.Header.Get("If-None-Match") == `"1"` {
+				w.Header().Set("Set-Cookie", "session=renewed")
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			fmt.Fprint(w, "page")
+		})
+		s.get("/")
+		time.Sleep(61 * time.Second)
+		r := s.get("/", "Cookie", "session=old")
+		require.Equal(t, []string{"session=renewed"}, r.Header["Set-Cookie"])
+		require.Empty(t, s.get("/").Header["Set-Cookie"])
+	})
+}
+
+// While a URL is known as uncacheable its conditions go to the handler; that it answers them says nothing about the page.
+func TestConditionalRequestsDoNotKeepAURLUncacheable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		private := true
+		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Etag", `"1"`)
+			if private {
+				w.Header().Set("Cache-Control", "private")
+			}
+			if r.Header.Get("If-None-Match") == `"1"` {
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			fmt.Fprint(w, "page")
+		})
+		s.get("/")
+		private = false
+		for range 5 {
+			time.Sleep(time.Minute)
+			s.get("/", "If-None-Match", `"1"`)
+		}
+		want(t, s.get("/"), "HIT", 200, "page")
+	})
+}
