@@ -62,9 +62,8 @@ func (m *Meta) setFreshness(o *Options, cc *field.CacheControl, targeted bool, s
 
 	m.noStale = cc.MustRevalidate || cc.ProxyRevalidate || cc.SharedMaxAge.Set
 	m.immutable = cc.Immutable && m.explicit
-	if !m.noCache && !cc.MustRevalidate && !cc.ProxyRevalidate {
-		// Deviation: s-maxage alone does not forbid the windows, although it implies proxy-revalidate (RFC 9111, 5.2.2.10):
-		// whoever writes "s-maxage=60, stale-while-revalidate=600" speaks to shared caches in both words.
+	if !m.noCache && !m.noStale {
+		// s-maxage implies proxy-revalidate (RFC 9111, 5.2.2.10), so a window beside it does nothing here.
 		m.whileRevalidate = m.window(cc.StaleWhileRevalidate, o.StaleWhileRevalidate)
 		m.ifError = m.window(cc.StaleIfError, o.StaleIfError)
 	}

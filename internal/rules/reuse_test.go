@@ -77,7 +77,7 @@ func TestRFC5861_3_StaleWhileRevalidate(t *testing.T) {
 		{name: "only-if-cached is given it", response: window, after: pause, again: "Cache-Control: only-if-cached", action: ServeAndRefresh, reason: StaleWhileRevalidate},
 		{name: "must-revalidate forbids it", response: "Cache-Control: max-age=1, must-revalidate, stale-while-revalidate=60", after: pause, action: Validate, reason: Stale},
 		{name: "proxy-revalidate forbids it", response: "Cache-Control: max-age=1, proxy-revalidate, stale-while-revalidate=60", after: pause, action: Validate, reason: Stale},
-		{name: "s-maxage does not", response: "Cache-Control: s-maxage=1, stale-while-revalidate=60", after: pause, action: ServeAndRefresh, reason: StaleWhileRevalidate},
+		{name: "s-maxage forbids it, since it implies proxy-revalidate (RFC 9111, 5.2.2.10)", response: "Cache-Control: s-maxage=1, stale-while-revalidate=60", after: pause, action: Validate, reason: Stale},
 	})
 
 	o := usual
@@ -112,7 +112,7 @@ func TestRFC5861_4_StaleOnError(t *testing.T) {
 		{"no-cache forbids it", "Cache-Control: no-cache\nETag: \"a\"", "", true, pause, false},
 		{"stale-if-error", "Cache-Control: max-age=2, stale-if-error=60", "", false, pause, true},
 		{"stale-if-error ends", "Cache-Control: max-age=2, stale-if-error=60", "", false, 62 * time.Second, false},
-		{"stale-if-error with s-maxage", "Cache-Control: s-maxage=2, stale-if-error=60", "", false, pause, true},
+		{"stale-if-error with s-maxage", "Cache-Control: s-maxage=2, stale-if-error=60", "", false, pause, false},
 		{"stale-if-error with must-revalidate", "Cache-Control: max-age=2, must-revalidate, stale-if-error=60", "", false, pause, false},
 		{"stale-if-error of the request", "Cache-Control: max-age=2", "Cache-Control: stale-if-error=60", false, pause, true},
 		{"which ends", "Cache-Control: max-age=2", "Cache-Control: stale-if-error=60", false, 62 * time.Second, false},
