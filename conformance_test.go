@@ -1,7 +1,6 @@
 package edgecache_test
 
 import (
-	"context"
 	"crypto/sha256"
 	"flag"
 	"fmt"
@@ -86,7 +85,7 @@ func TestConformanceReport(t *testing.T) {
 	}
 }
 
-// play plays suite against a cache of its own in a bubble. Its clock starts in 2000, and two-digit years mean something
+// play plays suite in a bubble, each case against a cache of its own. Its clock starts in 2000, and two-digit years mean something
 // else there: it is wound on to 2027 first.
 func play(t *testing.T, suite *conformance.Suite, config string, a conformance.Arrangement) conformance.Run {
 	t.Helper()
@@ -97,16 +96,18 @@ func play(t *testing.T, suite *conformance.Suite, config string, a conformance.A
 	run := conformance.Run{Config: config, Arrangement: a}
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(27 * 8766 * time.Hour)
-		edge, err := edgecache.New(cfg)
-		require.NoError(t, err)
-		bench := conformance.NewBench(a, edge.Handler, conformance.Options{
-			ProxyError: func(w http.ResponseWriter, _ *http.Request, _ error) {
-				edgecache.OriginError(w)
-				w.WriteHeader(http.StatusBadGateway)
-			},
+		run.Results = suite.PlayApart(t.Context(), func() *conformance.Bench {
+			edge, err := edgecache.New(cfg)
+			if err != nil {
+				panic(err) // not in the test's goroutine
+			}
+			return conformance.NewBench(a, edge.Handler, conformance.Options{
+				ProxyError: func(w http.ResponseWriter, _ *http.Request, _ error) {
+					edgecache.OriginError(w)
+					w.WriteHeader(http.StatusBadGateway)
+				},
+			})
 		})
-		defer bench.Close()
-		run.Results = suite.Play(context.Background(), bench.Origin, bench.Client, len(suite.Cases))
 	})
 	return run
 }

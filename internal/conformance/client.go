@@ -25,10 +25,23 @@ const (
 )
 
 // Client sees what is on the wire: it is not net/http's, which follows its own mind about Transfer-Encoding, Pragma and
-// retries. Every request has a connection of its own.
+// retries.
 type Client struct {
 	Dial func(ctx context.Context) (net.Conn, error)
 	Host string // as sent in Host
+}
+
+// visit is what a client does in one case. Every request has a connection of its own, and all stay open until close, as
+// those of the suite's own client do: a cache may take a client that hangs up for one that did not want the answer.
+type visit struct {
+	client *Client
+	conns  []net.Conn
+}
+
+func (v *visit) close() {
+	for _, c := range v.conns {
+		_ = c.Close()
+	}
 }
 
 // response is what a client receives.
@@ -47,11 +60,11 @@ func (p *response) get(name string) (string, bool) {
 }
 
 // fetch sends one request and follows redirects as mode says.
-func (c *Client) fetch(ctx context.Context, method, target string, header []line, body, mode string) (*response, error) {
+func (v *visit) fetch(ctx context.Context, method, target string, header []line, body, mode string) (*response, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	for range maxRedirects {
-		p, err := c.roundTrip(ctx, method, target, header, body)
+		p, err := v.roundTrip(ctx, method, target, header, body)
 		if err != nil {
 			return nil, err
 		}
@@ -78,18 +91,18 @@ func (c *Client) fetch(ctx context.Context, method, target string, header []line
 	return nil, errors.New("too many redirects")
 }
 
-func (c *Client) roundTrip(ctx context.Context, method, target string, header []line, body string) (*response, error) {
-	conn, err := c.Dial(ctx)
+func (v *visit) roundTrip(ctx context.Context, method, target string, header []line, body string) (*response, error) {
+	conn, err := v.client.Dial(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer conn.Close()
+	v.conns = append(v.conns, conn)
 	if deadline, ok := ctx.Deadline(); ok {
 		if err := conn.SetDeadline(deadline); err != nil {
 			return nil, err
 		}
 	}
-	if _, err := io.WriteString(conn, c.message(method, target, header, body)); err != nil {
+	if _, err := io.WriteString(conn, v.client.message(method, target, header, body)); err != nil {
 		return nil, err
 	}
 	return readResponse(bufio.NewReader(conn), method)

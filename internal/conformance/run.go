@@ -77,6 +77,21 @@ func (r *Results) Tally(kind Kind) Tally {
 // Play plays every case against the cache that client reaches and that forwards to origin, at most parallel cases at
 // once, and returns when all have ended. It needs no clock of its own: in a testing/synctest bubble its pauses are free.
 func (s *Suite) Play(ctx context.Context, origin *Origin, client *Client, parallel int) *Results {
+	return s.each(parallel, func(c *Case) *failure { return c.play(ctx, origin, client) })
+}
+
+// PlayApart plays all cases at once, each on a bench of its own from newBench, so that none can disturb another: a cache
+// may well drop a page because something else was purged at that moment, and many cases at one instant of a fake clock
+// make such a chance likely.
+func (s *Suite) PlayApart(ctx context.Context, newBench func() *Bench) *Results {
+	return s.each(len(s.Cases), func(c *Case) *failure {
+		b := newBench()
+		defer b.Close()
+		return c.play(ctx, b.Origin, b.Client)
+	})
+}
+
+func (s *Suite) each(parallel int, play func(c *Case) *failure) *Results {
 	failures := make([]*failure, len(s.Cases))
 	slots := make(chan struct{}, max(1, parallel))
 	var running sync.WaitGroup
@@ -84,7 +99,7 @@ func (s *Suite) Play(ctx context.Context, origin *Origin, client *Client, parall
 		slots <- struct{}{}
 		running.Go(func() {
 			defer func() { <-slots }()
-			failures[i] = c.play(ctx, origin, client)
+			failures[i] = play(c)
 		})
 	}
 	running.Wait()
@@ -109,6 +124,8 @@ func newToken() string {
 }
 
 func (c *Case) playToken(ctx context.Context, origin *Origin, client *Client, token string) *failure {
+	v := &visit{client: client}
+	defer v.close()
 	var responses []*response
 	for i := range c.Requests {
 		q, num := &c.Requests[i], i+1
@@ -120,7 +137,7 @@ func (c *Case) playToken(ctx context.Context, origin *Origin, client *Client, to
 		if q.Body != nil {
 			body = *q.Body
 		}
-		p, err := client.fetch(ctx, method, q.target(token), c.header(num, responses), body, q.Redirect)
+		p, err := v.fetch(ctx, method, q.target(token), c.header(num, responses), body, q.Redirect)
 		if err != nil {
 			return failed(q.Setup, "request %d got no response: %v", num, err)
 		}

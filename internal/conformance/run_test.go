@@ -19,9 +19,7 @@ func playAll(t *testing.T, suite *Suite, a Arrangement, middleware func(http.Han
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		windClock()
-		b := NewBench(a, middleware, Options{})
-		defer b.Close()
-		results = suite.Play(context.Background(), b.Origin, b.Client, len(suite.Cases))
+		results = suite.PlayApart(t.Context(), func() *Bench { return NewBench(a, middleware, Options{}) })
 	})
 	return results
 }
@@ -146,6 +144,22 @@ func TestPlayExplainsLosses(t *testing.T) {
 	}
 	_, ok := results.Of("no such case")
 	require.False(t, ok)
+}
+
+// Play and PlayApart differ only in what the cases share.
+func TestPlayOnOneBench(t *testing.T) {
+	suite, err := Load([]byte(miniature))
+	require.NoError(t, err)
+	apart := playAll(t, suite, Proxy, naive(maxAge))
+	for _, parallel := range []int{0, 3, 100} {
+		synctest.Test(t, func(t *testing.T) {
+			windClock()
+			b := NewBench(Proxy, naive(maxAge), Options{})
+			defer b.Close()
+			results := suite.Play(context.Background(), b.Origin, b.Client, parallel)
+			require.Equal(t, apart.Outcomes, results.Outcomes)
+		})
+	}
 }
 
 func TestPlayReadsTheSameTwice(t *testing.T) {

@@ -167,9 +167,11 @@ func TestClientFollowsRedirects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBench(Direct, func(http.Handler) http.Handler { return mux }, Options{})
 		defer b.Close()
+		v := &visit{client: b.Client}
+		defer v.close()
 		for _, tt := range tests {
 			began := time.Now()
-			p, err := b.Client.fetch(t.Context(), "POST", tt.target, nil, "body", tt.mode)
+			p, err := v.fetch(t.Context(), "POST", tt.target, nil, "body", tt.mode)
 			if tt.err != "" {
 				require.ErrorContains(t, err, tt.err, tt.name)
 				require.LessOrEqual(t, time.Since(began), requestTimeout, tt.name)
