@@ -33,7 +33,7 @@ var layers = map[string][]string{
 
 	"storetest":     {door},
 	"edgecachetest": {door},
-	"examples":      {},     // tests that run the programs below it
+	"examples":      {door}, // tests of the programs below it, and of the README
 	"examples/...":  {door}, // only the public face: an example that needs more shows a hole in it
 
 	"internal/arch":        {},

@@ -1,0 +1,175 @@
+package examples_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+// visit asks once and returns the answer. header is name, value, name, value …
+func visit(h http.Handler, method string, header ...string) *http.Response {
+	r := httptest.NewRequest(method, "/", nil)
+	for i := 0; i < len(header); i += 2 {
+		if header[i] == "body" {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(header[i+1])), int64(len(header[i+1]))
+			continue
+		}
+		r.Header.Add(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w.Result()
+}
+
+// says makes a handler of a status and a header. A value such as "now-1h" is a date.
+func says(status int, header ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		for i := 0; i < len(header); i += 2 {
+			value := header[i+1]
+			if since, isDate := strings.CutPrefix(value, "now"); isDate {
+				d, err := time.ParseDuration(since)
+				if err != nil {
+					panic(err)
+				}
+				value = time.Now().Add(d).UTC().Format(http.TimeFormat)
+			}
+			w.Header().Add(header[i], value)
+		}
+		w.WriteHeader(status)
+		if status != http.StatusNoContent {
+			_, _ = io.WriteString(w, "the page")
+		}
+	}
+}
+
+// TestReadmeKept holds "What is cached, and for how long" to the code: what the second of two requests gets, and the last one just before and
+// just after the time that the README gives.
+func TestReadmeKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, row := range []struct {
+			name    string
+			handler http.HandlerFunc
+			kept    time.Duration
+		}{
+			{"200 without a caching header", says(200), 2 * time.Minute},
+			{"203 without a caching header", says(203), 30 * time.Second},
+			{"301 without a caching header", says(301, "Location", "/x"), 30 * time.Second},
+			{"308 without a caching header", says(308, "Location", "/x"), 30 * time.Second},
+			{"404 without a caching header", says(404), 30 * time.Second},
+			{"410 without a caching header", says(410), 30 * time.Second},
+			{"a tenth of the time since Last-Modified", says(200, "Last-Modified", "now-1000s"), 100 * time.Second},
+			{"an hour at most by Last-Modified", says(200, "Last-Modified", "now-1000h"), time.Hour},
+			{"204 with Last-Modified", says(204, "Last-Modified", "now-1000s"), 100 * time.Second},
+			{"405 with Last-Modified", says(405, "Last-Modified", "now-1000s"), 100 * time.Second},
+			{"501 with Last-Modified", says(501, "Last-Modified", "now-1000s"), 100 * time.Second},
+			{"any status with max-age", says(503, "Cache-Control", "max-age=60"), time.Minute},
+			{"Expires", says(418, "Expires", "now+60s"), time.Minute},
+			{"s-maxage beats max-age", says(200, "Cache-Control", "max-age=60, s-maxage=10"), 10 * time.Second},
+			{"CDN-Cache-Control beats Cache-Control", says(200, "Cache-Control", "no-store", "CDN-Cache-Control", "max-age=5"), 5 * time.Second},
+		} {
+			h := edgecache.Cache(row.handler)
+			visit(h, "GET")
+			time.Sleep(row.kept - time.Second)
+			if got := visit(h, "GET").Header.Get("X-Cache"); got != "HIT" {
+				t.Errorf("%s: a second before its end: got %s, want HIT", row.name, got)
+			}
+			time.Sleep(time.Second)
+			if got := visit(h, "GET").Header.Get("X-Cache"); got == "HIT" {
+				t.Errorf("%s: at its end: got HIT, want it made anew", row.name)
+			}
+		}
+	})
+}
+
+// TestReadmeNeverKept holds the second table of that section, and what the others say about requests, to the code.
+func TestReadmeNeverKept(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		handler http.HandlerFunc
+		request []string
+		second  string // X-Cache for the second of two such requests
+	}{
+		{"any other status, without a lifetime", says(418), nil, "BYPASS"},
+		{"5xx without a lifetime", says(503), nil, "BYPASS"},
+		{"no-store", says(200, "Cache-Control", "no-store"), nil, "BYPASS"},
+		{"private", says(200, "Cache-Control", "private, max-age=60"), nil, "BYPASS"},
+		{"Set-Cookie", says(200, "Set-Cookie", "a=b", "Cache-Control", "public, max-age=60"), nil, "BYPASS"},
+		{"Vary: *", says(200, "Vary", "*"), nil, "BYPASS"},
+		{"206", says(206, "Cache-Control", "max-age=60"), nil, "BYPASS"},
+		{"an event stream", says(200, "Content-Type", "text/event-stream"), nil, "BYPASS"},
+		{"another length than declared", says(200, "Content-Length", "9"), nil, "MISS"},
+		{"larger than MaxObjectBytes", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, 16<<20)) }, nil, "MISS"},
+
+		{"a cookie", says(200, "Cache-Control", "max-age=60"), []string{"Cookie", "session=1"}, "DYNAMIC"},
+		{"a cookie, but public", says(200, "Cache-Control", "public"), []string{"Cookie", "session=1"}, "HIT"},
+		{"a cookie, but s-maxage", says(200, "Cache-Control", "s-maxage=60"), []string{"Cookie", "session=1"}, "HIT"},
+		{"a cookie, but public for CDNs", says(200, "CDN-Cache-Control", "public"), []string{"Cookie", "session=1"}, "HIT"},
+		{"a cookie of an analytics script", says(200), []string{"Cookie", "_ga=1"}, "HIT"},
+		{"Authorization", says(200, "Cache-Control", "max-age=60"), []string{"Authorization", "Bearer x"}, "DYNAMIC"},
+		{"an API key", says(200, "Cache-Control", "max-age=60"), []string{"X-Api-Key", "x"}, "DYNAMIC"},
+		{"a body", says(200), []string{"body", "x"}, "DYNAMIC"},
+		{"X-Original-URL", says(200), []string{"X-Original-URL", "/x"}, "DYNAMIC"},
+		{"a method override", says(200), []string{"X-HTTP-Method-Override", "DELETE"}, "DYNAMIC"},
+		{"a condition fills the cache", says(200), []string{"If-None-Match", `"x"`}, "HIT"},
+		{"a range fills the cache", says(200), []string{"Range", "bytes=0-2"}, "HIT"},
+		{"an address is no part of the key", says(200), []string{"X-Forwarded-For", "192.0.2.1"}, "HIT"},
+	} {
+		h := edgecache.Cache(row.handler)
+		visit(h, "GET", row.request...)
+		if got := visit(h, "GET", row.request...).Header.Get("X-Cache"); got != row.second {
+			t.Errorf("%s: got %s, want %s", row.name, got, row.second)
+		}
+	}
+}
+
+// TestReadmeConversations holds what the README tells of one request after another.
+func TestReadmeConversations(t *testing.T) {
+	type request struct {
+		method string
+		header []string
+		want   string // X-Cache
+		code   int
+	}
+	forwarded := []string{"X-Forwarded-Host", "evil.example"}
+	for _, row := range []struct {
+		name     string
+		handler  http.HandlerFunc
+		requests []request
+	}{
+		{"no-cache is confirmed at every use", func(w http.ResponseWriter, r *http.Request) {
+			edgecache.NoCache(w)
+			if !edgecache.Fresh(w, r, edgecache.ETag("v1")) {
+				_, _ = io.WriteString(w, "the page")
+			}
+		}, []request{{"GET", nil, "MISS", 200}, {"GET", nil, "REVALIDATED", 200}, {"GET", nil, "REVALIDATED", 200}}},
+		{"a POST removes the page", says(200), []request{
+			{"GET", nil, "MISS", 200}, {"GET", nil, "HIT", 200}, {"POST", nil, "DYNAMIC", 200}, {"GET", nil, "MISS", 200}}},
+		{"HEAD is answered from what GET stored", says(200), []request{{"GET", nil, "MISS", 200}, {"HEAD", nil, "HIT", 200}}},
+		{"a range is answered from the stored page", says(200), []request{
+			{"GET", []string{"Range", "bytes=0-2"}, "MISS", 206}, {"GET", nil, "HIT", 200}, {"GET", []string{"Range", "bytes=0-2"}, "HIT", 206}}},
+		{"a forwarded host has its own variant", says(200), []request{
+			{"GET", forwarded, "MISS", 200}, {"GET", nil, "MISS", 200}, {"GET", forwarded, "HIT", 200}, {"GET", nil, "HIT", 200}}},
+	} {
+		h := edgecache.Cache(row.handler)
+		for i, q := range row.requests {
+			got := visit(h, q.method, q.header...)
+			if got.Header.Get("X-Cache") != q.want || got.StatusCode != q.code {
+				t.Errorf("%s: request %d: got %s and %d, want %s and %d", row.name, i+1, got.Header.Get("X-Cache"), got.StatusCode, q.want, q.code)
+			}
+		}
+	}
+
+	h := edgecache.Cache(says(200))
+	visit(h, "GET")
+	tag := visit(h, "GET").Header.Get("ETag")
+	require.NotEmpty(t, tag, "a page without ETag gets one")
+	require.Equal(t, 304, visit(h, "GET", "If-None-Match", tag).StatusCode)
+}
