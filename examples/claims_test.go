@@ -1,10 +1,13 @@
 package examples_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -152,6 +155,15 @@ func TestReadmeConversations(t *testing.T) {
 		}, []request{{"GET", nil, "MISS", 200}, {"GET", nil, "REVALIDATED", 200}, {"GET", nil, "REVALIDATED", 200}}},
 		{"a POST removes the page", says(200), []request{
 			{"GET", nil, "MISS", 200}, {"GET", nil, "HIT", 200}, {"POST", nil, "DYNAMIC", 200}, {"GET", nil, "MISS", 200}}},
+		{"a POST that fails removes nothing", func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				w.WriteHeader(http.StatusBadRequest)
+			}
+		}, []request{{"GET", nil, "MISS", 200}, {"POST", nil, "DYNAMIC", 400}, {"GET", nil, "HIT", 200}}},
+		{"the answer to a POST that is the page of its URL is kept", says(200, "Content-Location", "/", "Cache-Control", "max-age=60"), []request{
+			{"POST", nil, "MISS", 200}, {"GET", nil, "HIT", 200}}},
+		{"another answer to a POST is not kept", says(200, "Cache-Control", "max-age=60"), []request{
+			{"POST", nil, "DYNAMIC", 200}, {"GET", nil, "MISS", 200}}},
 		{"HEAD is answered from what GET stored", says(200), []request{{"GET", nil, "MISS", 200}, {"HEAD", nil, "HIT", 200}}},
 		{"a range is answered from the stored page", says(200), []request{
 			{"GET", []string{"Range", "bytes=0-2"}, "MISS", 206}, {"GET", nil, "HIT", 200}, {"GET", []string{"Range", "bytes=0-2"}, "HIT", 206}}},
@@ -172,4 +184,67 @@ func TestReadmeConversations(t *testing.T) {
 	tag := visit(h, "GET").Header.Get("ETag")
 	require.NotEmpty(t, tag, "a page without ETag gets one")
 	require.Equal(t, 304, visit(h, "GET", "If-None-Match", tag).StatusCode)
+}
+
+// TestReadmeWaiting holds that requests for a page that is being made wait for it, unless it may not be shared.
+func TestReadmeWaiting(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		handler http.HandlerFunc
+		runs    int64
+		takes   time.Duration
+	}{
+		{"one run for a hundred", says(200), 1, time.Second},
+		{"those who waited in vain run at once, side by side", says(200, "Cache-Control", "private"), 100, 2 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var runs atomic.Int64
+			h := edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				runs.Add(1)
+				time.Sleep(time.Second)
+				row.handler(w, r)
+			}))
+			began := time.Now()
+			var all sync.WaitGroup
+			for range 100 {
+				all.Go(func() { visit(h, "GET") })
+			}
+			all.Wait()
+			if runs.Load() != row.runs || time.Since(began) != row.takes {
+				t.Errorf("%s: got %d runs in %v, want %d in %v", row.name, runs.Load(), time.Since(began), row.runs, row.takes)
+			}
+		})
+	}
+}
+
+// TestReadmeStale holds what is served past its time.
+func TestReadmeStale(t *testing.T) {
+	for _, row := range []struct {
+		name, header string
+		status       int // of the handler, later on
+		want         []string
+	}{
+		{"made anew in the background", "max-age=10, stale-while-revalidate=60", 200, []string{"UPDATING 200", "HIT 200"}},
+		{"shown when the handler fails", "max-age=10, stale-if-error=60", 503, []string{"STALE 200"}},
+		{"an answer with an error is an answer", "max-age=10", 503, []string{"BYPASS 503"}},
+		{"s-maxage forbids both", "max-age=10, s-maxage=10, stale-while-revalidate=60, stale-if-error=60", 503, []string{"BYPASS 503"}},
+		{"must-revalidate forbids both", "max-age=10, must-revalidate, stale-while-revalidate=60, stale-if-error=60", 503, []string{"BYPASS 503"}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			status, header := 200, row.header
+			h := edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { says(status, "Cache-Control", header)(w, r) }))
+			visit(h, "GET")
+			time.Sleep(11 * time.Second)
+			if status = row.status; status >= 500 {
+				header = "no-store"
+			}
+			for _, want := range row.want {
+				r := visit(h, "GET")
+				synctest.Wait()
+				if got := fmt.Sprint(r.Header.Get("X-Cache"), " ", r.StatusCode); got != want {
+					t.Errorf("%s: got %s, want %s", row.name, got, want)
+				}
+			}
+		})
+	}
 }

@@ -66,13 +66,14 @@ type answer struct {
 }
 
 func get(t *testing.T, url string, header ...string) answer {
-	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
-	require.NoError(t, err)
+	if err != nil {
+		return answer{err: err}
+	}
 	for i := 0; i < len(header); i += 2 {
 		request.Header.Add(header[i], header[i+1])
 	}
-	transport := &http.Transport{DisableKeepAlives: true}
+	transport := &http.Transport{DisableCompression: true, DisableKeepAlives: true}
 	response, err := transport.RoundTrip(request)
 	if err != nil {
 		return answer{err: err}
@@ -159,7 +160,7 @@ func TestProxyTellsOriginWhoAsked(t *testing.T) {
 		{"X-Forwarded-Proto", strings.Join(r.Header["X-Forwarded-Proto"], "|"), "http"},
 		{"X-Forwarded-Prefix", strings.Join(r.Header["X-Forwarded-Prefix"], "|"), ""},
 		{"Forwarded", strings.Join(r.Header["Forwarded"], "|"), ""},
-		{"Accept-Encoding", strings.Join(r.Header["Accept-Encoding"], "|"), "gzip"}, // the client's own
+		{"Accept-Encoding", strings.Join(r.Header["Accept-Encoding"], "|"), ""}, // the client sent none
 	} {
 		if row.got != row.want {
 			t.Errorf("%s: got %q, want %q", row.name, row.got, row.want)
