@@ -1,8 +1,10 @@
 package edgecache
 
 import (
+	"context"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/flight"
@@ -39,8 +41,11 @@ type Edge struct {
 	fence        fence
 	flights      *flight.Group[landing]
 	background   sync.WaitGroup
-	statusHeader string // canonical; "" sends none
-	cacheStatus  string // our name in Cache-Status; "" sends none
+	tags         tags
+	entries      atomic.Int64 // stored responses, purged ones that have not been met yet included
+	forwarded    atomic.Bool  // some stored response depends on more than its URL and Vary, such as X-Forwarded-Host
+	statusHeader string       // canonical; "" sends none
+	cacheStatus  string       // our name in Cache-Status; "" sends none
 }
 
 // New returns an edge cache for cfg. Mistakes in cfg are reported all at once: the error joins a [*ConfigError] for each.
@@ -54,6 +59,7 @@ func New(cfg Config) (*Edge, error) {
 		rules:  cfg.rules(),
 		memory: memory.New[*resource](memory.Config{MaxBytes: cfg.MaxBytes, MaxEntryBytes: cfg.MaxObjectBytes}),
 	}
+	e.memory.OnRemove(e.removed)
 	e.maxObject = e.memory.MaxEntryBytes()
 	if cfg.StatusHeader != "-" {
 		e.statusHeader = cfg.StatusHeader
@@ -75,3 +81,6 @@ func (e *Edge) Handler(next http.Handler) http.Handler {
 	}
 	return &handler{edge: e, next: next}
 }
+
+// purged tells of a purge.
+func (e *Edge) purged(context.Context, Purger, int) {}

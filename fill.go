@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strconv"
 	"time"
 
@@ -31,6 +32,7 @@ var (
 type page struct {
 	status   int
 	header   http.Header // what the handler set, hop-by-hop fields removed
+	groups   []string    // the lines of Cache-Groups that count
 	meta     rules.Meta
 	body     *flight.Body
 	declared int64 // its length, or -1
@@ -198,7 +200,7 @@ func (f *fill) Commit(status int) {
 	}
 	f.next = keep
 	p := &page{
-		status: status, header: f.Own(), meta: meta, declared: f.Declared(), came: f.now,
+		status: status, header: f.Own(), groups: slices.Clone(canonical["Cache-Groups"]), meta: meta, declared: f.Declared(), came: f.now,
 		body: flight.NewBody(e.maxObject, f.Declared()), scope: f.scope,
 		variant: string(key.Variant(nil, meta.Vary, f.r.Header)),
 	}
@@ -355,7 +357,7 @@ func (f *fill) notModified(reason Reason) {
 // Grow starts to send when the page has become longer than net/http would hold back, or than can be stored.
 func (f *fill) Grow(n int) {
 	size := f.page.body.Size() + int64(n)
-	if f.client == pending && size > sendAt || f.client == waiting && size > f.handler.edge.maxObject {
+	if outgrows := size > f.handler.edge.maxObject; f.client == pending && (size > sendAt || outgrows) || f.client == waiting && outgrows {
 		f.send()
 	}
 }
@@ -453,8 +455,8 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 		}
 		var v *variant
 		if body, ok := f.page.body.Object(); ok {
-			v = f.page.sealed(body)
-			e.publish(f.key, v, f.old, f.class, f.flight.Began)
+			v = e.newVariant(f.page.sealed(body, f.old), f.key, f.page.groups, f.flight.Began, f.r.Pattern)
+			e.publish(f.key, v, f.old, f.class)
 		}
 		f.finish(v)
 	}
@@ -473,14 +475,17 @@ func (f *fill) end(ctx context.Context) error {
 	return nil
 }
 
-// sealed returns the stored form of a page whose body has ended.
-func (p *page) sealed(body object.Body) *variant {
+// sealed returns the stored form of a page whose body has ended. If old has the same bytes they are kept, so that they are not in memory twice.
+func (p *page) sealed(body object.Body, old *variant) *object.Object {
+	if old != nil && old.Body.Equal(body) {
+		body = old.Body
+	}
 	o := &object.Object{Status: p.status, Header: maps.Clone(p.header), Body: body, Meta: p.meta, Scope: p.scope, Variant: p.variant}
 	if _, ok := o.Header["Content-Type"]; !ok && body.Size() > 0 && len(o.Header["Content-Encoding"]) == 0 {
 		o.Header["Content-Type"] = []string{http.DetectContentType(body.Prefix(512))} // as net/http does, but once
 	}
 	o.Seal()
-	return &variant{Object: o}
+	return o
 }
 
 // finish gives the client the rest. o is what was stored, or nil.
@@ -588,10 +593,10 @@ func (f *fill) serveOld(broken bool) {
 // freshen takes a 304 into what is stored and answers with that (RFC 9111, 4.3.4).
 func (f *fill) freshen() {
 	e := f.handler.edge
-	v, reason := e.freshened(f.old, f.fields, f.effect, &f.req, f.r, f.start, f.now)
+	v, reason := e.freshened(f.key, f.old, f.fields, f.effect, &f.req, f.r, f.flight.Began, f.start, f.now)
 	a := account{status: Revalidated, forward: f.reason, fwdStatus: http.StatusNotModified, reason: rules.Revalidated}
 	if reason == rules.None {
-		a.stored = e.replace(f.key, v, f.old, f.class, f.flight.Began)
+		a.stored = e.replace(f.key, v, f.old, f.class)
 		f.flight.Share(landing{stored: v})
 		a.ttl, a.hasTTL = v.Meta.TTL(f.now), true
 	} else {

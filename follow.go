@@ -38,7 +38,7 @@ func (f *fill) obtain(vary []string, collapse bool) {
 			return
 		}
 		result, outcome := fl.Wait(f.r.Context())
-		done, next := f.follow(fl, result, outcome)
+		done, next := f.follow(fl, result, outcome, began)
 		if done {
 			return
 		}
@@ -60,8 +60,8 @@ func (f *fill) flightID(dst []byte, vary []string) []byte {
 }
 
 // follow answers the client with what a flight that it waited for has brought. It reports false when the client must go on by itself; next then names the fields by which the page
-// varies, if a flight with the same values is worth another wait.
-func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight.Outcome) (done bool, next []string) {
+// varies, if a flight with the same values is worth another wait. came is where the purge sequence stood when the request came.
+func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight.Outcome, came uint64) (done bool, next []string) {
 	defer fl.Leave()
 	e := f.handler.edge
 	now := time.Now()
@@ -83,7 +83,7 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 		return true, nil
 	case result.stored != nil:
 		v := result.stored
-		if !f.fits(&v.Meta, v.Variant, now) {
+		if !f.fits(&v.Meta, v.Variant, now) || f.late(fl, v.tagNames, came) {
 			return false, nil
 		}
 		a := f.collapsed(v.Meta.TTL(now))
@@ -95,10 +95,21 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 	if string(key.Variant(nil, p.meta.Vary, f.r.Header)) != p.variant {
 		return false, p.meta.Vary
 	}
-	if !f.fits(&p.meta, p.variant, now) {
+	if !f.fits(&p.meta, p.variant, now) || f.late(fl, tagNames(p.groups, f.key), came) {
 		return false, nil
 	}
 	return f.ride(p, now), nil
+}
+
+// late reports whether a tag of the page was purged after the flight began, but before this request came: then the page is too old for it. Who came before the purge may have it.
+func (f *fill) late(fl *flight.Flight[landing], tags []string, came uint64) bool {
+	fence := &f.handler.edge.fence
+	for _, t := range tags {
+		if purge := fence.tag(t).Load(); purge > fl.Began && fl.Began < came && purge <= came {
+			return true
+		}
+	}
+	return false
 }
 
 // fits reports whether a page that was made for another request may answer this one: by the fields that it varies by, by this client's credentials, and as fresh.
@@ -129,7 +140,7 @@ func (f *fill) ride(p *page, now time.Time) bool {
 			return f.lost(err)
 		}
 		body, _ := p.body.Object()
-		e.answer(f.w, f.r, &f.req, p.sealed(body).Object, now, &a)
+		e.answer(f.w, f.r, &f.req, p.sealed(body, nil), now, &a)
 		return true
 	case wantsNothing:
 		status = http.StatusNotModified

@@ -53,7 +53,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	action, reason := rules.Validate, rules.URIMiss
 	switch {
 	case v != nil:
-		action, reason = v.Meta.Reuse(&e.rules, &req, now)
+		action, reason = v.reuse(&e.rules, &req, now)
 	case req.CC.OnlyIfCached:
 		action, reason = rules.Fail, rules.OnlyIfCached
 	case res != nil && len(res.variants) > 0:
@@ -71,7 +71,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.answer(w, r, &req, v.Object, now, &a)
 		return
 	case rules.ServeAndRefresh:
-		if h.refresh(r, k, scope, v) {
+		if h.refresh(w, r, k, scope, v) {
 			v.touch()
 			e.answer(w, r, &req, v.Object, now, &account{status: Updating, reason: reason})
 			return
@@ -131,11 +131,16 @@ func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	finish()
 }
 
-// invalidate removes what is stored for the URL of r and for those of the same origin that the header names.
+// invalidate removes what is stored for the URL of r, for those of the same origin that the header names (RFC 9111, 4.4), and in the groups that it names (RFC 9875, 3).
 func (e *Edge) invalidate(r *http.Request, header http.Header) {
 	var buf [256]byte
 	if k, ok := key.Of(buf[:0], r); ok {
 		e.remove(k)
+		if lines := header["Cache-Group-Invalidation"]; len(lines) > 0 {
+			if groups, ok := field.ParseStringList(lines); ok {
+				e.invalidateGroups(k, groups)
+			}
+		}
 	}
 	for _, t := range rules.InvalidationTargets(r, header, maxInvalidations) {
 		e.remove(key.OfURL(buf[:0], t.Scheme, t.Host, t.Target))
@@ -143,12 +148,9 @@ func (e *Edge) invalidate(r *http.Request, header http.Header) {
 }
 
 // remove forgets all variants of one URL, and keeps fills that have begun from bringing them back.
-func (e *Edge) remove(k []byte) (n int) {
+func (e *Edge) remove(k []byte) {
 	e.fence.raise(k)
-	if res, found := e.memory.Delete(k); found {
-		n = len(res.variants)
-	}
-	return n
+	e.memory.Delete(k)
 }
 
 // head passes a HEAD request on that could not be answered from what is stored. Its answer is never stored, but tells whether what is stored for GET still holds (RFC 9111, 4.3.5).

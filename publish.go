@@ -10,27 +10,80 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// update changes what memory holds for one URL, unless a purge has come after the point where the change began. change gets nil for nothing, and returns nil to keep nothing.
-func (e *Edge) update(k []byte, began uint64, change func(*resource) *resource) (kept bool) {
+// update changes what memory holds for one URL, unless a purge of the URL, or of one of the tags, has come after the point where the change began.
+// change gets nil for nothing, and returns nil to keep nothing; it is called under a lock.
+func (e *Edge) update(k []byte, tags []string, began uint64, change func(*resource) *resource) (kept bool) {
 	return e.memory.Update(k, func(old *resource, found bool) (*resource, int64, bool) {
 		if !found {
 			old = nil
 		}
 		next := old
-		if !e.fence.stops(k, began) {
+		if !e.fence.stops(k, began) && !e.fence.stopsTags(tags, began) {
 			next = change(old)
 		}
 		if next == nil {
 			return nil, 0, false
 		}
+		e.count(old, next)
 		return next, next.size(), true
 	})
 }
 
+// count keeps the books on stored responses when next takes the place of old.
+func (e *Edge) count(old, next *resource) {
+	if old == next {
+		return
+	}
+	if old != nil {
+		for _, v := range old.variants {
+			e.countOut(v)
+		}
+	}
+	for _, v := range next.variants {
+		e.entries.Add(1)
+		for _, t := range v.tags {
+			if t.hard.Load() <= v.began {
+				t.entries.Add(1)
+			}
+		}
+	}
+}
+
+func (e *Edge) countOut(v *variant) {
+	e.entries.Add(-1)
+	for _, t := range v.tags {
+		if t.hard.Load() <= v.began { // else a purge has counted it out
+			t.entries.Add(-1)
+		}
+	}
+}
+
+// removed hears from memory of what is no longer there.
+func (e *Edge) removed(r *resource) {
+	for _, v := range r.variants {
+		e.countOut(v)
+	}
+}
+
+// newVariant returns o with what memory keeps about it. lines are the Cache-Groups that decide.
+func (e *Edge) newVariant(o *object.Object, k []byte, groups []string, began uint64, pattern string) *variant {
+	v := &variant{Object: o, began: began, pattern: pattern, tagNames: tagNames(groups, k)}
+	if len(v.tagNames) > 0 {
+		v.tags = make([]*tag, len(v.tagNames))
+		for i, name := range v.tagNames {
+			v.tags[i] = e.tags.get(name)
+		}
+	}
+	if o.Scope != "" {
+		e.forwarded.Store(true)
+	}
+	return v
+}
+
 // publish stores v, in place of old if there is one. It reports whether v can be found now.
-func (e *Edge) publish(k []byte, v, old *variant, class int, began uint64) bool {
+func (e *Edge) publish(k []byte, v, old *variant, class int) bool {
 	published := false
-	resident := e.update(k, began, func(r *resource) *resource {
+	resident := e.update(k, v.tagNames, v.began, func(r *resource) *resource {
 		published = true
 		return r.with(v, old, class, e.maxObject)
 	})
@@ -38,10 +91,10 @@ func (e *Edge) publish(k []byte, v, old *variant, class int, began uint64) bool 
 }
 
 // replace stores v in place of old, if old is still what is stored: a validation must not bring back what has been removed or replaced in the meantime.
-func (e *Edge) replace(k []byte, v, old *variant, class int, began uint64) bool {
+func (e *Edge) replace(k []byte, v, old *variant, class int) bool {
 	replaced := false
-	resident := e.update(k, began, func(r *resource) *resource {
-		if !r.has(old) {
+	resident := e.update(k, v.tagNames, v.began, func(r *resource) *resource {
+		if !r.has(old) || old.purged() {
 			return r
 		}
 		replaced = true
@@ -52,12 +105,12 @@ func (e *Edge) replace(k []byte, v, old *variant, class int, began uint64) bool 
 
 // discard forgets old, which turned out to be no longer right.
 func (e *Edge) discard(k []byte, old *variant, now time.Time) {
-	e.update(k, e.fence.now(), func(r *resource) *resource { return r.without(old, now) })
+	e.update(k, nil, e.fence.now(), func(r *resource) *resource { return r.without(old, now) })
 }
 
 // refuse remembers that an answer of this class could not be stored. It takes the place of the page that anonymous clients got before: that is no longer what the handler says.
 func (e *Edge) refuse(k []byte, class int, old *variant, now time.Time) {
-	e.update(k, e.fence.now(), func(r *resource) *resource {
+	e.update(k, nil, e.fence.now(), func(r *resource) *resource {
 		if class == 0 && old != nil {
 			r = r.without(old, now)
 		}
@@ -67,13 +120,14 @@ func (e *Edge) refuse(k []byte, class int, old *variant, now time.Time) {
 
 // freshened returns old with the header of a 304, or of a HEAD, taken in (RFC 9111, 3.2), and why it may not be stored any longer, if so.
 // fields is what the handler itself said, which is stored; effect is all that stands on the answer, which decides: what outer middleware says about caching counts, too.
-func (e *Edge) freshened(old *variant, fields, effect http.Header, req *rules.Request, r *http.Request, start, now time.Time) (*variant, Reason) {
+func (e *Edge) freshened(k []byte, old *variant, fields, effect http.Header, req *rules.Request, r *http.Request, began uint64, start, now time.Time) (*variant, Reason) {
 	field.RemoveHopByHop(fields)
 	header := rules.Freshen(old.Header, fields)
 	if old.MadeETag && len(fields["Etag"]) == 0 {
 		delete(header, "Etag") // Seal makes the same again
 	}
-	meta, reason := e.rules.Store(req, old.Status, rules.Freshen(old.Header, effect), start, now)
+	effect = rules.Freshen(old.Header, effect)
+	meta, reason := e.rules.Store(req, old.Status, effect, start, now)
 	if reason != rules.None {
 		meta = old.Meta // good for this one answer
 	}
@@ -83,9 +137,7 @@ func (e *Edge) freshened(old *variant, fields, effect http.Header, req *rules.Re
 	o := &object.Object{Status: old.Status, Header: header, Body: old.Body, Meta: meta, Scope: old.Scope}
 	o.Variant = string(key.Variant(nil, meta.Vary, r.Header))
 	o.Seal()
-	v := &variant{Object: o}
-	v.used.Store(old.used.Load())
-	return v, reason
+	return e.newVariant(o, k, effect["Cache-Groups"], began, old.pattern), reason
 }
 
 // updateByHead lets the answer to a HEAD say whether what is stored for GET still holds (RFC 9111, 4.3.5).
@@ -94,8 +146,8 @@ func (e *Edge) updateByHead(k []byte, old *variant, fields, effect http.Header, 
 	get := *req
 	get.Head = false
 	if same := sameRepresentation(old, effect, now); same {
-		if v, reason := e.freshened(old, fields, effect, &get, r, start, now); reason == rules.None {
-			e.replace(k, v, old, 0, began)
+		if v, reason := e.freshened(k, old, fields, effect, &get, r, began, start, now); reason == rules.None {
+			e.replace(k, v, old, 0)
 			return
 		}
 	}

@@ -16,7 +16,7 @@ import (
 const refreshTimeout = 30 * time.Second
 
 // refresh makes a stored page anew in the background, unless that is being done already. It reports whether that can be done without knowing who asks.
-func (h *handler) refresh(r *http.Request, k, scope []byte, old *variant) bool {
+func (h *handler) refresh(w http.ResponseWriter, r *http.Request, k, scope []byte, old *variant) bool {
 	e := h.edge
 	ctx, cancel := context.WithTimeout(context.Background(), refreshTimeout)
 	anonymous := anonymize(ctx, r, old.Meta.Vary)
@@ -25,7 +25,8 @@ func (h *handler) refresh(r *http.Request, k, scope []byte, old *variant) bool {
 		cancel()
 		return false // the page depends on something that a refresh must not carry
 	}
-	f := h.newFill(&nobody{header: make(http.Header)}, anonymous, &req, k, scope, rules.StaleWhileRevalidate)
+	// What outer middleware has put on this answer counts for the new one, too.
+	f := h.newFill(&nobody{header: w.Header().Clone()}, anonymous, &req, k, scope, rules.StaleWhileRevalidate)
 	f.old, f.plain = old, true
 	fl, role := e.flights.Enter(f.flightID(nil, old.Meta.Vary), e.fence.now(), time.Now(), func(*flight.Flight[landing]) bool { return true })
 	if role != flight.Lead {

@@ -148,3 +148,43 @@ func TestConditionalRequestsDoNotKeepAURLUncacheable(t *testing.T) {
 		want(t, s.get("/"), "HIT", 200, "page")
 	})
 }
+
+// Less than net/http holds back, but more than may be stored: nothing reads the body yet when it outgrows its limit.
+func TestPageBetweenTheLargestObjectAndWhatIsHeldBack(t *testing.T) {
+	s := newSite(t, edgecache.Config{MaxObjectBytes: 1000}, func(w http.ResponseWriter, r *http.Request) {
+		for range 15 {
+			if _, err := fmt.Fprintf(w, "%0100d", 1); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	r := s.get("/")
+	require.Len(t, body(t, r), 1500)
+}
+
+func TestBackgroundRefreshKeepsTheVaryOfOuterMiddleware(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		edge, err := edgecache.New(edgecache.Config{})
+		require.NoError(t, err)
+		page := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "max-age=60, stale-while-revalidate=60")
+			fmt.Fprint(w, "in ", r.Header.Get("Accept-Language"))
+		}))
+		outer := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Vary", "Accept-Language")
+			page.ServeHTTP(w, r)
+		})
+		get := func(language string) *http.Response {
+			r := httptest.NewRequest("GET", "/", nil)
+			r.Header.Set("Accept-Language", language)
+			w := httptest.NewRecorder()
+			outer.ServeHTTP(w, r)
+			return w.Result()
+		}
+		want(t, get("de"), "MISS", 200, "in de")
+		time.Sleep(61 * time.Second)
+		want(t, get("de"), "UPDATING", 200, "in de")
+		synctest.Wait()
+		want(t, get("fr"), "MISS", 200, "in fr")
+	})
+}

@@ -20,7 +20,8 @@ const (
 
 	// resourceOverhead and variantOverhead are what a resource keeps beside its objects, in bytes.
 	resourceOverhead = 96
-	variantOverhead  = 48
+	variantOverhead  = 160
+	tagOverhead      = 160 // its share of a tag that it may be the only one to carry
 )
 
 // resource is all that memory knows of one URL. It is immutable: changes make a new one.
@@ -31,11 +32,55 @@ type resource struct {
 	refused [2]time.Time
 }
 
-// variant is one stored response with what is counted about it.
+// variant is one stored response with what is known about it here. The response itself is immutable; what is atomic is not part of it.
 type variant struct {
 	*object.Object
-	used    atomic.Uint32 // grows with use, saturates; decides which variant gives way
-	breaker breaker
+	began    uint64 // where the purge sequence stood when it began to be made
+	pattern  string // of the route that made it, as http.ServeMux has it; "" if there was none
+	tags     []*tag
+	tagNames []string // of tags, in order
+
+	used       atomic.Uint32 // grows with use, saturates; decides which variant gives way
+	outdatedAt atomic.Int64  // of a soft purge by URL, in nanoseconds since epoch; 0 without
+	refreshed  atomic.Bool   // it is being made anew ahead of its end
+	breaker    breaker
+}
+
+// purged reports whether a tag of v has been purged since it began to be made.
+func (v *variant) purged() bool {
+	for _, t := range v.tags {
+		if t.hard.Load() > v.began {
+			return true
+		}
+	}
+	return false
+}
+
+// outdated returns for how long v has been stale by a soft purge.
+func (v *variant) outdated(now time.Time) (since time.Duration, ok bool) {
+	if at := v.outdatedAt.Load(); at != 0 {
+		since, ok = now.Sub(epoch)-time.Duration(at), true
+	}
+	for _, t := range v.tags {
+		if t.soft.Load() > v.began {
+			since, ok = max(since, t.since(now)), true
+		}
+	}
+	return since, ok
+}
+
+// reuse decides what the request may do with v.
+func (v *variant) reuse(o *rules.Options, req *rules.Request, now time.Time) (rules.Action, Reason) {
+	since, outdated := v.outdated(now)
+	if !outdated {
+		return v.Meta.Reuse(o, req, now)
+	}
+	meta := v.Meta.Outdated(since, now)
+	action, reason := meta.Reuse(o, req, now)
+	if reason == rules.Stale {
+		reason = rules.Purged
+	}
+	return action, reason
 }
 
 // class is the index of a request in resource.refused: 1 if it carries credentials.
@@ -57,7 +102,7 @@ func (r *resource) find(scope []byte, h http.Header) *variant {
 		wants []byte
 	)
 	for i, v := range r.variants {
-		if v.Scope != string(scope) {
+		if v.Scope != string(scope) || v.purged() {
 			continue
 		}
 		if i == 0 || wants == nil || !slices.Equal(names, v.Meta.Vary) {
@@ -85,6 +130,30 @@ func (r *resource) expectedVary(v *variant) []string {
 // has reports whether v is one of the variants.
 func (r *resource) has(v *variant) bool { return r != nil && slices.Contains(r.variants, v) }
 
+// any reports whether a variant fits.
+func (r *resource) any(fits func(*variant) bool) bool { return slices.ContainsFunc(r.variants, fits) }
+
+// alive is the number of variants that have not been purged by a tag before.
+func (r *resource) alive() (n int) {
+	for _, v := range r.variants {
+		if !v.purged() {
+			n++
+		}
+	}
+	return n
+}
+
+// outdate makes every variant stale, and returns how many there are.
+func (r *resource) outdate(now time.Time) (n int) {
+	for _, v := range r.variants {
+		if !v.purged() {
+			v.outdatedAt.CompareAndSwap(0, int64(now.Sub(epoch)))
+			n++
+		}
+	}
+	return n
+}
+
 // expectsRefusal reports whether answers of this class could not be stored lately.
 func (r *resource) expectsRefusal(class int, now time.Time) bool {
 	return r != nil && now.Before(r.refused[class])
@@ -100,7 +169,7 @@ func (r *resource) with(v *variant, old *variant, class int, maxBytes int64) *re
 	next.refused = r.refused
 	next.refused[class] = time.Time{} // healed
 	for _, o := range r.variants {
-		if o != old && !(o.Scope == v.Scope && o.Variant == v.Variant && slices.Equal(o.Meta.Vary, v.Meta.Vary)) {
+		if o != old && !o.purged() && !(o.Scope == v.Scope && o.Variant == v.Variant && slices.Equal(o.Meta.Vary, v.Meta.Vary)) {
 			next.variants = append(next.variants, o)
 		}
 	}
@@ -150,7 +219,7 @@ func (r *resource) refusing(class int, now time.Time) *resource {
 func (r *resource) size() int64 {
 	n := int64(resourceOverhead)
 	for _, v := range r.variants {
-		n += v.Size() + variantOverhead
+		n += v.Size() + variantOverhead + int64(len(v.tags))*tagOverhead
 	}
 	return n
 }

@@ -113,6 +113,15 @@ func shardCount(cfg Config) int {
 	return 1 << (bits.Len64(uint64(n)) - 1)
 }
 
+// OnRemove makes f hear of every value that an Update wanted to keep and that is not, or no longer, resident: refused, evicted, deleted or cleared.
+// Of a value that gave way to another one of its key f does not hear; the function of that Update has seen it. f may be called under a lock: it must be short, and must not call the tier.
+// OnRemove is to be called before anything else.
+func (t *Tier[V]) OnRemove(f func(V)) {
+	for i := range t.shards {
+		t.shards[i].removed = f
+	}
+}
+
 // MaxEntryBytes is the most that one entry may be charged, its key and overhead included.
 func (t *Tier[V]) MaxEntryBytes() int64 { return t.maxEntry }
 
@@ -178,7 +187,10 @@ func (t *Tier[V]) Update(key []byte, f func(old V, found bool) (v V, cost int64,
 	fixed := t.overhead + int64(len(key))
 	if max(cost, 0) > t.maxEntry-fixed {
 		if e != nil {
+			e.value = v
 			s.remove(e)
+		} else {
+			s.removed(v)
 		}
 		s.rejections++
 		return false

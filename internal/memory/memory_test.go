@@ -3,6 +3,7 @@ package memory
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -349,4 +350,51 @@ func TestKeysAreComparedInFull(t *testing.T) {
 	slices.Sort(got)
 	slices.Sort(keys)
 	require.Equal(t, keys, got)
+}
+
+func TestOnRemoveHearsOfEachValueOnce(t *testing.T) {
+	tier := newTier(Config{MaxBytes: 100_000, Shards: 1, MaxEntryBytes: 20_000})
+	live := map[int]int{}
+	tier.OnRemove(func(v int) { live[v]-- })
+	next := 0
+	put := func(key string, cost int64, keep bool) {
+		next++
+		v := next
+		tier.Update([]byte(key), func(old int, found bool) (int, int64, bool) {
+			if keep {
+				live[v]++
+				if found {
+					live[old]--
+				}
+			}
+			return v, cost, keep
+		})
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20_000 {
+		put(fmt.Sprint(random.IntN(200)), int64(random.IntN(25_000)), random.IntN(10) > 0)
+		if random.IntN(100) == 0 {
+			tier.Delete([]byte(fmt.Sprint(random.IntN(200))))
+		}
+	}
+	resident := map[int]bool{}
+	for _, v := range tier.All() {
+		resident[v] = true
+	}
+	for v, n := range live {
+		if want := 0; resident[v] {
+			want = 1
+			if n != want {
+				t.Fatalf("value %d: got %d, want %d", v, n, want)
+			}
+		} else if n != want {
+			t.Fatalf("value %d has left: got %d, want %d", v, n, want)
+		}
+	}
+	tier.Clear()
+	for v, n := range live {
+		if n != 0 {
+			t.Fatalf("value %d after Clear: got %d, want 0", v, n)
+		}
+	}
 }

@@ -60,6 +60,8 @@ type shard[V any] struct {
 
 	policy policy
 
+	removed func(V) // see Tier.OnRemove; never nil
+
 	evictions, rejections uint64
 }
 
@@ -68,6 +70,7 @@ func (s *shard[V]) init(budget int64, random uint64) {
 	s.mainMax = budget - s.windowMax
 	s.index = make(map[string]*entry[V])
 	s.policy = newPolicy(budget, random)
+	s.removed = func(V) {}
 }
 
 // insert makes a new key resident, if it is worth that.
@@ -75,6 +78,7 @@ func (s *shard[V]) insert(e *entry[V]) bool {
 	e.heat.Store(uint64(s.policy.arrive(e.hash, e.cost, len(s.index))))
 	if !s.place(e) {
 		s.rejections++
+		s.removed(e.value)
 		return false
 	}
 	s.index[e.key] = e
@@ -132,6 +136,7 @@ func (s *shard[V]) remove(e *entry[V]) {
 // asked for is remembered, for when it comes back.
 func (s *shard[V]) forget(e *entry[V]) {
 	delete(s.index, e.key)
+	s.removed(e.value)
 	s.policy.leave(e.hash, e.count(s.policy.now))
 	s.shrink()
 }
@@ -245,12 +250,20 @@ func (s *shard[V]) deleteAmong(batch []pair[V], f func(string, V) bool) (n int) 
 }
 
 func (s *shard[V]) clear() {
+	for _, e := range s.takeAll() {
+		s.removed(e.value) // without the lock: there may be many
+	}
+}
+
+func (s *shard[V]) takeAll() map[string]*entry[V] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	all := s.index
 	s.index, s.peak = make(map[string]*entry[V]), 0
 	s.oldest, s.newest, s.main = nil, nil, nil
 	s.windowUsed, s.mainUsed = 0, 0
 	s.policy = newPolicy(s.policy.budget, s.policy.random)
+	return all
 }
 
 func (s *shard[V]) addTo(st *Stats) {

@@ -94,3 +94,10 @@ func (m *Meta) StaleOnError(o *Options, req *Request, unreachable bool, now time
 // ForbidsStale says whether the response must not be used past its time, not even when the origin cannot be reached: the
 // cache must say so with an error then (RFC 9111, 5.2.2.2).
 func (m *Meta) ForbidsStale() bool { return m.noStale || m.noCache }
+
+// Outdated returns m as it is when its lifetime has ended since ago, unless it ended before that: what a soft purge makes of it.
+func (m *Meta) Outdated(since time.Duration, now time.Time) Meta {
+	outdated := *m
+	outdated.lifetime = min(m.lifetime, m.Age(now)-since)
+	return outdated
+}

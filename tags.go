@@ -1,0 +1,100 @@
+package edgecache
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+	"weak"
+
+	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/key"
+)
+
+// tag is what all stored responses with one tag share. A purge is one store into it; a hit looks at it.
+type tag struct {
+	hard    atomic.Uint64 // number of the last purge
+	soft    atomic.Uint64 // number of the last soft purge
+	softAt  atomic.Int64  // when that was, in nanoseconds since epoch
+	entries atomic.Int64  // stored responses that carry it
+}
+
+// tags finds tags by name. It holds them weakly: a tag lives as long as a stored response carries it.
+type tags struct {
+	mu    sync.RWMutex
+	named map[string]weak.Pointer[tag]
+}
+
+// get returns the tag of that name, making it if nobody carries it yet.
+func (t *tags) get(name string) *tag {
+	if found := t.find(name); found != nil {
+		return found
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if found := t.named[name].Value(); found != nil {
+		return found
+	}
+	made := new(tag)
+	if t.named == nil {
+		t.named = make(map[string]weak.Pointer[tag])
+	}
+	p := weak.Make(made)
+	t.named[name] = p
+	runtime.AddCleanup(made, t.forget, forgotten{name, p})
+	return made
+}
+
+// find returns the tag of that name, or nil if nothing stored carries it.
+func (t *tags) find(name string) *tag {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.named[name].Value()
+}
+
+// forgotten is what is left of a tag that nobody carries any more.
+type forgotten struct {
+	name    string
+	pointer weak.Pointer[tag]
+}
+
+func (t *tags) forget(f forgotten) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.named[f.name] == f.pointer { // else it has come back in the meantime
+		delete(t.named, f.name)
+	}
+}
+
+// tagNames returns the names under which a response with these Cache-Groups is purged: each group by itself, for purges by the application, and within the origin of its URL, for
+// purges by responses (RFC 9875, 2.1).
+func tagNames(lines []string, k []byte) []string {
+	if len(lines) == 0 {
+		return nil
+	}
+	groups, ok := field.ParseStringList(lines)
+	if !ok || len(groups) == 0 {
+		return nil
+	}
+	origin := originOf(k)
+	names := make([]string, 0, 2*len(groups))
+	for _, g := range groups {
+		g = groupName(g)
+		names = append(names, g, inOrigin(origin, g))
+	}
+	return names
+}
+
+// inOrigin is the name of a tag within an origin. A zero byte is in no tag.
+func inOrigin(origin, group string) string { return group + "\x00" + origin }
+
+// originOf returns scheme and host of the URL with the primary key k.
+func originOf(k []byte) string {
+	scheme, host, _, _ := key.Split(string(k))
+	return scheme + "://" + host
+}
+
+// since returns how long ago a soft purge was.
+func (t *tag) since(now time.Time) time.Duration {
+	return now.Sub(epoch) - time.Duration(t.softAt.Load())
+}
