@@ -25,6 +25,8 @@ const (
 var (
 	// ErrStalled is why a reader was let go: it stood still for StallLimit while others waited behind it.
 	ErrStalled = errors.New("edgecache: reader stood still while others waited for it")
+	// ErrClosed is what a write gets after the end.
+	ErrClosed = errors.New("edgecache: write after the handler returned")
 	// ErrOutgrown is why a body that passed its limit cannot be had as a whole.
 	ErrOutgrown = errors.New("edgecache: body is larger than what is kept")
 	// ErrNobody is what the writer of an outgrown body gets when its last reader has left.
@@ -72,6 +74,9 @@ func write[T []byte | string](b *Body, p T) (n int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for n < len(p) {
+		if b.done {
+			return n, ErrClosed // a goroutine that the handler left behind must not add to a page that is complete
+		}
 		if b.size >= b.limit && !b.outgrown {
 			b.outgrown = true
 			b.tellReaders()
