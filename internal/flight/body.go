@@ -125,6 +125,7 @@ func (b *Body) waitForRoom() error {
 		if stalled == nil {
 			stalled = time.NewTimer(StallLimit)
 			defer stalled.Stop()
+			b.mark()
 		}
 		room := make(chan struct{})
 		b.room = room
@@ -137,7 +138,8 @@ func (b *Body) waitForRoom() error {
 		}
 		b.mu.Lock()
 		if expired {
-			b.letSlowestGo()
+			b.letStalledGo()
+			b.mark()
 			stalled.Reset(StallLimit)
 		}
 	}
@@ -156,23 +158,34 @@ func (b *Body) drop() {
 	}
 }
 
-// letSlowestGo ends the readers of the first chunk, unless that is all of them: a client that nobody waits behind may be as slow as it likes.
-func (b *Body) letSlowestGo() {
+// mark remembers where each reader stands.
+func (b *Body) mark() {
+	for r := range b.readers {
+		r.mark = r.total
+	}
+}
+
+// letStalledGo ends the readers that have not moved since mark, all at once, so that many of them at different places cost the others no more than one.
+// If nobody else is there they stay: a client that nobody waits behind may be as slow as it likes.
+func (b *Body) letStalledGo() {
 	others := false
 	for r := range b.readers {
-		others = others || r.chunk > b.dropped
+		others = others || !r.stalled()
 	}
 	if !others {
 		return
 	}
 	for r := range b.readers {
-		if r.chunk == b.dropped {
+		if r.stalled() {
 			r.err = ErrStalled
 			delete(b.readers, r)
 		}
 	}
 	b.tellReaders()
 }
+
+// stalled reports whether the reader has not moved since mark though there was something to read.
+func (r *Reader) stalled() bool { return r.total == r.mark && r.total < r.body.size }
 
 // Flush marks what has been written so far as wanted by the clients now.
 func (b *Body) Flush() {
@@ -294,6 +307,7 @@ type Reader struct {
 	chunk   int   // the chunk it stands in, dropped ones counted
 	at      int   // where in it
 	total   int64 // bytes returned so far
+	mark    int64 // total when the writer began to wait
 	flushed int64 // the last Flush it has reported
 	err     error // why it was let go
 }
