@@ -1,0 +1,223 @@
+package edgecache_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+// sink is a client that takes everything and keeps nothing, so that only the handler's work is measured.
+type sink struct {
+	header http.Header
+	status int
+	size   int
+}
+
+func newSink() *sink { return &sink{header: make(http.Header, 16)} }
+
+func (s *sink) Header() http.Header    { return s.header }
+func (s *sink) WriteHeader(status int) { s.status = status }
+func (s *sink) Write(p []byte) (int, error) {
+	s.size += len(p)
+	return len(p), nil
+}
+
+func (s *sink) reset() { clear(s.header); s.status, s.size = 0, 0 }
+
+// bare is a handler that says by hand all that a hit says, and writes the same bytes.
+func bare(body []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Type", "text/html; charset=utf-8")
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+		h.Set("Cache-Control", "max-age=3600")
+		h.Set("Etag", `"ec-0123456789abcdef01234567"`)
+		h.Set("Date", "Sun, 22 Nov 2026 12:00:00 GMT")
+		h.Set("Age", "0")
+		h.Set("X-Cache", "HIT")
+		h.Set("Cache-Status", "edgecache; hit; ttl=3599")
+		_, _ = w.Write(body)
+	})
+}
+
+// page is the handler whose hits are compared with bare.
+func page(body []byte) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Cache-Control", "max-age=3600")
+		_, _ = w.Write(body)
+	})
+}
+
+func browserRequest(target string) *http.Request {
+	r := httptest.NewRequest(http.MethodGet, target, nil)
+	r.RequestURI = r.URL.RequestURI()
+	r.URL.Scheme, r.URL.Host = "", ""
+	for name, value := range map[string]string{
+		"User-Agent":                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36",
+		"Accept":                    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+		"Accept-Encoding":           "gzip, deflate, br, zstd",
+		"Accept-Language":           "en-GB,en;q=0.9,de;q=0.8",
+		"Cookie":                    "_ga=GA1.1.1.1; _gid=GA1.1.2.2",
+		"Sec-Fetch-Mode":            "navigate",
+		"Sec-Fetch-Site":            "none",
+		"Upgrade-Insecure-Requests": "1",
+		"Referer":                   "https://example.com/",
+	} {
+		r.Header.Set(name, value)
+	}
+	return r
+}
+
+// hits returns a cache that has the page for r.
+func hits(tb testing.TB, body []byte, r *http.Request) http.Handler {
+	tb.Helper()
+	h := edgecache.Cache(page(body))
+	h.ServeHTTP(newSink(), r)
+	w := newSink()
+	h.ServeHTTP(w, r)
+	require.Equal(tb, "HIT", w.header.Get("X-Cache"))
+	return h
+}
+
+// cost returns what one run of f allocates, without the rest of the process, in numbers and in bytes.
+func cost(f func()) (allocs, size float64) {
+	const runs = 1000
+	f()
+	allocs = testing.AllocsPerRun(runs, f)
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range runs {
+		f()
+	}
+	runtime.ReadMemStats(&after)
+	return allocs, float64(after.TotalAlloc-before.TotalAlloc) / runs
+}
+
+func TestHitAllocatesLittleMoreThanABareHandler(t *testing.T) {
+	body := bytes.Repeat([]byte("x"), 1<<10)
+	r := browserRequest("https://example.com/page")
+	measure := func(h http.Handler) (allocs, size float64) {
+		w := newSink()
+		return cost(func() {
+			w.reset()
+			h.ServeHTTP(w, r)
+		})
+	}
+	bareAllocs, bareSize := measure(bare(body))
+	allocs, size := measure(hits(t, body, r))
+	t.Logf("hit: %v allocations, %v B; bare handler: %v, %v B", allocs, size, bareAllocs, bareSize)
+	if allocs > bareAllocs+2 || size > bareSize+400 {
+		t.Errorf("hit: got %v allocations and %v B, want at most 2 and 400 B more than the bare handler's %v and %v B", allocs, size, bareAllocs, bareSize)
+	}
+}
+
+func benchmarkHandler(b *testing.B, h http.Handler, r *http.Request) {
+	w := newSink()
+	b.ReportAllocs()
+	for b.Loop() {
+		w.reset()
+		h.ServeHTTP(w, r)
+	}
+}
+
+func BenchmarkInProcess(b *testing.B) {
+	small, large := bytes.Repeat([]byte("x"), 1<<10), bytes.Repeat([]byte("x"), 1<<20)
+	r := browserRequest("https://example.com/page")
+	b.Run("bare/1KiB", func(b *testing.B) { benchmarkHandler(b, bare(small), r) })
+	b.Run("hit/1KiB", func(b *testing.B) { benchmarkHandler(b, hits(b, small, r), r) })
+	b.Run("bare/1MiB", func(b *testing.B) { benchmarkHandler(b, bare(large), r) })
+	b.Run("hit/1MiB", func(b *testing.B) { benchmarkHandler(b, hits(b, large, r), r) })
+	b.Run("304", func(b *testing.B) {
+		h := hits(b, small, r)
+		w := newSink()
+		h.ServeHTTP(w, r)
+		conditional := browserRequest("https://example.com/page")
+		conditional.Header.Set("If-None-Match", w.header.Get("Etag"))
+		benchmarkHandler(b, h, conditional)
+	})
+	b.Run("range", func(b *testing.B) {
+		ranged := browserRequest("https://example.com/page")
+		ranged.Header.Set("Range", "bytes=100-199")
+		benchmarkHandler(b, hits(b, small, r), ranged)
+	})
+	b.Run("miss/1KiB", func(b *testing.B) {
+		h := edgecache.Cache(page(small))
+		w := newSink()
+		b.ReportAllocs()
+		for i := 0; b.Loop(); i++ {
+			w.reset()
+			r.RequestURI = "/page?" + strconv.Itoa(i)
+			r.URL.RawQuery = r.RequestURI[len("/page?"):]
+			h.ServeHTTP(w, r)
+		}
+	})
+	b.Run("nostore/1KiB", func(b *testing.B) {
+		h := edgecache.Cache(edgecache.Policy{NoStore: true}.Handler(page(small)))
+		benchmarkHandler(b, h, browserRequest("https://example.com/private"))
+	})
+}
+
+// BenchmarkLoopback compares over real connections, keep-alive, in one run.
+func BenchmarkLoopback(b *testing.B) {
+	for _, size := range []int{1 << 10, 64 << 10, 1 << 20} {
+		body := bytes.Repeat([]byte("x"), size)
+		for _, c := range []struct {
+			name string
+			h    http.Handler
+		}{{"bare", bare(body)}, {"hit", edgecache.Cache(page(body))}} {
+			b.Run(fmt.Sprintf("%s/%dKiB", c.name, size>>10), func(b *testing.B) {
+				server := httptest.NewServer(c.h)
+				defer server.Close()
+				b.SetBytes(int64(size))
+				b.RunParallel(func(pb *testing.PB) {
+					conn, err := net.Dial("tcp", server.Listener.Addr().String())
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					defer conn.Close()
+					request := []byte("GET /page HTTP/1.1\r\nHost: example.com\r\n\r\n")
+					buf := make([]byte, 64<<10)
+					for pb.Next() {
+						if _, err := conn.Write(request); err != nil {
+							b.Error(err)
+							return
+						}
+						if err := readResponse(conn, buf, size); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// readResponse reads a response whose body has size bytes, without parsing more than it must.
+func readResponse(conn net.Conn, buf []byte, size int) error {
+	n := 0
+	for {
+		m, err := conn.Read(buf[n:])
+		if err != nil {
+			return err
+		}
+		n += m
+		if end := bytes.Index(buf[:n], []byte("\r\n\r\n")); end >= 0 {
+			_, err := io.CopyN(io.Discard, conn, int64(size-(n-end-4)))
+			return err
+		}
+	}
+}
