@@ -1,0 +1,409 @@
+package flight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var limits = Limits{Wait: 10 * time.Second, Leader: 30 * time.Second, Finish: time.Minute, Waiters: 3}
+
+func admitAll(*Flight[string]) bool { return true }
+
+// enter enters at the clock of the test.
+func enter(g *Group[string], id string) (*Flight[string], Role) {
+	return g.Enter([]byte(id), 0, time.Now(), admitAll)
+}
+
+// lead begins a flight and fails the test if there is one already.
+func lead(t *testing.T, g *Group[string], id string) *Flight[string] {
+	t.Helper()
+	f, role := enter(g, id)
+	require.Equal(t, Lead, role)
+	return f
+}
+
+// follow boards f's flight and fails the test if that is not possible.
+func follow(t *testing.T, g *Group[string], id string, f *Flight[string]) {
+	t.Helper()
+	got, role := enter(g, id)
+	require.Equal(t, Follow, role)
+	require.Same(t, f, got)
+}
+
+func TestFirstLeadsAndTheOthersFollow(t *testing.T) {
+	g := NewGroup[string](limits)
+	f := lead(t, g, "a")
+	follow(t, g, "a", f)
+	follow(t, g, "a", f)
+	other := lead(t, g, "b")
+	require.NotSame(t, f, other)
+	require.Equal(t, 2, g.Len())
+	f.Land()
+	require.Equal(t, 1, g.Len())
+	lead(t, g, "a").Land()
+	other.Land()
+	require.Zero(t, g.Len())
+}
+
+func TestFlightThatMayNotBeJoinedIsReplaced(t *testing.T) {
+	g := NewGroup[string](limits)
+	first, _ := g.Enter([]byte("a"), 7, time.Now(), admitAll)
+	require.EqualValues(t, 7, first.Began)
+	second, role := g.Enter([]byte("a"), 8, time.Now(), func(f *Flight[string]) bool { return f.Began >= 8 })
+	require.Equal(t, Lead, role)
+	require.NotSame(t, first, second)
+	require.EqualValues(t, 8, second.Began)
+	first.Land() // must not take its successor off the table
+	follow(t, g, "a", second)
+	second.Land()
+	require.Zero(t, g.Len())
+}
+
+func TestFlightIsNotJoinedWhen(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(*Flight[string])
+		want Role
+	}{
+		{"it was released without a result", func(f *Flight[string]) { f.Release() }, Lead},
+		{"its leader has not said anything for too long", func(f *Flight[string]) { time.Sleep(limits.Leader) }, Lead},
+		{"its handler is done and has brought nothing", func(f *Flight[string]) { _, stop := f.Context(context.Background()); stop() }, Lead},
+		{"its handler was told to end", func(f *Flight[string]) {
+			ctx, cancel := context.WithCancel(context.Background())
+			f.Context(ctx)
+			cancel()
+			synctest.Wait()
+		}, Lead},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := NewGroup[string](limits)
+				f := lead(t, g, "a")
+				tt.do(f)
+				_, role := enter(g, "a")
+				require.Equal(t, tt.want, role)
+			})
+		})
+	}
+}
+
+func TestFlightIsJoinedUntil(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		do   func(*Flight[string])
+	}{
+		{"just before the leader's age", func(*Flight[string]) { time.Sleep(limits.Leader - 1) }},
+		{"any age once there is a result", func(f *Flight[string]) { f.Share("page"); time.Sleep(100 * limits.Leader) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := NewGroup[string](limits)
+				f := lead(t, g, "a")
+				tt.do(f)
+				follow(t, g, "a", f)
+			})
+		})
+	}
+}
+
+func TestFullFlightLeavesOthersAlone(t *testing.T) {
+	g := NewGroup[string](limits)
+	f := lead(t, g, "a")
+	for range limits.Waiters {
+		follow(t, g, "a", f)
+	}
+	alone, role := enter(g, "a")
+	require.Equal(t, Alone, role)
+	require.NotSame(t, f, alone)
+	alone.Land()
+	require.Equal(t, 1, g.Len(), "who is alone is not on the table")
+	f.Leave() // one follower makes room
+	follow(t, g, "a", f)
+	_, role = enter(g, "a")
+	require.Equal(t, Alone, role)
+}
+
+func TestSingleCannotBeJoined(t *testing.T) {
+	g := NewGroup[string](limits)
+	f := g.Single(5, time.Now())
+	require.EqualValues(t, 5, f.Began)
+	require.Zero(t, g.Len())
+	f.Land()
+	f.Land()
+}
+
+func TestWaitEnds(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		do      func(f *Flight[string], cancel func())
+		result  string
+		outcome Outcome
+		after   time.Duration
+	}{
+		{"with the result", func(f *Flight[string], _ func()) { f.Share("page") }, "page", Shared, time.Second},
+		{"with the first of two results", func(f *Flight[string], _ func()) { f.Share("page"); f.Share("other") }, "page", Shared, time.Second},
+		{"with the result although it was released then", func(f *Flight[string], _ func()) { f.Share("page"); f.Release(); f.Land() }, "page", Shared, time.Second},
+		{"without a result when it is released", func(f *Flight[string], _ func()) { f.Release() }, "", Released, time.Second},
+		{"without a result that comes after the release", func(f *Flight[string], _ func()) { f.Release(); f.Share("page") }, "", Released, time.Second},
+		{"without a result when the leader ends", func(f *Flight[string], _ func()) { f.Land() }, "", Released, time.Second},
+		{"when the follower leaves", func(_ *Flight[string], cancel func()) { cancel() }, "", Left, time.Second},
+		{"after the limit", func(*Flight[string], func()) {}, "", TimedOut, limits.Wait},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := NewGroup[string](limits)
+				f := lead(t, g, "a")
+				follow(t, g, "a", f)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				go func() {
+					time.Sleep(time.Second)
+					tt.do(f, cancel)
+				}()
+				start := time.Now()
+				result, outcome := f.Wait(ctx)
+				require.Equal(t, tt.result, result)
+				require.Equal(t, tt.outcome, outcome)
+				require.Equal(t, tt.after, time.Since(start))
+				f.Leave()
+			})
+		})
+	}
+}
+
+func TestWaitIsOverAtOnceWhenTheResultIsThere(t *testing.T) {
+	g := NewGroup[string](limits)
+	f := lead(t, g, "a")
+	f.Share("page")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	result, outcome := f.Wait(ctx)
+	require.Equal(t, "page", result)
+	require.Equal(t, Shared, outcome)
+}
+
+type contextKey struct{}
+
+func TestHandlersContextHasTheValuesOfTheLeaderButNotItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGroup[string](limits)
+		f := lead(t, g, "a")
+		follow(t, g, "a", f)
+		leader, cancel := context.WithTimeout(context.WithValue(t.Context(), contextKey{}, "v"), time.Second)
+		defer cancel()
+		ctx, stop := f.Context(leader)
+		require.Equal(t, "v", ctx.Value(contextKey{}))
+		time.Sleep(time.Hour)
+		require.NoError(t, ctx.Err(), "somebody still waits")
+		stop()
+		require.Error(t, ctx.Err(), "the handler is done")
+	})
+}
+
+func TestHandlersContextEndsWithTheLastThatIsInterested(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		leave func(leader func(), f *Flight[string]) // two followers
+		ends  bool
+	}{
+		{"nobody leaves", func(func(), *Flight[string]) {}, false},
+		{"the leader leaves", func(leader func(), f *Flight[string]) { leader() }, false},
+		{"the followers leave", func(_ func(), f *Flight[string]) { f.Leave(); f.Leave() }, false},
+		{"the leader and one follower leave", func(leader func(), f *Flight[string]) { leader(); f.Leave() }, false},
+		{"all leave, the leader first", func(leader func(), f *Flight[string]) { leader(); synctest.Wait(); f.Leave(); f.Leave() }, true},
+		{"all leave, the leader last", func(leader func(), f *Flight[string]) { f.Leave(); f.Leave(); leader() }, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				g := NewGroup[string](limits)
+				f := lead(t, g, "a")
+				follow(t, g, "a", f)
+				follow(t, g, "a", f)
+				leader, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				ctx, stop := f.Context(leader)
+				defer stop()
+				tt.leave(cancel, f)
+				synctest.Wait()
+				require.Equal(t, tt.ends, ctx.Err() != nil)
+				if tt.ends {
+					require.ErrorIs(t, context.Cause(ctx), ErrLeft)
+				}
+			})
+		})
+	}
+}
+
+func TestLeaderThatHadLeftBeforeItBeganEndsTheHandlersContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := NewGroup[string](limits).Single(0, time.Now())
+		leader, cancel := context.WithCancel(t.Context())
+		cancel()
+		ctx, stop := f.Context(leader)
+		defer stop()
+		<-ctx.Done()
+		require.ErrorIs(t, context.Cause(ctx), ErrLeft)
+	})
+}
+
+func TestFlightThatIsWorthItIsFinishedForItsOwnSake(t *testing.T) {
+	start := func(t *testing.T) (g *Group[string], f *Flight[string], leave func(), ctx context.Context, stop func()) {
+		g = NewGroup[string](limits)
+		f = lead(t, g, "a")
+		leader, cancel := context.WithCancel(t.Context())
+		ctx, stop = f.Context(leader)
+		f.Worth()
+		f.Share("page")
+		return g, f, func() { cancel(); synctest.Wait() }, ctx, stop
+	}
+	t.Run("up to the limit", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, _, leave, ctx, stop := start(t)
+			defer stop()
+			leave()
+			began := time.Now()
+			<-ctx.Done()
+			require.ErrorIs(t, context.Cause(ctx), ErrUnfinished)
+			require.Equal(t, limits.Finish, time.Since(began))
+		})
+	})
+	t.Run("and no timer is left when it ends inside it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			_, _, leave, ctx, stop := start(t)
+			leave()
+			time.Sleep(limits.Finish - 1)
+			require.NoError(t, ctx.Err())
+			stop()
+			require.NotErrorIs(t, context.Cause(ctx), ErrUnfinished)
+		})
+	})
+	t.Run("and somebody new may come back to it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			g, f, leave, ctx, stop := start(t)
+			defer stop()
+			leave()
+			time.Sleep(limits.Finish - 1)
+			follow(t, g, "a", f)
+			time.Sleep(10 * limits.Finish)
+			require.NoError(t, ctx.Err(), "one is aboard again")
+			f.Leave()
+			began := time.Now()
+			<-ctx.Done()
+			require.ErrorIs(t, context.Cause(ctx), ErrUnfinished)
+			require.Equal(t, limits.Finish, time.Since(began), "the limit counts from when the last one left")
+		})
+	})
+	t.Run("and nobody joins it when it was given up", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			g, _, leave, ctx, stop := start(t)
+			defer stop()
+			leave()
+			<-ctx.Done()
+			_, role := enter(g, "a")
+			require.Equal(t, Lead, role)
+		})
+	})
+}
+
+func TestFollowersMayLeaveAfterTheHandlerIsDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGroup[string](limits)
+		f := lead(t, g, "a")
+		follow(t, g, "a", f)
+		_, stop := f.Context(t.Context())
+		f.Worth()
+		f.Share("page")
+		stop()
+		f.Land()
+		f.Leave() // must not start a timer for a handler that is done: the bubble would not end
+	})
+}
+
+// One leader among very many, again and again; goroutines and timers that were left would keep the bubble from ending.
+func TestOneLeadsOfAThousand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		many := limits
+		many.Waiters = 1 << 16
+		g := NewGroup[string](many)
+		for round := range 10 {
+			want := fmt.Sprint("page ", round)
+			var mu sync.Mutex
+			leads := 0
+			var all sync.WaitGroup
+			for range 1000 {
+				all.Go(func() {
+					f, role := enter(g, "a")
+					if role == Lead {
+						mu.Lock()
+						leads++
+						mu.Unlock()
+						_, stop := f.Context(t.Context())
+						time.Sleep(time.Second)
+						f.Share(want)
+						stop()
+						f.Land()
+						return
+					}
+					defer f.Leave()
+					if result, outcome := f.Wait(t.Context()); role != Follow || outcome != Shared || result != want {
+						t.Errorf("role %v, outcome %v, result %q, want %q", role, outcome, result, want)
+					}
+				})
+			}
+			all.Wait()
+			require.Equal(t, 1, leads)
+			require.Zero(t, g.Len())
+		}
+	})
+}
+
+// Everything at once: the sums must come out even, whoever leaves in whatever order.
+func TestFlightsUnderRacingEverything(t *testing.T) {
+	many := Limits{Wait: time.Minute, Leader: time.Minute, Finish: time.Minute, Waiters: 1 << 16}
+	g := NewGroup[string](many)
+	var all sync.WaitGroup
+	for i := range 2000 {
+		all.Go(func() {
+			id := fmt.Sprint(i % 7)
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			f, role := enter(g, id)
+			if role == Follow {
+				if i%3 == 0 {
+					cancel()
+				}
+				if result, outcome := f.Wait(ctx); outcome == Shared && result != id {
+					t.Errorf("%q got %q", id, result)
+				}
+				f.Leave()
+				return
+			}
+			handler, stop := f.Context(ctx)
+			switch i % 4 {
+			case 0:
+				cancel()
+				f.Release() // or the followers would wait for us, and we for them
+				<-handler.Done()
+				if cause := context.Cause(handler); !errors.Is(cause, ErrLeft) {
+					t.Errorf("the handler's context ended because of %v", cause)
+				}
+			case 1:
+				f.Release()
+			default:
+				f.Worth()
+				f.Share(id)
+			}
+			stop()
+			f.Land()
+		})
+	}
+	all.Wait()
+	require.Zero(t, g.Len())
+}
