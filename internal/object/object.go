@@ -56,7 +56,7 @@ func (o *Object) Seal() {
 		values := o.Header[name]
 		o.fields[i] = headerField{name, values}
 		o.values += len(values)
-		o.size += int64(2*len(name)) + 96 // in the map and in the list
+		o.size += int64(2*len(name)) + 128 // in the map, which is up to half empty, and in the list
 		for _, v := range values {
 			o.size += int64(len(v)) + 16
 		}
