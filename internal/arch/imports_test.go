@@ -20,16 +20,18 @@ const door = "" // the root package, as a path inside the module
 var layers = map[string][]string{
 	door: {
 		"internal/assets", "internal/field", "internal/flight", "internal/key", "internal/memory", "internal/object",
-		"internal/record", "internal/rules",
+		"internal/record", "internal/rules", "internal/tier",
 	},
 	"internal/assets": {"internal/field", "internal/rules"},
 	"internal/field":  {},
 	"internal/flight": {"internal/object"},
+	"internal/frame":  {},
 	"internal/key":    {"internal/field"},
 	"internal/memory": {},
-	"internal/object": {"internal/field", "internal/rules"},
+	"internal/object": {"internal/field", "internal/frame", "internal/rules"},
 	"internal/record": {"internal/field"},
 	"internal/rules":  {"internal/field", "internal/key"},
+	"internal/tier":   {"internal/frame", "internal/key", "internal/object", "internal/rules"},
 
 	"storetest":     {door},
 	"edgecachetest": {door},

@@ -1,0 +1,147 @@
+// Package frame is the outer form of everything that is written to a store of bytes: a kind with its version, a checksum, and fields that are read back without trusting a single length.
+package frame
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+)
+
+// Kind names what a frame holds, and the version of its layout. Another version is another kind: it is refused, never guessed at.
+type Kind [4]byte
+
+// size is that of the kind and the checksum.
+const size = 8
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Begin appends the start of a frame to dst. What is appended afterwards is its payload, and Seal ends it.
+func Begin(dst []byte, kind Kind) []byte {
+	dst = append(dst, kind[:]...)
+	return append(dst, 0, 0, 0, 0)
+}
+
+// Seal writes the checksum of a frame that Begin began at its first byte: CRC32C over the kind and the payload.
+func Seal(frame []byte) {
+	binary.LittleEndian.PutUint32(frame[4:size], checksum(frame))
+}
+
+// Open returns the payload of a sealed frame, which it does not copy; ok is false if value is none of this kind, whole and unchanged.
+func Open(value []byte, kind Kind) (payload []byte, ok bool) {
+	if len(value) < size || Kind(value[:4]) != kind || binary.LittleEndian.Uint32(value[4:size]) != checksum(value) {
+		return nil, false
+	}
+	return value[size:], true
+}
+
+func checksum(frame []byte) uint32 {
+	return crc32.Update(crc32.Checksum(frame[:4], castagnoli), castagnoli, frame[size:])
+}
+
+// AppendUint appends a number that a Reader's Uint reads.
+func AppendUint(dst []byte, n uint64) []byte { return binary.AppendUvarint(dst, n) }
+
+// AppendFixed appends eight bytes that a Reader's Fixed reads.
+func AppendFixed(dst []byte, n uint64) []byte { return binary.LittleEndian.AppendUint64(dst, n) }
+
+// AppendText appends a text that a Reader's Text reads.
+func AppendText[T string | []byte](dst []byte, s T) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(s)))
+	return append(dst, s...)
+}
+
+// AppendTexts appends a list that a Reader's Texts reads.
+func AppendTexts(dst []byte, list []string) []byte {
+	dst = AppendUint(dst, uint64(len(list)))
+	for _, s := range list {
+		dst = AppendText(dst, s)
+	}
+	return dst
+}
+
+// Reader reads the fields of a payload one after the other. Its first mistake is kept: everything that is read after it is empty, and Done is false.
+// The texts are parts of the payload, so they cost nothing and keep all of it in memory.
+type Reader struct {
+	rest string
+	bad  bool
+}
+
+// NewReader returns a Reader of payload.
+func NewReader(payload string) Reader { return Reader{rest: payload} }
+
+// Fail makes Done false.
+func (r *Reader) Fail() { r.rest, r.bad = "", true }
+
+// Done reports whether everything was read, without a mistake.
+func (r *Reader) Done() bool { return !r.bad && r.rest == "" }
+
+// Uint reads a number that is written in the shortest way.
+func (r *Reader) Uint() (n uint64) {
+	for i := range min(len(r.rest), binary.MaxVarintLen64) {
+		c := r.rest[i]
+		if i == binary.MaxVarintLen64-1 && c > 1 {
+			break // more than 64 bits
+		}
+		n |= uint64(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			if i > 0 && c == 0 {
+				break
+			}
+			r.rest = r.rest[i+1:]
+			return n
+		}
+	}
+	r.Fail()
+	return 0
+}
+
+// Fixed reads eight bytes.
+func (r *Reader) Fixed() (n uint64) {
+	if len(r.rest) < 8 {
+		r.Fail()
+		return 0
+	}
+	for i := range 8 {
+		n |= uint64(r.rest[i]) << (8 * i)
+	}
+	r.rest = r.rest[8:]
+	return n
+}
+
+// Text reads a text.
+func (r *Reader) Text() string {
+	n := r.Uint()
+	if n > uint64(len(r.rest)) {
+		r.Fail()
+		return ""
+	}
+	s := r.rest[:n]
+	r.rest = r.rest[n:]
+	return s
+}
+
+// Count reads how many items follow, of at least least bytes each: more than there is room for is a mistake, so that nothing is allocated on the word of a number.
+func (r *Reader) Count(least int) int {
+	n := r.Uint()
+	if n > uint64(len(r.rest)/least) {
+		r.Fail()
+		return 0
+	}
+	return int(n)
+}
+
+// Texts reads a list of at most limit texts; nil if it is empty.
+func (r *Reader) Texts(limit int) []string {
+	n := r.Count(1)
+	if n > limit {
+		r.Fail()
+		return nil
+	}
+	if n == 0 {
+		return nil
+	}
+	list := make([]string, n)
+	for i := range list {
+		list[i] = r.Text()
+	}
+	return list
+}

@@ -1,0 +1,269 @@
+package object
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/frame"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// kind is the layout below. It changes with the layout, and with what keys, scopes and variants mean: what another version has stored is not read.
+var kind = frame.Kind{'e', 'c', 'o', 1}
+
+// Limits of what is decoded. What exceeds them is not encoded either.
+const (
+	maxTags = 2048 // a response carries at most field.MaxStrings groups, each under two names
+	maxVary = 64   // key.MaxVary, and those that a response implies
+)
+
+// Why a value cannot be used.
+var (
+	// ErrCorrupt says that the value is not what was stored: cut, changed, or something else altogether.
+	ErrCorrupt = errors.New("edgecache: value is not a stored response of this version")
+	// ErrOutdated says that the value was stored, and must not be used here or now.
+	ErrOutdated = errors.New("edgecache: stored response is not to be used any more")
+)
+
+// Record is a response with all that a store of bytes must keep beside it.
+type Record struct {
+	*Object
+	Key   string   // the primary key
+	Tags  []string // the names under which it can be purged, beside those that its URL gives
+	Stamp Stamp
+}
+
+// Stamp says where the sequences of purges stood when the response began to be made.
+type Stamp struct {
+	Instance uint64 // who stored it
+	Local    uint64 // in the sequence of that process
+	Shared   uint64 // in the sequence of the store
+}
+
+// Codec turns records into bytes and back. It keeps to the rules that it was made with, and is safe for concurrent use.
+type Codec struct {
+	rules    *rules.Options
+	audience uint64
+}
+
+// NewCodec returns a codec for responses that are stored, and read, under o.
+func NewCodec(o *rules.Options) *Codec { return &Codec{rules: o, audience: o.Audience()} }
+
+// Audience tells apart codecs that do not read what the other has written.
+func (c *Codec) Audience() uint64 { return c.audience }
+
+// Append appends the encoding of r to dst, and returns for how long it is of use. keep is not positive, and nothing is appended, if there is no use in storing it.
+//
+// The layout: kind and checksum; the length of the head; the head, all but the body; the body.
+// Times are told by the wall clock, the only one that processes share: when this was written, and how old the response was then by the clock of this process, so that a wall clock which was set in between does not count.
+func (c *Codec) Append(dst []byte, r *Record, now time.Time) (value []byte, keep time.Duration) {
+	keep = r.Meta.Keep(c.rules, !r.MadeETag, now)
+	if keep <= 0 || len(r.Tags) > maxTags || len(r.Meta.Vary) > maxVary {
+		return dst, 0
+	}
+	head := c.appendHead(nil, r, keep, now)
+	start := len(dst)
+	dst = slices.Grow(dst, 16+len(head)+int(r.Body.size))
+	dst = frame.Begin(dst, kind)
+	dst = frame.AppendText(dst, head)
+	for _, chunk := range r.Body.chunks {
+		dst = append(dst, chunk...)
+	}
+	frame.Seal(dst[start:])
+	return dst, keep
+}
+
+// What the flags of a head mean.
+const (
+	madeETag = 1 << iota
+	noCache
+	noStale
+	immutable
+	explicit
+	cookies
+	authorization
+	flagsEnd
+)
+
+func (c *Codec) appendHead(dst []byte, r *Record, keep time.Duration, now time.Time) []byte {
+	f := r.Meta.Facts(now)
+	var flags uint64
+	for _, claim := range [...]struct {
+		holds bool
+		flag  uint64
+	}{
+		{r.MadeETag, madeETag}, {f.NoCache, noCache}, {f.NoStale, noStale}, {f.Immutable, immutable},
+		{f.Explicit, explicit}, {f.Cookies, cookies}, {f.Authorization, authorization},
+	} {
+		if claim.holds {
+			flags |= claim.flag
+		}
+	}
+	dst = frame.AppendFixed(dst, c.audience)
+	dst = frame.AppendFixed(dst, r.Stamp.Instance)
+	dst = frame.AppendUint(dst, r.Stamp.Local)
+	dst = frame.AppendUint(dst, r.Stamp.Shared)
+	dst = frame.AppendFixed(dst, uint64(now.UnixNano()))
+	for _, d := range [...]time.Duration{keep, f.Resident, f.InitialAge, f.Lifetime, f.WhileRevalidate, f.IfError} {
+		dst = frame.AppendUint(dst, uint64(d))
+	}
+	dst = frame.AppendUint(dst, flags)
+	dst = frame.AppendUint(dst, uint64(r.Status))
+	dst = frame.AppendText(dst, r.Key)
+	dst = frame.AppendText(dst, r.Scope)
+	dst = frame.AppendText(dst, r.Variant)
+	dst = frame.AppendTexts(dst, f.Vary)
+	dst = frame.AppendTexts(dst, r.Tags)
+	dst = frame.AppendUint(dst, uint64(len(r.fields)))
+	for i := range r.fields {
+		dst = frame.AppendText(dst, r.fields[i].name)
+		dst = frame.AppendTexts(dst, r.fields[i].values)
+	}
+	return frame.AppendUint(dst, uint64(r.Body.size))
+}
+
+// Decode returns the record that value encodes, if it may still be used: the error is ErrCorrupt or ErrOutdated otherwise.
+// It takes ownership of value, of which the body of the object may be a part. The work, and what is allocated, is bounded by the length of value.
+func (c *Codec) Decode(value []byte, now time.Time) (*Record, error) {
+	payload, ok := frame.Open(value, kind)
+	if !ok {
+		return nil, ErrCorrupt
+	}
+	length, n := binary.Uvarint(payload)
+	if n <= 0 || length > uint64(len(payload)-n) {
+		return nil, ErrCorrupt
+	}
+	head, body := payload[n:n+int(length)], payload[n+int(length):]
+	var (
+		r = &Record{Object: new(Object)}
+		f rules.Facts
+		d = frame.NewReader(string(head)) // the one copy, of which every text is a part
+	)
+	audience := d.Fixed()
+	r.Stamp = Stamp{Instance: d.Fixed(), Local: d.Uint(), Shared: d.Uint()}
+	written := time.Unix(0, int64(d.Fixed()))
+	keep := duration(&d)
+	f.Resident, f.InitialAge, f.Lifetime = duration(&d), duration(&d), duration(&d)
+	f.WhileRevalidate, f.IfError = duration(&d), duration(&d)
+	flags := d.Uint()
+	r.Status = int(min(d.Uint(), math.MaxInt32))
+	r.Key, r.Scope, r.Variant = d.Text(), d.Text(), d.Text()
+	f.Vary = d.Texts(maxVary)
+	r.Tags = d.Texts(maxTags)
+	r.Header = header(&d)
+	size := d.Uint()
+	if !d.Done() || size != uint64(len(body)) || flags >= flagsEnd || !ascending(f.Vary) {
+		return nil, ErrCorrupt
+	}
+	r.MadeETag = flags&madeETag != 0
+	f.NoCache, f.NoStale, f.Immutable = flags&noCache != 0, flags&noStale != 0, flags&immutable != 0
+	f.Explicit, f.Cookies, f.Authorization = flags&explicit != 0, flags&cookies != 0, flags&authorization != 0
+	r.Body = owned(body, cap(value))
+	if !r.consistent() {
+		return nil, ErrCorrupt
+	}
+	if err := c.admit(r, &f, audience, written, keep, now); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+// admit decides whether a record that is whole may be used, and completes it.
+func (c *Codec) admit(r *Record, f *rules.Facts, audience uint64, written time.Time, keep time.Duration, now time.Time) error {
+	elapsed := now.Sub(written) // by the wall clock: written has no other
+	switch {
+	case audience != c.audience:
+		return fmt.Errorf("%w: credentials are told by other rules now", ErrOutdated)
+	case elapsed < 0:
+		return fmt.Errorf("%w: it is from the future", ErrOutdated) // nobody knows its age
+	case elapsed >= keep:
+		return fmt.Errorf("%w: its time is over", ErrOutdated)
+	}
+	var reason rules.Reason
+	r.Meta, reason = c.rules.Restore(f, r.Status, r.Header, r.MadeETag, elapsed, now)
+	if reason != rules.None {
+		return fmt.Errorf("%w: %s", ErrOutdated, reason)
+	}
+	if r.Meta.Keep(c.rules, !r.MadeETag, now) <= 0 {
+		return fmt.Errorf("%w: %s", ErrOutdated, rules.Expired)
+	}
+	for _, name := range r.Meta.Strip {
+		delete(r.Header, name)
+	}
+	r.Seal()
+	return nil
+}
+
+// header reads fields in strictly ascending order.
+func header(d *frame.Reader) http.Header {
+	n := d.Count(3) // a name of one byte with its length, and an empty list
+	h := make(http.Header, n)
+	last := ""
+	for range n {
+		name := d.Text()
+		if name <= last {
+			d.Fail()
+			return nil
+		}
+		last = name
+		values := d.Texts(math.MaxInt)
+		if values == nil {
+			values = []string{} // it keeps net/http from adding the field
+		}
+		h[name] = values
+	}
+	return h
+}
+
+func duration(d *frame.Reader) time.Duration {
+	n := d.Uint()
+	if n > math.MaxInt64 {
+		d.Fail()
+		return 0
+	}
+	return time.Duration(n)
+}
+
+// ascending reports whether names are sorted and without duplicates.
+func ascending(names []string) bool {
+	for i := range names {
+		if names[i] == "" || i > 0 && names[i-1] >= names[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// owned returns the body that is a part of a value of the given capacity: the part itself, or a copy if the rest, which nobody counts, would be more than an eighth of it.
+func owned(body []byte, capacity int) Body {
+	switch {
+	case len(body) == 0:
+		return Body{}
+	case capacity-len(body) > len(body)/8:
+		body = append(make([]byte, 0, len(body)), body...)
+	}
+	return NewBody(body[:len(body):len(body)])
+}
+
+// consistent reports whether header, body and flags can be those of a sealed object.
+func (r *Record) consistent() bool {
+	if !BodyAllowed(r.Status) {
+		return r.Body.size == 0 && !r.MadeETag
+	}
+	length := r.Header["Content-Length"]
+	if len(length) != 1 || length[0] != strconv.FormatInt(r.Body.size, 10) {
+		return false
+	}
+	if !r.MadeETag {
+		return true
+	}
+	tags := r.Header["Etag"]
+	return len(tags) == 1 && IsMade(field.ETag{Opaque: tags[0]}) && len(r.Header["Last-Modified"]) == 0
+}

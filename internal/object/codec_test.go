@@ -1,0 +1,467 @@
+package object
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"reflect"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache/internal/frame"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+var start = time.Date(2026, time.March, 4, 5, 6, 7, 600e6, time.UTC)
+
+func options() rules.Options {
+	return rules.Options{
+		DefaultTTL: 2 * time.Minute, HeuristicMax: time.Hour, MaxStaleUnreachable: time.Hour,
+		CredentialFields: rules.DefaultCredentialFields(), IgnoreCookies: []string{"_ga"}, TargetedFields: []string{"Cdn-Cache-Control"},
+	}
+}
+
+// stored returns what a fill leaves behind for a response to a plain GET.
+func stored(t testing.TB, o rules.Options, status int, h http.Header, body ...string) *Object {
+	t.Helper()
+	meta, reason := o.Store(&rules.Request{}, status, h, start, start)
+	require.Equal(t, rules.None, reason)
+	h = h.Clone()
+	if h["Date"] == nil {
+		h["Date"] = []string{start.Format(http.TimeFormat)}
+	}
+	var chunks [][]byte
+	for _, b := range body {
+		chunks = append(chunks, []byte(b))
+	}
+	obj := &Object{Status: status, Header: h, Body: NewBody(chunks...), Meta: meta, Scope: "scope", Variant: "variant"}
+	obj.Seal()
+	return obj
+}
+
+func text(b Body) string {
+	var buf bytes.Buffer
+	_, _ = b.WriteTo(&buf)
+	return buf.String()
+}
+
+// same compares what a hit can see of two objects at one moment.
+func same(t *testing.T, got, want *Object, now time.Time) {
+	t.Helper()
+	if got.Status != want.Status || got.MadeETag != want.MadeETag || got.Scope != want.Scope || got.Variant != want.Variant {
+		t.Errorf("got %d %v %q %q, want %d %v %q %q", got.Status, got.MadeETag, got.Scope, got.Variant, want.Status, want.MadeETag, want.Scope, want.Variant)
+	}
+	if len(got.Header) != len(want.Header) {
+		t.Errorf("header: got %q, want %q", got.Header, want.Header)
+	}
+	for name, values := range want.Header {
+		lines, present := got.Header[name]
+		if !present || len(lines) != len(values) || len(values) > 0 && !reflect.DeepEqual(lines, values) {
+			t.Errorf("%s: got %q, %v, want %q", name, lines, present, values)
+		}
+	}
+	if !got.Body.Equal(want.Body) {
+		t.Errorf("body: got %q, want %q", text(got.Body), text(want.Body))
+	}
+	if g, w := got.Meta.Facts(now), want.Meta.Facts(now); g.InitialAge+g.Resident != w.InitialAge+w.Resident {
+		t.Errorf("age: got %v, want %v", g.InitialAge+g.Resident, w.InitialAge+w.Resident)
+	} else if g.InitialAge, w.InitialAge, g.Resident, w.Resident = 0, 0, 0, 0; !reflect.DeepEqual(g, w) {
+		t.Errorf("facts: got %+v, want %+v", g, w)
+	}
+	if g, w := got.Meta.ETag, want.Meta.ETag; g != w {
+		t.Errorf("entity tag: got %v, want %v", g, w)
+	}
+	if g, w := got.Meta.LastModified, want.Meta.LastModified; !g.Equal(w) {
+		t.Errorf("last modified: got %v, want %v", g, w)
+	}
+	if g, w := got.Size(), want.Size(); g > w+1024 || w > g+int64(len(want.Scope))+1024 {
+		t.Errorf("size: got %d, want about %d", g, w)
+	}
+}
+
+// examples are one of each kind of response.
+func examples(t testing.TB) map[string]*Object {
+	o := options()
+	return map[string]*Object{
+		"a page that says nothing":          stored(t, o, 200, http.Header{}, "hello"),
+		"an empty page":                     stored(t, o, 200, http.Header{}),
+		"a page in chunks":                  stored(t, o, 200, http.Header{"Content-Type": {"text/html"}}, "one ", "two ", "three"),
+		"a large page":                      stored(t, o, 200, http.Header{}, strings.Repeat("0123456789abcdef", 1<<16)),
+		"values in their order":             stored(t, o, 200, http.Header{"Link": {"<b>", "<a>", "<b>", ""}}, "x"),
+		"fields that are forbidden":         stored(t, o, 200, http.Header{"Content-Type": {}, "X-Nothing": nil}, "x"),
+		"an entity tag of the handler":      stored(t, o, 200, http.Header{"Etag": {`W/"v1"`}, "Cache-Control": {"no-cache"}}, "x"),
+		"a date of change":                  stored(t, o, 200, http.Header{"Last-Modified": {"Wed, 04 Mar 2026 01:00:00 GMT"}, "Date": {"Wed, 04 Mar 2026 05:06:07 GMT"}}, "x"),
+		"every directive":                   stored(t, o, 200, http.Header{"Cache-Control": {"public, max-age=60, immutable, stale-while-revalidate=30, stale-if-error=40"}}, "x"),
+		"for those with credentials":        stored(t, o, 200, http.Header{"Cache-Control": {"s-maxage=60, must-revalidate"}}, "x"),
+		"an age of its own":                 stored(t, o, 200, http.Header{"Age": {"30"}, "Cache-Control": {"max-age=100"}}, "x"),
+		"an expiry":                         stored(t, o, 200, http.Header{"Expires": {"Wed, 04 Mar 2026 06:00:00 GMT"}, "Date": {"Wed, 04 Mar 2026 05:06:00 GMT"}}, "x"),
+		"variants":                          stored(t, o, 200, http.Header{"Vary": {"Origin, Accept"}, "Content-Encoding": {"gzip"}}, "x"),
+		"a redirect":                        stored(t, o, 301, http.Header{"Location": {"/new"}}, "moved"),
+		"no content":                        stored(t, o, 204, http.Header{"Cache-Control": {"max-age=9"}}),
+		"the longest life that can be said": stored(t, o, 200, http.Header{"Cache-Control": {"max-age=99999999999"}}, "x"),
+	}
+}
+
+func record(o *Object) *Record {
+	return &Record{Object: o, Key: "\x04http\x01a\x01/", Tags: []string{"a", "b\x00http://a"}, Stamp: Stamp{Instance: 7, Local: 8, Shared: 9}}
+}
+
+func TestDecodeGivesBackWhatWasEncoded(t *testing.T) {
+	o := options()
+	c := NewCodec(&o)
+	for name, obj := range examples(t) {
+		t.Run(name, func(t *testing.T) {
+			written := start.Add(3 * time.Second)
+			value, keep := c.Append([]byte("before"), record(obj), written)
+			require.Positive(t, keep)
+			require.Equal(t, "before", string(value[:6]))
+			for _, after := range []time.Duration{0, 5 * time.Second} {
+				now := written.Add(after)
+				got, err := c.Decode(bytes.Clone(value[6:]), now)
+				require.NoError(t, err)
+				want := record(obj)
+				if got.Key != want.Key || !reflect.DeepEqual(got.Tags, want.Tags) || got.Stamp != want.Stamp {
+					t.Errorf("got %q %q %v", got.Key, got.Tags, got.Stamp)
+				}
+				same(t, got.Object, obj, now)
+				same(t, got.Object, obj, now.Add(time.Second))
+			}
+			again, _ := c.Append(nil, record(obj), written)
+			if !bytes.Equal(again, value[6:]) {
+				t.Error("encoded again: got other bytes")
+			}
+		})
+	}
+}
+
+func TestDecodeRefusesEveryCorruption(t *testing.T) {
+	o := options()
+	c := NewCodec(&o)
+	value, _ := c.Append(nil, record(stored(t, o, 200, http.Header{"Vary": {"Accept"}}, "some body")), start)
+	for i := range value {
+		for bit := range 8 {
+			changed := bytes.Clone(value)
+			changed[i] ^= 1 << bit
+			if _, err := c.Decode(changed, start); !errors.Is(err, ErrCorrupt) {
+				t.Fatalf("bit %d of byte %d turned: got %v, want ErrCorrupt", bit, i, err)
+			}
+		}
+		if _, err := c.Decode(value[:i], start); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("cut to %d bytes: got %v, want ErrCorrupt", i, err)
+		}
+	}
+	if _, err := c.Decode(append(bytes.Clone(value), 'x'), start); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("with a byte too many: got %v, want ErrCorrupt", err)
+	}
+}
+
+// TestDecodeRefusesContradictions is about values whose checksum is right: somebody meant them to be taken.
+func TestDecodeRefusesContradictions(t *testing.T) {
+	o := options()
+	c := NewCodec(&o)
+	for name, change := range map[string]func(*Object){
+		"a length that is not that of the body":            func(o *Object) { o.Header["Content-Length"][0] = "4" },
+		"two lengths":                                      func(o *Object) { set(o, "Content-Length", "5", "5") },
+		"a body where none is allowed":                     func(o *Object) { o.Status = 204 },
+		"a made tag that is not of our making":             func(o *Object) { o.Header["Etag"][0] = `"mine"` },
+		"a made tag beside a date of change":               func(o *Object) { set(o, "Aa", "1"); rename(o, "Aa", "Last-Modified") },
+		"a made tag without the tag":                       func(o *Object) { rename(o, "Etag", "Aaaa") },
+		"a field without a name":                           func(o *Object) { rename(o, "Etag", "") },
+		"a field twice":                                    func(o *Object) { rename(o, "Date", "Content-Length") },
+		"names of Vary out of order":                       func(o *Object) { o.Meta.Vary = []string{"B", "A"} },
+		"an empty name in Vary":                            func(o *Object) { o.Meta.Vary = []string{""} },
+		"an entity tag of ours that came with a weak mark": func(o *Object) { o.Header["Etag"][0] = "W/" + o.Header["Etag"][0] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			obj := stored(t, o, 200, http.Header{}, "hello")
+			change(obj)
+			value, _ := c.Append(nil, record(obj), start)
+			require.NotEmpty(t, value)
+			if _, err := c.Decode(value, start); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("got %v, want ErrCorrupt", err)
+			}
+		})
+	}
+}
+
+func set(o *Object, name string, values ...string) {
+	for i := range o.fields {
+		if o.fields[i].name == name {
+			o.fields[i].values = values
+			return
+		}
+	}
+	o.fields = append(o.fields, headerField{name, values})
+}
+
+func rename(o *Object, from, to string) {
+	for i := range o.fields {
+		if o.fields[i].name == from {
+			o.fields[i].name = to
+		}
+	}
+}
+
+func TestDecodeKeepsTime(t *testing.T) {
+	o := options()
+	c := NewCodec(&o)
+	obj := stored(t, o, 200, http.Header{"Cache-Control": {"max-age=60, must-revalidate"}}, "x")
+	value, keep := c.Append(nil, record(obj), start.Add(10*time.Second))
+	if want := 50 * time.Second; keep != want {
+		t.Errorf("keep: got %v, want %v", keep, want)
+	}
+	for _, row := range []struct {
+		name string
+		at   time.Duration
+		err  error
+	}{
+		{"from the future", 10*time.Second - 1, ErrOutdated},
+		{"from tomorrow", -24 * time.Hour, ErrOutdated},
+		{"at once", 10 * time.Second, nil},
+		{"to the last moment", time.Minute - 1, nil},
+		{"when its time is over", time.Minute, ErrOutdated},
+		{"the year after", 365 * 24 * time.Hour, ErrOutdated},
+	} {
+		now := start.Add(row.at)
+		got, err := c.Decode(bytes.Clone(value), now)
+		if !errors.Is(err, row.err) {
+			t.Errorf("%s: got %v, want %v", row.name, err, row.err)
+		}
+		if err != nil {
+			if got != nil {
+				t.Errorf("%s: got a record beside the error", row.name)
+			}
+			continue
+		}
+		if age := got.Meta.Age(now); age != row.at {
+			t.Errorf("%s: got age %v, want %v", row.name, age, row.at)
+		}
+		if age := got.Meta.Age(now.Add(-time.Hour)); age < 0 {
+			t.Errorf("%s: got age %v when the clock goes back", row.name, age)
+		}
+	}
+	if value, keep := c.Append(nil, record(obj), start.Add(time.Minute)); keep > 0 || len(value) > 0 {
+		t.Errorf("past its time: got %d bytes for %v, want none", len(value), keep)
+	}
+}
+
+func TestDecodeObeysTheRulesOfToday(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		header http.Header
+		before func(*rules.Options)
+		after  func(*rules.Options)
+		err    bool
+		ttl    time.Duration
+	}{
+		{"the same rules", http.Header{}, nil, nil, false, 2 * time.Minute},
+		{"only explicit lifetimes now", http.Header{}, nil, func(o *rules.Options) { o.ExplicitOnly, o.MaxStaleUnreachable = true, 0 }, true, 0},
+		{"shorter by default", http.Header{}, nil, func(o *rules.Options) { o.DefaultTTL = time.Minute }, false, time.Minute},
+		{"longer by default is for new pages", http.Header{}, nil, func(o *rules.Options) { o.DefaultTTL = time.Hour }, false, 2 * time.Minute},
+		{"cookies no longer shared", http.Header{}, func(o *rules.Options) { o.InsecureShareCookies = true }, nil, true, 0},
+		{"cookies shared from now on", http.Header{}, nil, func(o *rules.Options) { o.InsecureShareCookies = true }, true, 0},
+		{"a cookie that counts now", http.Header{}, nil, func(o *rules.Options) { o.IgnoreCookies = nil }, true, 0},
+		{"a credential that counts now", http.Header{}, func(o *rules.Options) { o.CredentialFields = nil }, nil, true, 0},
+		{"another targeted field", http.Header{}, nil, func(o *rules.Options) { o.TargetedFields = nil }, true, 0},
+		{"cookies of the response no longer stored", http.Header{"Set-Cookie": {"a=b"}}, func(o *rules.Options) { o.InsecureStoreSetCookie = true }, nil, true, 0},
+		{"cookies of the response taken off now", http.Header{"Set-Cookie": {"a=b"}}, func(o *rules.Options) { o.InsecureStoreSetCookie = true },
+			func(o *rules.Options) { o.StripSetCookie = true }, false, 2 * time.Minute},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			before, after := options(), options()
+			if row.before != nil {
+				row.before(&before)
+			}
+			if row.after != nil {
+				row.after(&after)
+			}
+			value, keep := NewCodec(&before).Append(nil, record(stored(t, before, 200, row.header, "x")), start)
+			require.Positive(t, keep)
+			got, err := NewCodec(&after).Decode(value, start)
+			if row.err {
+				if !errors.Is(err, ErrOutdated) {
+					t.Errorf("got %v, want ErrOutdated", err)
+				}
+				return
+			}
+			require.NoError(t, err)
+			if ttl := got.Meta.TTL(start); ttl != row.ttl {
+				t.Errorf("got TTL %v, want %v", ttl, row.ttl)
+			}
+			if got.Header["Set-Cookie"] != nil {
+				t.Error("Set-Cookie came back")
+			}
+		})
+	}
+}
+
+// TestDecodeKeepsWhatTheHeaderDoesNotSay: outer middleware said it, or Connection named the field, so it is not among what is stored.
+func TestDecodeKeepsWhatTheHeaderDoesNotSay(t *testing.T) {
+	o := options()
+	c := NewCodec(&o)
+	said := http.Header{"Cache-Control": {"max-age=5, must-revalidate"}, "Vary": {"Accept-Language"}}
+	obj := stored(t, o, 200, said, "x")
+	obj.Header = http.Header{"Date": said["Date"]}
+	delete(obj.Header, "Date")
+	obj.Seal()
+	value, _ := c.Append(nil, record(obj), start)
+	got, err := c.Decode(value, start)
+	require.NoError(t, err)
+	if ttl := got.Meta.TTL(start); ttl != 5*time.Second {
+		t.Errorf("TTL: got %v, want 5 s", ttl)
+	}
+	if !got.Meta.ForbidsStale() {
+		t.Error("may be served stale: want not")
+	}
+	if want := []string{"Accept-Language"}; !reflect.DeepEqual(got.Meta.Vary, want) {
+		t.Errorf("Vary: got %q, want %q", got.Meta.Vary, want)
+	}
+}
+
+func TestDecodeCopiesNoLargeBody(t *testing.T) {
+	o := options()
+	c := NewCodec(&o)
+	large := strings.Repeat("x", 1<<20)
+	value, _ := c.Append(nil, record(stored(t, o, 200, http.Header{}, large)), start)
+	if cap(value) > len(value)+len(value)/8 {
+		t.Errorf("encoded into %d bytes for %d", cap(value), len(value))
+	}
+	got, err := c.Decode(value, start)
+	require.NoError(t, err)
+	if chunk := got.Body.chunks[0]; &chunk[0] != &value[len(value)-len(large)] {
+		t.Error("the body was copied")
+	} else if cap(chunk) != len(chunk) {
+		t.Error("the body has room behind it")
+	}
+	small, _ := c.Append(nil, record(stored(t, o, 200, http.Header{}, "small")), start)
+	got, err = c.Decode(small, start)
+	require.NoError(t, err)
+	if chunk := got.Body.chunks[0]; &chunk[0] == &small[len(small)-5] {
+		t.Error("a small body keeps the whole value in memory")
+	}
+}
+
+func TestAppendRefusesWhatDecodeWould(t *testing.T) {
+	o := options()
+	c := NewCodec(&o)
+	r := record(stored(t, o, 200, http.Header{}, "x"))
+	r.Tags = make([]string, maxTags)
+	value, keep := c.Append(nil, r, start)
+	require.Positive(t, keep)
+	_, err := c.Decode(value, start)
+	require.NoError(t, err)
+	r.Tags = make([]string, maxTags+1)
+	if value, keep := c.Append(nil, r, start); keep > 0 || value != nil {
+		t.Error("one tag too many: got a value, want none")
+	}
+	r = record(stored(t, o, 200, http.Header{}, "x"))
+	r.Meta.Vary = make([]string, maxVary+1)
+	if value, keep := c.Append(nil, r, start); keep > 0 || value != nil {
+		t.Error("one name too many in Vary: got a value, want none")
+	}
+}
+
+// TestDecodeAllocates is about values whose numbers promise more than there is, and about those that have as many small things as fit.
+func TestDecodeAllocates(t *testing.T) {
+	o := options()
+	c := NewCodec(&o)
+	obj := stored(t, o, 200, http.Header{"X-Many": make([]string, 1<<16)}, "x")
+	for i := range 1 << 10 {
+		obj.Header["X-"+string(rune('a'+i%26))+string(rune('a'+i/26%26))+string(rune('a'+i/676))] = []string{}
+	}
+	obj.Seal()
+	value, _ := c.Append(nil, record(obj), start)
+	bounded(t, c, value)
+	for _, payload := range []string{"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "\x7f", "\xff\xff\xff\x7f"} {
+		lying := append(frame.Begin(nil, kind), payload...)
+		frame.Seal(lying)
+		bounded(t, c, lying)
+	}
+}
+
+func bounded(t *testing.T, c *Codec, value []byte) {
+	t.Helper()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, _ = c.Decode(value, start)
+	runtime.ReadMemStats(&after)
+	if got, most := after.TotalAlloc-before.TotalAlloc, uint64(128*len(value)+16<<10); got > most {
+		t.Errorf("%d bytes decoded: got %d bytes allocated, want at most %d", len(value), got, most)
+	}
+}
+
+// FuzzDecode gives every input the right checksum: without, no input would get past it.
+func FuzzDecode(f *testing.F) {
+	o := options()
+	c := NewCodec(&o)
+	for _, obj := range examples(f) {
+		if obj.Body.Size() < 1<<10 {
+			value, _ := c.Append(nil, record(obj), start)
+			f.Add(value, true)
+			f.Add(value, false)
+		}
+	}
+	f.Fuzz(func(t *testing.T, value []byte, seal bool) {
+		if seal && len(value) >= 8 {
+			copy(value, kind[:])
+			frame.Seal(value)
+		}
+		bounded(t, c, bytes.Clone(value))
+		r, err := c.Decode(bytes.Clone(value), start)
+		if err != nil {
+			if r != nil || !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrOutdated) {
+				t.Fatalf("got %v, %v", r, err)
+			}
+			return
+		}
+		if r.Meta.Age(start) < 0 || r.Meta.Keep(&o, !r.MadeETag, start) <= 0 {
+			t.Fatalf("age %v, of use for %v", r.Meta.Age(start), r.Meta.Keep(&o, !r.MadeETag, start))
+		}
+		again, keep := c.Append(nil, r, start)
+		if keep <= 0 {
+			t.Fatal("decoded what is not worth encoding")
+		}
+		back, err := c.Decode(again, start)
+		if err != nil {
+			t.Fatalf("encoded again: %v", err)
+		}
+		same(t, back.Object, r.Object, start)
+	})
+}
+
+// FuzzEncode: decode(encode(o)) = o.
+func FuzzEncode(f *testing.F) {
+	f.Add("max-age=60", "Accept", `"v"`, "body", uint64(1))
+	f.Add("public, no-cache, stale-if-error=9", "Cookie, B, a", "", "", uint64(2))
+	f.Fuzz(func(t *testing.T, cacheControl, vary, etag, body string, seed uint64) {
+		o := options()
+		h := http.Header{"Cache-Control": {cacheControl}, "Vary": {vary}}
+		if etag != "" {
+			h["Etag"] = []string{etag}
+		}
+		random := rand.New(rand.NewPCG(seed, seed))
+		for range random.IntN(5) {
+			name := http.CanonicalHeaderKey("x-" + string(rune('a'+random.IntN(26))))
+			h[name] = strings.SplitAfter(body, " ")[:random.IntN(2)]
+		}
+		if _, reason := o.Store(&rules.Request{}, 200, h, start, start); reason != rules.None {
+			return
+		}
+		obj := stored(t, o, 200, h, strings.SplitAfter(body, "\n")...)
+		c := NewCodec(&o)
+		value, keep := c.Append(nil, record(obj), start)
+		if keep <= 0 {
+			return
+		}
+		got, err := c.Decode(value, start)
+		if err != nil {
+			t.Fatal(err)
+		}
+		same(t, got.Object, obj, start)
+	})
+}

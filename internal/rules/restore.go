@@ -1,0 +1,114 @@
+package rules
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+)
+
+// validateFor is how long past its lifetime a response with a validator is worth keeping: a 304 brings it back without a render.
+const validateFor = time.Hour
+
+// Facts is what a Meta says beyond what the stored header tells: which is less than what Store saw, since fields of outer middleware and those of the connection are not stored.
+// A store of bytes keeps them beside the header, for [Options.Restore].
+type Facts struct {
+	Lifetime, WhileRevalidate, IfError time.Duration
+	InitialAge                         time.Duration // when the response came
+	Resident                           time.Duration // since then
+
+	Vary []string // sorted, no duplicates
+
+	NoCache, NoStale, Immutable, Explicit bool
+	Cookies, Authorization                bool // who may share it, see Meta
+}
+
+// Facts returns those of m. They share its Vary.
+func (m *Meta) Facts(now time.Time) Facts {
+	return Facts{
+		Lifetime: m.lifetime, WhileRevalidate: m.whileRevalidate, IfError: m.ifError,
+		InitialAge: m.initialAge, Resident: bounded(now.Sub(m.responseTime)),
+		Vary:    m.Vary,
+		NoCache: m.noCache, NoStale: m.noStale, Immutable: m.immutable, Explicit: m.explicit,
+		Cookies: m.cookies, Authorization: m.authorization,
+	}
+}
+
+// Restore makes the Meta of a response that was stored with the given facts, here or in another process, elapsed ago. It asks Store again, with the rules and the header of today, and takes the
+// stricter of both at every point: so a stricter configuration takes hold of what is stored already, and a laxer one makes nothing live longer than it was stored for.
+// own says that the header has no validator but an entity tag that this cache has made.
+func (o *Options) Restore(f *Facts, status int, h http.Header, own bool, elapsed time.Duration, now time.Time) (Meta, Reason) {
+	elapsed = bounded(elapsed)
+	resident := bounded(f.Resident)
+	came := now.Add(-elapsed - resident)
+	asked := h
+	if own {
+		asked = make(http.Header, len(h))
+		for name, lines := range h {
+			if name != "Etag" {
+				asked[name] = lines
+			}
+		}
+	}
+	m, reason := o.Store(&Request{}, status, asked, came, came)
+	if reason != None {
+		return Meta{}, reason
+	}
+	for _, name := range m.Vary {
+		if !slices.Contains(f.Vary, name) {
+			return Meta{}, VaryInvalid // it was not told apart by this field when it was stored
+		}
+	}
+	m.Vary = f.Vary
+	m.initialAge = bounded(max(f.InitialAge, m.initialAge))
+	m.lifetime = bounded(min(f.Lifetime, m.lifetime))
+	m.whileRevalidate = bounded(min(f.WhileRevalidate, m.whileRevalidate))
+	m.ifError = bounded(min(f.IfError, m.ifError))
+	m.noCache = m.noCache || f.NoCache
+	m.noStale = m.noStale || f.NoStale
+	m.immutable = m.immutable && f.Immutable
+	m.explicit = m.explicit && f.Explicit
+	m.cookies = m.cookies && f.Cookies
+	m.authorization = m.authorization && f.Authorization
+	if m.noCache && !m.Has() {
+		return Meta{}, NoCache
+	}
+	// Ages count by the clock of this process from here on.
+	m.responseTime, m.initialAge = now, bounded(m.initialAge+resident+elapsed)
+	if own {
+		m.setValidators(h, came)
+	}
+	return m, None
+}
+
+// Keep returns how long from now the response can be of use: while it is fresh, then while it may be served stale, or be confirmed if asks says that the handler knows its validator.
+// Zero or less says that it is not worth a place any more.
+func (m *Meta) Keep(o *Options, asks bool, now time.Time) time.Duration {
+	after := max(m.whileRevalidate, m.ifError)
+	if !m.noStale && !m.noCache {
+		after = max(after, bounded(o.MaxStaleUnreachable))
+	}
+	if asks && m.Has() {
+		after = max(after, validateFor)
+	}
+	return m.TTL(now) + after
+}
+
+// Audience is a digest of the choices by which requests are told to carry credentials, and by which fields a response is obeyed. What was stored under others was perhaps made for somebody:
+// it must not be read under these.
+func (o *Options) Audience() uint64 {
+	var text []byte
+	if o.InsecureShareCookies {
+		text = append(text, 1)
+	}
+	for _, names := range [...][]string{sorted(o.IgnoreCookies), sorted(o.CredentialFields), o.TargetedFields} {
+		text = append(text, 0)
+		text = append(text, strings.Join(names, "\n")...)
+	}
+	sum := sha256.Sum256(text)
+	return binary.LittleEndian.Uint64(sum[:])
+}
+
+func sorted(names []string) []string { return slices.Sorted(slices.Values(names)) }
