@@ -34,13 +34,20 @@ func Cache(next http.Handler) http.Handler {
 
 // An Edge is a shared HTTP cache (RFC 9111) in front of handlers. Make one with [New]. All its methods are safe for concurrent use.
 type Edge struct {
-	config       Config // resolved
-	rules        rules.Options
-	memory       *memory.Tier[*resource]
-	maxObject    int64
-	fence        fence
-	flights      *flight.Group[landing]
-	background   sync.WaitGroup
+	config    Config // resolved
+	rules     rules.Options
+	memory    *memory.Tier[*resource]
+	maxObject int64
+	fence     fence
+	flights   *flight.Group[landing]
+	counters  counters
+
+	lifetime   context.Context // of background work
+	cancel     context.CancelCauseFunc
+	background sync.WaitGroup
+	closing    sync.Mutex
+	closed     bool
+
 	tags         tags
 	entries      atomic.Int64 // stored responses, purged ones that have not been met yet included
 	forwarded    atomic.Bool  // some stored response depends on more than its URL and Vary, such as X-Forwarded-Host
@@ -69,6 +76,7 @@ func New(cfg Config) (*Edge, error) {
 	}
 	e.flights = flight.NewGroup[landing](flight.Limits{Wait: cfg.MaxWait, Leader: leaderAge, Finish: finishTimeout, Waiters: maxWaiters})
 	e.fence.init()
+	e.lifetime, e.cancel = context.WithCancelCause(context.Background())
 	return e, nil
 }
 
@@ -81,6 +89,3 @@ func (e *Edge) Handler(next http.Handler) http.Handler {
 	}
 	return &handler{edge: e, next: next}
 }
-
-// purged tells of a purge.
-func (e *Edge) purged(context.Context, Purger, int) {}

@@ -97,6 +97,10 @@ type Config struct {
 	// InsecureStoreSetCookie stores Set-Cookie and replays it to everybody, as RFC 9111, 7.3 allows. Visitors then share sessions.
 	InsecureStoreSetCookie bool
 
+	// Observer is called with each decision, in the goroutine that made it: for a request before its header is written. It
+	// must be quick and safe for concurrent use. nil means none.
+	Observer func(Event)
+
 	// Logger gets what an operator should know: panics that a stored page has covered up. nil means slog.Default.
 	Logger *slog.Logger
 }

@@ -3,6 +3,7 @@ package edgecache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -56,20 +57,23 @@ type landing struct {
 // a second goroutine serves the client as soon as it is worth it: a client that reads slowly holds up neither the handler nor those who wait.
 type fill struct {
 	record.Fill
-	handler *handler
-	w       http.ResponseWriter
-	r       *http.Request // as the client sent it
-	req     rules.Request
-	class   int // see resource.refused
-	key     []byte
-	scope   string
-	reason  Reason   // why nothing stored could be used
-	old     *variant // what is being validated or replaced; nil if there is nothing
-	plain   bool     // the client's conditions and ranges are taken off
-	posts   bool     // the request is a POST
-	alone   bool     // too much is going on already: do not store
-	flight  *flight.Flight[landing]
-	start   time.Time
+	handler    *handler
+	w          http.ResponseWriter
+	r          *http.Request // as the client sent it
+	req        rules.Request
+	class      int // see resource.refused
+	key        []byte
+	scope      string
+	reason     Reason    // why nothing stored could be used
+	old        *variant  // what is being validated or replaced; nil if there is nothing
+	plain      bool      // the client's conditions and ranges are taken off
+	posts      bool      // the request is a POST
+	background bool      // nobody waits: a refresh
+	came       time.Time // when the request came
+	alone      bool      // too much is going on already: do not store
+	flight     *flight.Flight[landing]
+	start      time.Time
+	inner      *http.Request // as the handler gets it
 
 	now      time.Time // when the header came
 	next     plan
@@ -105,9 +109,9 @@ const (
 	answered              // all sent
 )
 
-func (h *handler) newFill(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, reason Reason) *fill {
+func (h *handler) newFill(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, reason Reason, came time.Time) *fill {
 	return &fill{
-		handler: h, w: w, r: r, req: *req, reason: reason,
+		handler: h, w: w, r: r, req: *req, reason: reason, came: came,
 		key: append([]byte(nil), k...), scope: string(scope),
 		class: class(req), length: -1,
 	}
@@ -129,6 +133,7 @@ func (f *fill) run(ctx context.Context) (again bool) {
 	f.start = time.Now()
 	f.next = passOn
 	inner := f.r.WithContext(ctx)
+	f.inner = inner
 	inner.Header = f.r.Header.Clone() // Vary is about what the client sent, not about what the handler makes of it
 	if f.plain {
 		rules.Plain(inner.Header)
@@ -213,6 +218,7 @@ func (f *fill) Commit(status int) {
 	}
 	f.page = p
 	f.Keep(p.body)
+	e.warn(f.inner, canonical)
 	f.flight.Worth()
 	f.flight.Share(landing{page: p})
 	if !f.posts { // a POST has no use for conditions on what a GET would show, nor for ranges of it
@@ -256,7 +262,7 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 		}
 	}
 	a := f.account(reason)
-	f.Direct(func(h http.Header) { e.writeStatus(h, &a, nil) })
+	f.Direct(func(h http.Header) { e.report(h, f.r, &a, nil) })
 }
 
 // remembers reports whether a refusal says something about the next answer for this URL, too.
@@ -325,9 +331,26 @@ func asksForMade(h http.Header) bool {
 	return false
 }
 
-// account says how this request was answered.
+// answers begins an account of how this request was answered.
+func (f *fill) answers(s Status, reason Reason) account {
+	return account{status: s, forward: f.reason, reason: reason, came: f.came, background: f.background, pattern: f.pattern()}
+}
+
+// pattern is that of the route that made the page, as far as it is known.
+func (f *fill) pattern() string {
+	switch {
+	case f.inner != nil && f.inner.Pattern != "":
+		return f.inner.Pattern
+	case f.old != nil:
+		return f.old.pattern
+	}
+	return f.r.Pattern
+}
+
+// account says how this request was answered from what the handler made.
 func (f *fill) account(reason Reason) account {
-	a := account{status: Miss, forward: f.reason, reason: reason, stored: f.next == keep}
+	a := f.answers(Miss, reason)
+	a.stored = f.next == keep
 	switch {
 	case reason != rules.None && reason.Forward() != "miss":
 		a.status = Dynamic // the request itself is why
@@ -350,7 +373,7 @@ func (f *fill) notModified(reason Reason) {
 	dropContent(h)
 	a := f.account(reason)
 	a.fwdStatus = http.StatusOK
-	f.handler.edge.writeStatus(h, &a, nil)
+	f.handler.edge.report(h, f.r, &a, nil)
 	f.w.WriteHeader(http.StatusNotModified)
 }
 
@@ -391,7 +414,7 @@ func (f *fill) writeHeader() {
 		h["Content-Range"] = []string{contentRange(f.offset, f.length, f.Declared())}
 		h["Content-Length"] = []string{strconv.FormatInt(f.length, 10)}
 	}
-	f.handler.edge.writeStatus(h, &a, nil)
+	f.handler.edge.report(h, f.r, &a, nil)
 	f.w.WriteHeader(status)
 }
 
@@ -564,7 +587,7 @@ func (f *fill) afterPanic(p any) {
 		f.serveOld(broken)
 	case broken && f.old.Meta.ForbidsStale():
 		f.closeBody()
-		f.handler.edge.gatewayTimeout(f.w, "The origin gave no answer, and the stored page must not be used past its time.")
+		f.handler.edge.gatewayTimeout(f.w, f.r, f.reason, "The origin gave no answer, and the stored page must not be used past its time.")
 	default:
 		f.abort()
 		panic(p)
@@ -572,6 +595,7 @@ func (f *fill) afterPanic(p any) {
 }
 
 func (f *fill) logPanic(p any, what string) {
+	f.handler.edge.tell(Event{Kind: Failed, Request: f.r, Reason: rules.Aborted, Err: fmt.Errorf("%s: %v", what, p)})
 	f.handler.edge.config.Logger.LogAttrs(f.r.Context(), slog.LevelError, what,
 		slog.Any("panic", p), slog.String("url", f.r.URL.String()), slog.String("stack", string(debug.Stack())))
 }
@@ -580,7 +604,7 @@ func (f *fill) logPanic(p any, what string) {
 func (f *fill) serveOld(broken bool) {
 	now := time.Now()
 	f.old.failed(broken, now)
-	a := account{status: Stale, forward: f.reason, reason: rules.StaleIfError}
+	a := f.answers(Stale, rules.StaleIfError)
 	if broken {
 		a.reason = rules.StaleUnreachable
 	}
@@ -594,7 +618,8 @@ func (f *fill) serveOld(broken bool) {
 func (f *fill) freshen() {
 	e := f.handler.edge
 	v, reason := e.freshened(f.key, f.old, f.fields, f.effect, &f.req, f.r, f.flight.Began, f.start, f.now)
-	a := account{status: Revalidated, forward: f.reason, fwdStatus: http.StatusNotModified, reason: rules.Revalidated}
+	a := f.answers(Revalidated, rules.Revalidated)
+	a.fwdStatus, a.pattern = http.StatusNotModified, v.pattern
 	if reason == rules.None {
 		a.stored = e.replace(f.key, v, f.old, f.class)
 		f.flight.Share(landing{stored: v})

@@ -75,7 +75,8 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 		if f.old == nil || !f.old.Meta.StaleOnError(&e.rules, &f.req, result.broken, now) {
 			return false, nil
 		}
-		a := account{status: Stale, forward: f.reason, reason: rules.StaleIfError, collapsed: true}
+		a := f.answers(Stale, rules.StaleIfError)
+		a.collapsed = true
 		if result.broken {
 			a.reason = rules.StaleUnreachable
 		}
@@ -123,7 +124,9 @@ func (f *fill) fits(m *rules.Meta, variant string, now time.Time) bool {
 
 // collapsed is the account of a request that another one's answer serves. The handler did not run for it: to its client that is a hit.
 func (f *fill) collapsed(ttl time.Duration) account {
-	return account{status: Hit, forward: f.reason, reason: rules.Collapsed, collapsed: true, ttl: ttl, hasTTL: true}
+	a := f.answers(Hit, rules.Collapsed)
+	a.collapsed, a.ttl, a.hasTTL = true, ttl, true
+	return a
 }
 
 // ride answers the client from a page that is being made for another. It reports false when the page is lost before the client has got anything of it.
@@ -172,7 +175,7 @@ func (f *fill) ride(p *page, now time.Time) bool {
 		h["Content-Range"] = []string{contentRange(offset, length, p.declared)}
 		h["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 	}
-	e.writeStatus(h, &a, nil)
+	e.report(h, f.r, &a, nil)
 	f.w.WriteHeader(status)
 	if want == wantsNothing || !object.BodyAllowed(status) {
 		return true

@@ -62,7 +62,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch action {
 	case rules.Serve:
 		v.touch()
-		a := account{status: Hit, reason: reason}
+		if v.Meta.ForbidsStale() && v.ending(now) {
+			h.refresh(w, r, k, scope, v, rules.Fresh)
+		}
+		a := account{status: Hit, reason: reason, came: now, pattern: v.pattern}
 		if reason == rules.Fresh {
 			a.reason = rules.None // "hit" says it all
 		} else if reason != rules.None {
@@ -71,14 +74,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.answer(w, r, &req, v.Object, now, &a)
 		return
 	case rules.ServeAndRefresh:
-		if h.refresh(w, r, k, scope, v) {
+		if h.refresh(w, r, k, scope, v, rules.StaleWhileRevalidate) {
 			v.touch()
-			e.answer(w, r, &req, v.Object, now, &account{status: Updating, reason: reason})
+			e.answer(w, r, &req, v.Object, now, &account{status: Updating, reason: reason, came: now, pattern: v.pattern})
 			return
 		}
 		reason = rules.Stale
 	case rules.Fail:
-		e.gatewayTimeout(w, reason.Explain())
+		e.gatewayTimeout(w, r, reason, reason.Explain())
 		return
 	case rules.Forward:
 		v = nil // it is there, but not for this request
@@ -89,11 +92,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if action == rules.Validate && v != nil {
 		if spares, broken := v.spares(now); spares && v.Meta.StaleOnError(&e.rules, &req, broken, now) {
-			e.answer(w, r, &req, v.Object, now, &account{status: Stale, reason: rules.Breaker})
+			e.answer(w, r, &req, v.Object, now, &account{status: Stale, reason: rules.Breaker, came: now, pattern: v.pattern})
 			return
 		}
 	}
-	f := h.newFill(w, r, &req, k, scope, reason)
+	f := h.newFill(w, r, &req, k, scope, reason, now)
 	f.old = v
 	refused := res.expectsRefusal(f.class, now)
 	f.plain = v != nil || !refused
@@ -108,7 +111,7 @@ func mayWait(cc *field.CacheControl) bool {
 // pass lets a request through that the cache has no part in, except that it says so, and that unsafe methods invalidate (RFC 9111, 4.4).
 func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Request, reason Reason) {
 	e := h.edge
-	a := account{status: Dynamic, forward: reason, reason: reason}
+	a := account{status: Dynamic, forward: reason, reason: reason, came: time.Now()}
 	invalidate := func(int) {}
 	if req.Unsafe {
 		invalidate = func(status int) {
@@ -123,7 +126,7 @@ func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Reques
 		delete(w.Header(), originErrorField)
 		// Before the client learns that its write succeeded, so that it cannot read what was there before.
 		invalidate(status)
-		e.writeStatus(w.Header(), &a, nil)
+		e.report(w.Header(), r, &a, nil)
 	})
 	// And once more when the handler is done, however it ends: it may write before it commits.
 	defer func() { invalidate(status) }()
@@ -159,7 +162,7 @@ func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request
 	began, start := e.fence.now(), time.Now()
 	k = append([]byte(nil), k...)
 	outer := w.Header().Clone()
-	a := account{status: Miss, forward: reason, reason: reason}
+	a := account{status: Miss, forward: reason, reason: reason, came: start}
 	if old != nil {
 		a.status = Expired
 	}
@@ -171,7 +174,7 @@ func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request
 		if old != nil && status == http.StatusOK {
 			e.updateByHead(k, old, record.Own(outer, w.Header()), field.Canonical(w.Header()), &req, r, began, start)
 		}
-		e.writeStatus(w.Header(), &a, nil)
+		e.report(w.Header(), r, &a, nil)
 	})
 	h.next.ServeHTTP(writer, inner)
 	finish()
@@ -179,7 +182,8 @@ func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request
 }
 
 // gatewayTimeout answers a request for which only a stored response would do, when none may be used (RFC 9111, 5.2.1.7 and 5.2.2.2).
-func (e *Edge) gatewayTimeout(w http.ResponseWriter, text string) {
+func (e *Edge) gatewayTimeout(w http.ResponseWriter, r *http.Request, reason Reason, text string) {
+	e.decided(r, &account{status: Miss, reason: reason})
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	// RFC 9211, 2: an answer that the cache makes up itself gets no member in Cache-Status; the short header still says what happened.

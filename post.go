@@ -36,8 +36,8 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	if !ok {
 		return false
 	}
-	f := h.newFill(w, r, req, k, key.Scope(nil, r), rules.Method)
-	f.posts, f.start = true, time.Now()
+	f := h.newFill(w, r, req, k, key.Scope(nil, r), rules.Method, time.Now())
+	f.posts, f.start, f.inner = true, time.Now(), r
 	f.flight = e.flights.Single(e.fence.now(), f.start)
 	p := &poster{fill: f, status: http.StatusOK}
 	writer := f.Init(w, p)

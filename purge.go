@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
 // A Purger removes stored responses, or, if it is soft, makes them stale: see [Edge.Soft]. The methods of [Edge] of the same names are those of the hard one.
@@ -47,7 +48,7 @@ func (e *Edge) PurgePrefix(ctx context.Context, prefix string) (int, error) {
 func (e *Edge) PurgeAll(ctx context.Context) (int, error) { return e.hard().PurgeAll(ctx) }
 
 // Purge is like [Edge.Purge].
-func (p Purger) Purge(ctx context.Context, urls ...string) (n int, err error) {
+func (p Purger) Purge(_ context.Context, urls ...string) (n int, err error) {
 	targets := make([]purgeTarget, len(urls))
 	for i, u := range urls {
 		if targets[i], err = parsePurge(u); err != nil {
@@ -57,7 +58,7 @@ func (p Purger) Purge(ctx context.Context, urls ...string) (n int, err error) {
 	for _, t := range targets {
 		n += p.url(t)
 	}
-	p.edge.purged(ctx, p, n)
+	p.done(n)
 	return n, nil
 }
 
@@ -89,7 +90,7 @@ func (p Purger) url(t purgeTarget) (n int) {
 }
 
 // PurgeTags is like [Edge.PurgeTags].
-func (p Purger) PurgeTags(ctx context.Context, tags ...string) (n int, err error) {
+func (p Purger) PurgeTags(_ context.Context, tags ...string) (n int, err error) {
 	for _, t := range tags {
 		if t == "" {
 			return 0, fmt.Errorf("edgecache: tag is %q: want at least one byte", t)
@@ -98,7 +99,7 @@ func (p Purger) PurgeTags(ctx context.Context, tags ...string) (n int, err error
 	for _, t := range tags {
 		n += p.tag(groupName(t))
 	}
-	p.edge.purged(ctx, p, n)
+	p.done(n)
 	return n, nil
 }
 
@@ -119,7 +120,7 @@ func (p Purger) tag(name string) int {
 }
 
 // PurgePrefix is like [Edge.PurgePrefix].
-func (p Purger) PurgePrefix(ctx context.Context, prefix string) (n int, err error) {
+func (p Purger) PurgePrefix(_ context.Context, prefix string) (n int, err error) {
 	t, err := parsePurge(prefix)
 	if err != nil {
 		return 0, err
@@ -133,7 +134,7 @@ func (p Purger) PurgePrefix(ctx context.Context, prefix string) (n int, err erro
 			return strings.Contains(strings.ToLower(v.Scope), host)
 		})
 	}
-	p.edge.purged(ctx, p, n)
+	p.done(n)
 	return n, nil
 }
 
@@ -163,7 +164,7 @@ func (p Purger) matching(match func(host, target string) bool, variants ...func(
 }
 
 // PurgeAll is like [Edge.PurgeAll].
-func (p Purger) PurgeAll(ctx context.Context) (n int, err error) {
+func (p Purger) PurgeAll(_ context.Context) (n int, err error) {
 	e := p.edge
 	if p.soft {
 		n = p.matching(func(string, string) bool { return true })
@@ -172,8 +173,19 @@ func (p Purger) PurgeAll(ctx context.Context) (n int, err error) {
 		n = int(e.entries.Load())
 		e.memory.Clear()
 	}
-	e.purged(ctx, p, n)
+	p.done(n)
 	return n, nil
+}
+
+// done counts a purge and tells of it.
+func (p Purger) done(n int) {
+	e := p.edge
+	e.counters.purges.Add(1)
+	reason := rules.None
+	if p.soft {
+		reason = rules.Purged
+	}
+	e.tell(Event{Kind: PurgeDone, Count: n, Reason: reason})
 }
 
 // purgeTarget is a URL, or the beginning of one, in the form of the key.

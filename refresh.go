@@ -16,9 +16,9 @@ import (
 const refreshTimeout = 30 * time.Second
 
 // refresh makes a stored page anew in the background, unless that is being done already. It reports whether that can be done without knowing who asks.
-func (h *handler) refresh(w http.ResponseWriter, r *http.Request, k, scope []byte, old *variant) bool {
+func (h *handler) refresh(w http.ResponseWriter, r *http.Request, k, scope []byte, old *variant, reason Reason) bool {
 	e := h.edge
-	ctx, cancel := context.WithTimeout(context.Background(), refreshTimeout)
+	ctx, cancel := context.WithTimeout(e.lifetime, refreshTimeout)
 	anonymous := anonymize(ctx, r, old.Meta.Vary)
 	req := e.rules.Request(anonymous)
 	if req.Bypass != rules.None || class(&req) != 0 || string(key.Scope(nil, anonymous)) != old.Scope {
@@ -26,8 +26,8 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, k, scope []byt
 		return false // the page depends on something that a refresh must not carry
 	}
 	// What outer middleware has put on this answer counts for the new one, too.
-	f := h.newFill(&nobody{header: w.Header().Clone()}, anonymous, &req, k, scope, rules.StaleWhileRevalidate)
-	f.old, f.plain = old, true
+	f := h.newFill(&nobody{header: w.Header().Clone()}, anonymous, &req, k, scope, reason, time.Now())
+	f.old, f.plain, f.background = old, true, true
 	fl, role := e.flights.Enter(f.flightID(nil, old.Meta.Vary), e.fence.now(), time.Now(), func(*flight.Flight[landing]) bool { return true })
 	if role != flight.Lead {
 		if role == flight.Follow {
@@ -36,7 +36,11 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, k, scope []byt
 		cancel()
 		return true // it is being made already
 	}
-	e.background.Add(1)
+	if !e.begin() {
+		fl.Land()
+		cancel()
+		return false
+	}
 	go func() {
 		defer e.background.Done()
 		defer cancel()
@@ -44,6 +48,18 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, k, scope []byt
 		f.lead(fl)
 	}()
 	return true
+}
+
+const (
+	endingHits  = 16              // in its lifetime make a page worth being made anew before it ends
+	endingShare = 10              // of its lifetime: the last tenth is its end
+	endingMost  = 5 * time.Second // but no more than this
+)
+
+// ending reports, once, that v is in demand and about to end.
+func (v *variant) ending(now time.Time) bool {
+	ttl := v.Meta.TTL(now)
+	return ttl < endingMost && ttl < v.Meta.Lifetime()/endingShare && v.used.Load() >= endingHits && v.refreshed.CompareAndSwap(false, true)
 }
 
 // contain keeps a panic of the handler from ending the process: no server loop stands below a refresh.

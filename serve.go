@@ -26,7 +26,7 @@ func (e *Edge) answer(w http.ResponseWriter, r *http.Request, req *rules.Request
 	if a.forward == rules.None {
 		a.ttl, a.hasTTL = o.Meta.TTL(now), true
 	}
-	e.writeStatus(h, a, room)
+	e.report(h, r, a, room)
 
 	if req.Conditional && o.Meta.Condition(r.Header, o.Status, now) == rules.Unmodified {
 		dropContent(h)

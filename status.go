@@ -35,18 +35,22 @@ func (s Status) String() string { return statusNames[s] }
 
 // account is what the status headers tell about one answer.
 type account struct {
-	status    Status
-	reason    Reason // why; None for a plain hit
-	forward   Reason // why the handler ran; None when it did not
-	fwdStatus int    // what the handler answered, where that is not what the client gets
-	stored    bool   // the answer is being stored
-	collapsed bool   // the answer was made for another request
-	ttl       time.Duration
-	hasTTL    bool
+	status     Status
+	reason     Reason // why; None for a plain hit
+	forward    Reason // why the handler ran; None when it did not
+	fwdStatus  int    // what the handler answered, where that is not what the client gets
+	stored     bool   // the answer is being stored
+	collapsed  bool   // the answer was made for another request
+	ttl        time.Duration
+	hasTTL     bool
+	came       time.Time // when the request came
+	pattern    string    // of the route that made the page, if it was made earlier
+	background bool      // no client: a background refresh
 }
 
-// write adds the status fields to h. room is a slice to cut the two values from, or nil.
-func (e *Edge) writeStatus(h http.Header, a *account, room []string) {
+// report counts the answer to r, tells the observer, and adds the status fields to h. room is a slice to cut the two values from, or nil.
+func (e *Edge) report(h http.Header, r *http.Request, a *account, room []string) {
+	e.decided(r, a)
 	if e.statusHeader != "" {
 		room = append(room, a.status.String())
 		h[e.statusHeader] = room[len(room)-1 : len(room) : len(room)]

@@ -2,6 +2,7 @@ package edgecache
 
 import (
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -87,6 +88,9 @@ func tagNames(lines []string, k []byte) []string {
 
 // inOrigin is the name of a tag within an origin. A zero byte is in no tag.
 func inOrigin(origin, group string) string { return group + "\x00" + origin }
+
+// isInOrigin reports whether name is one of inOrigin's.
+func isInOrigin(name string) bool { return strings.IndexByte(name, 0) >= 0 }
 
 // originOf returns scheme and host of the URL with the primary key k.
 func originOf(k []byte) string {

@@ -53,7 +53,7 @@ func fenced(text string) []block {
 
 // What fragments in the README take for granted.
 const (
-	given = `w http.ResponseWriter, r *http.Request, mux *http.ServeMux, news http.Handler,
+	given = `w http.ResponseWriter, r *http.Request, mux *http.ServeMux, news http.Handler, edge *edgecache.Edge, ctx context.Context,
 	post struct { ID int; Changed time.Time }, render func(http.ResponseWriter, any)`
 
 	listens = `http.ListenAndServe("127.0.0.1:8080", `
@@ -72,7 +72,7 @@ func serve(h http.Handler) error {
 )
 
 var packages = map[string]string{
-	"edgecache": "github.com/edgecache-go/edgecache", "fmt": "fmt", "http": "net/http", "httputil": "net/http/httputil", "log": "log",
+	"context": "context", "edgecache": "github.com/edgecache-go/edgecache", "fmt": "fmt", "http": "net/http", "httputil": "net/http/httputil", "log": "log",
 	"net": "net", "time": "time", "url": "net/url",
 }
 

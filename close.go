@@ -1,0 +1,40 @@
+package edgecache
+
+import (
+	"context"
+	"errors"
+)
+
+var errClosed = errors.New("edgecache: the Edge was closed")
+
+// Close ends the background work of e and waits for it, until ctx ends at the latest; then it cancels what still runs and returns ctx's cause.
+// Handlers go on working, and still answer from memory; only nothing is refreshed in the background any more. An Edge that is not closed is no leak: background work ends by itself.
+// Close may be called more than once.
+func (e *Edge) Close(ctx context.Context) error {
+	e.closing.Lock()
+	e.closed = true
+	e.closing.Unlock()
+	done := make(chan struct{})
+	go func() {
+		e.background.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		e.cancel(errClosed)
+		return context.Cause(ctx)
+	}
+}
+
+// begin reserves a place for background work, unless the Edge is closed. The work must call e.background.Done.
+func (e *Edge) begin() bool {
+	e.closing.Lock()
+	defer e.closing.Unlock()
+	if e.closed {
+		return false
+	}
+	e.background.Add(1)
+	return true
+}

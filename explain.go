@@ -1,0 +1,79 @@
+package edgecache
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// An Explanation says what an [Edge] would do with a request now.
+type Explanation struct {
+	Key      string        // "https://example.com/page?q"; "" if the request has none
+	Status   Status        // Hit, Updating, Stale, Miss, Expired or Dynamic
+	Reason   Reason        // why; none for a plain hit. Its Explain method says what would make it a hit
+	Stored   int           // responses stored for the URL
+	Vary     []string      // request fields by which the page that fits varies, or the newest that does not
+	Tags     []string      // of the page that fits
+	Age      time.Duration // of the page that fits
+	Lifetime time.Duration // of the page that fits; from the headers, or inferred
+	Inferred bool          // the lifetime is inferred: the response does not say it
+}
+
+// Explain returns what the cache would do with r, without doing it: nothing is counted, and no handler runs.
+// What can only be known from a response, such as no-store, shows in the status of the request itself.
+func (e *Edge) Explain(r *http.Request) Explanation {
+	req := e.rules.Request(r)
+	x := Explanation{Key: readableKey(r)}
+	if req.Bypass != rules.None {
+		x.Status, x.Reason = Dynamic, req.Bypass
+		return x
+	}
+	k, ok := key.Of(nil, r)
+	if !ok {
+		x.Status, x.Reason = Dynamic, rules.NoKey
+		return x
+	}
+	now := time.Now()
+	res, _ := e.memory.Peek(k)
+	v := res.find(key.Scope(nil, r), r.Header)
+	if res != nil {
+		x.Stored = res.alive()
+	}
+	x.Vary = append(x.Vary, res.expectedVary(v)...)
+	if v == nil {
+		x.Status, x.Reason = Miss, rules.URIMiss
+		switch {
+		case res.expectsRefusal(class(&req), now):
+			x.Reason = rules.Uncacheable
+		case x.Stored > 0:
+			x.Reason = rules.VaryMiss
+		}
+		return x
+	}
+	for _, name := range v.tagNames {
+		if !isInOrigin(name) {
+			x.Tags = append(x.Tags, name)
+		}
+	}
+	x.Age, x.Lifetime, x.Inferred = v.Meta.Age(now), v.Meta.Lifetime(), !v.Meta.Explicit()
+	action, reason := v.reuse(&e.rules, &req, now)
+	x.Reason = reason
+	switch action {
+	case rules.Serve:
+		x.Status = Hit
+		if reason == rules.Fresh {
+			x.Reason = rules.None
+		} else {
+			x.Status = Stale
+		}
+	case rules.ServeAndRefresh:
+		x.Status = Updating
+	case rules.Forward:
+		x.Status = Dynamic
+	default:
+		x.Status = Expired
+	}
+	return x
+}

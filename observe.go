@@ -1,0 +1,166 @@
+package edgecache
+
+import (
+	"iter"
+	"math/rand/v2"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// Reasons returns every [Reason] there is.
+func Reasons() iter.Seq[Reason] { return rules.Reasons() }
+
+// EventKind says what an [Event] is about.
+type EventKind uint8
+
+const (
+	Answered  EventKind = iota + 1 // a request was decided about: its header is about to be written
+	Refreshed                      // a background refresh ended
+	PurgeDone                      // a purge was carried out
+	Warned                         // something does not do what its author seems to think
+	Failed                         // something of the cache's own, or a handler behind a stale page, went wrong
+)
+
+var eventKinds = [...]string{"", "answered", "refreshed", "purge-done", "warned", "failed"}
+
+// String returns the kind in lower case.
+func (k EventKind) String() string { return eventKinds[k] }
+
+// An Event is one decision of an [Edge]. Fields that a kind does not use are zero.
+type Event struct {
+	Kind    EventKind
+	Time    time.Time
+	Request *http.Request // to read only, and only until the observer returns; nil for a purge
+	Pattern string        // of the route that made the page, as http.ServeMux has it; "" if that is not known
+	Status  Status
+	Reason  Reason        // why; none for a plain hit
+	Forward Reason        // why the handler ran; none when it did not
+	Stored  bool          // the answer is being stored
+	Elapsed time.Duration // from the arrival of the request to this decision
+	TTL     time.Duration // how much longer the page is fresh, where there is one; negative if it is stale
+	Count   int           // stored responses that a purge concerned
+	Err     error         // what went wrong, or what the warning is
+}
+
+// Key returns the cache key of the event's request in readable form, "https://example.com/page?q", or "" if it has none.
+func (ev Event) Key() string {
+	if ev.Request == nil {
+		return ""
+	}
+	return readableKey(ev.Request)
+}
+
+func readableKey(r *http.Request) string {
+	k, ok := key.Of(nil, r)
+	if !ok {
+		return ""
+	}
+	scheme, host, target, _ := key.Split(string(k))
+	return scheme + "://" + host + target
+}
+
+// Stats are counts since the Edge was made, and what it holds now.
+type Stats struct {
+	Requests uint64 // decided about, in all
+	// By status word.
+	Hits, Misses, Expired, Revalidated, Stale, Updating, Bypassed, Dynamic uint64
+
+	Collapsed  uint64 // hits among these that waited for another request's page
+	Refreshes  uint64 // background refreshes that ended
+	Purges     uint64 // calls of the purge methods
+	Evictions  uint64 // URLs that made room for others
+	Rejections uint64 // URLs that were not worth the room, or too large
+	OpenFills  int    // handlers running that others can wait for
+
+	URLs     int   // with something stored, or known to be uncacheable
+	Entries  int   // stored responses, purged ones that have not been met since included
+	Bytes    int64 // what they are charged, never more than MaxBytes
+	MaxBytes int64
+}
+
+// counters are spread so that processors do not fight for one cache line at every hit.
+type counters struct {
+	stripes   [16]stripe
+	collapsed atomic.Uint64
+	refreshes atomic.Uint64
+	purges    atomic.Uint64
+}
+
+type stripe struct {
+	statuses [len(statusNames)]atomic.Uint64
+	_        [128 - 8*len(statusNames)%128]byte
+}
+
+func (c *counters) count(s Status) {
+	c.stripes[rand.Uint32()%uint32(len(c.stripes))].statuses[s].Add(1)
+}
+
+func (c *counters) total(s Status) (n uint64) {
+	for i := range c.stripes {
+		n += c.stripes[i].statuses[s].Load()
+	}
+	return n
+}
+
+// Stats returns the counts. Each is exact; together they are of slightly different moments.
+func (e *Edge) Stats() Stats {
+	m := e.memory.Stats()
+	c := &e.counters
+	s := Stats{
+		Hits: c.total(Hit), Misses: c.total(Miss), Expired: c.total(Expired), Revalidated: c.total(Revalidated),
+		Stale: c.total(Stale), Updating: c.total(Updating), Bypassed: c.total(Bypass), Dynamic: c.total(Dynamic),
+		Collapsed: c.collapsed.Load(), Refreshes: c.refreshes.Load(), Purges: c.purges.Load(),
+		Evictions: m.Evictions, Rejections: m.Rejections, OpenFills: e.flights.Len(),
+		URLs: m.Len, Entries: int(e.entries.Load()), Bytes: m.Bytes, MaxBytes: m.MaxBytes,
+	}
+	s.Requests = s.Hits + s.Misses + s.Expired + s.Revalidated + s.Stale + s.Updating + s.Bypassed + s.Dynamic
+	return s
+}
+
+// decided counts an answer and tells the observer.
+func (e *Edge) decided(r *http.Request, a *account) {
+	kind := Answered
+	if a.background {
+		kind = Refreshed
+		e.counters.refreshes.Add(1)
+	} else {
+		e.counters.count(a.status)
+	}
+	if a.collapsed {
+		e.counters.collapsed.Add(1)
+	}
+	if e.config.Observer == nil {
+		return
+	}
+	ev := Event{
+		Kind: kind, Time: time.Now(), Request: r, Pattern: a.pattern, Status: a.status, Reason: a.reason, Forward: a.forward,
+		Stored: a.stored, TTL: a.ttl,
+	}
+	if ev.Pattern == "" {
+		ev.Pattern = r.Pattern
+	}
+	if !a.came.IsZero() {
+		ev.Elapsed = ev.Time.Sub(a.came)
+	}
+	e.tell(ev)
+}
+
+// tell calls the observer. Its panic is not the client's.
+func (e *Edge) tell(ev Event) {
+	if e.config.Observer == nil {
+		return
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			e.config.Logger.Error("edgecache: observer panicked", "panic", p)
+		}
+	}()
+	if ev.Time.IsZero() {
+		ev.Time = time.Now()
+	}
+	e.config.Observer(ev)
+}
