@@ -99,3 +99,42 @@ func TestNoStoreIsNeverCached(t *testing.T) {
 	want(t, s.get("/"), "BYPASS", 200, "page 1")
 	want(t, s.get("/"), "BYPASS", 200, "page 2")
 }
+
+// Nobody waits at the end of a page that many want, although it must not be served stale.
+func TestPageInDemandIsMadeAnewBeforeItEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := 0
+		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			n++
+			edgecache.SharedMaxAge(w, 100*time.Second)
+			fmt.Fprintf(w, "page %d", n)
+		})
+		want(t, s.get("/"), "MISS", 200, "page 1")
+		for range 20 {
+			want(t, s.get("/"), "HIT", 200, "page 1")
+		}
+		time.Sleep(94 * time.Second)
+		want(t, s.get("/"), "HIT", 200, "page 1")
+		synctest.Wait()
+		require.Equal(t, 1, n, "not yet")
+		time.Sleep(2 * time.Second)
+		want(t, s.get("/"), "HIT", 200, "page 1")
+		synctest.Wait()
+		require.Equal(t, 2, n)
+		want(t, s.get("/"), "HIT", 200, "page 2")
+		time.Sleep(101 * time.Second)
+		want(t, s.get("/"), "EXPIRED", 200, "page 3") // few wanted that one
+	})
+}
+
+// One Edge inside another place of the same Edge must not wait for itself.
+func TestNestedHandlersCacheOnce(t *testing.T) {
+	edge, err := edgecache.New(edgecache.Config{})
+	require.NoError(t, err)
+	s := &site{t: t, edge: edge, h: edge.Handler(edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })))}
+	for _, status := range []string{"MISS", "HIT"} {
+		r := s.get("/")
+		require.Len(t, r.Header.Values("Cache-Status"), 1)
+		want(t, r, status, 200, "page")
+	}
+}

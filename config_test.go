@@ -1,0 +1,73 @@
+package edgecache_test
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+func TestConfigReportsEveryMistakeAtOnce(t *testing.T) {
+	_, err := edgecache.New(edgecache.Config{
+		MaxBytes: -1, MaxObjectBytes: -1, DefaultTTL: -time.Second, HeuristicMax: -1, StaleWhileRevalidate: -1, StaleIfError: -1, StaleIfUnreachable: -1, MaxWait: -1,
+		StatusHeader: "X Cache", StatusName: "edge cache", IgnoreCookies: []string{"_ga", "a b", "*"}, CredentialHeaders: []string{"X-Key:"}, TargetedHeaders: []string{""},
+		StripSetCookie: true, InsecureStoreSetCookie: true,
+	})
+	var fields []string
+	for _, mistake := range err.(interface{ Unwrap() []error }).Unwrap() {
+		var ce *edgecache.ConfigError
+		require.ErrorAs(t, mistake, &ce)
+		require.Contains(t, ce.Error(), "edgecache: "+ce.Field+" is ")
+		require.Contains(t, ce.Reason, "want ")
+		fields = append(fields, ce.Field)
+	}
+	require.ElementsMatch(t, []string{
+		"MaxBytes", "MaxObjectBytes", "DefaultTTL", "HeuristicMax", "StaleWhileRevalidate", "StaleIfError", "StaleIfUnreachable", "MaxWait", "StatusHeader", "StatusName",
+		"IgnoreCookies[1]", "IgnoreCookies[2]", "CredentialHeaders[0]", "TargetedHeaders[0]", "StripSetCookie",
+	}, fields)
+}
+
+func TestConfigMistakes(t *testing.T) {
+	tests := []struct {
+		name  string
+		cfg   edgecache.Config
+		field string // "" for none
+	}{
+		{"the zero value is right", edgecache.Config{}, ""},
+		{"the smallest budget", edgecache.Config{MaxBytes: 64 << 10}, ""},
+		{"one byte less", edgecache.Config{MaxBytes: 64<<10 - 1}, "MaxBytes"},
+		{"an object as large as the budget", edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 1 << 20}, ""},
+		{"and larger", edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 1<<20 + 1}, "MaxObjectBytes"},
+		{"larger than the default budget", edgecache.Config{MaxObjectBytes: 1 << 30}, "MaxObjectBytes"},
+		{"a lifetime that is switched off", edgecache.Config{ExplicitOnly: true, DefaultTTL: time.Minute}, "DefaultTTL"},
+		{"no short status", edgecache.Config{StatusHeader: "-", StatusName: "-"}, ""},
+		{"a status in a field that means something", edgecache.Config{StatusHeader: "age"}, "StatusHeader"},
+		{"or describes the content", edgecache.Config{StatusHeader: "Content-Type"}, "StatusHeader"},
+		{"a name that would need quotes", edgecache.Config{StatusName: "1st"}, "StatusName"},
+		{"a cookie by its beginning", edgecache.Config{IgnoreCookies: []string{"_ga_*"}}, ""},
+		{"no cookie ignored", edgecache.Config{IgnoreCookies: []string{}}, ""},
+		{"a star in the middle", edgecache.Config{IgnoreCookies: []string{"a*b"}}, "IgnoreCookies[0]"},
+		{"an empty cookie name", edgecache.Config{IgnoreCookies: []string{""}}, "IgnoreCookies[0]"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := edgecache.New(tt.cfg)
+			if tt.field == "" {
+				require.NoError(t, err)
+				return
+			}
+			var ce *edgecache.ConfigError
+			require.True(t, errors.As(err, &ce), "got %v", err)
+			require.Equal(t, tt.field, ce.Field)
+		})
+	}
+}
+
+func TestHandlerOfNothingPanics(t *testing.T) {
+	edge, err := edgecache.New(edgecache.Config{})
+	require.NoError(t, err)
+	require.PanicsWithValue(t, "edgecache: Handler needs a handler to wrap, got nil", func() { edge.Handler(nil) })
+}

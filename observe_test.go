@@ -1,0 +1,342 @@
+package edgecache_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+// events collects what an observer is told.
+type events struct {
+	mu  sync.Mutex
+	all []edgecache.Event
+}
+
+func (e *events) observe(ev edgecache.Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.all = append(e.all, ev)
+}
+
+// take returns what has come since the last call, as "kind status reason".
+func (e *events) take() (texts []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, ev := range e.all {
+		texts = append(texts, strings.Join(strings.Fields(fmt.Sprint(ev.Kind, " ", ev.Status, " ", ev.Reason)), " "))
+	}
+	e.all = nil
+	return texts
+}
+
+func TestObserverHearsOfEachDecisionOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen events
+		mux := http.NewServeMux()
+		broken := false
+		mux.HandleFunc("GET /page/{id}", func(w http.ResponseWriter, r *http.Request) {
+			if broken {
+				panic("broken")
+			}
+			edgecache.MaxAge(w, time.Minute)
+			edgecache.StaleWhileRevalidate(w, time.Minute)
+			edgecache.StaleIfError(w, time.Hour)
+			fmt.Fprint(w, "page")
+		})
+		mux.HandleFunc("GET /private", func(w http.ResponseWriter, r *http.Request) { edgecache.NoStore(w) })
+		mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {})
+		mux.HandleFunc("GET /contradiction", func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "s-maxage=60, stale-while-revalidate=60")
+		})
+		var logged bytes.Buffer
+		edge, err := edgecache.New(edgecache.Config{Observer: seen.observe, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+		require.NoError(t, err)
+		s := &site{t: t, edge: edge, h: edge.Handler(mux)}
+
+		check := func(want ...string) {
+			t.Helper()
+			synctest.Wait()
+			require.Equal(t, want, seen.take())
+		}
+		s.get("/page/1")
+		check("answered MISS uri-miss")
+		s.get("/page/1")
+		check("answered HIT")
+		s.get("/private")
+		check("answered BYPASS no-store")
+		s.do("POST", "/")
+		check("answered DYNAMIC method")
+		s.get("/page/1", "Cookie", "session=1")
+		check("answered DYNAMIC cookie")
+		s.get("/contradiction")
+		check("warned", "answered MISS uri-miss")
+		time.Sleep(61 * time.Second)
+		s.get("/page/1")
+		check("answered UPDATING stale-while-revalidate", "refreshed EXPIRED stale-while-revalidate")
+		broken = true
+		time.Sleep(3 * time.Minute)
+		s.get("/page/1")
+		check("failed aborted", "answered STALE stale-if-error")
+		require.Contains(t, logged.String(), "broken")
+		s.get("/none", "Cache-Control", "only-if-cached")
+		check("answered MISS only-if-cached")
+		_, err = edge.PurgeAll(t.Context())
+		require.NoError(t, err)
+		check("purge-done")
+	})
+}
+
+func TestEventNamesTheRouteAndTheKey(t *testing.T) {
+	var seen events
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /page/{id}", func(w http.ResponseWriter, r *http.Request) {})
+	edge, err := edgecache.New(edgecache.Config{Observer: seen.observe})
+	require.NoError(t, err)
+	s := &site{t: t, edge: edge, h: edge.Handler(mux)}
+	for range 2 {
+		s.get("https://example.com/page/7?a=b")
+		require.Len(t, seen.all, 1)
+		require.Equal(t, "GET /page/{id}", seen.all[0].Pattern)
+		require.Equal(t, "https://example.com/page/7?a=b", seen.all[0].Key())
+		seen.take()
+	}
+}
+
+func TestPanickingObserverHarmsNobody(t *testing.T) {
+	s := newSite(t, edgecache.Config{Observer: func(edgecache.Event) { panic("observer") }, Logger: slog.New(slog.DiscardHandler)},
+		func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
+	want(t, s.get("/"), "MISS", 200, "page")
+	want(t, s.get("/"), "HIT", 200, "page")
+}
+
+func TestObserverDoesNotMakeHitsAllocate(t *testing.T) {
+	r := browserRequest("https://example.com/page")
+	measure := func(cfg edgecache.Config) float64 {
+		edge, err := edgecache.New(cfg)
+		require.NoError(t, err)
+		h := edge.Handler(page([]byte("page")))
+		w := newSink()
+		h.ServeHTTP(w, r)
+		return testing.AllocsPerRun(1000, func() {
+			w.reset()
+			h.ServeHTTP(w, r)
+		})
+	}
+	var last edgecache.Event
+	plain, observed := measure(edgecache.Config{}), measure(edgecache.Config{Observer: func(ev edgecache.Event) { last = ev }})
+	require.Equal(t, edgecache.Hit, last.Status)
+	if observed > plain {
+		t.Errorf("allocations of an observed hit: got %v, want at most %v", observed, plain)
+	}
+}
+
+func TestStatsCountEveryAnswer(t *testing.T) {
+	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/private" {
+			edgecache.Private(w)
+		}
+		fmt.Fprint(w, "page")
+	})
+	for range 3 {
+		s.get("/page")
+		s.get("/private")
+		s.do("POST", "/post")
+	}
+	_, err := s.edge.Purge(t.Context(), "/other")
+	require.NoError(t, err)
+	got := s.edge.Stats()
+	require.Equal(t, uint64(9), got.Requests)
+	require.Equal(t, []uint64{2, 1, 3, 3, 1}, []uint64{got.Hits, got.Misses, got.Bypassed, got.Dynamic, got.Purges})
+	require.Equal(t, 1, got.Entries)
+	require.Equal(t, 2, got.URLs) // /private is remembered as uncacheable
+	require.Positive(t, got.Bytes)
+	require.Equal(t, int64(edgecache.DefaultMaxBytes), got.MaxBytes)
+	require.Zero(t, got.OpenFills)
+}
+
+func TestExplainTellsWithoutDoing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/private" {
+				edgecache.Private(w)
+				return
+			}
+			edgecache.MaxAge(w, time.Minute)
+			edgecache.Vary(w, "Accept-Language")
+			edgecache.Tag(w, "a", "b")
+			fmt.Fprint(w, "page")
+		})
+		explain := func(method, target string, header ...string) edgecache.Explanation {
+			r := httptest.NewRequest(method, target, nil)
+			for i := 0; i < len(header); i += 2 {
+				r.Header.Set(header[i], header[i+1])
+			}
+			return s.edge.Explain(r)
+		}
+		check := func(x edgecache.Explanation, status edgecache.Status, reason string) {
+			t.Helper()
+			if x.Status != status || x.Reason.String() != reason {
+				t.Errorf("got %v (%v), want %v (%v)", x.Status, x.Reason, status, reason)
+			}
+		}
+		check(explain("GET", "/page"), edgecache.Miss, "uri-miss")
+		check(explain("POST", "/page"), edgecache.Dynamic, "method")
+		require.Zero(t, s.calls)
+		require.Zero(t, s.edge.Stats().Requests)
+		s.get("/page", "Accept-Language", "de")
+		s.get("/private")
+		time.Sleep(10 * time.Second)
+		x := explain("GET", "/page", "Accept-Language", "de")
+		check(x, edgecache.Hit, "")
+		require.Equal(t, edgecache.Explanation{
+			Key: "http://example.com/page", Status: edgecache.Hit, Stored: 1, Vary: []string{"Accept-Language"}, Tags: []string{"a", "b"},
+			Age: 10 * time.Second, Lifetime: time.Minute,
+		}, x)
+		check(explain("GET", "/page", "Accept-Language", "fr"), edgecache.Miss, "vary-miss")
+		check(explain("GET", "/page", "Accept-Language", "de", "Cookie", "session=1"), edgecache.Dynamic, "cookie")
+		check(explain("GET", "/page", "Accept-Language", "de", "Cache-Control", "no-cache"), edgecache.Expired, "request-no-cache")
+		check(explain("GET", "/private"), edgecache.Miss, "uncacheable")
+		time.Sleep(time.Minute)
+		check(explain("GET", "/page", "Accept-Language", "de"), edgecache.Expired, "stale")
+	})
+}
+
+func TestPurgeHandler(t *testing.T) {
+	edge, err := edgecache.New(edgecache.Config{})
+	require.NoError(t, err)
+	_, err = edge.PurgeHandler(nil)
+	require.ErrorContains(t, err, "authorizes")
+	purge, err := edge.PurgeHandler(func(r *http.Request) bool { return r.Header.Get("Authorization") == "Bearer secret" })
+	require.NoError(t, err)
+	site := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		edgecache.Tag(w, "all")
+		fmt.Fprint(w, r.URL.Path)
+	}))
+	const json = "application/json"
+	tests := []struct {
+		name, method, target, contentType, body string
+		anonymous                               bool
+		status                                  int
+		answer                                  string
+		left                                    int // of four stored pages
+	}{
+		{name: "PURGE removes its URL", method: "PURGE", target: "http://example.com/a", status: 200, answer: `"purged":1`, left: 3},
+		{name: "files", method: "POST", contentType: json, body: `{"files":["http://example.com/a","/b/1"]}`, status: 200, answer: `"purged":2`, left: 2},
+		{name: "tags", method: "POST", contentType: json, body: `{"tags":["all"]}`, status: 200, answer: `"purged":4`},
+		{name: "prefixes", method: "POST", contentType: json + "; charset=utf-8", body: `{"prefixes":["/b/"]}`, status: 200, answer: `"purged":2`, left: 2},
+		{name: "everything", method: "POST", contentType: json, body: `{"purge_everything":true}`, status: 200, answer: `"purged":4`},
+		{name: "soft", method: "POST", contentType: json, body: `{"tags":["all"],"soft":true}`, status: 200, answer: `"purged":4`},
+		{name: "who is not authorized purges nothing", method: "POST", contentType: json, body: `{"purge_everything":true}`, anonymous: true, status: 403, answer: "not allowed", left: 4},
+		{name: "nothing asked for is a mistake", method: "POST", contentType: json, body: `{}`, status: 400, answer: "want one of", left: 4},
+		{name: "a misspelled key is a mistake", method: "POST", contentType: json, body: `{"file":["/a"]}`, status: 400, answer: "unknown field", left: 4},
+		{name: "no JSON is a mistake", method: "POST", contentType: json, body: `files=/a`, status: 400, answer: "invalid", left: 4},
+		{name: "two objects are a mistake", method: "POST", contentType: json, body: `{"files":["/a"]}{}`, status: 400, answer: "one JSON object", left: 4},
+		{name: "one bad URL and nothing is purged", method: "POST", contentType: json, body: `{"files":["/a","nowhere"]}`, status: 400, answer: "nowhere", left: 4},
+		{name: "a form is not taken, so that no other site can send one", method: "POST", contentType: "text/plain", body: `{"purge_everything":true}`, status: 415, answer: "application/json", left: 4},
+		{name: "GET purges nothing", method: "GET", status: 405, answer: "PURGE", left: 4},
+		{name: "a body over the limit is refused", method: "POST", contentType: json, body: `{"tags":["` + strings.Repeat("x", 1<<20) + `"]}`, status: 413, answer: "too large", left: 4},
+	}
+	paths := []string{"/a", "/b/1", "/b/2", "/c"}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := edge.PurgeAll(t.Context())
+			require.NoError(t, err)
+			for _, p := range paths {
+				site.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "http://example.com"+p, nil))
+			}
+			target := tt.target
+			if target == "" {
+				target = "http://example.com/purge"
+			}
+			r := httptest.NewRequest(tt.method, target, strings.NewReader(tt.body))
+			r.Header.Set("Content-Type", tt.contentType)
+			if !tt.anonymous {
+				r.Header.Set("Authorization", "Bearer secret")
+			}
+			w := httptest.NewRecorder()
+			purge.ServeHTTP(w, r)
+			require.Equal(t, tt.status, w.Code)
+			require.Contains(t, w.Body.String(), tt.answer)
+			require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+			left := 0
+			for _, p := range paths {
+				if x := edge.Explain(httptest.NewRequest("GET", "http://example.com"+p, nil)); x.Status == edgecache.Hit {
+					left++
+				}
+			}
+			require.Equal(t, tt.left, left)
+		})
+	}
+}
+
+func TestCloseWaitsForBackgroundWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hold := make(chan struct{})
+		held := false
+		var cause error
+		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			edgecache.MaxAge(w, time.Second)
+			edgecache.StaleWhileRevalidate(w, time.Hour)
+			if held {
+				select {
+				case <-hold:
+				case <-r.Context().Done():
+					cause = r.Context().Err()
+				}
+			}
+			fmt.Fprint(w, "page")
+		})
+		s.get("/")
+		time.Sleep(2 * time.Second)
+		held = true
+		want(t, s.get("/"), "UPDATING", 200, "page")
+		closed := make(chan error, 1)
+		go func() { closed <- s.edge.Close(t.Context()) }()
+		synctest.Wait()
+		require.Empty(t, closed, "Close must wait for the refresh")
+		close(hold)
+		require.NoError(t, <-closed)
+		held = false
+		time.Sleep(2 * time.Second)
+		want(t, s.get("/"), "EXPIRED", 200, "page") // nothing in the background any more
+		require.NoError(t, s.edge.Close(t.Context()))
+		require.NoError(t, cause)
+	})
+}
+
+func TestCloseCancelsWhatTakesTooLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		held, cancelled := false, false
+		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			edgecache.MaxAge(w, time.Second)
+			edgecache.StaleWhileRevalidate(w, time.Hour)
+			if held {
+				<-r.Context().Done()
+				cancelled = true
+			}
+		})
+		s.get("/")
+		time.Sleep(2 * time.Second)
+		held = true
+		s.get("/")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := s.edge.Close(ctx)
+		require.True(t, errors.Is(err, context.DeadlineExceeded), "got %v", err)
+		synctest.Wait()
+		require.True(t, cancelled)
+	})
+}
