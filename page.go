@@ -1,0 +1,81 @@
+package edgecache
+
+import (
+	"maps"
+	"net/http"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/flight"
+	"github.com/edgecache-go/edgecache/internal/object"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// page is an answer that may be stored, while its body still grows. It is immutable but for the body.
+type page struct {
+	status   int
+	header   http.Header // what the handler set, hop-by-hop fields removed
+	groups   []string    // the lines of Cache-Groups that count
+	meta     rules.Meta
+	body     *flight.Body
+	declared int64 // its length, or -1
+	scope    string
+	variant  string
+	came     time.Time // when the header came
+}
+
+// want is what of a page a client is to get.
+type want uint8
+
+const (
+	wantsAll     want = iota // as it comes
+	wantsNothing             // 304
+	wantsPart                // one range of a body of known length, as it comes
+	wantsWhole               // what the whole body will tell: a range of it, or whether it is the one that the client has
+)
+
+// wanted evaluates the client's conditions and ranges as far as the header allows.
+func (p *page) wanted(r *http.Request, req *rules.Request, now time.Time) (want, field.Range) {
+	if req.Conditional {
+		if p.meta.Condition(r.Header, p.status, now) == rules.Unmodified {
+			return wantsNothing, field.Range{}
+		}
+		if p.status == http.StatusOK && !p.meta.Has() && asksForMade(r.Header) {
+			return wantsWhole, field.Range{}
+		}
+	}
+	if req.Range && p.status == http.StatusOK {
+		ranges, outcome := p.meta.Ranges(r.Header, p.status, max(p.declared, 0), now)
+		switch {
+		case outcome == rules.Full:
+		case outcome == rules.Partial && p.declared >= 0 && len(ranges) == 1:
+			return wantsPart, ranges[0]
+		default:
+			return wantsWhole, field.Range{}
+		}
+	}
+	return wantsAll, field.Range{}
+}
+
+// asksForMade reports whether If-None-Match names a tag that this cache may have made.
+func asksForMade(h http.Header) bool {
+	for tag := range field.ETags(h["If-None-Match"]) {
+		if object.IsMade(tag) {
+			return true
+		}
+	}
+	return false
+}
+
+// sealed returns the stored form of a page whose body has ended. If old has the same bytes they are kept, so that they are not in memory twice.
+func (p *page) sealed(body object.Body, old *variant) *object.Object {
+	if old != nil && old.Body.Equal(body) {
+		body = old.Body
+	}
+	o := &object.Object{Status: p.status, Header: maps.Clone(p.header), Body: body, Meta: p.meta, Scope: p.scope, Variant: p.variant}
+	if _, ok := o.Header["Content-Type"]; !ok && body.Size() > 0 && len(o.Header["Content-Encoding"]) == 0 {
+		o.Header["Content-Type"] = []string{http.DetectContentType(body.Prefix(512))} // as net/http does, but once
+	}
+	o.Seal()
+	return o
+}

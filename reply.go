@@ -1,0 +1,200 @@
+package edgecache
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+
+	"github.com/edgecache-go/edgecache/internal/flight"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// sendAt is how much of a body may wait for the handler to return, in bytes. It is what net/http holds back itself before it sends the first byte, so no client waits longer than without a cache.
+const sendAt = 2048
+
+// reply is how far the client's answer has come.
+type reply uint8
+
+const (
+	pending  reply = iota // nothing sent, to be sent when the body grows or ends
+	waiting               // nothing sent, the whole body is needed to answer
+	sending               // the pump runs
+	answered              // all sent
+)
+
+// plan decides how the client of a page that is being stored gets it.
+func (f *fill) plan() {
+	p := f.page
+	switch want, part := p.wanted(f.r, &f.req, f.now); want {
+	case wantsNothing:
+		f.notModified(rules.None)
+		f.client = answered
+	case wantsPart:
+		f.offset, f.length = part.Start, part.Length
+	case wantsWhole:
+		f.client = waiting
+	}
+}
+
+// answers begins an account of how this request was answered.
+func (f *fill) answers(s Status, reason Reason) account {
+	return account{status: s, forward: f.reason, reason: reason, came: f.came, background: f.background, pattern: f.pattern()}
+}
+
+// pattern is that of the route that made the page, as far as it is known.
+func (f *fill) pattern() string {
+	switch {
+	case f.inner != nil && f.inner.Pattern != "":
+		return f.inner.Pattern
+	case f.old != nil:
+		return f.old.pattern
+	}
+	return f.r.Pattern
+}
+
+// account says how this request was answered from what the handler made.
+func (f *fill) account(reason Reason) account {
+	a := f.answers(Miss, reason)
+	a.stored = f.next == keep
+	switch {
+	case reason != rules.None && reason.Forward() != "miss":
+		a.status = Dynamic // the request itself is why
+	case reason != rules.None:
+		a.status = Bypass
+	case f.old != nil:
+		a.status = Expired
+	}
+	if reason == rules.None {
+		a.reason = f.reason
+		a.ttl, a.hasTTL = f.page.meta.TTL(f.now), true
+	}
+	return a
+}
+
+// notModified answers the client's own condition from the header of the handler's answer.
+func (f *fill) notModified(reason Reason) {
+	h := f.w.Header()
+	f.ReplaceHeader(h)
+	dropContent(h)
+	a := f.account(reason)
+	a.fwdStatus = http.StatusOK
+	f.handler.edge.report(h, f.r, &a, nil)
+	f.w.WriteHeader(http.StatusNotModified)
+}
+
+// Grow starts to send when the page has become longer than net/http would hold back, or than can be stored.
+func (f *fill) Grow(n int) {
+	size := f.page.body.Size() + int64(n)
+	if outgrows := size > f.handler.edge.maxObject; f.client == pending && (size > sendAt || outgrows) || f.client == waiting && outgrows {
+		f.send()
+	}
+}
+
+// Flush sends what there is.
+func (f *fill) Flush() {
+	if f.client == pending {
+		f.send()
+	}
+	f.page.body.Flush()
+}
+
+// send writes the client's header and starts the pump.
+func (f *fill) send() {
+	reader := f.page.body.Reader()
+	f.client = sending
+	f.writeHeader()
+	f.pumped = make(chan struct{})
+	go f.pump(reader)
+}
+
+// writeHeader writes the header of a page that goes to the client as it comes.
+func (f *fill) writeHeader() {
+	h := f.w.Header()
+	f.ReplaceHeader(h)
+	status := f.Status()
+	a := f.account(rules.None)
+	if f.length >= 0 {
+		a.fwdStatus = status
+		status = http.StatusPartialContent
+		h["Content-Range"] = []string{contentRange(f.offset, f.length, f.Declared())}
+		h["Content-Length"] = []string{strconv.FormatInt(f.length, 10)}
+	}
+	f.handler.edge.report(h, f.r, &a, nil)
+	f.w.WriteHeader(status)
+}
+
+// pump carries the body to the client until it ends, or the client has gone. It ends before ServeHTTP returns.
+func (f *fill) pump(reader *flight.Reader) {
+	defer close(f.pumped)
+	defer reader.Close()
+	defer func() { f.pumpLost = recover() }() // raised again in the client's own goroutine
+	// Not until the request's context ends: somebody may have given it a deadline, and what the handler says then is for the client, too.
+	_ = copyBody(context.Background(), f.w, reader, f.offset, f.length)
+}
+
+// copyBody writes length bytes from offset of a growing body, or all if length is -1, and passes flushes on. It returns nil when the body came whole, and the client took it.
+func copyBody(ctx context.Context, w http.ResponseWriter, reader *flight.Reader, offset, length int64) error {
+	controller := http.NewResponseController(w)
+	for length != 0 {
+		p, flush, err := reader.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if skip := min(offset, int64(len(p))); skip > 0 {
+			p, offset = p[skip:], offset-skip
+		}
+		if length >= 0 {
+			p = p[:min(length, int64(len(p)))]
+			length -= int64(len(p))
+		}
+		if len(p) > 0 {
+			if _, err := w.Write(p); err != nil {
+				return err
+			}
+		}
+		if flush {
+			if err := controller.Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// finish gives the client the rest. o is what was stored, or nil.
+func (f *fill) finish(o *variant) {
+	e := f.handler.edge
+	switch f.client {
+	case answered:
+	case sending:
+		f.wait()
+		f.Trailers()
+	case waiting, pending:
+		if o != nil && (f.client == waiting || f.req.Conditional || f.req.Range) {
+			a := f.account(rules.None)
+			e.answer(f.w, f.r, &f.req, o.Object, f.now, &a)
+			return
+		}
+		f.length = -1
+		f.writeHeader()
+		f.client = answered
+		reader := f.page.body.Reader()
+		defer reader.Close()
+		_ = copyBody(context.Background(), f.w, reader, 0, -1) // it has ended, so this does not wait
+		f.Trailers()
+	}
+}
+
+// wait returns when the pump has ended.
+func (f *fill) wait() {
+	<-f.pumped
+	f.client = answered
+	if f.pumpLost != nil {
+		panic(f.pumpLost)
+	}
+}

@@ -1,0 +1,91 @@
+package edgecache
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// isFailure reports whether a status is an error in the sense of stale-if-error (RFC 5861, 4).
+func isFailure(status int) bool {
+	switch status {
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// abort ends a fill whose handler panicked or called runtime.Goexit. The panic goes on.
+func (f *fill) abort() {
+	f.closeBody()
+	if f.client == sending {
+		<-f.pumped
+	}
+}
+
+func (f *fill) closeBody() {
+	if f.page != nil {
+		f.page.body.Close(errAborted)
+	}
+}
+
+// unsent reports whether the client has got nothing yet, so that it can still get something else.
+func (f *fill) unsent() bool {
+	switch {
+	case f.Hijacked() || f.Committed() && f.next == passOn:
+		return false
+	}
+	return f.client == pending || f.client == waiting
+}
+
+// mayCoverUp reports whether the client may get the stale page instead of a broken one. broken says that there was no answer at all.
+func (f *fill) mayCoverUp(broken bool) bool {
+	return f.old != nil && f.unsent() && f.old.Meta.StaleOnError(&f.handler.edge.rules, &f.req, broken, time.Now())
+}
+
+// afterPanic saves the client's answer if it can.
+func (f *fill) afterPanic(p any) {
+	// http.ErrAbortHandler is how a proxy says that its origin broke off; another panic is an error like a 500.
+	err, _ := p.(error)
+	broken := errors.Is(err, http.ErrAbortHandler)
+	switch {
+	case f.mayCoverUp(broken):
+		if !broken {
+			f.logPanic(p, "edgecache: handler panicked, served a stale page instead") // net/http does not get to see it
+		}
+		f.closeBody()
+		f.flight.Share(landing{failed: true, broken: broken})
+		f.serveOld(broken)
+	case broken && f.old.Meta.ForbidsStale():
+		f.closeBody()
+		f.handler.edge.gatewayTimeout(f.w, f.r, f.reason, "The origin gave no answer, and the stored page must not be used past its time.")
+	default:
+		f.abort()
+		panic(p)
+	}
+}
+
+func (f *fill) logPanic(p any, what string) {
+	f.handler.edge.tell(Event{Kind: Failed, Request: f.r, Reason: rules.Aborted, Err: fmt.Errorf("%s: %v", what, p)})
+	f.handler.edge.config.Logger.LogAttrs(f.r.Context(), slog.LevelError, what,
+		slog.Any("panic", p), slog.String("url", f.r.URL.String()), slog.String("stack", string(debug.Stack())))
+}
+
+// serveOld answers with the stale page because the handler failed.
+func (f *fill) serveOld(broken bool) {
+	now := time.Now()
+	f.old.failed(broken, now)
+	a := f.answers(Stale, rules.StaleIfError)
+	if broken {
+		a.reason = rules.StaleUnreachable
+	}
+	if f.Committed() {
+		a.fwdStatus = f.Status()
+	}
+	f.handler.edge.answer(f.w, f.r, &f.req, f.old.Object, now, &a)
+}
