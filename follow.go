@@ -118,8 +118,8 @@ func (f *fill) fits(m *rules.Meta, variant string, now time.Time) bool {
 	if string(key.Variant(nil, m.Vary, f.r.Header)) != variant {
 		return false
 	}
-	action, _ := m.Reuse(&f.handler.edge.rules, &f.req, now)
-	return action == rules.Serve
+	action, reason := m.Reuse(&f.handler.edge.rules, &f.req, now)
+	return action == rules.Serve && reason == rules.Fresh // what is stale, and taken by max-stale, is no hit
 }
 
 // collapsed is the account of a request that another one's answer serves. The handler did not run for it: to its client that is a hit.

@@ -188,3 +188,25 @@ func TestBackgroundRefreshKeepsTheVaryOfOuterMiddleware(t *testing.T) {
 		want(t, get("fr"), "MISS", 200, "in fr")
 	})
 }
+
+// A client that takes stale pages may share one that is stale as it comes, but is told so.
+func TestCollapsedStalePageIsNoHit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			<-gate
+			w.Header().Set("Cache-Control", "max-age=0")
+			w.Header().Set("Etag", `"1"`)
+			fmt.Fprint(w, "page")
+		})
+		go s.get("/")
+		synctest.Wait()
+		answers := make(chan *http.Response)
+		go func() { answers <- s.get("/", "Cache-Control", "max-stale") }()
+		synctest.Wait()
+		close(gate)
+		if r := <-answers; r.Header.Get("X-Cache") == "HIT" {
+			t.Errorf("X-Cache: got HIT (Cache-Status: %q)", r.Header["Cache-Status"])
+		}
+	})
+}
