@@ -138,3 +138,62 @@ func TestNestedHandlersCacheOnce(t *testing.T) {
 		want(t, r, status, 200, "page")
 	}
 }
+
+// RFC 9111, 3.4; the first of all requests asks for a part: the whole page is stored, and the part is answered from it.
+func TestRangedFirstRequestFills(t *testing.T) {
+	for _, declared := range []string{"", "10"} {
+		for _, tt := range []struct {
+			header string
+			code   int
+			text   string
+		}{
+			{"bytes=2-4", 206, "234"},
+			{"bytes=-3", 206, "789"},
+			{"bytes=7-", 206, "789"},
+			{"bytes=20-", 416, "*"},
+			{"lines=1-2", 200, "0123456789"},
+		} {
+			t.Run(tt.header+" of "+declared, func(t *testing.T) {
+				s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+					if r.Header.Get("Range") != "" {
+						t.Error("the handler must not see the range")
+					}
+					if declared != "" {
+						w.Header().Set("Content-Length", declared)
+					}
+					fmt.Fprint(w, "0123456789")
+				})
+				want(t, s.get("/", "Range", tt.header), "MISS", tt.code, tt.text)
+				want(t, s.get("/", "Range", tt.header), "HIT", tt.code, tt.text)
+				want(t, s.get("/"), "HIT", 200, "0123456789")
+				require.Equal(t, 1, s.calls)
+			})
+		}
+	}
+}
+
+func TestConditionalFirstRequestFills(t *testing.T) {
+	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("If-None-Match") != "" {
+			t.Error("the handler must not see the condition")
+		}
+		w.Header().Set("Etag", `"1"`)
+		fmt.Fprint(w, "page")
+	})
+	want(t, s.get("/", "If-None-Match", `"1"`), "MISS", 304, "")
+	want(t, s.get("/", "If-None-Match", `"0"`), "HIT", 200, "page")
+	require.Equal(t, 1, s.calls)
+}
+
+// A tag that the cache made of the bytes is known again after the page was made anew with the same bytes.
+func TestMadeTagIsKnownAgainWhenThePageIsMadeAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
+		s.get("/")
+		tag := s.get("/").Header.Get("Etag")
+		require.NotEmpty(t, tag)
+		time.Sleep(3 * time.Minute)
+		want(t, s.get("/", "If-None-Match", tag), "EXPIRED", 304, "")
+		want(t, s.get("/", "If-None-Match", tag), "HIT", 304, "")
+	})
+}

@@ -2,6 +2,7 @@ package edgecache
 
 import (
 	"maps"
+	"math"
 	"net/http"
 	"time"
 
@@ -45,7 +46,11 @@ func (p *page) wanted(r *http.Request, req *rules.Request, now time.Time) (want,
 		}
 	}
 	if req.Range && p.status == http.StatusOK {
-		ranges, outcome := p.meta.Ranges(r.Header, p.status, max(p.declared, 0), now)
+		size := p.declared
+		if size < 0 {
+			size = math.MaxInt64 // every range may turn out to lie inside
+		}
+		ranges, outcome := p.meta.Ranges(r.Header, p.status, size, now)
 		switch {
 		case outcome == rules.Full:
 		case outcome == rules.Partial && p.declared >= 0 && len(ranges) == 1:
