@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -55,36 +56,37 @@ func (p Purger) Purge(_ context.Context, urls ...string) (n int, err error) {
 			return 0, err
 		}
 	}
-	for _, t := range targets {
-		n += p.url(t)
+	for i := range targets {
+		n += p.url(&targets[i])
 	}
 	p.done(n)
 	return n, nil
 }
 
-func (p Purger) url(t purgeTarget) (n int) {
+func (p Purger) url(t *purgeTarget) (n int) {
 	e := p.edge
 	if t.host == "" {
-		return p.matching(func(_, target string) bool { return target == t.target })
+		return p.matching(t, false)
 	}
-	var buf [256]byte
 	for _, scheme := range [...]string{"http", "https"} {
-		k := key.OfURL(buf[:0], scheme, t.host, t.target)
-		e.fence.raise(k)
-		if p.soft {
-			if res, ok := e.memory.Peek(k); ok {
-				n += res.outdate(time.Now())
-			}
-		} else if res, ok := e.memory.Delete(k); ok {
-			n += res.alive()
+		for _, target := range t.targets {
+			e.fence.raise(key.OfURL(nil, scheme, t.host, target))
 		}
 	}
 	if e.forwarded.Load() {
-		// Behind a proxy the public host may stand in X-Forwarded-Host only, which is part of the variant.
-		host := strings.ToLower(t.host)
-		n += p.matching(func(_, target string) bool { return target == t.target }, func(v *variant) bool {
-			return strings.Contains(strings.ToLower(v.Scope), host)
-		})
+		return p.matching(t, false) // behind a proxy the public host may stand in X-Forwarded-Host only, which is part of the variant
+	}
+	for _, scheme := range [...]string{"http", "https"} {
+		for _, target := range t.targets {
+			k := key.OfURL(nil, scheme, t.host, target)
+			if p.soft {
+				if res, ok := e.memory.Peek(k); ok {
+					n += res.outdate(time.Now())
+				}
+			} else if res, ok := e.memory.Delete(k); ok {
+				n += res.alive()
+			}
+		}
 	}
 	return n
 }
@@ -125,33 +127,19 @@ func (p Purger) PurgePrefix(_ context.Context, prefix string) (n int, err error)
 	if err != nil {
 		return 0, err
 	}
-	n = p.matching(func(host, target string) bool {
-		return strings.HasPrefix(target, t.target) && (t.host == "" || host == t.host)
-	})
-	if t.host != "" && p.edge.forwarded.Load() {
-		host := strings.ToLower(t.host)
-		n += p.matching(func(_, target string) bool { return strings.HasPrefix(target, t.target) }, func(v *variant) bool {
-			return strings.Contains(strings.ToLower(v.Scope), host)
-		})
-	}
+	n = p.matching(&t, true)
 	p.done(n)
 	return n, nil
 }
 
-// matching purges the URLs that match, or, with variant, those of them that have such a variant. Pages that are being made are not kept, whatever their URL.
-func (p Purger) matching(match func(host, target string) bool, variants ...func(*variant) bool) (n int) {
+// matching purges all URLs that t means, or that begin so. Pages that are being made are not kept, whatever their URL.
+func (p Purger) matching(t *purgeTarget, prefix bool) (n int) {
 	e := p.edge
 	e.fence.raiseAll()
 	now := time.Now()
 	e.memory.DeleteFunc(func(k string, res *resource) bool {
-		_, host, target, ok := key.Split(k)
-		if !ok || !match(host, target) {
+		if !t.means(k, res, prefix) {
 			return false
-		}
-		for _, fits := range variants {
-			if !res.any(fits) {
-				return false
-			}
 		}
 		if p.soft {
 			n += res.outdate(now)
@@ -167,10 +155,12 @@ func (p Purger) matching(match func(host, target string) bool, variants ...func(
 func (p Purger) PurgeAll(_ context.Context) (n int, err error) {
 	e := p.edge
 	if p.soft {
-		n = p.matching(func(string, string) bool { return true })
+		n = p.matching(&purgeTarget{targets: []string{""}}, true)
 	} else {
 		e.fence.raiseAll()
-		n = int(e.entries.Load())
+		for _, res := range e.memory.All() {
+			n += res.alive()
+		}
 		e.memory.Clear()
 	}
 	p.done(n)
@@ -188,13 +178,28 @@ func (p Purger) done(n int) {
 	e.tell(Event{Kind: PurgeDone, Count: n, Reason: reason})
 }
 
-// purgeTarget is a URL, or the beginning of one, in the form of the key.
-type purgeTarget struct{ host, target string }
+// purgeTarget is a URL, or the beginning of one.
+type purgeTarget struct {
+	host    string   // as the key spells it; "" for every host
+	targets []string // path and query: as they were written, and as browsers spell that
+}
+
+// means reports whether t is the URL with the primary key k, or with prefix its beginning. Its host may also be one that a proxy has told with a request.
+func (t *purgeTarget) means(k string, res *resource, prefix bool) bool {
+	scheme, host, target, ok := key.Split(k)
+	if !ok || !slices.ContainsFunc(t.targets, func(want string) bool {
+		return target == want || prefix && strings.HasPrefix(target, want)
+	}) {
+		return false
+	}
+	return t.host == "" || key.SameHost(scheme, host, t.host) || res.any(func(v *variant) bool { return key.Mentions(v.Scope, t.host) })
+}
 
 // parsePurge reads what a purge is given.
-func parsePurge(s string) (purgeTarget, error) {
+func parsePurge(s string) (t purgeTarget, err error) {
+	given := s
 	wrong := func(why string) (purgeTarget, error) {
-		return purgeTarget{}, fmt.Errorf("edgecache: cannot purge %q: %s", s, why)
+		return purgeTarget{}, fmt.Errorf("edgecache: cannot purge %q: %s", given, why)
 	}
 	u, err := url.Parse(s)
 	switch {
@@ -209,24 +214,25 @@ func parsePurge(s string) (purgeTarget, error) {
 	case u.Host == "" && (u.Scheme != "" || !strings.HasPrefix(s, "/")):
 		return wrong(`want a URL such as "https://host/path?query", or a path that begins with /`)
 	}
-	t := purgeTarget{target: u.EscapedPath()}
-	if t.target == "" {
-		t.target = "/"
-	}
-	if u.ForceQuery || u.RawQuery != "" {
-		t.target += "?" + u.RawQuery
-	}
 	if u.Host != "" {
-		// As the key spells it.
+		if u.Hostname() == "" || strings.IndexFunc(u.Host, func(r rune) bool { return r <= ' ' || r > '~' }) >= 0 {
+			return wrong("want a host as it stands in a request, in ASCII")
+		}
 		scheme := u.Scheme
 		if scheme == "" {
 			scheme = "https"
 		}
-		_, host, _, ok := key.Split(string(key.OfURL(nil, scheme, u.Host, t.target)))
-		if !ok {
-			return wrong("want a host that a request can have")
-		}
-		t.host = host
+		_, t.host, _, _ = key.Split(string(key.OfURL(nil, scheme, u.Host, "")))
+		_, s, _ = strings.Cut(s, "//")
+		s = strings.TrimLeftFunc(s, func(r rune) bool { return r != '/' && r != '?' })
+	}
+	if s == "" || s[0] == '?' {
+		s = "/" + s
+	}
+	t.targets = []string{s}
+	u.Scheme, u.Host = "", ""
+	if spelled := u.RequestURI(); spelled != s {
+		t.targets = append(t.targets, spelled)
 	}
 	return t, nil
 }

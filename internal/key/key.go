@@ -95,12 +95,12 @@ func parts(r *http.Request) (scheme, host, target string, ok bool) {
 			end = len(rest)
 		}
 		authority := rest[strings.LastIndexByte(rest[:end], '@')+1 : end]
-		if !sameHost(scheme, authority, host) {
+		if !SameHost(scheme, authority, host) {
 			return "", "", "", false
 		}
 		target = rest[end:]
 	}
-	if r.URL.Host != "" && !sameHost(scheme, r.URL.Host, host) {
+	if r.URL.Host != "" && !SameHost(scheme, r.URL.Host, host) {
 		return "", "", "", false
 	}
 	if target == "" {
@@ -130,7 +130,8 @@ func splitHost(scheme, host string) (name, port string) {
 	return name, port
 }
 
-func sameHost(scheme, a, b string) bool {
+// SameHost reports whether two hosts, each with or without port, are spellings of one for URLs of this scheme.
+func SameHost(scheme, a, b string) bool {
 	if a == b {
 		return true
 	}
