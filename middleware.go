@@ -1,6 +1,7 @@
 package edgecache
 
 import (
+	"bytes"
 	"context"
 	"net/http"
 	"time"
@@ -160,7 +161,7 @@ func (e *Edge) remove(k []byte) {
 func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request, k []byte, old *variant, reason Reason) {
 	e := h.edge
 	began, start := e.fence.now(), time.Now()
-	k = append([]byte(nil), k...)
+	id := bytes.Clone(k) // k must not be captured: it is on the stack of every hit
 	outer := w.Header().Clone()
 	a := account{status: Miss, forward: reason, reason: reason, came: start}
 	if old != nil {
@@ -172,7 +173,7 @@ func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request
 	writer, finish := record.Hook(w, func(status int) {
 		delete(w.Header(), originErrorField)
 		if old != nil && status == http.StatusOK {
-			e.updateByHead(k, old, record.Own(outer, w.Header()), field.Canonical(w.Header()), &req, r, began, start)
+			e.updateByHead(id, old, record.Own(outer, w.Header()), field.Canonical(w.Header()), &req, r, began, start)
 		}
 		e.report(w.Header(), r, &a, nil)
 	})
