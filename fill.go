@@ -254,6 +254,7 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 			v = e.newVariant(f.page.sealed(body, f.old), f.key, f.page.groups, f.flight.Began, f.r.Pattern)
 			e.publish(f.key, v, f.old, f.class)
 		}
+		f.flight.Land() // its client may be slow; that is no reason for others to wait for what is past
 		f.finish(v)
 	}
 	return false

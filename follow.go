@@ -30,7 +30,7 @@ func (f *fill) obtain(vary []string, collapse bool) {
 		var buf [512]byte
 		id := f.flightID(buf[:0], vary)
 		fl, role := e.flights.Enter(id, began, now, func(fl *flight.Flight[landing]) bool {
-			return !e.fence.stops(f.key, fl.Began)
+			return f.joinable(fl, began, now)
 		})
 		if role != flight.Follow {
 			f.alone = role == flight.Alone
@@ -47,6 +47,20 @@ func (f *fill) obtain(vary []string, collapse bool) {
 		vary = next
 	}
 	f.lead(e.flights.Single(e.fence.now(), time.Now()))
+}
+
+// joinable reports whether a request that comes now may wait for fl, as far as that is known: not if a purge has come since it began, nor if what it has brought is past its time already.
+func (f *fill) joinable(fl *flight.Flight[landing], came uint64, now time.Time) bool {
+	e := f.handler.edge
+	if e.fence.stops(f.key, fl.Began) {
+		return false
+	}
+	result, _ := fl.Result()
+	if p := result.page; p != nil {
+		action, _ := p.meta.Reuse(&e.rules, &f.req, now)
+		return action != rules.Validate && !f.late(fl, tagNames(p.groups, f.key), came)
+	}
+	return true
 }
 
 // flightID appends what those who wait for each other must have in common: the page, whether they carry credentials, and the fields by which the page is expected to vary.
@@ -96,7 +110,10 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 	if string(key.Variant(nil, p.meta.Vary, f.r.Header)) != p.variant {
 		return false, p.meta.Vary
 	}
-	if !f.fits(&p.meta, p.variant, now) || f.late(fl, tagNames(p.groups, f.key), came) {
+	if f.late(fl, tagNames(p.groups, f.key), came) {
+		return false, append([]string{}, p.meta.Vary...) // one of those who came after the purge makes it anew for all of them
+	}
+	if !f.fits(&p.meta, p.variant, now) {
 		return false, nil
 	}
 	return f.ride(p, now), nil

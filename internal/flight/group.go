@@ -164,6 +164,13 @@ func (f *Flight[T]) Share(result T) {
 	}
 }
 
+// Result returns what was shared, if anything was by now.
+func (f *Flight[T]) Result() (result T, shared bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.result, f.shared
+}
+
 // Release lets all who wait go on without a result. It does nothing after Share.
 func (f *Flight[T]) Release() {
 	f.mu.Lock()
