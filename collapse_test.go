@@ -1,0 +1,402 @@
+package edgecache_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+func TestHandlerRunsOnceForAHerd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			time.Sleep(time.Second)
+			fmt.Fprint(w, "page ", call)
+		})
+		all := s.visits(1000, "/")
+		require.Equal(t, map[string]int{"MISS": 1, "HIT": 999}, words(all))
+		require.EqualValues(t, 1, s.calls.Load())
+		for _, v := range all {
+			v.wants(t, v.word(), 200, "page 1")
+			require.Equal(t, time.Second, v.took)
+			if v.word() == "HIT" {
+				// RFC 9111, 4.2.3: the second that the handler took counts as age.
+				require.Equal(t, "edgecache; fwd=uri-miss; collapsed; ttl=119; detail=collapsed", v.sent.Get("Cache-Status"))
+			}
+		}
+		s.visit("/").wants(t, "HIT", 200, "page 1")
+	})
+}
+
+func TestThoseWhoWaitReadTheBodyWhileItGrows(t *testing.T) {
+	first := strings.Repeat("f", 4096)
+	for _, tt := range []struct {
+		name  string
+		first string
+		flush bool
+	}{
+		{"a first byte that is flushed", "f", true},
+		{"a first piece that is large", first, false},
+		{"a flushed header alone", "", true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				more := make(chan struct{})
+				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+					io.WriteString(w, tt.first)
+					if tt.flush {
+						w.(http.Flusher).Flush()
+					}
+					<-more
+					io.WriteString(w, "last")
+				})
+				all := s.visits(20, "/")
+				synctest.Wait() // the handler is blocked
+				all = append(all, s.visits(20, "/")...)
+				synctest.Wait()
+				for i, v := range all {
+					v.mu.Lock()
+					require.Equal(t, 200, v.status, "client %d has no header", i)
+					v.mu.Unlock()
+					require.Equal(t, tt.first, v.text(), "client %d", i)
+				}
+				close(more)
+				for _, v := range all {
+					v.wants(t, v.word(), 200, tt.first+"last")
+				}
+				require.EqualValues(t, 1, s.calls.Load())
+			})
+		})
+	}
+}
+
+// What has not been sent to anybody can still be made again, so small pages wait for their end.
+func TestSmallPageIsSentWhenItIsComplete(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			io.WriteString(w, "half ")
+			time.Sleep(time.Second)
+			io.WriteString(w, "page")
+		})
+		all := s.visits(5, "/")
+		synctest.Wait()
+		for _, v := range all {
+			require.Empty(t, v.text())
+		}
+		for _, v := range all {
+			v.wants(t, v.word(), 200, "half page")
+		}
+	})
+}
+
+func TestWhoWaitsMayLeaveAndIsFreedAtOnce(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		first string
+	}{
+		{"while waiting for the header", ""},
+		{"while reading the body", strings.Repeat("f", 4096)},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+					io.WriteString(w, tt.first)
+					time.Sleep(5 * time.Second)
+					require.NoError(t, r.Context().Err())
+					io.WriteString(w, "last")
+				})
+				leader := s.visit("/")
+				synctest.Wait()
+				leaves, stays := s.visit("/"), s.visit("/")
+				time.Sleep(time.Second)
+				leaves.leave()
+				require.True(t, leaves.cut(), "nobody may take what there is for the page")
+				require.Equal(t, time.Second, leaves.took)
+				require.Equal(t, http.ErrAbortHandler, leaves.panicked)
+				leader.wants(t, "MISS", 200, tt.first+"last")
+				stays.wants(t, "HIT", 200, tt.first+"last")
+				require.Equal(t, 5*time.Second, stays.took)
+				require.EqualValues(t, 1, s.calls.Load())
+			})
+		})
+	}
+}
+
+func TestLeaderLeavesAndTheOthersFinish(t *testing.T) {
+	for _, first := range []string{"", strings.Repeat("f", 4096)} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				io.WriteString(w, first)
+				time.Sleep(5 * time.Second)
+				require.NoError(t, r.Context().Err(), "others wait")
+				io.WriteString(w, "last")
+			})
+			leader := s.visit("/")
+			synctest.Wait()
+			others := s.visits(10, "/")
+			time.Sleep(time.Second)
+			leader.leave()
+			for _, v := range others {
+				v.wants(t, "HIT", 200, first+"last")
+				require.Equal(t, 5*time.Second, v.took)
+			}
+			require.EqualValues(t, 1, s.calls.Load())
+			<-leader.done
+			s.visit("/").wants(t, "HIT", 200, first+"last")
+		})
+	}
+}
+
+func TestHandlersContextEndsWhenEverybodyHasLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ended time.Duration
+		start := time.Now()
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			if call == 1 {
+				<-r.Context().Done()
+				ended = time.Since(start)
+			}
+			fmt.Fprint(w, "page ", call) // as a handler does that ignores the error of its query
+		})
+		all := s.visits(3, "/")
+		for _, v := range all {
+			time.Sleep(time.Second)
+			v.leave()
+		}
+		for _, v := range all {
+			<-v.done
+		}
+		require.Equal(t, 3*time.Second, ended, "with the last, not with the first")
+		s.visit("/").wants(t, "MISS", 200, "page 2")
+	})
+}
+
+// The one that comes after all the others have left must not be answered by a handler that was told to stop.
+func TestWhoComesAfterEverybodyHasLeftBeginsAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			time.Sleep(10 * time.Second) // it does not listen
+			fmt.Fprint(w, "page ", call)
+		})
+		first := s.visit("/")
+		time.Sleep(time.Second)
+		first.leave()
+		synctest.Wait()
+		second := s.visit("/")
+		second.wants(t, "MISS", 200, "page 2")
+		require.Equal(t, 10*time.Second, second.took)
+		<-first.done
+		s.visit("/").wants(t, "HIT", 200, "page 2")
+	})
+}
+
+func TestPageThatIsBeingStoredIsFinishedWithoutClients(t *testing.T) {
+	const limit = 30 * time.Second
+	large := strings.Repeat("x", 8192)
+	for _, tt := range []struct {
+		name  string
+		takes time.Duration // after everybody has left
+		next  string
+	}{
+		{"inside the limit", limit - time.Second, "HIT"},
+		{"not past the limit", limit + time.Second, "MISS"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+					io.WriteString(w, large)
+					if call > 1 {
+						return
+					}
+					select {
+					case <-r.Context().Done():
+						require.Greater(t, tt.takes, limit, "it was told to stop too early")
+					case <-time.After(time.Second + tt.takes):
+						require.Less(t, tt.takes, limit, "it was not told to stop")
+					}
+				})
+				all := s.visits(3, "/")
+				time.Sleep(time.Second)
+				for _, v := range all {
+					v.leave()
+				}
+				for _, v := range all {
+					<-v.done
+				}
+				s.visit("/").wants(t, tt.next, 200, large)
+			})
+		})
+	}
+}
+
+func TestBodyThatPassesTheLargestObjectStreamsToAllWhoReadIt(t *testing.T) {
+	const size = 3 << 20
+	synctest.Test(t, func(t *testing.T) {
+		page := strings.Repeat("0123456789abcdef", size/16)
+		s := newStage(t, edgecache.Config{MaxObjectBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
+			time.Sleep(time.Second)
+			for p := page; len(p) > 0; p = p[1<<10:] {
+				if _, err := io.WriteString(w, p[:1<<10]); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+		all := s.visits(5, "/")
+		for _, v := range all {
+			v.wants(t, v.word(), 200, page)
+		}
+		require.EqualValues(t, 1, s.calls.Load())
+		s.visit("/").wants(t, "MISS", 200, page)
+	})
+}
+
+func TestBodyOfADeclaredLengthPastTheLargestObjectIsNotWaitedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		page := strings.Repeat("x", 128<<10)
+		s := newStage(t, edgecache.Config{MaxObjectBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
+			w.Header().Set("Content-Length", fmt.Sprint(len(page)))
+			time.Sleep(time.Second)
+			io.WriteString(w, page)
+		})
+		for _, v := range s.visits(5, "/") {
+			v.wants(t, "BYPASS", 200, page)
+			require.Equal(t, "too-large", v.detail())
+		}
+		require.EqualValues(t, 5, s.calls.Load())
+	})
+}
+
+func TestSlowFirstClientHoldsUpNobody(t *testing.T) {
+	page := strings.Repeat("0123456789abcdef", 64<<10) // 1 MiB
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			edgecache.MaxAge(w, time.Minute)
+			for p := page; len(p) > 0; p = p[32<<10:] {
+				time.Sleep(10 * time.Millisecond)
+				io.WriteString(w, p[:32<<10])
+			}
+			if call > 1 {
+				fmt.Fprint(w, call)
+			}
+		})
+		slow := &visit{screen: screen{stall: make(chan struct{})}}
+		s.send(slow, t.Context(), s.h, request("GET", "/"))
+		synctest.Wait()
+		for _, v := range s.visits(10, "/") {
+			v.wants(t, "HIT", 200, page)
+			require.Equal(t, 320*time.Millisecond, v.took)
+		}
+		s.visit("/").wants(t, "HIT", 200, page)
+
+		// And it does not keep the next generation from being made once for all.
+		time.Sleep(2 * time.Minute)
+		for _, v := range s.visits(10, "/") {
+			v.wants(t, v.word(), 200, page+"2")
+		}
+		require.EqualValues(t, 2, s.calls.Load())
+		close(slow.stall)
+		slow.wants(t, "MISS", 200, page)
+	})
+}
+
+// A page may still be growing when its own lifetime is over.
+func TestPageThatIsStaleBeforeItEndsIsNotJoined(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := strings.Repeat("x", 4096)
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			edgecache.MaxAge(w, 10*time.Second)
+			fmt.Fprint(w, first, call)
+			w.(http.Flusher).Flush()
+			time.Sleep(time.Minute)
+		})
+		slow := s.visit("/")
+		time.Sleep(20 * time.Second)
+		all := s.visits(10, "/")
+		for _, v := range all {
+			v.wants(t, v.word(), 200, first+"2")
+		}
+		slow.wants(t, "MISS", 200, first+"1")
+		require.EqualValues(t, 2, s.calls.Load())
+	})
+}
+
+func TestDeadlinesOfOuterMiddleware(t *testing.T) {
+	// The handler says so itself when its time is over, as it does without a cache.
+	answer := func(w http.ResponseWriter, r *http.Request, takes time.Duration) {
+		select {
+		case <-time.After(takes):
+			io.WriteString(w, "page")
+		case <-r.Context().Done():
+			http.Error(w, "too late", http.StatusServiceUnavailable)
+		}
+	}
+	within := func(s *stage, d time.Duration) *visit {
+		return s.send(&visit{}, context.Background(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ctx, cancel := context.WithTimeout(r.Context(), d)
+			defer cancel()
+			s.h.ServeHTTP(w, r.WithContext(ctx))
+		}), request("GET", "/"))
+	}
+	t.Run("end the handler of the only client", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) { answer(w, r, time.Minute) })
+			v := within(s, time.Second)
+			v.wants(t, "BYPASS", 503, "too late\n")
+			require.Equal(t, time.Second, v.took)
+		})
+	})
+	t.Run("do not end the handler that others wait for", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) { answer(w, r, 5*time.Second) })
+			leader := within(s, time.Second)
+			synctest.Wait()
+			other := s.visit("/")
+			other.wants(t, "HIT", 200, "page")
+			leader.wants(t, "MISS", 200, "page")
+		})
+	})
+	t.Run("end the wait of who waits, and its handler says so", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) { answer(w, r, 5*time.Second) })
+			leader := s.visit("/")
+			synctest.Wait()
+			hasty := within(s, time.Second)
+			hasty.wants(t, "BYPASS", 503, "too late\n")
+			require.Equal(t, time.Second, hasty.took)
+			leader.wants(t, "MISS", 200, "page")
+			s.visit("/").wants(t, "HIT", 200, "page")
+		})
+	})
+}
+
+func TestOneOfThoseWhoComeAfterATagWasPurgedMakesThePageForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			time.Sleep(5 * time.Second)
+			edgecache.Tag(w, "news")
+			fmt.Fprint(w, "page ", call)
+		})
+		before := s.visits(10, "/")
+		time.Sleep(time.Second)
+		_, err := s.edge.PurgeTags(t.Context(), "news")
+		require.NoError(t, err)
+		after := s.visits(10, "/")
+		for _, v := range before {
+			v.wants(t, v.word(), 200, "page 1")
+		}
+		for _, v := range after {
+			v.wants(t, v.word(), 200, "page 2")
+		}
+		require.EqualValues(t, 2, s.calls.Load())
+		s.visit("/").wants(t, "HIT", 200, "page 2")
+	})
+}
