@@ -1,0 +1,352 @@
+package edgecache_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+// The model's tests send random requests to a random site behind a cache and ask an oracle about every answer.
+// EDGECACHE_SEED=n plays one batch again; EDGECACHE_LONG=1 plays a million requests.
+const (
+	batchSize   = 400
+	batches     = 375 // of batchSize; concurrently a third of that
+	longBatches = 1875
+)
+
+// modelCache makes a cache in front of a handler, and what the oracle has to know about it.
+type modelCache func(d dice, next http.Handler) (http.Handler, *oracle)
+
+// realCache is the cache under test, in one of the configurations that people use.
+func realCache(d dice, next http.Handler) (http.Handler, *oracle) {
+	cfg := edgecache.Config{Logger: slog.New(slog.DiscardHandler)}
+	o := &oracle{}
+	switch d.IntN(6) {
+	case 0:
+		cfg.ExplicitOnly, o.explicitOnly = true, true
+	case 1:
+		cfg.StripSetCookie, o.stripCookies = true, true
+	case 2:
+		cfg.MaxBytes = 64 << 10 // most things are soon evicted
+	case 3:
+		cfg.MaxObjectBytes = 1500
+	}
+	edge, err := edgecache.New(cfg)
+	if err != nil {
+		panic(err)
+	}
+	return edge.Handler(next), o
+}
+
+// trial is one batch: a site, a cache in front of it, and who watches.
+type trial struct {
+	site     *modelSite
+	oracle   *oracle
+	handler  http.Handler
+	sequence atomic.Int64
+
+	mu       sync.Mutex
+	tags     map[string][]string // by URL
+	modified map[string]string
+	log      map[string][]exchange // by URL
+}
+
+// exchange is a request and what came back.
+type exchange struct {
+	q *op
+	a *answer
+}
+
+func (t *trial) history(url string) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var b strings.Builder
+	log := t.log[url]
+	for _, x := range log[max(0, len(log)-12):] {
+		fmt.Fprintf(&b, "%v\n    -> %v\n", x.q, x.a)
+	}
+	return b.String()
+}
+
+func newTrial(seed uint64, ops []*op, cache modelCache) *trial {
+	d := newDice(seed ^ 0xcafe)
+	t := &trial{tags: map[string][]string{}, modified: map[string]string{}, log: map[string][]exchange{}}
+	t.site = &modelSite{ways: siteWays(seed), ops: ops, sequence: &t.sequence, calls: map[int]int{}}
+	if d.oneIn(5) {
+		t.site.outer = []string{"Accept-Language"}
+	}
+	inner, o := cache(d, t.site)
+	o.site, o.made, o.invalid = t.site, map[string]int{}, map[string][]unsafe{}
+	t.oracle = o
+	t.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Request-Id", r.Header.Get(opField))
+		for _, name := range t.site.outer {
+			w.Header().Set("Vary", name)
+		}
+		inner.ServeHTTP(w, r)
+	})
+	return t
+}
+
+func (o *op) url() string { return o.scheme() + " " + o.host + " " + o.uri() }
+
+// sender carries a request to the server. The second form is for a server that is called directly.
+type sender func(*op, *http.Request) *answer
+
+// play sends one request by send and judges the answer.
+func (t *trial) play(q *op, send sender) error {
+	t.mu.Lock()
+	q = q.recall(t.tags[q.url()], t.modified[q.url()])
+	t.mu.Unlock()
+	r := q.request()
+	f := factsOf(r)
+	place, sent := t.sequence.Add(1), time.Now()
+	a := send(q, r)
+	t.oracle.invalidated(q, a, t.sequence.Add(1))
+	err := t.oracle.judge(q, &f, a, sent, place)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if tag := a.header.Get("Etag"); tag != "" && !slices.Contains(t.tags[q.url()], tag) {
+		t.tags[q.url()] = append(t.tags[q.url()], tag)
+	}
+	if modified := a.header.Get("Last-Modified"); modified != "" {
+		t.modified[q.url()] = modified
+	}
+	t.log[q.url()] = append(t.log[q.url()], exchange{q, a})
+	return err
+}
+
+// playAll sends requests one after the other, on a clock that only the requests move.
+func playAll(t *testing.T, seed uint64, ops []*op, cache modelCache) (failed int, history string, err error) {
+	synctest.Test(t, func(*testing.T) {
+		trial := newTrial(seed, ops, cache)
+		trial.site.sleep = true
+		defer time.Sleep(time.Minute) // background refreshes end before the clock does
+		for i, q := range ops {
+			time.Sleep(q.wait)
+			if err = trial.play(q, trial.call); err != nil {
+				failed, history = i, trial.history(q.url())
+				return
+			}
+			synctest.Wait() // for background refreshes
+		}
+	})
+	return failed, history, err
+}
+
+// call serves a request without a connection.
+func (t *trial) call(q *op, r *http.Request) *answer {
+	w := &modelWriter{header: make(http.Header), declared: -1, head: q.method == "HEAD"}
+	a := &answer{}
+	func() {
+		defer func() { a.broken = recover() != nil }()
+		t.handler.ServeHTTP(w, r)
+	}()
+	if !a.broken {
+		w.WriteHeader(http.StatusOK)
+	}
+	a.status, a.header, a.body = w.status, w.sent, w.body
+	a.broken = a.broken || !w.head && w.declared >= 0 && w.declared != w.tried && w.status != 204 && w.status != 304
+	return a
+}
+
+// modelWriter is a client's writer with the manners of net/http.
+type modelWriter struct {
+	header, sent    http.Header
+	status          int
+	body            []byte
+	declared, tried int
+	head            bool
+}
+
+func (w *modelWriter) Header() http.Header { return w.header }
+func (w *modelWriter) Flush()              {}
+
+func (w *modelWriter) WriteHeader(status int) {
+	if w.status != 0 || status < 200 {
+		return
+	}
+	w.status, w.sent = status, w.header.Clone()
+	if n, err := strconv.Atoi(w.sent.Get("Content-Length")); err == nil {
+		w.declared = n
+	}
+}
+
+func (w *modelWriter) Write(p []byte) (int, error) {
+	w.WriteHeader(http.StatusOK)
+	if w.status == 204 || w.status == 304 {
+		return 0, http.ErrBodyNotAllowed
+	}
+	w.tried += len(p)
+	if w.declared >= 0 && w.tried > w.declared {
+		return 0, http.ErrContentLength
+	}
+	if !w.head {
+		w.body = append(w.body, p...)
+	}
+	return len(p), nil
+}
+
+func batchOf(seed uint64) []*op {
+	c := newCrowd(newDice(seed))
+	ops := make([]*op, batchSize)
+	for i := range ops {
+		ops[i] = c.op(i)
+	}
+	return ops
+}
+
+// shrink takes requests away as long as the last one still gets a wrong answer.
+func shrink(t *testing.T, seed uint64, ops []*op, cache modelCache) (least []*op, history string, err error) {
+	try := func(ops []*op) bool {
+		var again []*op
+		for i, o := range ops {
+			renumbered := *o
+			renumbered.id = i
+			again = append(again, &renumbered)
+		}
+		failed, h, e := playAll(t, seed, again, cache)
+		if e == nil {
+			return false
+		}
+		least, history, err = again[:failed+1], h, e
+		return true
+	}
+	if !try(ops) {
+		return ops, "", nil
+	}
+	for size := max(1, len(least)/2); size >= 1; size /= 2 {
+		for i := max(0, len(least)-1-size); i >= 0; i -= size {
+			if i+size >= len(least) {
+				continue
+			}
+			fewer := slices.Clone(least)
+			next := *fewer[i+size]
+			for _, gone := range fewer[i : i+size] {
+				next.wait += gone.wait
+			}
+			fewer[i+size] = &next
+			try(slices.Delete(fewer, i, i+size))
+		}
+	}
+	return least, history, err
+}
+
+// numberOfBatches is how many batches a test plays, from which seed on.
+func numberOfBatches(t *testing.T, normal, long int) (first, n uint64) {
+	if text := os.Getenv("EDGECACHE_SEED"); text != "" {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		require.NoError(t, err, "EDGECACHE_SEED")
+		return seed, 1
+	}
+	n = uint64(normal)
+	if os.Getenv("EDGECACHE_LONG") != "" {
+		n = uint64(long)
+	} else if testing.Short() {
+		n /= 10
+	}
+	return uint64(time.Now().UnixNano()) % 1e12, n
+}
+
+// tell shows the least history that goes wrong.
+func tell(t *testing.T, seed uint64, ops []*op, cache modelCache, err error) {
+	least, history, again := shrink(t, seed, ops, cache)
+	if again == nil {
+		t.Fatalf("EDGECACHE_SEED=%d: %v\n(it does not happen again)", seed, err)
+	}
+	var b strings.Builder
+	for _, o := range least {
+		fmt.Fprintf(&b, "%v\n    site: %+v\n", o, siteWays(seed)(o.host, o.uri()))
+	}
+	t.Fatalf("EDGECACHE_SEED=%d: %v\nThe least history:\n%s\nAnswers for this URL:\n%s", seed, again, &b, history)
+}
+
+func TestModelOneAfterTheOther(t *testing.T) {
+	first, n := numberOfBatches(t, batches, longBatches)
+	words := &tally{count: map[string]int{}}
+	t.Run("batches", func(t *testing.T) {
+		workers := uint64(runtime.GOMAXPROCS(0))
+		for worker := range workers {
+			t.Run(strconv.FormatUint(worker, 10), func(t *testing.T) {
+				t.Parallel()
+				for seed := first + worker; seed < first+n; seed += workers {
+					ops := batchOf(seed)
+					if failed, _, err := playAll(t, seed, ops, words.cache); err != nil {
+						tell(t, seed, ops[:failed+1], realCache, err)
+					}
+				}
+			})
+		}
+	})
+	t.Logf("%d requests from seed %d: %v", n*batchSize, first, words.count)
+	if n > 10 {
+		for _, word := range statusWords {
+			if words.count[word] == 0 {
+				t.Errorf("no answer was %s: the model has lost its way", word)
+			}
+		}
+	}
+}
+
+// tally counts the short statuses, so that a model that never hits is noticed.
+type tally struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (c *tally) cache(d dice, next http.Handler) (http.Handler, *oracle) {
+	h, o := realCache(d, next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.count[w.Header().Get("X-Cache")]++
+		}()
+		h.ServeHTTP(w, r)
+	}), o
+}
+
+// playTogether sends requests from many clients at once.
+func playTogether(ops []*op, trial *trial, client func() (send sender, done func())) error {
+	var (
+		next  atomic.Int64
+		group sync.WaitGroup
+		once  sync.Once
+		first error
+	)
+	for range 4 * runtime.GOMAXPROCS(0) {
+		group.Go(func() {
+			send, done := client()
+			defer done()
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(ops) {
+					return
+				}
+				if err := trial.play(ops[i], send); err != nil {
+					once.Do(func() {
+						first = fmt.Errorf("op %d: %w\nAnswers for this URL:\n%s", i, err, trial.history(ops[i].url()))
+					})
+					next.Store(int64(len(ops)))
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+	return first
+}
