@@ -1,0 +1,79 @@
+// Package storetest holds implementations of [edgecache.Store] to its contract, and has two stores to test with: [Map], which keeps to it, and [Faulty], which does not.
+package storetest
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+// test is one sentence of the contract.
+type test struct {
+	name string
+	run  func(t testing.TB, s edgecache.Store)
+}
+
+// Run holds stores to the contract of [edgecache.Store], and to those of [edgecache.Generations] and [edgecache.StreamStore] if they implement them. Every store must pass.
+// open returns an empty store, and registers with t.Cleanup what is to be done when the test is over. It is called once for each sentence of the contract, by parallel tests.
+//
+// Time is real: values live for ttl, which is a second, and the run takes about three.
+func Run(t *testing.T, open func(t *testing.T) edgecache.Store) {
+	t.Helper()
+	each(t, func(t *testing.T, one test) {
+		t.Parallel()
+		one.run(t, open(t))
+	})
+}
+
+// RunInBubble is like [Run] for stores that live in this process and take time from package time: each test runs in a bubble of testing/synctest, so that it takes no time at all. open is called inside the bubble.
+func RunInBubble(t *testing.T, open func(t *testing.T) edgecache.Store) {
+	t.Helper()
+	each(t, func(t *testing.T, one test) {
+		synctest.Test(t, func(t *testing.T) { one.run(t, open(t)) })
+	})
+}
+
+func each(t *testing.T, run func(*testing.T, test)) {
+	t.Helper()
+	for _, group := range [...]struct {
+		name  string
+		tests []test
+	}{{"Store", storeTests()}, {"Generations", generationsTests()}, {"StreamStore", streamTests()}} {
+		t.Run(group.name, func(t *testing.T) {
+			for _, one := range group.tests {
+				t.Run(one.name, func(t *testing.T) { run(t, one) })
+			}
+		})
+	}
+}
+
+// generations runs a test for stores that have them.
+func generations(run func(testing.TB, edgecache.Generations)) func(testing.TB, edgecache.Store) {
+	return func(t testing.TB, s edgecache.Store) {
+		if g, ok := s.(edgecache.Generations); ok {
+			run(t, g)
+		} else {
+			t.Skip("the store has no generations")
+		}
+	}
+}
+
+// stream runs a test for stores that stream.
+func stream(run func(testing.TB, edgecache.Store, edgecache.StreamStore)) func(testing.TB, edgecache.Store) {
+	return func(t testing.TB, s edgecache.Store) {
+		if ss, ok := s.(edgecache.StreamStore); ok {
+			run(t, s, ss)
+		} else {
+			t.Skip("the store does not stream")
+		}
+	}
+}
+
+// ended returns a context that has ended.
+func ended(t testing.TB) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
+}
