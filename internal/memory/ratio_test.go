@@ -7,6 +7,9 @@ import (
 	"testing"
 )
 
+// knownRatio is the mean over all traces, sizes and rooms that the policy of today reaches. LRU reaches .5040.
+const knownRatio = .6899
+
 // TestHitRatio holds the policy to what it was chosen for: the share of requests
 // that are answered from memory, over traces of many kinds.
 func TestHitRatio(t *testing.T) {
@@ -47,8 +50,8 @@ func TestHitRatio(t *testing.T) {
 	}
 	fmt.Fprintf(&table, "mean: LRU %.4f, Tier %.4f", lru, tier)
 	t.Log("\n" + table.String())
-	// Today's distance is 17 to 18 points. Below 16, the policy has got worse.
-	if tier < lru+.16 {
-		t.Errorf("mean hit ratio %.3f, LRU %.3f: want 16 points more", tier, lru)
+	// Traces, hashes and samples are the same in every run, and so is the mean. Who raises it raises knownRatio, too.
+	if tier < knownRatio-.01 {
+		t.Errorf("mean hit ratio %.4f, want at most one point less than the %.4f it had", tier, knownRatio)
 	}
 }
