@@ -50,6 +50,7 @@ type fill struct {
 	alone      bool      // too much is going on already: do not store
 	flight     *flight.Flight[landing]
 	start      time.Time
+	seat       seat          // for static files behind us
 	inner      *http.Request // as the handler gets it
 
 	now      time.Time // when the header came
@@ -88,7 +89,8 @@ func (h *handler) newFill(w http.ResponseWriter, r *http.Request, req *rules.Req
 func (f *fill) lead(fl *flight.Flight[landing]) {
 	f.flight = fl
 	defer fl.Land()
-	ctx, stop := fl.Context(context.WithValue(f.r.Context(), inside{f.handler.edge}, true))
+	f.seat.header = conditionsOf(f.r)
+	ctx, stop := fl.Context(f.seat.in(context.WithValue(f.r.Context(), inside{f.handler.edge}, true)))
 	defer stop()
 	for f.run(ctx) {
 		// The handler confirmed something that is not what we asked about (RFC 9111, 4.3.4). Nothing has been sent; ask without a condition.
@@ -140,6 +142,10 @@ func (f *fill) Commit(status int) {
 	header := f.Header()
 	_, broken := header[originErrorField]
 	delete(header, originErrorField)
+	if f.seat.claimed(header, f.r) {
+		f.passStatic()
+		return
+	}
 	if status == http.StatusNotModified && f.asks() {
 		f.next, f.fields, f.effect = refresh, f.Own(), field.Canonical(header).Clone()
 		if !f.old.Meta.Confirmed(f.effect) {
@@ -221,6 +227,18 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 	}
 	a := f.account(reason)
 	f.Direct(func(h http.Header) { e.report(h, f.r, &a, nil) })
+}
+
+// passStatic gives a static file to the client alone: it is in memory or in the system's cache already, and conditions and ranges have been answered.
+func (f *fill) passStatic() {
+	e := f.handler.edge
+	if f.old != nil {
+		e.discard(f.key, f.old, f.now)
+	}
+	f.flight.Release()
+	a := f.seat.account
+	a.came, a.background = f.came, f.background
+	f.Direct(func(h http.Header) { e.report(h, f.inner, &a, nil) })
 }
 
 // remembers reports whether a refusal says something about the next answer for this URL, too.

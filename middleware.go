@@ -122,17 +122,26 @@ func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Reques
 		}
 	}
 	status := http.StatusOK
-	writer, finish := record.Hook(w, func(s int) {
-		status = s
+	s := &seat{header: conditionsOf(r)}
+	inner := r.WithContext(s.in(r.Context()))
+	writer, finish := record.Hook(w, func(final int) {
+		status = final
+		r.Pattern = inner.Pattern
 		delete(w.Header(), originErrorField)
+		if s.claimed(w.Header(), r) {
+			came := a.came
+			a = s.account
+			a.came = came
+		}
 		// Before the client learns that its write succeeded, so that it cannot read what was there before.
 		invalidate(status)
 		e.report(w.Header(), r, &a, nil)
 	})
 	// And once more when the handler is done, however it ends: it may write before it commits.
 	defer func() { invalidate(status) }()
-	h.next.ServeHTTP(writer, r)
+	h.next.ServeHTTP(writer, inner)
 	finish()
+	r.Pattern = inner.Pattern
 }
 
 // invalidate removes what is stored for the URL of r, for those of the same origin that the header names (RFC 9111, 4.4), and in the groups that it names (RFC 9875, 3).
@@ -168,10 +177,17 @@ func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request
 		a.status = Expired
 	}
 	// The handler may change the request's header; the variant is that of what came in.
-	inner := r.WithContext(context.WithValue(r.Context(), inside{e}, true))
+	s := &seat{header: conditionsOf(r)}
+	inner := r.WithContext(s.in(context.WithValue(r.Context(), inside{e}, true)))
 	inner.Header = r.Header.Clone()
 	writer, finish := record.Hook(w, func(status int) {
 		delete(w.Header(), originErrorField)
+		if s.claimed(w.Header(), r) {
+			a = s.account
+			a.came = start
+			e.report(w.Header(), r, &a, nil)
+			return
+		}
 		if old != nil && status == http.StatusOK {
 			e.updateByHead(id, old, record.Own(outer, w.Header()), field.Canonical(w.Header()), &req, r, began, start)
 		}

@@ -37,8 +37,10 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 		return false
 	}
 	f := h.newFill(w, r, req, k, key.Scope(nil, r), rules.Method, time.Now())
-	f.posts, f.start, f.inner = true, time.Now(), r
+	f.posts, f.start = true, time.Now()
 	f.flight = e.flights.Single(e.fence.now(), f.start)
+	f.seat.header = conditionsOf(r)
+	f.inner = r.WithContext(f.seat.in(r.Context()))
 	p := &poster{fill: f, status: http.StatusOK}
 	writer := f.Init(w, p)
 	returned := false
@@ -48,9 +50,10 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 			p.invalidate() // it may have done what it was asked before it broke off
 		}
 	}()
-	h.next.ServeHTTP(writer, r)
+	h.next.ServeHTTP(writer, f.inner)
 	f.Finish()
 	returned = true
+	r.Pattern = f.inner.Pattern
 	if f.next != keep {
 		p.invalidate() // once more: it may write before it commits
 	}

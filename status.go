@@ -51,6 +51,11 @@ type account struct {
 // report counts the answer to r, tells the observer, and adds the status fields to h. room is a slice to cut the two values from, or nil.
 func (e *Edge) report(h http.Header, r *http.Request, a *account, room []string) {
 	e.decided(r, a)
+	e.writeStatus(h, a, room)
+}
+
+// writeStatus adds the status fields to h.
+func (e *Edge) writeStatus(h http.Header, a *account, room []string) {
 	if e.statusHeader != "" {
 		room = append(room, a.status.String())
 		h[e.statusHeader] = room[len(room)-1 : len(room) : len(room)]

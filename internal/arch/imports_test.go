@@ -50,7 +50,9 @@ var testsOfTheDoor = []string{"internal/conformance"}
 // dependencies is every module outside the standard library, with the packages whose non-test code may import it.
 // Whoever imports edgecache downloads these; a longer list needs a reason in docs/design.md.
 var dependencies = map[string][]string{
+	"github.com/andybalholm/brotli":   {"internal/assets"},
 	"github.com/dunglas/httpsfv":      {"internal/field"},
+	"github.com/klauspost/compress":   {"internal/assets"},
 	"github.com/pquerna/cachecontrol": {"internal/field"},
 }
 
@@ -202,6 +204,7 @@ func TestUnused(t *testing.T) {
 	all := []file{
 		{imports: []string{"github.com/dunglas/httpsfv"}},
 		{imports: []string{"github.com/pquerna/cachecontrol/cacheobject"}},
+		{imports: []string{"github.com/andybalholm/brotli", "github.com/klauspost/compress/zstd"}},
 	}
 	if got := unused(all); len(got) != 0 {
 		t.Errorf("got %q, want none", got)

@@ -74,6 +74,9 @@ const (
 	Breaker
 	StoreFailed
 
+	// Found out by static files.
+	UnknownHash
+
 	reasons // how many there are
 )
 
@@ -136,6 +139,8 @@ var descriptions = [reasons]description{
 	Busy:            {"busy", "miss", "So many requests wait for this page, or for so long, that this one was passed on alone; it says nothing about the page."},
 	Breaker:         {"breaker", "", "The handler failed several times in a row, so the stale page is served at once; the handler is tried again after a pause."},
 	StoreFailed:     {"store-failed", "miss", "The store could not keep the response; requests are served as if there were no cache."},
+
+	UnknownHash: {"unknown-hash", "miss", "The URL names a version of a static file that is neither here nor retained; the latest one stands in for it and is not kept."},
 }
 
 // String returns the reason as one kebab-case word; "" for None.

@@ -1,0 +1,225 @@
+package assets
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+)
+
+// build is what build tools say about the files that they have made.
+type build struct {
+	outputs map[string]bool   // names that contain a hash of theirs
+	entries map[string]*chunk // by the source file that somebody asks for
+}
+
+// chunk is a script, or a stylesheet, that a build tool has made.
+type chunk struct {
+	file    string
+	css     []string
+	imports []*chunk
+}
+
+// names reports whether a build tool says that name is its output, under a name of its own hash.
+func (b *build) names(name string) bool { return b != nil && b.outputs[name] }
+
+// readBuild reads the files in which build tools say what they have made.
+func (s *Set) readBuild(originals map[string]*original) (*build, error) {
+	if s.options.ViteManifest == "" && s.options.ESBuildMetafile == "" {
+		return nil, nil
+	}
+	b := &build{outputs: map[string]bool{}, entries: map[string]*chunk{}}
+	for name, read := range map[string]func(dir string, text []byte) error{
+		s.options.ViteManifest: b.vite,
+		s.options.ESBuildMetafile: func(_ string, text []byte) error {
+			return b.esbuild(text, func(name string) bool { return originals[name] != nil })
+		},
+	} {
+		if name == "" {
+			continue
+		}
+		o, err := readManifest(s, name, originals)
+		if err != nil {
+			return nil, err
+		}
+		text, err := o.bytes()
+		if err == nil {
+			err = read(path.Dir(name), text)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+	}
+	return b, nil
+}
+
+// readManifest reads a file that the walk may have left out: Vite's lies in a folder with a dot.
+func readManifest(s *Set, name string, originals map[string]*original) (*original, error) {
+	if o := originals[name]; o != nil {
+		return o, nil
+	}
+	return read(s.fsys, name)
+}
+
+// vite reads a manifest (Vite, "Backend Integration"). Its names are relative to the folder that .vite lies in.
+func (b *build) vite(dir string, text []byte) error {
+	if path.Base(dir) == ".vite" {
+		dir = path.Dir(dir)
+	}
+	var manifest map[string]struct {
+		File           string   `json:"file"`
+		Src            string   `json:"src"`
+		Name           string   `json:"name"`
+		CSS            []string `json:"css"`
+		Assets         []string `json:"assets"`
+		Imports        []string `json:"imports"`
+		DynamicImports []string `json:"dynamicImports"`
+		IsEntry        bool     `json:"isEntry"`
+	}
+	if err := json.Unmarshal(text, &manifest); err != nil {
+		return err
+	}
+	chunks := make(map[string]*chunk, len(manifest))
+	for key := range manifest {
+		chunks[key] = &chunk{}
+	}
+	// What keeps the name of its source has no hash: for it the next build makes other bytes under the same name.
+	add := func(file string, sources ...string) string {
+		name := path.Join(dir, file)
+		if file != "" && !slices.ContainsFunc(sources, func(s string) bool { return s != "" && bare(s) == bare(name) }) {
+			b.outputs[name] = true
+		}
+		return name
+	}
+	for _, key := range slices.Sorted(maps.Keys(manifest)) {
+		m, c := manifest[key], chunks[key]
+		c.file = add(m.File, m.Src, m.Name, key)
+		for _, file := range m.CSS {
+			c.css = append(c.css, add(file, m.Src, m.Name))
+		}
+		for _, file := range m.Assets {
+			add(file, m.Src, m.Name)
+		}
+		for _, from := range m.Imports {
+			if d := chunks[from]; d != nil {
+				c.imports = append(c.imports, d)
+			}
+		}
+		b.entries[key] = c
+		if m.Src != "" {
+			b.entries[m.Src] = c
+		}
+	}
+	// A file that is listed with and without its source's name is judged by the stricter entry.
+	for _, m := range manifest {
+		if bare(m.File) == bare(m.Src) || bare(m.File) == bare(m.Name) {
+			delete(b.outputs, path.Join(dir, m.File))
+		}
+	}
+	return nil
+}
+
+// bare is the last part of a path without its extension.
+func bare(name string) string {
+	base := path.Base(name)
+	return strings.TrimSuffix(base, path.Ext(base))
+}
+
+// esbuild reads a metafile. Its names are relative to where esbuild ran, so leading folders are taken off until its outputs are found.
+func (b *build) esbuild(text []byte, exists func(string) bool) error {
+	var meta struct {
+		Outputs map[string]struct {
+			EntryPoint string `json:"entryPoint"`
+			CSSBundle  string `json:"cssBundle"`
+			Imports    []struct {
+				Path string `json:"path"`
+				Kind string `json:"kind"`
+			} `json:"imports"`
+		} `json:"outputs"`
+	}
+	if err := json.Unmarshal(text, &meta); err != nil {
+		return err
+	}
+	drop, most := 0, -1
+	for n := range 8 {
+		hits := 0
+		for name := range meta.Outputs {
+			if exists(without(name, n)) {
+				hits++
+			}
+		}
+		if hits > most {
+			drop, most = n, hits
+		}
+	}
+	chunks := make(map[string]*chunk, len(meta.Outputs))
+	for name := range meta.Outputs {
+		file := without(name, drop)
+		chunks[name] = &chunk{file: file}
+		if esbuildHash(file) {
+			b.outputs[file] = true
+		}
+	}
+	for name, m := range meta.Outputs {
+		c := chunks[name]
+		if m.CSSBundle != "" {
+			c.css = []string{without(m.CSSBundle, drop)}
+		}
+		for _, from := range m.Imports {
+			if d := chunks[from.Path]; d != nil && from.Kind == "import-statement" {
+				c.imports = append(c.imports, d)
+			}
+		}
+		if m.EntryPoint != "" {
+			b.entries[m.EntryPoint] = c
+		}
+	}
+	return nil
+}
+
+// without takes n leading folders off a name.
+func without(name string, n int) string {
+	for range n {
+		_, rest, ok := strings.Cut(name, "/")
+		if !ok {
+			return ""
+		}
+		name = rest
+	}
+	return name
+}
+
+// esbuildHash reports whether an output of esbuild has a hash in its name: eight base32 digits, set off from the rest. A metafile also lists outputs
+// that have none, those of --outfile for instance, and does not say so.
+func esbuildHash(name string) bool {
+	for part := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '-' || r == '.' || r == '/' || r == '_' }) {
+		if len(part) == 8 && strings.Trim(part, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// files lists what an entry needs: stylesheets in the order in which they apply, and the scripts that it imports, itself left out.
+func (c *chunk) files() (css, imports []string) {
+	seen := map[*chunk]bool{c: true}
+	var add func(*chunk)
+	add = func(d *chunk) {
+		for _, i := range d.imports {
+			if !seen[i] {
+				seen[i] = true
+				imports = append(imports, i.file)
+				add(i)
+			}
+		}
+		for _, file := range d.css {
+			if !slices.Contains(css, file) {
+				css = append(css, file)
+			}
+		}
+	}
+	add(c)
+	return css, imports
+}

@@ -1,0 +1,327 @@
+package assets
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// maxFiles bounds what is indexed: a tree of more is the wrong folder.
+const maxFiles = 1 << 17
+
+// kind says how long an asset's own URL may be cached.
+type kind uint8
+
+const (
+	hashed kind = iota // by us: a URL with our hash, beside the plain one
+	output             // by a build tool, which has put a hash of its own into the name
+	plain              // not at all
+)
+
+// Asset is one file that is served. It is immutable but for state.
+type Asset struct {
+	Name string
+	Size int64
+	Type string // media type
+	Sum  [sha256.Size]byte
+
+	kind     kind
+	media    mediaType
+	hash     string // in its entity tags and, if kind is hashed, in its URL
+	target   string // its name with a hash; "" if there is none
+	bound    bool   // target's hash is made of the very bytes
+	varies   bool   // it has, or may get, variants
+	size     int64
+	length   string
+	etag     string
+	from     *original   // the file
+	data     []byte      // what is sent instead of the file: a rewritten stylesheet
+	watch    []*original // what it is made of, if that can change
+	sidecars [codings]*encoded
+	state    *state
+}
+
+// state is what an asset keeps while its index is made anew around it.
+type state struct {
+	seen  [codings]atomic.Bool // sent before, by this process
+	tried [codings]atomic.Uint32
+	made  [codings]atomic.Pointer[encoded]
+}
+
+// index is everything that is served, at one moment.
+type index struct {
+	byName    map[string]*Asset
+	byTarget  map[string]*Asset
+	names     []string // sorted
+	originals map[string]*original
+	build     *build // what build tools say; nil if there are none
+	version   string
+}
+
+// entry is a file that the walk has found.
+type entry struct {
+	name string
+	info fs.FileInfo
+}
+
+// walk lists the regular files below dir. follow also takes what symbolic links lead to: only os.Root knows that it lies inside.
+func walk(fsys fs.FS, dir string, follow bool, above []fs.FileInfo, found *[]entry) error {
+	list, err := fs.ReadDir(fsys, dir)
+	if err != nil {
+		return err
+	}
+	for _, d := range list {
+		name := path.Join(dir, d.Name())
+		if !validName(name) && name != ".well-known" {
+			continue
+		}
+		var info fs.FileInfo
+		if d.Type()&fs.ModeSymlink != 0 {
+			if !follow {
+				continue
+			}
+			if info, err = fs.Stat(fsys, name); err != nil {
+				continue // it leads nowhere, or outside
+			}
+		} else if info, err = d.Info(); err != nil {
+			continue // gone since
+		}
+		switch {
+		case info.IsDir():
+			if slices.ContainsFunc(above, func(a fs.FileInfo) bool { return os.SameFile(a, info) }) {
+				continue // a link back up
+			}
+			if err := walk(fsys, name, follow, append(above[:len(above):len(above)], info), found); err != nil {
+				return err
+			}
+		case info.Mode().IsRegular():
+			if len(*found) == maxFiles {
+				return fmt.Errorf("more than %d files", maxFiles)
+			}
+			*found = append(*found, entry{name, info})
+		}
+	}
+	return nil
+}
+
+// newIndex looks at all files. What has not changed since before, which may be nil, is not read again.
+func (s *Set) newIndex(before *index) (*index, error) {
+	var found []entry
+	if err := walk(s.fsys, ".", s.options.Follow, nil, &found); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(found, func(a, b entry) int { return cmp.Compare(a.name, b.name) })
+	originals, err := s.readAll(found, before)
+	if err != nil {
+		return nil, err
+	}
+	ix := &index{byName: make(map[string]*Asset, len(originals)), byTarget: make(map[string]*Asset, len(originals)), originals: originals}
+	if ix.build, err = s.readBuild(originals); err != nil {
+		return nil, err
+	}
+	for name, o := range originals {
+		if s.hidden(name, func(base string) bool { return originals[base] != nil }) {
+			continue
+		}
+		ix.names = append(ix.names, name)
+		a := &Asset{Name: name, Size: o.size, Sum: o.sum, kind: hashed, media: typeOf(name), from: o, size: o.size, bound: true}
+		switch {
+		case fixed(name):
+			a.kind = plain
+		case ix.build.names(name):
+			a.kind = output
+		}
+		if !o.constant {
+			a.watch = []*original{o}
+		}
+		ix.byName[name] = a
+	}
+	slices.Sort(ix.names)
+	s.resolve(ix)
+	digest := sha256.New()
+	for _, name := range ix.names {
+		a := ix.byName[name]
+		s.finish(a, ix, before)
+		fmt.Fprintf(digest, "%q %x\n", name, a.Sum)
+	}
+	ix.version = hex.EncodeToString(digest.Sum(nil)[:hashLength/2])
+	return ix, nil
+}
+
+// readAll hashes files, on all processors.
+func (s *Set) readAll(found []entry, before *index) (map[string]*original, error) {
+	all := make([]*original, len(found))
+	errs := make([]error, len(found))
+	var next atomic.Int64
+	var group sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(found)) {
+		group.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(found); i = int(next.Add(1)) - 1 {
+				e := found[i]
+				if before != nil {
+					if o := before.originals[e.name]; o != nil && (o.constant || o.is(e.info) && !o.racy.Load()) {
+						all[i] = o
+						continue
+					}
+				}
+				all[i], errs[i] = read(s.fsys, e.name)
+			}
+		})
+	}
+	group.Wait()
+	originals := make(map[string]*original, len(found))
+	for i, o := range all {
+		switch {
+		case errors.Is(errs[i], fs.ErrNotExist): // gone since
+		case errs[i] != nil:
+			return nil, errs[i]
+		default:
+			originals[o.name] = o
+		}
+	}
+	return originals, nil
+}
+
+// hidden reports whether a file is there for us and not for clients.
+func (s *Set) hidden(name string, exists func(string) bool) bool {
+	if name == s.options.ViteManifest || name == s.options.ESBuildMetafile {
+		return true
+	}
+	for _, ext := range extensions[1:] {
+		if base, ok := strings.CutSuffix(name, ext); ok && exists(base) {
+			return true
+		}
+	}
+	return false
+}
+
+// finish gives an asset its URL, its entity tags and its variants, when its bytes are known.
+func (s *Set) finish(a *Asset, ix, before *index) {
+	a.Type = a.media.name
+	if a.hash == "" {
+		a.hash = hex.EncodeToString(a.Sum[:hashLength/2])
+	}
+	if a.kind == hashed {
+		hash := a.hash
+		if of := ix.byName[mapped(a.Name)]; of != nil {
+			// Its script names it without a hash, so nothing is checked by this one; it only says which script it belongs to.
+			hash, a.bound = of.shared(), false
+			if of.kind != hashed {
+				hash = ""
+			}
+		}
+		if hash != "" {
+			a.target = hashedName(a.Name, hash)
+			ix.byTarget[a.target] = a
+		}
+	}
+	a.etag = `"` + a.hash + `"`
+	a.length = strconv.FormatInt(a.size, 10)
+	a.state = new(state)
+	if before != nil {
+		if b := before.byName[a.Name]; b != nil && b.Sum == a.Sum && b.hash == a.hash {
+			a.state = b.state
+		}
+	}
+	s.attach(a, ix)
+	a.varies = a.varies || a.eligible()
+}
+
+// shared is the hash that a source map has in common with its script.
+func (a *Asset) shared() string {
+	if a.hash != "" {
+		return a.hash
+	}
+	return hex.EncodeToString(a.Sum[:hashLength/2])
+}
+
+// attach finds the variants that lie beside the file.
+func (s *Set) attach(a *Asset, ix *index) {
+	for c := br; c < codings; c++ {
+		side := ix.originals[a.Name+extensions[c]]
+		if side == nil {
+			continue
+		}
+		a.varies = true
+		if !side.constant {
+			a.watch = append(a.watch[:len(a.watch):len(a.watch)], side)
+		}
+		if err := s.proves(c, side, a.size, a.Sum); err != nil {
+			if a.data != nil && s.proves(c, side, a.from.size, a.from.sum) == nil {
+				continue // of the stylesheet before its references were rewritten: nothing is wrong with it
+			}
+			s.report(side.name+hex.EncodeToString(side.sum[:8])+hex.EncodeToString(a.Sum[:8]), "edgecache: a compressed file is not used", "file", side.name, "reason", err.Error())
+			continue
+		}
+		e := a.variant(c, side.size)
+		e.from = side
+		a.sidecars[c] = e
+	}
+}
+
+// proof names a sidecar and what it has to decode to.
+type proof struct {
+	coding    coding
+	side, sum [sha256.Size]byte
+}
+
+// proves reports whether a sidecar decodes to its file; it remembers what it has found out.
+func (s *Set) proves(c coding, side *original, size int64, sum [sha256.Size]byte) error {
+	key := proof{c, side.sum, sum}
+	if known, ok := s.proofs[key]; ok {
+		return known
+	}
+	content, err := side.open()
+	if err != nil {
+		return err
+	}
+	defer content.close()
+	err = decodes(c, content.reader(), size, sum)
+	s.proofs[key] = err
+	return err
+}
+
+// variant describes a coding of an asset.
+func (a *Asset) variant(c coding, size int64) *encoded {
+	return &encoded{size: size, etag: `"` + a.hash + "-" + codingNames[c] + `"`, length: strconv.FormatInt(size, 10)}
+}
+
+// eligible reports whether variants are made of it.
+func (a *Asset) eligible() bool {
+	return a.media.squeezes && a.size >= minEncoded && a.size <= maxEncoded
+}
+
+// current reports whether nothing that the asset is made of has changed.
+func (a *Asset) current() bool {
+	for _, o := range a.watch {
+		if !o.current() {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *Asset) open() (content, error) {
+	if a.data != nil {
+		return content{data: a.data, size: a.size}, nil
+	}
+	return a.from.open()
+}
+
+func (a *Asset) bytes() ([]byte, error) {
+	if a.data != nil {
+		return a.data, nil
+	}
+	return a.from.bytes()
+}

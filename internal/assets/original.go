@@ -1,0 +1,310 @@
+package assets
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+)
+
+const (
+	// maxKept is how large a file may be that is kept in memory because its file system can only read it from the start.
+	maxKept = 4 << 20
+	// maxStylesheet is how large a stylesheet may be whose references are rewritten.
+	maxStylesheet = 8 << 20
+	// tick is how old a file must be when it is read for its time of change to tell the next edit: file systems count in up to two seconds.
+	tick = 2 * time.Second
+	// readAttempts is how often a file is read again that is being written meanwhile.
+	readAttempts = 3
+	// tail is how much of a file goes out only after a last look at whether it is still the same.
+	tail = 512
+)
+
+// errChanged says that a file is not what it was when it was hashed.
+var errChanged = errors.New("file has changed")
+
+// original is a file as it was when it was hashed.
+type original struct {
+	fsys     fs.FS
+	name     string
+	size     int64
+	modified time.Time
+	sum      [sha256.Size]byte
+	constant bool        // part of the program or of an archive: it cannot change
+	data     []byte      // its bytes, if they are in memory anyway; never written
+	text     string      // of a stylesheet, to find its references
+	racy     atomic.Bool // so young that an edit might not show in modified
+}
+
+var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
+
+// read hashes a file. It returns fs.ErrNotExist for what is no regular file.
+func read(fsys fs.FS, name string) (*original, error) {
+	for range readAttempts {
+		o, err := readOnce(fsys, name)
+		if !errors.Is(err, errChanged) {
+			return o, err
+		}
+	}
+	return nil, fmt.Errorf("read %s: %w while it was read", name, errChanged)
+}
+
+func readOnce(fsys fs.FS, name string) (*original, error) {
+	// Before it is opened: to open a pipe would wait for a writer.
+	if info, err := fs.Stat(fsys, name); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, notRegular(name)
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, notRegular(name)
+	}
+	o := &original{fsys: fsys, name: name, size: info.Size(), modified: info.ModTime(), constant: isConstant(f)}
+	if data, ok := embedded(f, o.size); ok {
+		o.data = data
+		o.sum = sha256.Sum256(data)
+		return o, nil
+	}
+	_, seeks := f.(io.Seeker)
+	keep := !seeks && o.size <= maxKept
+	sheet := typeOf(name).class == style && o.size <= maxStylesheet
+	sum := sha256.New()
+	var kept bytes.Buffer
+	to := io.Writer(sum)
+	if keep || sheet {
+		kept.Grow(int(o.size) + bytes.MinRead)
+		to = io.MultiWriter(sum, &kept)
+	}
+	began := time.Now()
+	buf := buffers.Get().(*[64 << 10]byte)
+	n, err := io.CopyBuffer(to, io.LimitReader(f, o.size+1), buf[:])
+	buffers.Put(buf)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if n != o.size {
+		return nil, errChanged
+	}
+	if !o.constant {
+		if info, err = f.Stat(); err != nil || !o.is(info) {
+			return nil, errChanged
+		}
+		o.racy.Store(began.Sub(o.modified) < tick && !o.modified.IsZero())
+	}
+	sum.Sum(o.sum[:0])
+	if keep {
+		o.data = kept.Bytes()
+	}
+	if sheet {
+		o.text = kept.String()
+	}
+	return o, nil
+}
+
+func notRegular(name string) error {
+	return &fs.PathError{Op: "read", Path: name, Err: fs.ErrNotExist}
+}
+
+// css returns the text of a stylesheet.
+func (o *original) css() string {
+	if o.text == "" && o.data != nil && o.size <= maxStylesheet {
+		return unsafe.String(unsafe.SliceData(o.data), len(o.data)) // never written, so a string
+	}
+	return o.text
+}
+
+// is reports whether info is about the file that was hashed.
+func (o *original) is(info fs.FileInfo) bool {
+	return info.Mode().IsRegular() && info.Size() == o.size && info.ModTime().Equal(o.modified)
+}
+
+// current reports whether the file is still what was hashed.
+func (o *original) current() bool {
+	if o.constant {
+		return true
+	}
+	info, err := fs.Stat(o.fsys, o.name)
+	if err != nil || !o.is(info) {
+		return false
+	}
+	if !o.racy.Load() {
+		return true
+	}
+	again, err := read(o.fsys, o.name)
+	if err != nil || again.sum != o.sum || !again.modified.Equal(o.modified) {
+		return false
+	}
+	o.racy.Store(again.racy.Load())
+	return true
+}
+
+// isConstant goes by the package that made the file, so that fs.Sub makes no difference.
+func isConstant(f fs.File) bool {
+	switch packageOf(f) {
+	case "embed", "archive/zip":
+		return true
+	}
+	return false
+}
+
+func packageOf(f fs.File) string {
+	t := reflect.TypeOf(f)
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	return t.PkgPath()
+}
+
+// embedded returns the bytes of a file of an embed.FS where the linker has put them. Package embed itself only hands out copies: one for each
+// request, or one for the life of the process. Where its files should once look otherwise, ok is false and the file is read like any other.
+func embedded(f fs.File, size int64) (data []byte, ok bool) {
+	v := reflect.ValueOf(f)
+	if packageOf(f) != "embed" || v.Kind() != reflect.Pointer {
+		return nil, false
+	}
+	for _, step := range [...]string{"f", "data"} {
+		if v.Kind() == reflect.Pointer {
+			v = v.Elem()
+		}
+		if v.Kind() != reflect.Struct {
+			return nil, false
+		}
+		if v = v.FieldByName(step); !v.IsValid() {
+			return nil, false
+		}
+	}
+	if v.Kind() != reflect.String || int64(v.Len()) != size {
+		return nil, false
+	}
+	text := v.String()
+	// Nobody may write to it: io.Writer forbids that to all who get it.
+	return unsafe.Slice(unsafe.StringData(text), len(text)), true
+}
+
+// content is a body that is being sent: bytes, or an open file.
+type content struct {
+	data []byte
+	size int64
+	from *original // the file; nil for bytes
+	file fs.File
+	at   int64
+}
+
+// open makes sure that the file is there and the same. It returns errChanged if it is not.
+func (o *original) open() (content, error) {
+	if o.data != nil || o.size == 0 {
+		return content{data: o.data, size: o.size}, nil
+	}
+	f, err := o.fsys.Open(o.name)
+	if err != nil {
+		return content{}, errChanged
+	}
+	if info, err := f.Stat(); err != nil || !o.is(info) {
+		_ = f.Close()
+		return content{}, errChanged
+	}
+	return content{size: o.size, from: o, file: f}, nil
+}
+
+func (c *content) close() {
+	if c.file != nil {
+		_ = c.file.Close()
+	}
+}
+
+// send writes length bytes from offset. A file that changes while it is sent ends the connection: the client must not take what came for the whole.
+func (c *content) send(w io.Writer, offset, length int64) error {
+	if c.file == nil {
+		_, err := w.Write(c.data[offset : offset+length])
+		return err
+	}
+	if err := c.seek(offset); err != nil {
+		return err
+	}
+	c.at = offset + length
+	if c.from.constant {
+		_, err := io.CopyN(w, c.file, length)
+		return err
+	}
+	last := min(length, tail)
+	var buf [tail]byte
+	if length > last {
+		if _, err := io.CopyN(w, c.file, length-last); err != nil { // through w's ReadFrom, so by sendfile where there is one
+			return err
+		}
+	}
+	if _, err := io.ReadFull(c.file, buf[:last]); err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if info, err := c.file.Stat(); err != nil || !c.from.is(info) {
+		panic(http.ErrAbortHandler)
+	}
+	_, err := w.Write(buf[:last])
+	return err
+}
+
+func (c *content) seek(offset int64) error {
+	if c.at == offset {
+		return nil
+	}
+	if s, ok := c.file.(io.Seeker); ok {
+		_, err := s.Seek(offset, io.SeekStart)
+		return err
+	}
+	if offset < c.at {
+		_ = c.file.Close()
+		again, err := c.from.open()
+		if err != nil {
+			c.file = nil
+			panic(http.ErrAbortHandler)
+		}
+		c.file, c.at = again.file, 0
+	}
+	_, err := io.CopyN(io.Discard, c.file, offset-c.at)
+	return err
+}
+
+// bytes reads the whole file, and only returns what was hashed.
+func (o *original) bytes() ([]byte, error) {
+	c, err := o.open()
+	if err != nil {
+		return nil, err
+	}
+	defer c.close()
+	if c.file == nil {
+		return c.data, nil
+	}
+	data, err := io.ReadAll(io.LimitReader(c.file, o.size+1))
+	if err != nil {
+		return nil, err
+	}
+	if sha256.Sum256(data) != o.sum {
+		return nil, errChanged
+	}
+	return data, nil
+}
+
+// reader reads all of it once.
+func (c *content) reader() io.Reader {
+	if c.file == nil {
+		return bytes.NewReader(c.data)
+	}
+	return c.file
+}

@@ -1,0 +1,127 @@
+package assets
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strconv"
+	"time"
+)
+
+// Below the retention folder a file lies under the name of its URL, and the digest of its bytes under the same name in another folder.
+const (
+	filesDir = "files/"
+	sumsDir  = "sums/"
+)
+
+// retention is a folder in which files outlive the version that brought them. Several processes may share it.
+type retention struct{ root *os.Root }
+
+func openRetention(dir string) (*retention, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &retention{root}, nil
+}
+
+func (t *retention) close() error { return t.root.Close() }
+
+// keep puts what has a hash in its name into the folder, and takes out what no version has used for longer than the given time.
+func (t *retention) keep(ix *index, now time.Time, period time.Duration) error {
+	for _, name := range ix.names {
+		a := ix.byName[name]
+		public := a.public()
+		if a.kind == plain || a.kind == hashed && !a.bound {
+			continue // nobody could tell whether the bytes are the right ones
+		}
+		sum := hex.EncodeToString(a.Sum[:])
+		if known, err := t.root.ReadFile(sumsDir + public); err != nil || string(known) != sum {
+			data, err := a.bytes()
+			if errors.Is(err, errChanged) {
+				continue
+			}
+			if err == nil {
+				err = t.write(filesDir+public, data)
+			}
+			if err == nil {
+				err = t.write(sumsDir+public, []byte(sum))
+			}
+			if err != nil {
+				return fmt.Errorf("retain %s: %w", public, err)
+			}
+		}
+		if err := t.root.Chtimes(sumsDir+public, now, now); err != nil {
+			return fmt.Errorf("retain %s: %w", public, err)
+		}
+	}
+	return t.prune(now.Add(-period))
+}
+
+// write makes a file that is there whole, or not at all.
+func (t *retention) write(name string, data []byte) error {
+	if err := t.root.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	temporary := "." + rand.Text()
+	if err := t.root.WriteFile(temporary, data, 0o644); err != nil {
+		return errors.Join(err, t.root.Remove(temporary))
+	}
+	if err := t.root.Rename(temporary, name); err != nil {
+		return errors.Join(err, t.root.Remove(temporary))
+	}
+	return nil
+}
+
+func (t *retention) prune(before time.Time) error {
+	return fs.WalkDir(t.root.FS(), path.Clean(sumsDir), func(name string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // nothing retained yet, or another process was here
+		}
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil || !info.ModTime().Before(before) {
+			return nil //nolint:nilerr // gone already
+		}
+		// The digest first: a file without one is written again, a digest without its file is not.
+		for _, old := range [...]string{name, filesDir + name[len(sumsDir):]} {
+			if err := t.root.Remove(old); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// find returns what is retained under name, if its bytes are what they were; hash is what stands in the name, or "".
+func (t *retention) find(name, hash string) *Asset {
+	if t == nil {
+		return nil
+	}
+	known, err := t.root.ReadFile(sumsDir + name)
+	if err != nil {
+		return nil
+	}
+	o, err := read(t.root.FS(), filesDir+name)
+	if err != nil || hex.EncodeToString(o.sum[:]) != string(known) {
+		return nil
+	}
+	own := hex.EncodeToString(o.sum[:hashLength/2])
+	if hash != "" && hash != own {
+		return nil
+	}
+	media := typeOf(name)
+	return &Asset{
+		Name: name, Sum: o.sum, Type: media.name, media: media, kind: output, hash: own, etag: `"` + own + `"`, varies: media.squeezes,
+		size: o.size, length: strconv.FormatInt(o.size, 10), from: o, state: new(state),
+	}
+}

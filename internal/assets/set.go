@@ -1,0 +1,223 @@
+// Package assets serves static files: hashed URLs, rewritten stylesheets, compressed variants, conditions and ranges.
+package assets
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// Options say how a Set serves. All fields but Log and Report may be zero.
+type Options struct {
+	Prefix          string // begins and ends with a slash
+	Host            string // scheme and host that URLs begin with; "" for the site's own
+	Dev             bool
+	Follow          bool // follow symbolic links: fsys keeps them inside
+	ViteManifest    string
+	ESBuildMetafile string
+	SPA             string // the page that answers for pages that are not there
+	MaxAge          time.Duration
+	Retain          string // folder
+	RetainFor       time.Duration
+	MaxEncodedBytes int64
+	Log             *slog.Logger
+	Report          func(http.Header, *http.Request, Verdict)
+}
+
+// Verdict is how a request was answered.
+type Verdict struct {
+	Hit    bool
+	Failed bool         // an error, or a stand-in for what was asked for
+	Reason rules.Reason // why it was not a hit
+}
+
+// Set is a tree of static files that is served. Its methods are safe for concurrent use.
+type Set struct {
+	options Options
+	fsys    fs.FS
+	index   atomic.Pointer[index]
+	worker  *worker
+	retain  *retention // nil without a folder
+
+	rebuilding sync.Mutex
+	proofs     map[proof]error // guarded by rebuilding
+	reported   sync.Map
+	reports    atomic.Int64
+}
+
+// New indexes fsys.
+func New(fsys fs.FS, options Options) (*Set, error) {
+	s := &Set{options: options, fsys: fsys, worker: newWorker(options.MaxEncodedBytes), proofs: map[proof]error{}}
+	ix, err := s.newIndex(nil)
+	if err != nil {
+		return nil, err
+	}
+	if options.SPA != "" && ix.byName[options.SPA] == nil {
+		return nil, fmt.Errorf("no page %q: %w", options.SPA, fs.ErrNotExist)
+	}
+	s.index.Store(ix)
+	if options.Retain != "" && !options.Dev {
+		if s.retain, err = openRetention(options.Retain); err != nil {
+			return nil, err
+		}
+		if err := s.retain.keep(ix, time.Now(), options.RetainFor); err != nil {
+			return nil, errors.Join(err, s.retain.close())
+		}
+	}
+	return s, nil
+}
+
+// Close waits for variants that are being made, and closes the retention folder.
+func (s *Set) Close() error {
+	s.worker.settle()
+	if s.retain != nil {
+		return s.retain.close()
+	}
+	return nil
+}
+
+// Settle waits until no variant is being made.
+func (s *Set) Settle() { s.worker.settle() }
+
+// maxReports bounds what is remembered of what was reported.
+const maxReports = 4096
+
+// report logs something once.
+func (s *Set) report(what, message string, args ...any) {
+	if s.reports.Load() >= maxReports {
+		return
+	}
+	if _, known := s.reported.LoadOrStore(what, true); !known {
+		s.reports.Add(1)
+		s.options.Log.Warn(message, args...)
+	}
+}
+
+// renew makes the index anew, unless somebody has done so since stale was current.
+func (s *Set) renew(stale *index) *index {
+	s.rebuilding.Lock()
+	defer s.rebuilding.Unlock()
+	if ix := s.index.Load(); ix != stale {
+		return ix
+	}
+	ix, err := s.newIndex(stale)
+	if err != nil {
+		s.report("renew "+err.Error(), "edgecache: static files have changed and cannot be read", "error", err.Error())
+		return stale
+	}
+	if s.retain != nil {
+		if err := s.retain.keep(ix, time.Now(), s.options.RetainFor); err != nil {
+			s.report("retain "+err.Error(), "edgecache: static files cannot be retained", "error", err.Error())
+		}
+	}
+	s.index.Store(ix)
+	return ix
+}
+
+// latest returns the index, and the asset if name is one, after making sure that it is what the file says.
+func (s *Set) latest(name string) (*index, *Asset) {
+	ix := s.index.Load()
+	if s.options.Dev {
+		ix = s.renew(ix)
+	}
+	a := ix.byName[name]
+	if a != nil && !a.current() {
+		ix = s.renew(ix)
+		a = ix.byName[name]
+	}
+	return ix, a
+}
+
+// URL is where the file name is. Of a file that is not there it is where it would be.
+func (s *Set) URL(name string) string {
+	name = strings.TrimPrefix(name, "/")
+	if s.options.Dev {
+		raw, suffix := cutSuffix(name)
+		return s.at(raw) + suffix
+	}
+	_, a := s.latest(name)
+	suffix := ""
+	if a == nil { // icons.svg#home
+		if name, suffix = cutSuffix(name); suffix != "" {
+			_, a = s.latest(name)
+		}
+	}
+	if a == nil {
+		s.report("url "+name, "edgecache: there is no such static file", "file", name)
+		return s.at(name) + suffix
+	}
+	return s.at(a.public()) + suffix
+}
+
+func (s *Set) at(name string) string { return s.options.Host + s.options.Prefix + escape(name) }
+
+// public is the name under which an asset is best asked for.
+func (a *Asset) public() string {
+	if a.target != "" {
+		return a.target
+	}
+	return a.Name
+}
+
+// Integrity is the value of an integrity attribute (Subresource Integrity) for a file, "" in development and for a file that is not there.
+func (s *Set) Integrity(name string) string {
+	if s.options.Dev {
+		return ""
+	}
+	_, a := s.latest(strings.TrimPrefix(name, "/"))
+	if a == nil {
+		return ""
+	}
+	return a.integrity()
+}
+
+func (a *Asset) integrity() string { return "sha256-" + base64.StdEncoding.EncodeToString(a.Sum[:]) }
+
+// Version changes whenever a file changes, comes or goes.
+func (s *Set) Version() string {
+	ix := s.index.Load()
+	if s.options.Dev {
+		ix = s.renew(ix)
+	}
+	return ix.version
+}
+
+// A File is one that is served.
+type File struct {
+	Name        string // below the prefix
+	URL         string
+	Size        int64 // in bytes, uncompressed
+	ContentType string
+	Integrity   string
+	Immutable   bool // URL changes with the content
+}
+
+// Files iterates over all files, sorted by name.
+func (s *Set) Files() iter.Seq[File] {
+	return func(yield func(File) bool) {
+		ix := s.index.Load()
+		if s.options.Dev {
+			ix = s.renew(ix)
+		}
+		for _, name := range ix.names {
+			a := ix.byName[name]
+			f := File{Name: name, URL: s.at(a.Name), Size: a.size, ContentType: a.Type, Integrity: a.integrity()}
+			if !s.options.Dev {
+				f.URL, f.Immutable = s.at(a.public()), a.kind == output || a.target != "" && mapped(a.Name) == ""
+			}
+			if !yield(f) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,292 @@
+package edgecache
+
+import (
+	"errors"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"iter"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/assets"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// Defaults of StaticOptions' zero fields.
+const (
+	DefaultStaticPrefix    = "/static/"
+	DefaultMaxEncodedBytes = 32 << 20            // of memory
+	DefaultRetainFor       = 30 * 24 * time.Hour // after the last version that had the file
+)
+
+// maxStaticAge is the longest that a URL whose content may change is cached without asking.
+const maxStaticAge = 24 * time.Hour
+
+// StaticOptions say how [Static] and [StaticDir] serve files. The zero value works.
+type StaticOptions struct {
+	// Prefix is the path below which the files are, with a slash at both ends. "" means /static/.
+	Prefix string
+
+	// CDNHost is the host from which browsers fetch the files, such as cdn.example.com or https://cdn.example.com. It has to
+	// fetch them from here. "" means this site. All files may then be used by other origins (CORS).
+	CDNHost string
+
+	// Dev serves every file as it is at that moment, at its plain URL, uncompressed, and has browsers ask each time.
+	// Templates need no change.
+	Dev bool
+
+	// ViteManifest and ESBuildMetafile name a file in the tree in which a build tool says what it has made. Those files have
+	// a hash in their names already, and keep them.
+	ViteManifest    string
+	ESBuildMetafile string
+
+	// SPA names the page in the tree that answers for every page of a single-page application: for a GET as HTML, of a path
+	// without an extension outside of Prefix, for which nothing else is there.
+	SPA string
+
+	// MaxAge is how long browsers may use what has no hash in its URL without asking; at most a day. HTML and sw.js are
+	// always asked for. 0 means that they ask each time, and get the file only if it has changed.
+	MaxAge time.Duration
+
+	// Retain is a folder in which the files of earlier versions, and of those that other processes serve, are kept and found while
+	// a new version is brought out. It is made if it is not there. "" keeps none.
+	Retain string
+
+	// RetainFor is how long a file is retained that no version has any more. 0 means DefaultRetainFor (30 days).
+	RetainFor time.Duration
+
+	// MaxEncodedBytes is how much memory compressed files may take that no build has compressed. 0 means
+	// DefaultMaxEncodedBytes (32 MiB).
+	MaxEncodedBytes int64
+
+	// Logger gets what an operator should know: references to files that are not there, compressed files that do not fit.
+	// nil means slog.Default.
+	Logger *slog.Logger
+}
+
+// A StaticFile is one that [Assets] serves.
+type StaticFile = assets.File
+
+// Assets serves static files. Make one with [Static] or [StaticDir]. All its methods are safe for concurrent use.
+//
+// A file has two URLs. The one that [Assets.URL] returns contains a hash of the content, and is cached for ever. The plain one is for people, crawlers and
+// scripts that know no other, and is asked for each time. robots.txt, favicon.ico, sw.js, web manifests and HTML have the plain one only.
+type Assets struct {
+	set    *assets.Set
+	spa    bool
+	status *Edge    // writes the status headers where no cache stands in front
+	root   *os.Root // nil unless StaticDir opened it
+}
+
+// Static serves the files of fsys: an embed.FS, a zip archive, or any other. It reads and hashes all of them before it returns.
+//
+// URLs in stylesheets are rewritten; one that leads nowhere stays as it is, and is logged. Scripts are not: see [Assets.Funcs] for their import map.
+// Of a directory on disk use [StaticDir]: an fs.FS such as os.DirFS does not say whether a symbolic link leads outside, so links are not followed here.
+func Static(fsys fs.FS, opts StaticOptions) (*Assets, error) {
+	if fsys == nil {
+		return nil, &ConfigError{Field: "fsys", Value: nil, Reason: "want a file system such as an embed.FS"}
+	}
+	return newAssets(fsys, opts, nil)
+}
+
+// StaticDir serves the files of a directory on disk. It opens nothing outside, wherever symbolic links lead. A file that changes is noticed by its size and time of
+// change before it is served, and gets a new URL; a new one is found when another changes, or with Dev at once. Close it to release the directory.
+func StaticDir(dir string, opts StaticOptions) (*Assets, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("edgecache: %w", err)
+	}
+	a, err := newAssets(root.FS(), opts, root)
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return a, nil
+}
+
+func newAssets(fsys fs.FS, opts StaticOptions, root *os.Root) (*Assets, error) {
+	resolved, err := opts.resolve()
+	if err != nil {
+		return nil, err
+	}
+	a := &Assets{spa: opts.SPA != "", status: &Edge{statusHeader: DefaultStatusHeader, cacheStatus: DefaultStatusName}, root: root}
+	resolved.Follow, resolved.Report = root != nil, a.report
+	if a.set, err = assets.New(fsys, resolved); err != nil {
+		return nil, fmt.Errorf("edgecache: static files: %w", err)
+	}
+	return a, nil
+}
+
+// resolve returns the options with their defaults filled in, or every mistake in them.
+func (o StaticOptions) resolve() (assets.Options, error) {
+	var mistakes []error
+	wrong := func(name string, value any, reason string) {
+		mistakes = append(mistakes, &ConfigError{Field: "StaticOptions." + name, Value: value, Reason: reason})
+	}
+	if o.Prefix == "" {
+		o.Prefix = DefaultStaticPrefix
+	}
+	if o.Prefix != "/" && (path.Clean(o.Prefix)+"/" != o.Prefix || o.Prefix[0] != '/') || strings.ContainsAny(o.Prefix, "%?#\\\"<> ") {
+		wrong("Prefix", o.Prefix, `want a path with a slash at both ends, such as "/static/"`)
+	}
+	host := ""
+	if o.CDNHost != "" {
+		host = strings.TrimSuffix(o.CDNHost, "/")
+		if !strings.Contains(host, "//") {
+			host = "https://" + host
+		}
+		u, err := url.Parse(host)
+		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || host != u.Scheme+"://"+u.Host {
+			wrong("CDNHost", o.CDNHost, `want a host such as "cdn.example.com", or one with its scheme`)
+		}
+	}
+	for _, f := range []struct{ name, value string }{
+		{"ViteManifest", o.ViteManifest}, {"ESBuildMetafile", o.ESBuildMetafile}, {"SPA", o.SPA},
+	} {
+		if f.value != "" && !fs.ValidPath(f.value) {
+			wrong(f.name, f.value, `want the name of a file in the tree, such as "index.html"`)
+		}
+	}
+	if o.MaxAge < 0 || o.MaxAge > maxStaticAge {
+		wrong("MaxAge", o.MaxAge, "want 0 (ask each time) to 24h; what has a hash in its URL is cached for ever anyway")
+	}
+	switch {
+	case o.RetainFor < 0:
+		wrong("RetainFor", o.RetainFor, "want 0 (default) or more")
+	case o.RetainFor == 0:
+		o.RetainFor = DefaultRetainFor
+	}
+	switch {
+	case o.MaxEncodedBytes < 0:
+		wrong("MaxEncodedBytes", o.MaxEncodedBytes, "want 0 (default) or more")
+	case o.MaxEncodedBytes == 0:
+		o.MaxEncodedBytes = DefaultMaxEncodedBytes
+	}
+	if o.Logger == nil {
+		o.Logger = slog.Default()
+	}
+	return assets.Options{
+		Prefix: o.Prefix, Host: host, Dev: o.Dev, ViteManifest: o.ViteManifest, ESBuildMetafile: o.ESBuildMetafile, SPA: o.SPA,
+		MaxAge: o.MaxAge, Retain: o.Retain, RetainFor: o.RetainFor, MaxEncodedBytes: o.MaxEncodedBytes, Log: o.Logger,
+	}, errors.Join(mistakes...)
+}
+
+// Close releases the directory of StaticDir and the folder of StaticOptions.Retain. No request may come after it.
+func (a *Assets) Close() error {
+	err := a.set.Close()
+	if a.root != nil {
+		err = errors.Join(err, a.root.Close())
+	}
+	return err
+}
+
+// URL returns where a file is, under the name that it has in the tree: url_for('static', …) of other frameworks. A fragment or a query is kept. Of a file
+// that is not there it is the plain URL, and that is logged once.
+func (a *Assets) URL(name string) string { return a.set.URL(name) }
+
+// Integrity returns the value of an integrity attribute, such as "sha256-…". It is "", which means no check, with Dev and for a file that is not there.
+func (a *Assets) Integrity(name string) string { return a.set.Integrity(name) }
+
+// ImportMap returns the JSON of an import map, keyed by URL and with the integrity of each script: by it "./util.js" in one script finds the hashed
+// URL of the other.
+func (a *Assets) ImportMap() ([]byte, error) { return a.set.ImportMap() }
+
+// Version returns a digest of all files: it changes when one changes, comes or goes.
+func (a *Assets) Version() string { return a.set.Version() }
+
+// Files iterates over all files, sorted by name.
+func (a *Assets) Files() iter.Seq[StaticFile] { return a.set.Files() }
+
+// Funcs returns functions for html/template:
+//
+//	{{asset "app.css"}}            the URL of a file
+//	{{integrity "app.js"}}         the value of an integrity attribute
+//	{{importmap}}                  the import map as a script element, to stand before the first module; {{importmap .Nonce}} where a policy wants one
+//	{{entry "src/main.ts"}}        the elements for an entry of a build tool's manifest; {{entry "src/main.ts" .Nonce}}
+//	{{preload "app.css" "x.woff2"}} link elements that fetch files early
+func (a *Assets) Funcs() template.FuncMap {
+	first := func(nonce []string) string {
+		if len(nonce) == 0 {
+			return ""
+		}
+		return nonce[0]
+	}
+	return template.FuncMap{
+		"asset":     a.URL,
+		"integrity": a.Integrity,
+		"importmap": func(nonce ...string) (template.HTML, error) {
+			tag, err := a.set.ImportMapTag(first(nonce))
+			return template.HTML(tag), err
+		},
+		"entry": func(source string, nonce ...string) (template.HTML, error) {
+			tags, err := a.set.EntryTags(source, first(nonce))
+			return template.HTML(tags), err
+		},
+		"preload": func(names ...string) template.HTML { return template.HTML(a.set.PreloadTags(names...)) },
+	}
+}
+
+// Preload adds Link fields by which a browser fetches files before it finds out that it needs them: at most 8 in one response, and 2 KiB of them. It
+// returns how many of the names found room. Call it before WriteHeader.
+func (a *Assets) Preload(w http.ResponseWriter, names ...string) int {
+	return a.set.Preload(w.Header(), names...)
+}
+
+// EarlyHints is [Assets.Preload], and says so at once, by 103 Early Hints (RFC 8297), while the page is still being made. Over HTTP/1, where
+// some clients take that for the answer, it only adds the fields.
+func (a *Assets) EarlyHints(w http.ResponseWriter, r *http.Request, names ...string) int {
+	n := a.Preload(w, names...)
+	if n > 0 && r.ProtoMajor >= 2 {
+		w.WriteHeader(http.StatusEarlyHints)
+	}
+	return n
+}
+
+// ServeHTTP answers with a file. It looks at the whole path: mount it with mux.Handle("/static/", assets), without http.StripPrefix.
+func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.set.Serve(w, r, conditionsOf(r))
+}
+
+// Handler answers requests below Prefix, and passes all others on to next. With SPA, pages that next has not found are answered with that page.
+func (a *Assets) Handler(next http.Handler) http.Handler {
+	if next == nil {
+		panic("edgecache: Handler needs a handler to wrap, got nil")
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case a.set.Owns(r):
+			a.ServeHTTP(w, r)
+		case a.spa && a.set.WantsPage(r):
+			missed := serveUnlessMissing(w, r, next)
+			if missed {
+				a.set.Shell(w, r, conditionsOf(r))
+			}
+		default:
+			next.ServeHTTP(w, r)
+		}
+	})
+}
+
+// report writes the status headers, or leaves that to the Edge in front.
+func (a *Assets) report(h http.Header, r *http.Request, v assets.Verdict) {
+	n := account{status: Hit}
+	switch {
+	case v.Failed && v.Reason == rules.Method:
+		n = account{status: Dynamic, forward: v.Reason, reason: v.Reason}
+	case v.Failed:
+		n = account{status: Bypass, forward: rules.URIMiss, reason: v.Reason}
+	case !v.Hit:
+		n = account{status: Miss, forward: v.Reason, reason: v.Reason}
+	}
+	if s := seatOf(r); s != nil {
+		s.account = n
+		h[staticField] = []string{"1"}
+		return
+	}
+	a.status.writeStatus(h, &n, nil)
+}
