@@ -22,6 +22,9 @@ const maxBoardings = 2
 // vary names the request fields by which the page is expected to vary: who differs in those does not wait.
 func (f *fill) obtain(vary []string, collapse bool) {
 	e := f.handler.edge
+	if f.old != nil && (f.reason == rules.NoCache || f.old.Meta.Lifetime() <= 0) {
+		collapse = false // each of those who wait would have to ask again
+	}
 	for range maxBoardings {
 		if !collapse {
 			break
