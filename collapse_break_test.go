@@ -1,0 +1,339 @@
+package edgecache_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+var errBoom = errors.New("boom")
+
+// breaks are the ways in which a handler ends without returning.
+var breaks = map[string]func(){
+	"panics":                      func() { panic(errBoom) },
+	"panics with ErrAbortHandler": func() { panic(http.ErrAbortHandler) },
+	"calls runtime.Goexit":        runtime.Goexit,
+}
+
+// begin is how far a handler has come when it breaks off, and whether others have got something of that page by then.
+var begins = map[string]struct {
+	write func(w http.ResponseWriter)
+	sent  bool
+}{
+	"before the header": {func(http.ResponseWriter) {}, false},
+	"after the header":  {func(w http.ResponseWriter) { w.WriteHeader(200) }, false},
+	"after a declared length": {func(w http.ResponseWriter) {
+		w.Header().Set("Content-Length", "9000")
+		w.WriteHeader(200)
+	}, false},
+	"after a few bytes that are not sent yet": {func(w http.ResponseWriter) { io.WriteString(w, "half a pa") }, false},
+	"after a few bytes that were flushed": {func(w http.ResponseWriter) {
+		io.WriteString(w, "half a pa")
+		w.(http.Flusher).Flush()
+	}, true},
+	"after many bytes":     {func(w http.ResponseWriter) { io.WriteString(w, strings.Repeat("x", 8000)) }, true},
+	"after a private page": {func(w http.ResponseWriter) { edgecache.Private(w); io.WriteString(w, "yours") }, false},
+	"after many bytes of a declared length": {func(w http.ResponseWriter) {
+		w.Header().Set("Content-Length", "9000")
+		io.WriteString(w, strings.Repeat("x", 8000))
+	}, true},
+}
+
+func TestHandlerThatBreaksOffReachesOnlyItsOwnClient(t *testing.T) {
+	page := strings.Repeat("0123456789", 900)
+	for how, breakOff := range breaks {
+		for when, begin := range begins {
+			t.Run(how+" "+when, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+						time.Sleep(time.Second)
+						if call == 1 {
+							begin.write(w)
+							time.Sleep(time.Second)
+							breakOff()
+						}
+						io.WriteString(w, page)
+					})
+					leader := s.visit("/")
+					synctest.Wait()
+					others := s.visits(10, "/")
+					if !leader.cut() {
+						t.Error("the leader's client cannot see that its page is incomplete")
+					}
+					switch how {
+					case "panics":
+						require.Equal(t, errBoom, leader.panicked, "the panic reaches the server loop as it was")
+					case "panics with ErrAbortHandler":
+						require.Equal(t, http.ErrAbortHandler, leader.panicked)
+					default:
+						require.Nil(t, leader.panicked)
+					}
+					for _, v := range others {
+						if begin.sent && v.cut() {
+							require.Equal(t, http.ErrAbortHandler, v.panicked, "no panic of the handler reaches another client")
+							continue
+						}
+						v.wants(t, v.word(), 200, page)
+					}
+					if !begin.sent {
+						require.Zero(t, words(others)["cut"], "nothing was sent, so each can still get the page")
+					}
+					v := s.visit("/")
+					v.wants(t, v.word(), 200, page)
+				})
+			})
+		}
+	}
+}
+
+func TestPageThatIsShorterThanItsLengthIsACutForAll(t *testing.T) {
+	for _, size := range []int{10, 8000} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				w.Header().Set("Content-Length", "9000")
+				time.Sleep(time.Second)
+				io.WriteString(w, strings.Repeat("x", size))
+			})
+			for range 2 { // nothing of it is stored
+				all := s.visits(5, "/")
+				require.Equal(t, map[string]int{"cut": 5}, words(all))
+			}
+		})
+	}
+}
+
+// The same over a real server, where a cut must reach the client as one.
+func TestHandlerThatBreaksOffOverTheWire(t *testing.T) {
+	page := strings.Repeat("0123456789", 900)
+	for _, two := range []bool{false, true} {
+		for how, breakOff := range breaks {
+			for when, begin := range begins {
+				if when == "after the header" || when == "before the header" {
+					continue // nothing has reached the wire: an empty answer and no answer are the same to a client
+				}
+				t.Run(fmt.Sprint(how, " ", when, ", HTTP/2: ", two), func(t *testing.T) {
+					server := httptest.NewUnstartedServer(edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						begin.write(w)
+						breakOff()
+						io.WriteString(w, page)
+					})))
+					server.Config.ErrorLog = log.New(io.Discard, "", 0)
+					server.EnableHTTP2 = two
+					server.StartTLS()
+					defer server.Close()
+					r, err := server.Client().Get(server.URL)
+					if err != nil {
+						return
+					}
+					defer r.Body.Close()
+					b, err := io.ReadAll(r.Body)
+					require.Error(t, err, "%d bytes came as a complete page", len(b))
+				})
+			}
+		}
+	}
+}
+
+// refusals are answers that nobody else may have.
+var refusals = map[string]func(w http.ResponseWriter){
+	"private":           func(w http.ResponseWriter) { edgecache.Private(w) },
+	"no-store":          func(w http.ResponseWriter) { edgecache.NoStore(w) },
+	"Set-Cookie":        func(w http.ResponseWriter) { w.Header().Set("Set-Cookie", "session=1") },
+	"Vary: *":           func(w http.ResponseWriter) { w.Header().Set("Vary", "*") },
+	"an error":          func(w http.ResponseWriter) { w.WriteHeader(418) },
+	"an event stream":   func(w http.ResponseWriter) { w.Header().Set("Content-Type", "text/event-stream") },
+	"expired when made": func(w http.ResponseWriter) { w.Header().Set("Expires", "0") },
+}
+
+func TestAnswersThatMayNotBeStoredReleaseAllAtOnce(t *testing.T) {
+	const takes = 100 * time.Millisecond
+	for name, refuse := range refusals {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+					time.Sleep(takes)
+					refuse(w)
+					fmt.Fprint(w, "for ", r.Header.Get("X-Client"))
+				})
+				herd := func(within time.Duration) {
+					var all []*visit
+					for i := range 50 {
+						all = append(all, s.visit("/", "X-Client", fmt.Sprint(i)))
+					}
+					for i, v := range all {
+						v.wants(t, "BYPASS", 0, fmt.Sprint("for ", i))
+						require.LessOrEqual(t, v.took, within)
+					}
+				}
+				herd(2 * takes) // one after the first, all others in parallel
+				require.EqualValues(t, 50, s.calls.Load())
+				herd(takes) // and nobody waits from then on
+				time.Sleep(2*time.Minute - time.Second)
+				herd(takes)
+				time.Sleep(2*time.Minute + time.Second) // not remembered for ever
+				herd(2 * takes)
+			})
+		})
+	}
+}
+
+// The wait ends with the header, not with the body.
+func TestReleaseComesWithTheHeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			time.Sleep(time.Second)
+			edgecache.Private(w)
+			w.WriteHeader(200)
+			time.Sleep(time.Minute)
+		})
+		leader := s.visit("/")
+		synctest.Wait()
+		other := s.visit("/")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.EqualValues(t, 2, s.calls.Load())
+		<-leader.done
+		<-other.done
+	})
+}
+
+func TestFirstCacheableAnswerHealsAnUncacheableURL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			time.Sleep(time.Second)
+			edgecache.MaxAge(w, time.Minute)
+			if call == 1 {
+				edgecache.Private(w)
+			}
+			fmt.Fprint(w, "page ", call)
+		})
+		s.visit("/").wants(t, "BYPASS", 200, "page 1")
+		s.visit("/").wants(t, "MISS", 200, "page 2")
+		s.visit("/").wants(t, "HIT", 200, "page 2")
+		time.Sleep(time.Minute)
+		all := s.visits(10, "/")
+		require.Equal(t, map[string]int{"EXPIRED": 1, "HIT": 9}, words(all), "they wait for each other again")
+		require.EqualValues(t, 3, s.calls.Load())
+	})
+}
+
+// A page that each use must confirm cannot be shared by those who wait, so waiting is in vain from the second time on.
+func TestPagesThatMustBeConfirmedEachTimeAreNotWaitedFor(t *testing.T) {
+	const takes = 100 * time.Millisecond
+	for _, cc := range []string{"no-cache", "max-age=0", "max-age=0, must-revalidate"} {
+		t.Run(cc, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+					time.Sleep(takes)
+					w.Header().Set("Cache-Control", cc)
+					w.Header().Set("Etag", `"1"`)
+					if r.Header.Get("If-None-Match") == `"1"` {
+						w.WriteHeader(http.StatusNotModified)
+						return
+					}
+					io.WriteString(w, "page")
+				})
+				for i, within := range []time.Duration{2 * takes, takes, takes} {
+					all := s.visits(20, "/")
+					for _, v := range all {
+						v.wants(t, v.word(), 200, "page")
+						require.LessOrEqual(t, v.took, within, "herd %d", i)
+					}
+					require.EqualValues(t, 20*(i+1), s.calls.Load())
+				}
+			})
+		})
+	}
+}
+
+func TestNobodySharesAPageThatVaries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		languages := []string{"de", "fr", "en"}
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			time.Sleep(time.Second)
+			edgecache.Vary(w, "Accept-Language")
+			edgecache.MaxAge(w, time.Minute)
+			fmt.Fprint(w, "in ", r.Header.Get("Accept-Language"))
+		})
+		herd := func(within time.Duration) {
+			t.Helper()
+			all := map[string][]*visit{}
+			for range 10 {
+				for _, l := range languages {
+					all[l] = append(all[l], s.visit("/", "Accept-Language", l))
+				}
+			}
+			for l, visits := range all {
+				for _, v := range visits {
+					v.wants(t, v.word(), 200, "in "+l)
+					require.LessOrEqual(t, v.took, within)
+				}
+			}
+		}
+		herd(2 * time.Second) // nobody knows of Vary: the others wait, and then once more for one of their own
+		require.EqualValues(t, 3, s.calls.Load())
+		time.Sleep(2 * time.Minute)
+		herd(time.Second) // predicted: who differs does not wait
+		require.EqualValues(t, 6, s.calls.Load())
+	})
+}
+
+func TestCredentialsAreNeverShared(t *testing.T) {
+	for name, header := range map[string]string{"Cookie": "session=", "Authorization": "Bearer ", "X-Api-Key": "k"} {
+		for _, public := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", public: ", public), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+						time.Sleep(time.Second)
+						edgecache.MaxAge(w, time.Minute)
+						if public {
+							edgecache.Public(w)
+							io.WriteString(w, "for all")
+							return
+						}
+						io.WriteString(w, "for "+r.Header.Get(name))
+					})
+					for range 2 {
+						var all []*visit
+						for i := range 20 {
+							all = append(all, s.visit("/", name, fmt.Sprint(header, i)))
+						}
+						anonymous := s.visits(20, "/")
+						for i, v := range all {
+							want := "for all"
+							if !public {
+								want = fmt.Sprint("for ", header, i)
+							}
+							v.wants(t, v.word(), 200, want)
+						}
+						for _, v := range anonymous {
+							want := "for all"
+							if !public {
+								want = "for "
+							}
+							v.wants(t, v.word(), 200, want)
+							require.LessOrEqual(t, v.took, time.Second, "it does not wait for those with credentials")
+						}
+					}
+					if public {
+						require.LessOrEqual(t, s.calls.Load(), int32(2))
+					} else {
+						require.EqualValues(t, 41, s.calls.Load())
+					}
+				})
+			})
+		}
+	}
+}
