@@ -43,6 +43,7 @@ type fill struct {
 	scope      string
 	reason     Reason    // why nothing stored could be used
 	old        *variant  // what is being validated or replaced; nil if there is nothing
+	tags       []string  // those that the page is expected to carry
 	plain      bool      // the client's conditions and ranges are taken off
 	posts      bool      // the request is a POST
 	background bool      // nobody waits: a refresh
@@ -78,6 +79,9 @@ const (
 )
 
 func (h *handler) newFill(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, reason Reason, came time.Time) *fill {
+	if len(scope) > 0 {
+		h.edge.forwarded.Store(true) // before the fill's place in the purge sequence is read: see Purger.url
+	}
 	return &fill{
 		handler: h, w: w, r: r, req: *req, reason: reason, came: came,
 		key: append([]byte(nil), k...), scope: string(scope),

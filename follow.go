@@ -58,12 +58,14 @@ func (f *fill) joinable(fl *flight.Flight[landing], came uint64, now time.Time) 
 	if e.fence.stops(f.key, fl.Began) {
 		return false
 	}
-	result, _ := fl.Result()
-	if p := result.page; p != nil {
-		action, _ := p.meta.Reuse(&e.rules, &f.req, now)
-		return action != rules.Validate && !f.late(fl, tagNames(p.groups, f.key), came)
+	switch result, _ := fl.Result(); {
+	case result.page != nil:
+		action, _ := result.page.meta.Reuse(&e.rules, &f.req, now)
+		return action != rules.Validate && !f.late(fl, tagNames(result.page.groups, f.key), came)
+	case result.stored != nil:
+		return !f.late(fl, result.stored.tagNames, came)
 	}
-	return true
+	return !f.late(fl, f.tags, came)
 }
 
 // flightID appends what those who wait for each other must have in common: the page, whether they carry credentials, and the fields by which the page is expected to vary.
@@ -101,7 +103,10 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 		return true, nil
 	case result.stored != nil:
 		v := result.stored
-		if !f.fits(&v.Meta, v.Variant, now) || f.late(fl, v.tagNames, came) {
+		if f.late(fl, v.tagNames, came) {
+			return false, append([]string{}, v.Meta.Vary...)
+		}
+		if !f.fits(&v.Meta, v.Variant, now) {
 			return false, nil
 		}
 		a := f.collapsed(v.Meta.TTL(now))
@@ -122,15 +127,10 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 	return f.ride(p, now), nil
 }
 
-// late reports whether a tag of the page was purged after the flight began, but before this request came: then the page is too old for it. Who came before the purge may have it.
+// late reports whether the page is too old for this request: one of its tags was purged after the flight began, and the request may have come after that. Who came before the purge may
+// have the page; but a tag remembers its last purge only, so that goes for those who came before every purge.
 func (f *fill) late(fl *flight.Flight[landing], tags []string, came uint64) bool {
-	fence := &f.handler.edge.fence
-	for _, t := range tags {
-		if purge := fence.tag(t).Load(); purge > fl.Began && fl.Began < came && purge <= came {
-			return true
-		}
-	}
-	return false
+	return fl.Began < came && f.handler.edge.fence.stopsTags(tags, fl.Began)
 }
 
 // fits reports whether a page that was made for another request may answer this one: by the fields that it varies by, by this client's credentials, and as fresh.

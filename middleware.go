@@ -101,6 +101,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.old = v
 	refused := res.expectsRefusal(f.class, now)
 	f.plain = v != nil || !refused
+	f.tags = res.expectedTags(v)
 	f.obtain(res.expectedVary(v), !refused && mayWait(&req.CC))
 }
 
@@ -145,19 +146,24 @@ func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Reques
 }
 
 // invalidate removes what is stored for the URL of r, for those of the same origin that the header names (RFC 9111, 4.4), and in the groups that it names (RFC 9875, 3).
-func (e *Edge) invalidate(r *http.Request, header http.Header) {
+// It returns how many numbers of the purge sequence that took.
+func (e *Edge) invalidate(r *http.Request, header http.Header) (purges uint64) {
 	var buf [256]byte
 	if k, ok := key.Of(buf[:0], r); ok {
 		e.remove(k)
+		purges++
 		if lines := header["Cache-Group-Invalidation"]; len(lines) > 0 {
 			if groups, ok := field.ParseStringList(lines); ok {
 				e.invalidateGroups(k, groups)
+				purges += uint64(len(groups))
 			}
 		}
 	}
 	for _, t := range rules.InvalidationTargets(r, header, maxInvalidations) {
 		e.remove(key.OfURL(buf[:0], t.Scheme, t.Host, t.Target))
+		purges++
 	}
+	return purges
 }
 
 // remove forgets all variants of one URL, and keeps fills that have begun from bringing them back.

@@ -16,16 +16,19 @@ type poster struct {
 
 func (p *poster) Commit(status int) {
 	p.status = status
-	p.invalidate()
-	// What is stored now is newer than this invalidation.
-	p.flight.Began = p.handler.edge.fence.now()
+	own := p.invalidate()
+	// What is stored now is newer than this invalidation; but if anything else has been purged since the handler began, it may be older than that, and its own invalidation keeps it out.
+	if now := p.handler.edge.fence.now(); now == p.flight.Began+own {
+		p.flight.Began = now
+	}
 	p.fill.Commit(status)
 }
 
-func (p *poster) invalidate() {
+func (p *poster) invalidate() (purges uint64) {
 	if rules.Invalidates(p.r.Method, p.status) {
-		p.handler.edge.invalidate(p.r, p.Header())
+		return p.handler.edge.invalidate(p.r, p.Header())
 	}
+	return 0
 }
 
 // post passes a POST on. Its answer is stored for GET when it says, with Content-Location and an explicit lifetime, that it is the page of that URL (RFC 9110, 9.3.3).

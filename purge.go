@@ -73,8 +73,9 @@ func (p Purger) url(t *purgeTarget) (n int) {
 			e.fence.raise(key.OfURL(nil, scheme, t.host, target))
 		}
 	}
+	// Behind a proxy the public host may stand in X-Forwarded-Host only, which is part of the variant. A fill that sets this later begins after the marks above.
 	if e.forwarded.Load() {
-		return p.matching(t, false) // behind a proxy the public host may stand in X-Forwarded-Host only, which is part of the variant
+		return p.matching(t, false)
 	}
 	for _, scheme := range [...]string{"http", "https"} {
 		for _, target := range t.targets {

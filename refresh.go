@@ -28,7 +28,9 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, k, scope []byt
 	// What outer middleware has put on this answer counts for the new one, too.
 	f := h.newFill(&nobody{header: w.Header().Clone()}, anonymous, &req, k, scope, reason, time.Now())
 	f.old, f.plain, f.background = old, true, true
-	fl, role := e.flights.Enter(f.flightID(nil, old.Meta.Vary), e.fence.now(), time.Now(), func(*flight.Flight[landing]) bool { return true })
+	fl, role := e.flights.Enter(f.flightID(nil, old.Meta.Vary), e.fence.now(), time.Now(), func(fl *flight.Flight[landing]) bool {
+		return !e.fence.stops(k, fl.Began) && !e.fence.stopsTags(old.tagNames, fl.Began)
+	})
 	if role != flight.Lead {
 		if role == flight.Follow {
 			fl.Leave()

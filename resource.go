@@ -118,13 +118,26 @@ func (r *resource) find(scope []byte, h http.Header) *variant {
 
 // expectedVary returns the fields by which the page is expected to vary: as the variant that fitted last, or as the newest.
 func (r *resource) expectedVary(v *variant) []string {
-	switch {
-	case v != nil:
+	if v = r.model(v); v != nil {
 		return v.Meta.Vary
-	case r != nil && len(r.variants) > 0:
-		return r.variants[0].Meta.Vary
 	}
 	return nil
+}
+
+// expectedTags returns the tags that the page is expected to carry, likewise.
+func (r *resource) expectedTags(v *variant) []string {
+	if v = r.model(v); v != nil {
+		return v.tagNames
+	}
+	return nil
+}
+
+// model is what the next page will likely be like: v if it is not nil, else the newest variant, purged or not.
+func (r *resource) model(v *variant) *variant {
+	if v == nil && r != nil && len(r.variants) > 0 {
+		return r.variants[0]
+	}
+	return v
 }
 
 // has reports whether v is one of the variants.
