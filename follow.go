@@ -91,7 +91,7 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 	case outcome != flight.Shared:
 		return false, nil
 	case result.failed:
-		if f.old == nil || !f.old.Meta.StaleOnError(&e.rules, &f.req, result.broken, now) {
+		if f.old == nil || !f.old.standsIn(&e.rules, &f.req, result.broken, now) {
 			return false, nil
 		}
 		a := f.answers(Stale, rules.StaleIfError)

@@ -70,14 +70,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if reason == rules.Fresh {
 			a.reason = rules.None // "hit" says it all
 		} else if reason != rules.None {
-			a.status = Stale
+			a.status, a.ttl, a.hasTTL = Stale, v.ttl(now), true
 		}
 		e.answer(w, r, &req, v.Object, now, &a)
 		return
 	case rules.ServeAndRefresh:
 		if h.refresh(w, r, k, scope, v, rules.StaleWhileRevalidate) {
 			v.touch()
-			e.answer(w, r, &req, v.Object, now, &account{status: Updating, reason: reason, came: now, pattern: v.pattern})
+			e.answer(w, r, &req, v.Object, now, &account{status: Updating, reason: reason, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern})
 			return
 		}
 		reason = rules.Stale
@@ -92,8 +92,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if action == rules.Validate && v != nil {
-		if spares, broken := v.spares(now); spares && v.Meta.StaleOnError(&e.rules, &req, broken, now) {
-			e.answer(w, r, &req, v.Object, now, &account{status: Stale, reason: rules.Breaker, came: now, pattern: v.pattern})
+		if spares, broken := v.spares(now); spares && v.standsIn(&e.rules, &req, broken, now) {
+			e.answer(w, r, &req, v.Object, now, &account{status: Stale, reason: rules.Breaker, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern})
 			return
 		}
 	}

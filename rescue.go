@@ -45,7 +45,7 @@ func (f *fill) unsent() bool {
 
 // mayCoverUp reports whether the client may get the stale page instead of a broken one. broken says that there was no answer at all.
 func (f *fill) mayCoverUp(broken bool) bool {
-	return f.old != nil && f.unsent() && f.old.Meta.StaleOnError(&f.handler.edge.rules, &f.req, broken, time.Now())
+	return f.old != nil && f.unsent() && f.old.standsIn(&f.handler.edge.rules, &f.req, broken, time.Now())
 }
 
 // afterPanic saves the client's answer if it can.

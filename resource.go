@@ -58,15 +58,41 @@ func (v *variant) purged() bool {
 
 // outdated returns for how long v has been stale by a soft purge.
 func (v *variant) outdated(now time.Time) (since time.Duration, ok bool) {
-	if at := v.outdatedAt.Load(); at != 0 {
-		since, ok = now.Sub(epoch)-time.Duration(at), true
-	}
-	for _, t := range v.tags {
-		if t.soft.Load() > v.began {
-			since, ok = max(since, t.since(now)), true
+	if v.outdatedAt.Load() == 0 {
+		for _, t := range v.tags {
+			if t.soft.Load() > v.began {
+				v.outdatedAt.CompareAndSwap(0, t.softAt.Load()) // so that the next purge of the tag does not make it later
+			}
 		}
 	}
-	return since, ok
+	at := v.outdatedAt.Load()
+	if at == 0 {
+		return 0, false
+	}
+	return max(now.Sub(epoch)-time.Duration(at), 0), true
+}
+
+// meta returns what decides about v now: stale since a soft purge, if there was one.
+func (v *variant) meta(now time.Time) rules.Meta {
+	if since, outdated := v.outdated(now); outdated {
+		return v.Meta.Outdated(since, now)
+	}
+	return v.Meta
+}
+
+// ttl returns how long v stays fresh; zero or less if it is stale.
+func (v *variant) ttl(now time.Time) time.Duration {
+	ttl := v.Meta.TTL(now)
+	if since, outdated := v.outdated(now); outdated {
+		ttl = min(ttl, -since)
+	}
+	return ttl
+}
+
+// standsIn reports whether v may be served to the request because the handler fails. broken says that there was no answer at all.
+func (v *variant) standsIn(o *rules.Options, req *rules.Request, broken bool, now time.Time) bool {
+	meta := v.meta(now)
+	return meta.StaleOnError(o, req, broken, now)
 }
 
 // reuse decides what the request may do with v.

@@ -23,7 +23,7 @@ func (e *Edge) answer(w http.ResponseWriter, r *http.Request, req *rules.Request
 	// Age is whole seconds, rounded down (RFC 9111, 5.1).
 	room = append(room, strconv.FormatInt(int64(o.Meta.Age(now)/time.Second), 10))
 	h["Age"] = room[:1:1]
-	if a.forward == rules.None {
+	if a.forward == rules.None && !a.hasTTL {
 		a.ttl, a.hasTTL = o.Meta.TTL(now), true
 	}
 	e.report(h, r, a, room)

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 	"weak"
 
 	"github.com/edgecache-go/edgecache/internal/field"
@@ -96,9 +95,4 @@ func isInOrigin(name string) bool { return strings.IndexByte(name, 0) >= 0 }
 func originOf(k []byte) string {
 	scheme, host, _, _ := key.Split(string(k))
 	return scheme + "://" + host
-}
-
-// since returns how long ago a soft purge was.
-func (t *tag) since(now time.Time) time.Duration {
-	return now.Sub(epoch) - time.Duration(t.softAt.Load())
 }
