@@ -1,0 +1,237 @@
+package edgecache_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+// bothWays runs a test on the handler alone, which proves the test, and behind the cache.
+func bothWays(t *testing.T, handler http.Handler, test func(t *testing.T, s *httptest.Server)) {
+	for _, protocol := range transports {
+		t.Run(protocol.name+"/alone", func(t *testing.T) { test(t, startServer(t, handler, protocol.two)) })
+		t.Run(protocol.name+"/cached", func(t *testing.T) { test(t, startServer(t, edgecache.Cache(handler), protocol.two)) })
+	}
+}
+
+func open(t *testing.T, s *httptest.Server, r *http.Request) *http.Response {
+	t.Helper()
+	w, err := s.Client().Do(r)
+	require.NoError(t, err)
+	t.Cleanup(func() { w.Body.Close() })
+	return w
+}
+
+func newGet(t *testing.T, url string) *http.Request {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", url, nil)
+	require.NoError(t, err)
+	return r
+}
+
+// What is flushed must be with the client while the handler waits: each line releases the next one.
+func TestFlushedBytesArriveWhileTheHandlerWaits(t *testing.T) {
+	for name, prepare := range map[string]func(http.Header){
+		"a page that is stored":         func(http.Header) {},
+		"a page that is not":            func(h http.Header) { h.Set("Cache-Control", "no-store") },
+		"an event stream":               func(h http.Header) { h.Set("Content-Type", "text/event-stream") },
+		"a page with a declared length": func(h http.Header) { h.Set("Content-Length", "21") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			read := make(chan struct{})
+			handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				prepare(w.Header())
+				for i := range 3 {
+					fmt.Fprintf(w, "line %d\n", i)
+					flush(w)
+					select {
+					case <-read:
+					case <-r.Context().Done():
+						return
+					}
+				}
+			})
+			bothWays(t, handler, func(t *testing.T, s *httptest.Server) {
+				w := open(t, s, newGet(t, s.URL))
+				lines := bufio.NewReader(w.Body)
+				for i := range 3 {
+					line, err := lines.ReadString('\n')
+					require.NoError(t, err)
+					require.Equal(t, fmt.Sprintf("line %d\n", i), line)
+					read <- struct{}{}
+				}
+				rest, err := io.ReadAll(lines)
+				require.NoError(t, err)
+				require.Empty(t, rest)
+			})
+		})
+	}
+}
+
+func TestHeaderArrivesByFlushAlone(t *testing.T) {
+	seen := make(chan struct{})
+	bothWays(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Early", "1")
+		flush(w)
+		<-seen
+	}), func(t *testing.T, s *httptest.Server) {
+		w := open(t, s, newGet(t, s.URL))
+		require.Equal(t, "1", w.Header.Get("X-Early"))
+		seen <- struct{}{}
+	})
+}
+
+// What may be stored is made to its end for others; what may not, ends with its client.
+func TestHandlerLearnsThatItsClientLeft(t *testing.T) {
+	left := make(chan struct{})
+	bothWays(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		edgecache.NoStore(w)
+		fmt.Fprint(w, "begin")
+		flush(w)
+		<-r.Context().Done()
+		left <- struct{}{}
+	}), func(t *testing.T, s *httptest.Server) {
+		w := open(t, s, newGet(t, s.URL))
+		_, err := io.ReadFull(w.Body, make([]byte, 5))
+		require.NoError(t, err)
+		w.Body.Close()
+		s.CloseClientConnections()
+		<-left
+	})
+}
+
+func TestHijack(t *testing.T) {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusNotImplemented)
+			return
+		}
+		defer conn.Close()
+		fmt.Fprintf(rw, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		rw.Flush()
+		line, _ := rw.ReadString('\n')
+		fmt.Fprint(rw, "echo ", line)
+		rw.Flush()
+	})
+	for _, upgrade := range []string{"", "Connection: Upgrade\r\nUpgrade: echo\r\n"} {
+		for _, h := range []http.Handler{handler, edgecache.Cache(handler)} {
+			s := startServer(t, h, false)
+			conn, err := net.Dial("tcp", s.Listener.Addr().String())
+			require.NoError(t, err)
+			defer conn.Close()
+			fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: a.test\r\n%s\r\n", upgrade)
+			lines := bufio.NewReader(conn)
+			w, err := http.ReadResponse(lines, nil)
+			require.NoError(t, err)
+			require.Equal(t, http.StatusSwitchingProtocols, w.StatusCode)
+			require.Equal(t, "echo", w.Header.Get("Upgrade"))
+			fmt.Fprint(conn, "hello\n")
+			line, err := lines.ReadString('\n')
+			require.NoError(t, err)
+			require.Equal(t, "echo hello\n", line)
+		}
+	}
+}
+
+// A handler that reads a piece, answers it, and only then gets the next one.
+func TestFullDuplex(t *testing.T) {
+	bothWays(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).EnableFullDuplex(); err != nil && r.ProtoMajor == 1 {
+			http.Error(w, err.Error(), http.StatusNotImplemented)
+			return
+		}
+		lines := bufio.NewReader(r.Body)
+		for {
+			line, err := lines.ReadString('\n')
+			if err != nil {
+				return
+			}
+			fmt.Fprint(w, "echo ", line)
+			flush(w)
+		}
+	}), func(t *testing.T, s *httptest.Server) {
+		for _, method := range []string{"POST", "GET"} {
+			body, pipe := io.Pipe()
+			r, err := http.NewRequestWithContext(t.Context(), method, s.URL, body)
+			require.NoError(t, err)
+			go fmt.Fprint(pipe, "1\n")
+			w := open(t, s, r)
+			lines := bufio.NewReader(w.Body)
+			for i := range 3 {
+				line, err := lines.ReadString('\n')
+				require.NoError(t, err)
+				require.Equal(t, fmt.Sprintf("echo %d\n", i+1), line)
+				if i < 2 {
+					fmt.Fprintf(pipe, "%d\n", i+2)
+				}
+			}
+			pipe.Close()
+			rest, err := io.ReadAll(lines)
+			require.NoError(t, err)
+			require.Empty(t, rest)
+		}
+	})
+}
+
+// A deadline that has passed breaks the answer off, with the cache as without.
+func TestWriteDeadline(t *testing.T) {
+	bothWays(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(-time.Second))
+		fmt.Fprint(w, strings.Repeat("never ", 10_000))
+	}), func(t *testing.T, s *httptest.Server) {
+		got := look(t, s, "GET", "/", nil, nil)
+		require.True(t, got.broken)
+	})
+}
+
+// Routers tell the route by r.Pattern, to the handler and to middleware around, which labels its metrics by it.
+func TestPatternReachesBothSides(t *testing.T) {
+	for _, method := range []string{"GET", "HEAD", "POST"} {
+		var inside, outside string
+		mux := http.NewServeMux()
+		mux.HandleFunc("/page/{id}", func(w http.ResponseWriter, r *http.Request) {
+			inside = r.Pattern + " " + r.PathValue("id")
+			edgecache.NoStore(w)
+		})
+		cached := edgecache.Cache(mux)
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			cached.ServeHTTP(w, r)
+			outside = r.Pattern
+		})
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(method, "/page/7", nil))
+		if inside != "/page/{id} 7" || outside != "/page/{id}" {
+			t.Errorf("%s: got %q inside, %q outside", method, inside, outside)
+		}
+	}
+}
+
+// Outer middleware may set a field for each request: it is neither stored nor doubled, and wins.
+func TestRequestIDIsThatOfTheRequest(t *testing.T) {
+	n := 0
+	cached := edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") }))
+	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		n++
+		w.Header().Set("X-Request-Id", fmt.Sprint(n))
+		cached.ServeHTTP(w, r)
+	})
+	for i, header := range []string{"", "Range: bytes=0-1", "If-None-Match: *", "Cache-Control: no-cache", ""} {
+		r := httptest.NewRequest("GET", "/", nil)
+		if name, value, ok := strings.Cut(header, ": "); ok {
+			r.Header.Set(name, value)
+		}
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		require.Equal(t, []string{fmt.Sprint(i + 1)}, w.Header()["X-Request-Id"], header)
+	}
+}
