@@ -1,0 +1,217 @@
+package tier
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/object"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// plain is a store in a map. hook, if it is set, comes before each call and can wait, fail or panic.
+type plain struct {
+	mu     sync.Mutex
+	values map[string][]byte
+	ttls   map[string]time.Duration
+	calls  map[string]int
+	hook   func(ctx context.Context, method, key string) error
+}
+
+// shared is one with generations.
+type shared struct {
+	plain
+	sequence    uint64
+	generations map[string]uint64
+}
+
+func newPlain() *plain {
+	return &plain{values: map[string][]byte{}, ttls: map[string]time.Duration{}, calls: map[string]int{}}
+}
+
+func newShared() *shared {
+	s := &shared{generations: map[string]uint64{}}
+	s.values, s.ttls, s.calls = map[string][]byte{}, map[string]time.Duration{}, map[string]int{}
+	return s
+}
+
+func (s *plain) before(ctx context.Context, method, key string) error {
+	s.mu.Lock()
+	s.calls[method]++
+	hook := s.hook
+	s.mu.Unlock()
+	if hook != nil {
+		if err := hook(ctx, method, key); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (s *plain) setHook(hook func(ctx context.Context, method, key string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hook = hook
+}
+
+func (s *plain) count(method string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.calls[method]
+}
+
+func (s *plain) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	if err := s.before(ctx, "get", key); err != nil {
+		return nil, false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	value, found := s.values[key]
+	return bytes.Clone(value), found, nil
+}
+
+func (s *plain) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if err := s.before(ctx, "set", key); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.values[key], s.ttls[key] = bytes.Clone(value), ttl
+	return nil
+}
+
+func (s *plain) Delete(ctx context.Context, key string) error {
+	if err := s.before(ctx, "delete", key); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.values, key)
+	return nil
+}
+
+// keys returns those that begin with a kind.
+func (s *plain) keys(kind byte) (keys []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.values {
+		if k[0] == kind {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
+func (s *plain) change(key string, value []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.values[key] = value
+}
+
+func (s *shared) Bump(ctx context.Context, names ...string) (uint64, error) {
+	if err := s.before(ctx, "bump", ""); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sequence++
+	for _, n := range names {
+		s.generations[n] = s.sequence
+	}
+	return s.sequence, nil
+}
+
+func (s *shared) Load(ctx context.Context, names ...string) ([]uint64, uint64, error) {
+	if err := s.before(ctx, "load", ""); err != nil {
+		return nil, 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	got := make([]uint64, len(names))
+	for i, n := range names {
+		got[i] = s.generations[n]
+	}
+	return got, s.sequence, nil
+}
+
+var options = rules.Options{DefaultTTL: 2 * time.Minute, TargetedFields: []string{"Cdn-Cache-Control"}}
+
+// bubble runs a test in fake time, with a Tier over store that is closed in the end. It fails if a goroutine is left.
+func bubble(t *testing.T, run func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, run)
+}
+
+func open(t *testing.T, s Store, change ...func(*Config)) *Tier {
+	t.Helper()
+	cfg := Config{Store: s, Rules: &options}
+	for _, c := range change {
+		c(&cfg)
+	}
+	tier := New(cfg)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		_ = tier.Close(ctx) // some tests have closed it, and some stores are stuck
+	})
+	return tier
+}
+
+func urlKey(host, target string) []byte { return key.OfURL(nil, "http", host, target) }
+
+// page is what a fill would store now.
+func page(t testing.TB, body string, lines ...string) *object.Object {
+	t.Helper()
+	return pageFor(t, http.Header{}, "", body, lines...)
+}
+
+func pageFor(t testing.TB, request http.Header, scope, body string, lines ...string) *object.Object {
+	t.Helper()
+	h := http.Header{}
+	for i := 0; i < len(lines); i += 2 {
+		h.Add(lines[i], lines[i+1])
+	}
+	now := time.Now()
+	meta, reason := options.Store(&rules.Request{}, 200, h, now, now)
+	require.Equal(t, rules.None, reason)
+	h["Date"] = []string{now.UTC().Format(http.TimeFormat)}
+	o := &object.Object{Status: 200, Header: h, Body: object.NewBody([]byte(body)), Meta: meta, Scope: scope}
+	o.Variant = string(key.Variant(nil, meta.Vary, request))
+	o.Seal()
+	return o
+}
+
+// put stores and waits until that is done.
+func put(t *testing.T, tier *Tier, k []byte, o *object.Object, tags ...string) {
+	t.Helper()
+	require.True(t, tier.Put(k, o, tags, tier.Mark()))
+	synctest.Wait()
+}
+
+func text(o *object.Object) string {
+	var b bytes.Buffer
+	_, _ = o.Body.WriteTo(&b)
+	return b.String()
+}
+
+// wants looks a URL up; body is "" if nothing is to be found.
+func wants(t *testing.T, tier *Tier, k []byte, body string, outcome Outcome) {
+	t.Helper()
+	r := tier.Lookup(t.Context(), k, nil, http.Header{})
+	if r.Outcome != outcome {
+		t.Fatalf("%q: got outcome %d, want %d", k, r.Outcome, outcome)
+	}
+	if got := r.Object; (got != nil) != (outcome == Found) || got != nil && text(got) != body {
+		t.Fatalf("%q: got %v, want %q", k, got, body)
+	}
+}
+
+func number(i int) string { return strconv.Itoa(i) }

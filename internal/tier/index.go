@@ -1,0 +1,102 @@
+package tier
+
+import (
+	"slices"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/frame"
+)
+
+// kind is the layout of an index.
+var kind = frame.Kind{'e', 'c', 'i', layout}
+
+const (
+	// maxVariants is how many responses an index lists: one more pushes out the oldest.
+	maxVariants = 64
+	// maxVary is how many names a Vary may have: key.MaxVary, and those that a response implies.
+	maxVary = 64
+)
+
+// index is the small value from which a Lookup learns which variant to ask for. It is a hint: what it lists may be gone, purged or outdated, and each response proves itself.
+type index struct {
+	key      string   // the primary key
+	variants []listed // newest first, at most maxVariants, no identity twice
+}
+
+// listed is one response as an index lists it.
+type listed struct {
+	id      identity
+	vary    []string
+	expires time.Time
+}
+
+// add puts v at the front, and returns the keys of those that it has pushed out.
+func (x *index) add(v listed, now time.Time) (crowded []string) {
+	kept := []listed{v}
+	for _, old := range x.variants {
+		switch {
+		case old.id == v.id || !now.Before(old.expires):
+		case len(kept) == maxVariants:
+			crowded = append(crowded, variantKey(old.id))
+		default:
+			kept = append(kept, old)
+		}
+	}
+	x.variants = kept
+	return crowded
+}
+
+// keep is how long the index is of use.
+func (x *index) keep(now time.Time) (d time.Duration) {
+	for _, v := range x.variants {
+		d = max(d, v.expires.Sub(now))
+	}
+	return d
+}
+
+func (t *Tier) appendIndex(dst []byte, x index) []byte {
+	start := len(dst)
+	dst = frame.Begin(dst, kind)
+	dst = frame.AppendText(dst, x.key)
+	dst = frame.AppendUint(dst, uint64(len(x.variants)))
+	for _, v := range x.variants {
+		dst = frame.AppendText(dst, v.id[:])
+		dst = frame.AppendFixed(dst, uint64(v.expires.UnixNano()))
+		dst = frame.AppendTexts(dst, v.vary)
+	}
+	frame.Seal(dst[start:])
+	return dst
+}
+
+// readIndex returns the index in value, without what is past its time; ok is false if it is not that of k.
+func (t *Tier) readIndex(value, k []byte, now time.Time) (x index, ok bool) {
+	if int64(len(value)) > t.config.MaxBytes {
+		return index{}, false
+	}
+	payload, ok := frame.Open(value, kind)
+	if !ok {
+		return index{}, false
+	}
+	r := frame.NewReader(string(payload))
+	x.key = r.Text()
+	n := r.Count(1 + len(identity{}) + 8 + 1)
+	if x.key != string(k) || n > maxVariants {
+		return index{}, false
+	}
+	for range n {
+		var v listed
+		id := r.Text()
+		v.expires = time.Unix(0, int64(r.Fixed()))
+		v.vary = r.Texts(maxVary)
+		if copy(v.id[:], id) != len(id) || len(id) != len(v.id) || slices.ContainsFunc(x.variants, func(o listed) bool { return o.id == v.id }) {
+			return index{}, false
+		}
+		if now.Before(v.expires) {
+			x.variants = append(x.variants, v)
+		}
+	}
+	if !r.Done() {
+		return index{}, false
+	}
+	return x, true
+}

@@ -1,0 +1,163 @@
+package tier
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	"github.com/edgecache-go/edgecache/internal/frame"
+	"github.com/edgecache-go/edgecache/internal/key"
+)
+
+// What keys and names begin with. 33 bytes follow the contract of edgecache.Store: this, and 128 bits of SHA-256 in hex.
+// Keys of values also depend on the version of the layouts and on the audience of the codec, so that those who do not read each other's values do not overwrite them either. Names of generations do not: a purge is for all.
+const (
+	ofIndex   = 'i' // what variants a URL has
+	ofVariant = 'v' // a stored response
+
+	ofPage         = 'u' // a URL of one host
+	ofPath         = 'w' // a URL of every host
+	ofScopedPath   = 'x' // a URL of every host, for responses with a scope
+	ofPrefix       = 'p' // the beginning of URLs of one host
+	ofPathPrefix   = 'q' // of every host
+	ofScopedPrefix = 'r' // of every host, for responses with a scope
+	ofTag          = 't'
+	everything     = "a"
+
+	probeKey = "probe"
+)
+
+// layout is the version of the keys and of the index.
+const layout = 1
+
+func name(kind byte, parts ...string) string {
+	var buf [512]byte
+	text := buf[:0]
+	for _, p := range parts {
+		text = frame.AppendText(text, p)
+	}
+	sum := sha256.Sum256(append(text, kind))
+	var out [33]byte
+	out[0] = kind
+	hex.Encode(out[1:], sum[:16])
+	return string(out[:])
+}
+
+// indexKey is where the store has the index of the URL with the primary key k.
+func (t *Tier) indexKey(k []byte) string {
+	text := frame.AppendFixed(make([]byte, 0, 16+len(k)), t.codec.Audience())
+	text = append(text, layout)
+	return name(ofIndex, string(append(text, k...)))
+}
+
+// identity tells variants apart, beyond all of which a key consists.
+type identity [16]byte
+
+// variantID is that of a response under k, in scope, with the given values of the fields in vary.
+func (t *Tier) variantID(k, scope []byte, vary []string, variant []byte) identity {
+	text := frame.AppendFixed(make([]byte, 0, 256), t.codec.Audience())
+	text = append(text, layout)
+	text = frame.AppendText(text, k)
+	text = frame.AppendText(text, scope)
+	text = frame.AppendTexts(text, vary)
+	text = frame.AppendText(text, variant)
+	sum := sha256.Sum256(text)
+	return identity(sum[:16])
+}
+
+func variantKey(id identity) string { return string(ofVariant) + hex.EncodeToString(id[:]) }
+
+// maxDepth is how many slashes of a URL purges by prefix tell apart. One by a longer prefix also takes its siblings.
+const maxDepth = 8
+
+// boundaries calls yield with each beginning of target that ends in one of its first maxDepth slashes.
+func boundaries(target string, yield func(prefix string)) {
+	for i, n := 0, 0; i < len(target) && n < maxDepth; i++ {
+		if target[i] == '/' {
+			yield(target[:i+1])
+			n++
+		}
+	}
+}
+
+// namesOf returns the names of the generations that concern a response: those under which a purge of its URL, of a prefix of it, of a tag or of everything is known.
+func namesOf(k string, scoped bool, tags []string) []string {
+	names := make([]string, 0, 8+len(tags))
+	names = append(names, everything)
+	// The scheme does not count: a purge is for http and https.
+	_, host, target, ok := key.Split(k)
+	if ok {
+		names = append(names, name(ofPage, host, target), name(ofPath, target))
+		if scoped {
+			names = append(names, name(ofScopedPath, target))
+		}
+		boundaries(target, func(prefix string) {
+			names = append(names, name(ofPrefix, host, prefix), name(ofPathPrefix, prefix))
+			if scoped {
+				names = append(names, name(ofScopedPrefix, prefix))
+			}
+		})
+	}
+	for _, tag := range tags {
+		names = append(names, name(ofTag, tag))
+	}
+	return names
+}
+
+// A Target is what a purge is about.
+type Target struct {
+	names  []string
+	erased []string // primary keys whose values need no longer take up room
+}
+
+// Page is one URL with all its variants, under http and https. host is spelled as in primary keys; "" is every host.
+//
+// A response with a scope may have been made for another host than that of its key: X-Forwarded-Host says so. It is purged with its target, whatever the host.
+func Page(host, target string) Target {
+	if host == "" {
+		return Target{names: []string{name(ofPath, target)}}
+	}
+	return Target{
+		names:  []string{name(ofPage, host, target), name(ofScopedPath, target)},
+		erased: []string{string(key.OfURL(nil, "http", host, target)), string(key.OfURL(nil, "https", host, target))},
+	}
+}
+
+// Key is the page with this primary key, under both schemes.
+func Key(k []byte) Target {
+	_, host, target, ok := key.Split(string(k))
+	if !ok {
+		return Everything()
+	}
+	return Page(host, target)
+}
+
+// Prefix is every URL of a host, or of every host if that is "", whose target begins with prefix, and the siblings of these down to the slash before: at most maxDepth slashes count.
+func Prefix(host, prefix string) Target {
+	last := ""
+	boundaries(prefix, func(p string) { last = p })
+	switch {
+	case !strings.HasPrefix(prefix, "/"):
+		return Everything()
+	case host == "":
+		return Target{names: []string{name(ofPathPrefix, last)}}
+	}
+	return Target{names: []string{name(ofPrefix, host, last), name(ofScopedPrefix, last)}}
+}
+
+// Tag is everything that carries the tag.
+func Tag(tag string) Target { return Target{names: []string{name(ofTag, tag)}} }
+
+// Everything is all that is stored.
+func Everything() Target { return Target{names: []string{everything}} }
+
+func join(targets []Target) (all Target) {
+	for _, t := range targets {
+		all.names = append(all.names, t.names...)
+		all.erased = append(all.erased, t.erased...)
+	}
+	slices.Sort(all.names)
+	all.names = slices.Compact(all.names)
+	return all
+}

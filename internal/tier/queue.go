@@ -1,0 +1,220 @@
+package tier
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/object"
+)
+
+const (
+	// lanes is how many writes go on at once. Those of one URL take the same lane, so they reach the store in their order.
+	lanes = 4
+
+	// jobOverhead is what a job is charged beside its object.
+	jobOverhead = 256
+)
+
+// job is something to be done in the store.
+type job struct {
+	key string         // the primary key
+	put *object.Record // nil to erase all that is stored under key
+}
+
+func (j *job) cost() int64 {
+	n := int64(jobOverhead + len(j.key))
+	if j.put != nil {
+		n += j.put.Size()
+		for _, tag := range j.put.Tags {
+			n += int64(len(tag))
+		}
+	}
+	return n
+}
+
+// queue is what waits to be done. What is being done still counts.
+type queue struct {
+	seed maphash.Seed
+
+	mu      sync.Mutex
+	lanes   [lanes]lane
+	bytes   int64
+	entries int
+	closed  bool
+}
+
+type lane struct {
+	jobs   []job
+	active bool // a goroutine is at work
+}
+
+func (q *queue) init() { q.seed = maphash.MakeSeed() }
+
+func (q *queue) size() (entries int, bytes int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.entries, q.bytes
+}
+
+// close refuses what comes afterwards, and reports whether it was open.
+func (q *queue) close() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	wasOpen := !q.closed
+	q.closed = true
+	return wasOpen
+}
+
+// push queues a job, or drops it when there is no room.
+func (t *Tier) push(j job) bool {
+	q := &t.queue
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	cost := j.cost()
+	if q.closed || q.entries >= t.config.QueueEntries || q.bytes+cost > t.config.QueueBytes {
+		t.dropped(&j)
+		return false
+	}
+	l := &q.lanes[maphash.String(q.seed, j.key)%lanes]
+	if !l.active {
+		if !t.tasks.begin() {
+			t.dropped(&j)
+			return false
+		}
+		l.active = true
+		go t.work(l)
+	}
+	l.jobs = append(l.jobs, j)
+	q.entries++
+	q.bytes += cost
+	return true
+}
+
+func (t *Tier) dropped(j *job) {
+	if j.put != nil {
+		t.stats.dropped.Add(1)
+	}
+}
+
+// work does the jobs of a lane until there are none.
+func (t *Tier) work(l *lane) {
+	defer t.tasks.end()
+	q := &t.queue
+	for {
+		q.mu.Lock()
+		if len(l.jobs) == 0 {
+			l.jobs, l.active = nil, false
+			q.mu.Unlock()
+			return
+		}
+		j := l.jobs[0]
+		l.jobs[0] = job{}
+		l.jobs = l.jobs[1:]
+		q.mu.Unlock()
+		t.do(&j)
+		q.mu.Lock()
+		q.entries--
+		q.bytes -= j.cost()
+		q.mu.Unlock()
+	}
+}
+
+func (t *Tier) do(j *job) {
+	if t.ctx.Err() != nil || !t.available() {
+		t.dropped(j)
+		return
+	}
+	if j.put == nil {
+		t.settle(t.ctx, t.erase(j.key))
+		return
+	}
+	written, err := t.write(j.put)
+	switch ok := t.settle(t.ctx, err); {
+	case !ok:
+		t.dropped(j)
+	case written:
+		t.stats.written.Add(1)
+	}
+}
+
+// write stores a response and lists it in the index of its URL.
+func (t *Tier) write(r *object.Record) (written bool, err error) {
+	if t.fence.stops(namesOf(r.Key, r.Scope != "", r.Tags), r.Stamp.Local) {
+		return false, nil // its stamp would keep it from being used
+	}
+	now := time.Now()
+	value, keep := t.codec.Append(nil, r, now)
+	if keep <= 0 || int64(len(value)) > t.config.MaxBytes {
+		return false, nil
+	}
+	keep = min(keep, maxTTL)
+	k := []byte(r.Key)
+	v := listed{id: t.variantID(k, []byte(r.Scope), r.Meta.Vary, []byte(r.Variant)), vary: r.Meta.Vary, expires: now.Add(keep)}
+	// The response before the index, so that the index never lists what is not there yet.
+	if err := t.set(variantKey(v.id), value, keep); err != nil {
+		return false, err
+	}
+	// Another process may change the index in between. Then one of the two is not listed, and is made again.
+	x, err := t.index(k, now)
+	if err != nil {
+		return false, err
+	}
+	crowded := x.add(v, now)
+	if err := t.set(t.indexKey(k), t.appendIndex(nil, x), x.keep(now)); err != nil {
+		return false, err
+	}
+	t.settle(t.ctx, t.remove(crowded)) // what is left behind takes up room for a while
+	return true, nil
+}
+
+// erase deletes what the index of a URL lists, and the index.
+func (t *Tier) erase(k string) error {
+	x, err := t.index([]byte(k), time.Now())
+	if err != nil || len(x.variants) == 0 {
+		return err
+	}
+	keys := make([]string, 0, len(x.variants)+1)
+	keys = append(keys, t.indexKey([]byte(k)))
+	for _, v := range x.variants {
+		keys = append(keys, variantKey(v.id))
+	}
+	return t.remove(keys)
+}
+
+// index returns the index of a URL; an empty one if there is none that can be read.
+func (t *Tier) index(k []byte, now time.Time) (index, error) {
+	ctx, cancel := context.WithTimeout(t.ctx, t.config.WriteTimeout)
+	defer cancel()
+	value, found, err := t.get(ctx, t.writes, t.indexKey(k))
+	if err != nil || !found {
+		return index{key: string(k)}, err
+	}
+	x, ok := t.readIndex(value, k, now)
+	if !ok {
+		return index{key: string(k)}, nil
+	}
+	return x, nil
+}
+
+func (t *Tier) set(key string, value []byte, ttl time.Duration) error {
+	ctx, cancel := context.WithTimeout(t.ctx, t.config.WriteTimeout)
+	defer cancel()
+	_, err := call(t, ctx, t.writes, func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, t.store.Set(ctx, key, value, ttl)
+	})
+	return err
+}
+
+func (t *Tier) remove(keys []string) error {
+	for _, k := range keys {
+		ctx, cancel := context.WithTimeout(t.ctx, t.config.WriteTimeout)
+		_, err := call(t, ctx, t.writes, func(ctx context.Context) (struct{}, error) { return struct{}{}, t.store.Delete(ctx, k) })
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

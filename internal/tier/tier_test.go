@@ -1,0 +1,293 @@
+package tier
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache/internal/frame"
+)
+
+var home = urlKey("a", "/")
+
+func TestWhatIsPutIsFound(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		tier := open(t, newShared())
+		wants(t, tier, home, "", Absent)
+		o := page(t, "hello", "Cache-Control", "public, max-age=60", "X-A", "1")
+		put(t, tier, home, o, "tag", "another")
+		<-time.After(10 * time.Second)
+		r := tier.Lookup(t.Context(), home, nil, http.Header{"Cookie": {"a=b"}})
+		require.Equal(t, Found, r.Outcome)
+		if got := r.Object; text(got) != "hello" || got.Header.Get("X-A") != "1" || got.Meta.Age(time.Now()) != o.Meta.Age(time.Now()) {
+			t.Errorf("got %q %v of age %v", text(got), got.Header, got.Meta.Age(time.Now()))
+		}
+		if !slices.Equal(r.Tags, []string{"tag", "another"}) {
+			t.Errorf("got tags %q", r.Tags)
+		}
+		wants(t, tier, urlKey("b", "/"), "", Absent)
+		wants(t, tier, urlKey("a", "/other"), "", Absent)
+		put(t, tier, home, page(t, "newer"))
+		wants(t, tier, home, "newer", Found)
+		if s := tier.Stats(); s.Hits != 2 || s.Misses != 3 || s.Written != 2 || s.Dropped+s.Refused+s.Errors+s.Busy != 0 || s.QueueEntries != 0 || s.QueueBytes != 0 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+func TestKeysKeepToTheContract(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newShared()
+		tier := open(t, s)
+		put(t, tier, urlKey("a", "/"+strings.Repeat("long", 1000)), page(t, "x"))
+		require.Len(t, s.values, 2)
+		names := namesOf(string(urlKey("a", "/b/c")), true, []string{"tag"})
+		for k := range s.values {
+			names = append(names, k)
+		}
+		for _, k := range append(names, probeKey) {
+			if len(k) == 0 || len(k) > 64 || strings.Trim(k, "0123456789abcdefghijklmnopqrstuvwxyz") != "" {
+				t.Errorf("got the key %q", k)
+			}
+		}
+		for _, ttl := range s.ttls {
+			if ttl != 2*time.Minute {
+				t.Errorf("got ttl %v, want that of the page", ttl)
+			}
+		}
+		put(t, tier, home, page(t, "x", "Cache-Control", "max-age=999999999"))
+		if got := s.ttls[tier.indexKey(home)]; got != maxTTL {
+			t.Errorf("got ttl %v, want %v", got, maxTTL)
+		}
+	})
+}
+
+func TestVariants(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newShared()
+		tier := open(t, s)
+		lang := func(l string) http.Header { return http.Header{"Accept-Language": {l}} }
+		for _, l := range []string{"de", "en"} {
+			put(t, tier, home, pageFor(t, lang(l), "", "in "+l, "Vary", "Accept-Language"))
+		}
+		put(t, tier, home, pageFor(t, lang("fr"), "proxy", "for a proxy", "Vary", "Accept-Language"))
+		for _, row := range []struct {
+			lang, scope, want string
+			outcome           Outcome
+		}{
+			{"de", "", "in de", Found},
+			{"en", "", "in en", Found},
+			{"fr", "proxy", "for a proxy", Found},
+			{"fr", "", "", Mismatch},
+			{"de", "proxy", "", Mismatch},
+			{"", "", "", Mismatch},
+		} {
+			r := tier.Lookup(t.Context(), home, []byte(row.scope), lang(row.lang))
+			if r.Outcome != row.outcome || r.Object != nil && text(r.Object) != row.want {
+				t.Errorf("%q in %q: got %v", row.lang, row.scope, r)
+			}
+		}
+		for i := range 100 {
+			put(t, tier, home, pageFor(t, lang(number(i)), "", "number "+number(i), "Vary", "Accept-Language"))
+		}
+		if got := len(s.keys(ofVariant)); got != maxVariants {
+			t.Errorf("got %d variants in the store, want %d", got, maxVariants)
+		}
+		for i := range 100 {
+			r := tier.Lookup(t.Context(), home, nil, lang(number(i)))
+			if found := r.Outcome == Found; found != (i >= 100-maxVariants) {
+				t.Errorf("variant %d: got found %v", i, found)
+			}
+		}
+		<-time.After(2 * time.Minute)
+		put(t, tier, home, page(t, "the only one"))
+		x, ok := tier.readIndex(s.values[tier.indexKey(home)], home, time.Now())
+		if !ok || len(x.variants) != 1 {
+			t.Errorf("got %d in the index, %v, want those that are over to be gone", len(x.variants), ok)
+		}
+	})
+}
+
+// TestOutdatedVariantDoesNotHide: two lists of Vary fit the same request.
+func TestOutdatedVariantDoesNotHide(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newShared()
+		tier := open(t, s)
+		put(t, tier, home, page(t, "old", "Vary", "Accept"))
+		put(t, tier, home, page(t, "new", "Vary", "Origin"))
+		wants(t, tier, home, "new", Found)
+		x, _ := tier.readIndex(s.values[tier.indexKey(home)], home, time.Now())
+		s.change(variantKey(x.variants[0].id), []byte("garbage"))
+		wants(t, tier, home, "old", Found)
+		delete(s.values, variantKey(x.variants[0].id))
+		wants(t, tier, home, "old", Found)
+	})
+}
+
+func TestOthersPagesNeedGenerations(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		with, without := newShared(), newPlain()
+		put(t, open(t, with), home, page(t, "theirs"))
+		put(t, open(t, without), home, page(t, "theirs"))
+		wants(t, open(t, with), home, "theirs", Found)
+		other := open(t, without)
+		wants(t, other, home, "", Absent)
+		if got := other.Stats().Purged; got != 1 {
+			t.Errorf("got %d refused as purged, want 1", got)
+		}
+		put(t, other, home, page(t, "ours"))
+		wants(t, other, home, "ours", Found)
+	})
+}
+
+// TestLies: whatever the store gives for a key, it is the page that was asked for, or nothing.
+func TestLies(t *testing.T) {
+	other := urlKey("a", "/other")
+	for name, lie := range map[string]func(s *shared, tier *Tier){
+		"garbage for the index": func(s *shared, t *Tier) { s.change(t.indexKey(home), []byte("garbage")) },
+		"nothing for the index": func(s *shared, t *Tier) { s.change(t.indexKey(home), nil) },
+		"another URL's index":   func(s *shared, t *Tier) { s.change(t.indexKey(home), s.values[t.indexKey(other)]) },
+		"half of the index":     func(s *shared, t *Tier) { v := s.values[t.indexKey(home)]; s.change(t.indexKey(home), v[:len(v)/2]) },
+		"a page for the index":  func(s *shared, t *Tier) { s.change(t.indexKey(home), s.values[idOf(s, t, home)]) },
+		"garbage for the page":  func(s *shared, t *Tier) { s.change(idOf(s, t, home), []byte("garbage")) },
+		"another URL's page":    func(s *shared, t *Tier) { s.change(idOf(s, t, home), s.values[idOf(s, t, other)]) },
+		"half of the page":      func(s *shared, t *Tier) { v := s.values[idOf(s, t, home)]; s.change(idOf(s, t, home), v[:len(v)/2]) },
+		"a page with a turned bit": func(s *shared, t *Tier) {
+			v := bytes.Clone(s.values[idOf(s, t, home)])
+			v[len(v)-1] ^= 1
+			s.change(idOf(s, t, home), v)
+		},
+		"an index for the page":         func(s *shared, t *Tier) { s.change(idOf(s, t, home), s.values[t.indexKey(home)]) },
+		"a page from before its time":   func(s *shared, t *Tier) { s.generations[everything], s.sequence = 9, 9 },
+		"a sequence that was lost":      func(s *shared, t *Tier) { s.sequence = 0 },
+		"a value beyond the limit":      func(s *shared, t *Tier) { t.config.MaxBytes = 10 },
+		"too few generations":           func(s *shared, t *Tier) { t.generations = short{s} },
+		"an index that says it is ours": func(s *shared, t *Tier) { s.change(t.indexKey(home), forged(t, home, 65)) },
+		"an index with one thing twice": func(s *shared, t *Tier) { s.change(t.indexKey(home), forged(t, home, 2)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := newShared()
+				_, err := s.Bump(t.Context())
+				require.NoError(t, err)
+				tier := open(t, s)
+				wants(t, tier, home, "", Absent) // so that it knows where the sequence stands
+				put(t, tier, home, page(t, "home"))
+				put(t, tier, other, page(t, "other"))
+				wants(t, tier, home, "home", Found)
+				lie(s, tier)
+				if r := tier.Lookup(t.Context(), home, nil, http.Header{}); r.Object != nil || r.Outcome == Found {
+					t.Fatalf("got %q, want nothing", text(r.Object))
+				}
+				if st := tier.Stats(); st.Refused+st.Purged+st.Errors == 0 {
+					t.Errorf("nothing was counted: %+v", st)
+				}
+			})
+		})
+	}
+}
+
+type short struct{ *shared }
+
+func (s short) Load(ctx context.Context, names ...string) ([]uint64, uint64, error) {
+	got, now, err := s.shared.Load(ctx, names...)
+	return got[:len(got)-min(1, len(got))], now, err
+}
+
+// idOf is the key of the only variant of a URL.
+func idOf(s *shared, t *Tier, k []byte) string {
+	x, _ := t.readIndex(s.values[t.indexKey(k)], k, time.Now())
+	return variantKey(x.variants[0].id)
+}
+
+// forged is an index with n times the same entry.
+func forged(t *Tier, k []byte, n int) []byte {
+	x := index{key: string(k)}
+	for range n {
+		x.variants = append(x.variants, listed{id: t.variantID(k, nil, nil, nil), expires: time.Now().Add(time.Hour)})
+	}
+	return t.appendIndex(nil, x)
+}
+
+func TestIndexHoldsItsLimits(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		tier := open(t, newPlain())
+		x := index{key: string(home)}
+		now := time.Now()
+		for i := range maxVariants + 1 {
+			crowded := x.add(listed{id: identity{byte(i)}, vary: []string{"A"}, expires: now.Add(time.Duration(i+1) * time.Second)}, now)
+			if want := i == maxVariants; (len(crowded) == 1) != want || want && crowded[0] != variantKey(identity{0}) {
+				t.Errorf("variant %d: pushed out %q", i, crowded)
+			}
+		}
+		if got, want := x.keep(now), (maxVariants+1)*time.Second; got != want {
+			t.Errorf("got kept for %v, want %v", got, want)
+		}
+		got, ok := tier.readIndex(tier.appendIndex(nil, x), home, now)
+		require.True(t, ok)
+		require.Equal(t, len(x.variants), len(got.variants))
+		for i, v := range got.variants {
+			if w := x.variants[i]; v.id != w.id || !v.expires.Equal(w.expires) || !slices.Equal(v.vary, w.vary) {
+				t.Errorf("variant %d: got %v, want %v", i, v, w)
+			}
+		}
+		if got, ok := tier.readIndex(tier.appendIndex(nil, x), home, now.Add(time.Hour)); !ok || len(got.variants) > 0 {
+			t.Errorf("an hour later: got %d, %v, want none", len(got.variants), ok)
+		}
+	})
+}
+
+func FuzzReadIndex(f *testing.F) {
+	tier := New(Config{Store: newPlain(), Rules: &options})
+	now := time.Date(2026, time.March, 4, 5, 6, 7, 0, time.UTC)
+	x := index{key: string(home)}
+	for i := range 3 {
+		x.add(listed{id: identity{byte(i)}, vary: []string{"Accept", "Origin"}[:i%3], expires: now.Add(time.Hour)}, now)
+		f.Add(tier.appendIndex(nil, x))
+	}
+	f.Fuzz(func(t *testing.T, value []byte) {
+		if len(value) >= 8 {
+			copy(value, kind[:])
+			frame.Seal(value) // or nothing would get past the checksum
+		}
+		x, ok := tier.readIndex(value, home, now)
+		if !ok {
+			if len(x.variants) > 0 {
+				t.Fatal("refused, and given all the same")
+			}
+			return
+		}
+		if len(x.variants) > maxVariants || x.keep(now) < 0 {
+			t.Fatalf("got %d variants, kept for %v", len(x.variants), x.keep(now))
+		}
+		again, ok := tier.readIndex(tier.appendIndex(nil, x), home, now)
+		if !ok || len(again.variants) != len(x.variants) {
+			t.Fatalf("encoded again: got %d, %v, want %d", len(again.variants), ok, len(x.variants))
+		}
+	})
+}
+
+func TestNothingUselessIsWritten(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newPlain()
+		tier := open(t, s, func(c *Config) { c.MaxBytes = 2000 })
+		old := page(t, "x", "Cache-Control", "max-age=1, must-revalidate")
+		<-time.After(time.Second)
+		put(t, tier, home, old)
+		put(t, tier, home, page(t, strings.Repeat("x", 2000)))
+		mark := tier.Mark()
+		tier.Purge(Page("a", "/")).TellLater()
+		require.True(t, tier.Put(home, page(t, "purged on its way"), nil, mark))
+		synctest.Wait()
+		if n := s.count("set"); n > 0 {
+			t.Errorf("got %d calls of Set, want none", n)
+		}
+	})
+}
