@@ -42,9 +42,7 @@ func (e *Edge) count(old, next *resource) {
 	for _, v := range next.variants {
 		e.entries.Add(1)
 		for _, t := range v.tags {
-			if t.hard.Load() <= v.began {
-				t.entries.Add(1)
-			}
+			t.count(1, v.began)
 		}
 	}
 }
@@ -52,9 +50,7 @@ func (e *Edge) count(old, next *resource) {
 func (e *Edge) countOut(v *variant) {
 	e.entries.Add(-1)
 	for _, t := range v.tags {
-		if t.hard.Load() <= v.began { // else a purge has counted it out
-			t.entries.Add(-1)
-		}
+		t.count(-1, v.began)
 	}
 }
 

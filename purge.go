@@ -35,7 +35,8 @@ func (e *Edge) Purge(ctx context.Context, urls ...string) (int, error) {
 	return e.hard().Purge(ctx, urls...)
 }
 
-// PurgeTags removes everything that carries one of the tags, at the cost of one atomic write per tag. See [Tag].
+// PurgeTags removes everything that carries one of the tags, whatever their number, at the cost of a few writes per tag. See [Tag].
+// Each tag counts its pages for itself: one that carries two of the tags counts twice, and one that another tag has purged still counts until memory meets it.
 func (e *Edge) PurgeTags(ctx context.Context, tags ...string) (int, error) {
 	return e.hard().PurgeTags(ctx, tags...)
 }
@@ -114,12 +115,9 @@ func (p Purger) tag(name string) int {
 		return 0
 	}
 	if p.soft {
-		t.softAt.Store(int64(time.Since(epoch)))
-		lift(&t.soft, number)
-		return int(t.entries.Load())
+		return t.outdate(number, time.Now())
 	}
-	lift(&t.hard, number)
-	return int(max(t.entries.Swap(0), 0))
+	return t.purge(number)
 }
 
 // PurgePrefix is like [Edge.PurgePrefix].

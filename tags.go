@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 	"weak"
 
 	"github.com/edgecache-go/edgecache/internal/field"
@@ -13,10 +14,44 @@ import (
 
 // tag is what all stored responses with one tag share. A purge is one store into it; a hit looks at it.
 type tag struct {
-	hard    atomic.Uint64 // number of the last purge
-	soft    atomic.Uint64 // number of the last soft purge
-	softAt  atomic.Int64  // when that was, in nanoseconds since epoch
-	entries atomic.Int64  // stored responses that carry it
+	hard   atomic.Uint64 // number of the last purge
+	soft   atomic.Uint64 // number of the last soft purge
+	softAt atomic.Int64  // when that was, in nanoseconds since epoch
+
+	mu      sync.Mutex // for counting only: a hit does without
+	entries int        // stored responses that carry it and that it has not purged
+}
+
+// purge marks all that began before the number, and returns how many stored responses that concerns.
+func (t *tag) purge(number uint64) (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.hard.Load() >= number {
+		return 0 // a later purge was faster
+	}
+	t.hard.Store(number)
+	n, t.entries = t.entries, 0
+	return n
+}
+
+// outdate marks likewise, for a soft purge.
+func (t *tag) outdate(number uint64, now time.Time) (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.soft.Load() < number {
+		t.softAt.Store(int64(now.Sub(epoch)))
+		t.soft.Store(number)
+	}
+	return t.entries
+}
+
+// count adds n to the stored responses that carry the tag: one that began at the given point, unless a purge has counted it out.
+func (t *tag) count(n int, began uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.hard.Load() <= began {
+		t.entries += n
+	}
 }
 
 // tags finds tags by name. It holds them weakly: a tag lives as long as a stored response carries it.

@@ -1,0 +1,277 @@
+package edgecache_test
+
+import (
+	"fmt"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+func TestPurgeTagsRFC9875Section2(t *testing.T) {
+	long := strings.Repeat("x", 2000)
+	for _, row := range []struct {
+		name  string
+		tag   func(http.ResponseWriter)
+		purge []string
+		count int
+	}{
+		{"the only tag", func(w http.ResponseWriter) { edgecache.Tag(w, "a") }, []string{"a"}, 1},
+		{"one of several", func(w http.ResponseWriter) { edgecache.Tag(w, "a", "b", "c") }, []string{"b"}, 1},
+		{"one that it has among those that it has not", func(w http.ResponseWriter) { edgecache.Tag(w, "a") }, []string{"x", "a", "y"}, 1},
+		{"another tag", func(w http.ResponseWriter) { edgecache.Tag(w, "a") }, []string{"b"}, 0},
+		{"a tag that only begins so", func(w http.ResponseWriter) { edgecache.Tag(w, "ab") }, []string{"a"}, 0},
+		{"capitals make another tag", func(w http.ResponseWriter) { edgecache.Tag(w, "A") }, []string{"a"}, 0},
+		{"no tag", func(http.ResponseWriter) {}, []string{"a"}, 0},
+		{"blanks, commas and quotes", func(w http.ResponseWriter) { edgecache.Tag(w, `a, "b"\`) }, []string{`a, "b"\`}, 1},
+		{"letters beyond ASCII", func(w http.ResponseWriter) { edgecache.Tag(w, "日本") }, []string{"日本"}, 1},
+		{"any bytes", func(w http.ResponseWriter) { edgecache.Tag(w, "\x00\xff\n") }, []string{"\x00\xff\n"}, 1},
+		{"a tag longer than a header takes", func(w http.ResponseWriter) { edgecache.Tag(w, long) }, []string{long}, 1},
+		{"two long tags that differ at the end", func(w http.ResponseWriter) { edgecache.Tag(w, long+"a") }, []string{long + "b"}, 0},
+		{"a tag cannot name an origin", func(w http.ResponseWriter) { edgecache.Tag(w, "a") }, []string{"a\x00http://example.com"}, 0},
+
+		{"a field that is written by hand", func(w http.ResponseWriter) { w.Header().Set("Cache-Groups", `"b", "a"`) }, []string{"a"}, 1},
+		{"two lines", func(w http.ResponseWriter) { w.Header()["Cache-Groups"] = []string{`"b"`, `"a"`} }, []string{"a"}, 1},
+		{"a name in odd capitals", func(w http.ResponseWriter) { w.Header()["cache-groups"] = []string{`"a"`} }, []string{"a"}, 1},
+		{"parameters mean nothing", func(w http.ResponseWriter) { w.Header().Set("Cache-Groups", `"a";x=1`) }, []string{"a"}, 1},
+		{"a tag within quotes of another one", func(w http.ResponseWriter) { w.Header().Set("Cache-Groups", `"x\", \"a"`) }, []string{"a"}, 0},
+		{"a field that nobody can read says nothing", func(w http.ResponseWriter) { w.Header().Set("Cache-Groups", `"a", b`) }, []string{"a"}, 0},
+		{"tokens are no strings", func(w http.ResponseWriter) { w.Header().Set("Cache-Groups", `a`) }, []string{"a"}, 0},
+		{"a tag beside a field that nobody can read", func(w http.ResponseWriter) {
+			w.Header().Set("Cache-Groups", `"b`)
+			edgecache.Tag(w, "a")
+		}, []string{"a"}, 1},
+	} {
+		for _, soft := range []bool{false, true} {
+			s := newShop(t, func(w http.ResponseWriter, _ *http.Request) { row.tag(w) })
+			s.get(site0 + "/a")
+			require.True(t, s.has(site0+"/a"), row.name)
+			n, err := purger(s.edge, soft).PurgeTags(t.Context(), row.purge...)
+			if err != nil || n != row.count {
+				t.Errorf("%s: soft %v: got %d, %v; want %d", row.name, soft, n, err, row.count)
+			}
+			if gone := !s.has(site0 + "/a"); gone != (row.count > 0) {
+				t.Errorf("%s: soft %v: got gone %v", row.name, soft, gone)
+			}
+		}
+	}
+}
+
+func TestPurgeTagsTakesThePagesOfEveryOrigin(t *testing.T) {
+	s := newShop(t, func(w http.ResponseWriter, _ *http.Request) { edgecache.Tag(w, "a") })
+	urls := []string{"http://example.com/1", "https://example.com/2", "http://example.org/1", "http://example.com:8080/1"}
+	for _, url := range urls {
+		s.get(url)
+	}
+	n, err := s.edge.PurgeTags(t.Context(), "a")
+	if err != nil || n != len(urls) {
+		t.Errorf("got %d, %v; want %d", n, err, len(urls))
+	}
+	for _, url := range urls {
+		if s.has(url) {
+			t.Errorf("%s is still there", url)
+		}
+	}
+}
+
+func TestPurgeTagsTakesTheVariantsThatCarryTheTag(t *testing.T) {
+	s := newShop(t, func(w http.ResponseWriter, r *http.Request) {
+		edgecache.Vary(w, "Accept-Language")
+		edgecache.Tag(w, "lang-"+r.Header.Get("Accept-Language"))
+	})
+	for _, l := range []string{"en", "de"} {
+		s.get(site0+"/a", "Accept-Language", l)
+	}
+	n, _ := s.edge.PurgeTags(t.Context(), "lang-de")
+	if n != 1 || s.has(site0+"/a", "Accept-Language", "de") || !s.has(site0+"/a", "Accept-Language", "en") {
+		t.Errorf("got %d, or not the one variant", n)
+	}
+}
+
+func TestEachTagCountsItsPagesForItself(t *testing.T) {
+	s := newShop(t, func(w http.ResponseWriter, _ *http.Request) { edgecache.Tag(w, "a", "b") })
+	s.get(site0 + "/a")
+	if n, _ := s.edge.Soft().PurgeTags(t.Context(), "a", "b"); n != 2 {
+		t.Errorf("softly: got %d, want 2", n)
+	}
+	if n, _ := s.edge.PurgeTags(t.Context(), "a"); n != 1 {
+		t.Errorf("the one: got %d, want 1", n)
+	}
+	if n, _ := s.edge.PurgeTags(t.Context(), "b"); n != 1 {
+		t.Errorf("the other, before memory has met the page: got %d, want 1", n)
+	}
+	s.get(site0 + "/a")
+	if n, _ := s.edge.PurgeAll(t.Context()); n != 1 {
+		t.Errorf("everything: got %d, want 1", n)
+	}
+}
+
+func TestPageHasTheTagsOfItsLastConfirmation(t *testing.T) {
+	tags := `"a"`
+	s := newShop(t, nil)
+	s.say = func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-cache")
+		w.Header().Set("Cache-Groups", tags)
+		w.Header().Set("Etag", `"1"`)
+		if r.Header.Get("If-None-Match") != "" {
+			w.WriteHeader(http.StatusNotModified)
+		}
+	}
+	s.get(site0 + "/a")
+	tags = `"b"`
+	require.Equal(t, "REVALIDATED", s.get(site0+"/a").Header.Get("X-Cache"))
+	if n, _ := s.edge.PurgeTags(t.Context(), "a"); n != 0 {
+		t.Errorf("the old tag: got %d, want 0", n)
+	}
+	if n, _ := s.edge.PurgeTags(t.Context(), "b"); n != 1 {
+		t.Errorf("the new tag: got %d, want 1", n)
+	}
+	require.Equal(t, "MISS", s.get(site0+"/a").Header.Get("X-Cache"))
+}
+
+func TestCacheGroupInvalidationRFC9875Section3(t *testing.T) {
+	const same, other, secure = "http://example.com/page", "http://example.org/page", "https://example.com/page"
+	for _, row := range []struct {
+		name, method string
+		status       int
+		groups       string
+		gone         []string
+	}{
+		{"POST, within its own origin only", "POST", 200, `"a"`, []string{same}},
+		{"one of several groups", "DELETE", 204, `"x", "a"`, []string{same}},
+		{"another group", "POST", 200, `"b"`, nil},
+		{"a redirection", "PUT", 303, `"a"`, []string{same}},
+		{"a client's mistake", "POST", 422, `"a"`, nil},
+		{"a failure", "POST", 500, `"a"`, nil},
+		{"GET is safe", "GET", 200, `"a"`, nil},
+		{"HEAD is safe", "HEAD", 200, `"a"`, nil},
+		{"OPTIONS is safe", "OPTIONS", 200, `"a"`, nil},
+		{"a field that nobody can read", "POST", 200, `"a", b`, nil},
+		{"a group of another origin cannot be named", "POST", 200, `"a%00http://example.org"`, nil},
+	} {
+		s := newShop(t, func(w http.ResponseWriter, r *http.Request) {
+			if s0(r) {
+				w.Header().Set("Cache-Group-Invalidation", row.groups)
+				w.WriteHeader(row.status)
+				return
+			}
+			edgecache.Tag(w, "a")
+		})
+		for _, url := range []string{same, other, secure} {
+			s.get(url)
+		}
+		s.ask(row.method, "http://example.com/act", "Act", "1")
+		var gone []string
+		for _, url := range []string{same, other, secure} {
+			if !s.has(url) {
+				gone = append(gone, url)
+			}
+		}
+		if fmt.Sprint(gone) != fmt.Sprint(row.gone) {
+			t.Errorf("%s: got %q gone, want %q", row.name, gone, row.gone)
+		}
+	}
+}
+
+func TestInvalidateAndPurgeTagsMeanTheSamePages(t *testing.T) {
+	for _, tag := range []string{"a", "日本", strings.Repeat("long", 1000), `"`} {
+		s := newShop(t, func(w http.ResponseWriter, r *http.Request) {
+			if s0(r) {
+				require.True(t, edgecache.Invalidate(w, tag))
+				return
+			}
+			edgecache.Tag(w, "else", tag)
+		})
+		s.get(site0 + "/a")
+		s.ask("POST", site0+"/act", "Act", "1")
+		if s.has(site0 + "/a") {
+			t.Errorf("%.20q: Invalidate leaves the page", tag)
+		}
+		s.get(site0 + "/a")
+		if n, _ := s.edge.PurgeTags(t.Context(), tag); n != 1 || s.has(site0+"/a") {
+			t.Errorf("%.20q: PurgeTags: got %d, want 1", tag, n)
+		}
+	}
+}
+
+func TestTagsThatNobodyCarriesAreCollected(t *testing.T) {
+	s := newShop(t, func(w http.ResponseWriter, r *http.Request) {
+		edgecache.Tag(w, "all", "of "+r.URL.Path)
+	})
+	for i := range 100 {
+		s.get(fmt.Sprint(site0, "/", i))
+	}
+	require.Equal(t, 202, s.edge.TagCount(), "each tag is known by itself and within its origin")
+	_, err := s.edge.PurgeAll(t.Context())
+	require.NoError(t, err)
+	collected(t, s.edge, 0)
+	s.get(site0 + "/1")
+	if n, _ := s.edge.PurgeTags(t.Context(), "all"); n != 1 {
+		t.Errorf("a tag that has come back: got %d, want 1", n)
+	}
+	s.get(site0 + "/2")
+	runtime.GC()
+	if n, _ := s.edge.PurgeTags(t.Context(), "all"); n != 1 {
+		t.Errorf("after the collector: got %d, want 1: a page carries the tag", n)
+	}
+}
+
+// collected fails if there are other than n tags when the collector has run. Clean-ups run some time after it, in a goroutine of the runtime: one of our own, begun later, tells when.
+func collected(t *testing.T, e *edgecache.Edge, n int) {
+	t.Helper()
+	for range 20 {
+		done := make(chan struct{})
+		runtime.AddCleanup(new([64]byte), func(done chan struct{}) { close(done) }, done)
+		runtime.GC()
+		<-done
+		if e.TagCount() == n {
+			return
+		}
+	}
+	t.Errorf("got %d tags that were not collected, want %d", e.TagCount(), n)
+}
+
+// Tags that go and come back while they are purged must neither lose pages nor their count.
+func TestTagsUnderTraffic(t *testing.T) {
+	s := newShop(t, nil)
+	h := s.edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		edgecache.Tag(w, "all", r.URL.Path)
+		w.WriteHeader(200)
+	}))
+	s.h = h
+	for round := range 600 {
+		var all sync.WaitGroup
+		for worker := range 4 {
+			all.Go(func() {
+				for i := range 8 {
+					s.get(fmt.Sprintf("%s/%d/%d", site0, worker, i))
+				}
+			})
+		}
+		all.Go(func() {
+			for range 40 {
+				_, _ = s.edge.PurgeTags(t.Context(), "all")
+			}
+		})
+		all.Wait()
+		stored := 0
+		for worker := range 4 {
+			for i := range 8 {
+				if s.has(fmt.Sprintf("%s/%d/%d", site0, worker, i)) {
+					stored++
+				}
+			}
+		}
+		if n, _ := s.edge.PurgeTags(t.Context(), "all"); n != stored {
+			t.Fatalf("round %d: got %d, want the %d that are stored", round, n, stored)
+		}
+		if round%50 == 0 {
+			runtime.GC()
+		}
+	}
+}
