@@ -158,7 +158,7 @@ func (f *fill) Commit(status int) {
 		f.Discard()
 		return
 	}
-	if f.old != nil && (broken || isFailure(status)) && f.old.standsIn(&e.rules, &f.req, broken, f.now) {
+	if (broken || isFailure(status)) && f.oldStandsIn(broken, f.now) {
 		f.next, f.broken = coverUp, broken
 		f.flight.Share(landing{failed: true, broken: broken})
 		f.Discard()

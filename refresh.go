@@ -25,6 +25,10 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, k, scope []byt
 		cancel()
 		return false // the page depends on something that a refresh must not carry
 	}
+	if spares, _ := old.spares(time.Now()); spares {
+		cancel()
+		return true // the handler has failed again and again
+	}
 	// What outer middleware has put on this answer counts for the new one, too.
 	f := h.newFill(&nobody{header: w.Header().Clone()}, anonymous, &req, k, scope, reason, time.Now())
 	f.old, f.plain, f.background = old, true, true

@@ -45,7 +45,12 @@ func (f *fill) unsent() bool {
 
 // mayCoverUp reports whether the client may get the stale page instead of a broken one. broken says that there was no answer at all.
 func (f *fill) mayCoverUp(broken bool) bool {
-	return f.old != nil && f.unsent() && f.old.standsIn(&f.handler.edge.rules, &f.req, broken, time.Now())
+	return f.unsent() && f.oldStandsIn(broken, time.Now())
+}
+
+// oldStandsIn reports whether what is stored stands in for a failure of the handler. In the background it always does: it is still being served, and that one try failed changes nothing.
+func (f *fill) oldStandsIn(broken bool, now time.Time) bool {
+	return f.old != nil && (f.background || f.old.standsIn(&f.handler.edge.rules, &f.req, broken, now))
 }
 
 // afterPanic saves the client's answer if it can.
