@@ -96,6 +96,12 @@ func (f *fill) lead(fl *flight.Flight[landing]) {
 	f.seat.header = conditionsOf(f.r)
 	ctx, stop := fl.Context(f.seat.in(context.WithValue(f.r.Context(), inside{f.handler.edge}, true)))
 	defer stop()
+	if at, ok := f.r.Context().Deadline(); ok && f.background {
+		// A flight has the values of its leader's context only. The deadline of a refresh is for all who join it.
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, at)
+		defer cancel()
+	}
 	for f.run(ctx) {
 		// The handler confirmed something that is not what we asked about (RFC 9111, 4.3.4). Nothing has been sent; ask without a condition.
 		f.old = nil
