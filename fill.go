@@ -318,5 +318,6 @@ func (f *fill) freshen() {
 	if cookies := f.fields["Set-Cookie"]; len(cookies) > 0 {
 		f.w.Header()["Set-Cookie"] = cookies
 	}
+	f.flight.Land()
 	e.answer(f.w, f.r, &f.req, v.Object, f.now, &a)
 }
