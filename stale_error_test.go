@@ -1,0 +1,314 @@
+package edgecache_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+// failures are what stale-if-error stands in for (RFC 5861, 4), and what comes of no answer at all (RFC 9111, 4.2.4).
+var failures = map[string]struct {
+	fail   func(w http.ResponseWriter, r *http.Request)
+	detail string
+}{
+	"500":                     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, "stale-if-error"},
+	"502":                     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, "stale-if-error"},
+	"503":                     {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "busy", 503) }, "stale-if-error"},
+	"504":                     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(504) }, "stale-if-error"},
+	"503 with max-age":        {func(w http.ResponseWriter, _ *http.Request) { edgecache.MaxAge(w, time.Hour); w.WriteHeader(503) }, "stale-if-error"},
+	"503 and a panic":         {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503); panic("boom") }, "stale-if-error"},
+	"panic":                   {func(http.ResponseWriter, *http.Request) { panic("boom") }, "stale-if-error"},
+	"panic after half a page": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "half"); panic("boom") }, "stale-if-error"},
+	"abort":                   {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "stale-unreachable"},
+	"abort after half a page": {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "half"); panic(http.ErrAbortHandler) }, "stale-unreachable"},
+	"origin error":            {func(w http.ResponseWriter, _ *http.Request) { edgecache.OriginError(w); w.WriteHeader(502) }, "stale-unreachable"},
+	"half a page": {func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "100")
+		io.WriteString(w, "half")
+	}, "stale-unreachable"},
+	"timeout": {func(w http.ResponseWriter, r *http.Request) {
+		http.TimeoutHandler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), time.Second, "").ServeHTTP(w, r)
+	}, "stale-if-error"},
+}
+
+func TestStaleIfErrorStandsInForEveryFailure(t *testing.T) {
+	for name, failure := range failures {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				failing := false
+				s := newStage(t, edgecache.Config{Logger: silent(), StaleIfUnreachable: 90 * time.Second}, func(w http.ResponseWriter, r *http.Request, call int) {
+					time.Sleep(100 * time.Millisecond)
+					if failing {
+						failure.fail(w, r)
+						return
+					}
+					w.Header().Set("Cache-Control", "max-age=10, stale-if-error=90")
+					fmt.Fprint(w, "page ", call)
+				})
+				s.visit("/").wants(t, "MISS", 200, "page 1")
+				failing = true
+				for range 2 { // it never replaces the copy
+					time.Sleep(20 * time.Second)
+					all := s.visits(5, "/")
+					for _, v := range all {
+						v.wants(t, "STALE", 200, "page 1")
+						if !strings.Contains(name, "half") {
+							require.Equal(t, failure.detail, v.detail())
+						}
+					}
+				}
+				if !strings.Contains(name, "half") { // else those who waited for that page try themselves
+					require.EqualValues(t, 3, s.calls.Load(), "one try for all who ask at once")
+				}
+				failing = false
+				time.Sleep(30 * time.Second) // the breaker may be open
+				s.visit("/").wants(t, "EXPIRED", 200, "*")
+				s.visit("/").wants(t, "HIT", 200, "*")
+				failing = true
+				time.Sleep(10*time.Second + 90*time.Second + time.Second) // past the window
+				v := s.visit("/")
+				if !v.cut() {
+					require.GreaterOrEqual(t, v.status, 500)
+					require.NotEqual(t, "STALE", v.sent.Get("X-Cache"))
+				}
+			})
+		})
+	}
+}
+
+func TestOtherErrorsAreAnswers(t *testing.T) {
+	for _, status := range []int{400, 403, 404, 410, 429, 501, 505} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				w.Header().Set("Cache-Control", "max-age=10, stale-if-error=60")
+				if call > 1 {
+					w.WriteHeader(status)
+				}
+				fmt.Fprint(w, "page ", call)
+			})
+			s.visit("/").wants(t, "MISS", 200, "page 1")
+			time.Sleep(20 * time.Second)
+			s.visit("/").wants(t, "EXPIRED", status, "page 2")
+		})
+	}
+}
+
+// RFC 9111, 4.2.4 and 5.2.2; RFC 5861 gives way to them.
+func TestWhatForbidsStale(t *testing.T) {
+	for _, cc := range []string{
+		"max-age=10, must-revalidate", "max-age=10, proxy-revalidate", "s-maxage=10", "no-cache",
+	} {
+		for name, failure := range failures {
+			t.Run(cc+", "+name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newStage(t, edgecache.Config{Logger: silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
+						if call > 1 {
+							failure.fail(w, r)
+							return
+						}
+						w.Header().Set("Cache-Control", cc+", stale-while-revalidate=600, stale-if-error=600")
+						w.Header().Set("Etag", `"1"`)
+						io.WriteString(w, "page")
+					})
+					s.visit("/").wants(t, "MISS", 200, "page")
+					time.Sleep(20 * time.Second)
+					v := s.visit("/")
+					if !v.cut() && (v.status < 500 || v.body.String() == "page") {
+						t.Errorf("got %d %q", v.status, v.body.String())
+					}
+					require.EqualValues(t, 2, s.calls.Load())
+				})
+			})
+		}
+	}
+}
+
+func TestDefaultWindowsAreForInferredFreshnessOnly(t *testing.T) {
+	cfg := edgecache.Config{DefaultTTL: 10 * time.Second, StaleWhileRevalidate: 20 * time.Second, StaleIfError: 40 * time.Second}
+	for _, tt := range []struct {
+		cc   string
+		want [3]string // 15, 35 and 55 seconds after the page was made
+	}{
+		{"", [3]string{"UPDATING", "STALE", "BYPASS"}},
+		{"max-age=10", [3]string{"BYPASS", "BYPASS", "BYPASS"}},
+		{"max-age=10, stale-if-error=30", [3]string{"STALE", "STALE", "BYPASS"}},
+		{"s-maxage=10", [3]string{"BYPASS", "BYPASS", "BYPASS"}},
+		{"must-revalidate", [3]string{"BYPASS", "BYPASS", "BYPASS"}},
+	} {
+		for i, word := range tt.want {
+			t.Run(fmt.Sprint(tt.cc, " ", i), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newStage(t, cfg, func(w http.ResponseWriter, r *http.Request, call int) {
+						if call > 1 {
+							http.Error(w, "oh no", 503)
+							return
+						}
+						if tt.cc != "" {
+							w.Header().Set("Cache-Control", tt.cc)
+						}
+						io.WriteString(w, "page")
+					})
+					s.visit("/").wants(t, "MISS", 200, "page")
+					time.Sleep(time.Duration(15+20*i) * time.Second)
+					v := s.visit("/")
+					v.wants(t, word, 0, "*")
+					require.Equal(t, word == "BYPASS", v.status == 503)
+				})
+			})
+		}
+	}
+}
+
+func TestBreakerOpensAfterThreeFailuresAndTriesOncePerPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		failing := false
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			time.Sleep(100 * time.Millisecond)
+			if failing {
+				w.WriteHeader(503)
+				return
+			}
+			w.Header().Set("Cache-Control", "max-age=10, stale-if-error=3600")
+			fmt.Fprint(w, "page ", call)
+		})
+		s.visit("/").wants(t, "MISS", 200, "page 1")
+		time.Sleep(20 * time.Second)
+		failing = true
+		for i := range 3 {
+			v := s.visit("/")
+			v.wants(t, "STALE", 200, "page 1")
+			require.Equal(t, "stale-if-error", v.detail())
+			require.Equal(t, 100*time.Millisecond, v.took)
+			require.EqualValues(t, 2+i, s.calls.Load())
+		}
+		opened := time.Now()
+		for _, pause := range []time.Duration{1, 2, 4, 8, 16, 30, 30, 30} {
+			pause *= time.Second
+			for range 5 { // open: nobody waits
+				v := s.visit("/")
+				v.wants(t, "STALE", 200, "page 1")
+				require.Equal(t, "breaker", v.detail())
+				require.Zero(t, v.took)
+			}
+			time.Sleep(pause - time.Since(opened) - 1)
+			calls := s.calls.Load()
+			for _, v := range s.visits(5, "/") {
+				v.wants(t, "STALE", 200, "page 1")
+			}
+			require.Equal(t, calls, s.calls.Load(), "the pause of %v is not over", pause)
+			time.Sleep(1)
+			all := s.visits(10, "/")
+			for _, v := range all {
+				v.wants(t, "STALE", 200, "page 1")
+			}
+			require.Equal(t, calls+1, s.calls.Load(), "one try after a pause of %v", pause)
+			opened = time.Now()
+		}
+		failing = false
+		time.Sleep(30 * time.Second)
+		all := s.visits(10, "/")
+		n := words(all)
+		require.Equal(t, 1, n["EXPIRED"])
+		require.Equal(t, 9, n["STALE"], "while the one tries, the others do not wait")
+		time.Sleep(20 * time.Second)
+		s.visit("/").wants(t, "EXPIRED", 200, "*")
+		failing = true
+		time.Sleep(20 * time.Second)
+		v := s.visit("/")
+		require.Equal(t, "STALE", v.word())
+		require.Equal(t, "stale-if-error", v.detail(), "closed by the success: it is tried again at once")
+	})
+}
+
+// The one that tries may leave before it knows: then somebody else does, after a pause.
+func TestBreakerSurvivesATryThatNobodyFinishes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			switch {
+			case call == 1:
+				w.Header().Set("Cache-Control", "max-age=10, stale-if-error=3600")
+			case call < 5:
+				w.WriteHeader(503)
+			case call == 5:
+				<-r.Context().Done()
+				panic(http.ErrAbortHandler)
+			}
+		})
+		s.visit("/").wants(t, "MISS", 200, "")
+		time.Sleep(20 * time.Second)
+		for range 3 {
+			s.visit("/").wants(t, "STALE", 200, "")
+		}
+		time.Sleep(time.Second)
+		tries := s.visit("/")
+		synctest.Wait()
+		s.visit("/").wants(t, "STALE", 200, "")
+		require.EqualValues(t, 5, s.calls.Load())
+		tries.leave()
+		<-tries.done
+		time.Sleep(31 * time.Second)
+		s.visit("/").wants(t, "EXPIRED", 200, "")
+	})
+}
+
+// Who reads the stale page slowly must not keep the others from finding out that the handler is well again.
+func TestSlowClientOfAStalePageHoldsUpNobody(t *testing.T) {
+	page := strings.Repeat("x", 8000)
+	for name, second := range map[string]func(w http.ResponseWriter){
+		"after a failure": func(w http.ResponseWriter) { w.WriteHeader(503) },
+		"after a 304":     func(w http.ResponseWriter) { w.WriteHeader(304) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+					w.Header().Set("Cache-Control", "max-age=10, stale-if-error=3600")
+					w.Header().Set("Etag", fmt.Sprintf(`"%d"`, min(call, 3)))
+					if call == 2 {
+						w.Header().Set("Etag", `"1"`)
+						second(w)
+						return
+					}
+					fmt.Fprint(w, page, call)
+				})
+				s.visit("/").wants(t, "MISS", 200, page+"1")
+				time.Sleep(20 * time.Second)
+				slow := &visit{screen: screen{stall: make(chan struct{})}}
+				s.send(slow, t.Context(), s.h, request("GET", "/"))
+				synctest.Wait()
+				time.Sleep(20 * time.Second)
+				for _, v := range s.visits(5, "/") {
+					v.wants(t, v.word(), 200, page+"3")
+				}
+				require.EqualValues(t, 3, s.calls.Load())
+				close(slow.stall)
+				slow.wants(t, slow.word(), 200, page+"1")
+			})
+		})
+	}
+}
+
+func TestIdenticalBytesKeepTheirTag(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) { io.WriteString(w, "page") })
+		first := s.visit("/")
+		first.wants(t, "MISS", 200, "page")
+		tag := func() string {
+			hit := s.visit("/")
+			hit.wants(t, "HIT", 200, "page")
+			return hit.sent.Get("Etag")
+		}
+		before := tag()
+		require.NotEmpty(t, before)
+		time.Sleep(time.Hour)
+		s.visit("/").wants(t, "EXPIRED", 200, "page")
+		require.Equal(t, before, tag())
+	})
+}

@@ -1,0 +1,278 @@
+package edgecache_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+func TestStaleWhileRevalidateAnswersAtOnceAndRefreshesOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			time.Sleep(2 * time.Second)
+			edgecache.MaxAge(w, 10*time.Second)
+			edgecache.StaleWhileRevalidate(w, time.Minute)
+			fmt.Fprint(w, "page ", call)
+		})
+		s.visit("/").wants(t, "MISS", 200, "page 1")
+		time.Sleep(20 * time.Second)
+		all := s.visits(20, "/")
+		for _, v := range all {
+			v.wants(t, "UPDATING", 200, "page 1")
+			require.Zero(t, v.took)
+		}
+		synctest.Wait()
+		require.EqualValues(t, 2, s.calls.Load(), "one refresh for all")
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		s.visit("/").wants(t, "HIT", 200, "page 2")
+		require.EqualValues(t, 2, s.calls.Load())
+
+		time.Sleep(10*time.Second + time.Minute) // past the window
+		s.visit("/").wants(t, "EXPIRED", 200, "page 3")
+	})
+}
+
+func TestRefreshCarriesNothingOfTheClient(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var seen *http.Request
+		var deadline time.Duration
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			if call == 2 {
+				at, ok := r.Context().Deadline()
+				require.True(t, ok, "a refresh has a deadline")
+				deadline = time.Until(at)
+				seen = r.Clone(context.Background())
+			}
+			w.Header().Set("Cache-Control", "public, max-age=10, stale-while-revalidate=60")
+			edgecache.Vary(w, "Accept-Language")
+			fmt.Fprint(w, "page ", call)
+		})
+		header := []string{
+			"Accept-Language", "de", "X-Forwarded-Host", "shop.example",
+			"Cookie", "session=1", "Authorization", "Bearer 1", "X-Api-Key", "k", "Proxy-Authorization", "Basic 1",
+			"If-None-Match", `"other"`, "If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT", "Range", "bytes=0-1", "If-Range", `"other"`,
+			"User-Agent", "curl", "X-Forwarded-For", "192.0.2.7", "X-Real-Ip", "192.0.2.7", "Accept", "text/html", "Referer", "http://example.com/account",
+		}
+		visit := func() *visit {
+			r := request("GET", "/?a=1", header...)
+			r.RemoteAddr = "192.0.2.7:4711"
+			r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, ServerName: "example.com", HandshakeComplete: true}
+			return s.send(new(visit), t.Context(), s.h, r)
+		}
+		visit().wants(t, "MISS", 0, "*")
+		time.Sleep(20 * time.Second)
+		visit().wants(t, "UPDATING", 0, "*")
+		synctest.Wait()
+		require.NotNil(t, seen)
+		require.Equal(t, http.Header{"Accept-Language": {"de"}, "X-Forwarded-Host": {"shop.example"}, "If-None-Match": seen.Header["If-None-Match"]}, withNil(seen.Header, "If-None-Match"),
+			"only what the key of the page names, and our own condition")
+		require.Equal(t, "/?a=1", seen.URL.RequestURI())
+		require.Equal(t, "example.com", seen.Host)
+		require.NotContains(t, seen.RemoteAddr, "192.0.2.7")
+		require.NotNil(t, seen.TLS, "the page may depend on the scheme")
+		require.Empty(t, seen.TLS.PeerCertificates)
+		require.Equal(t, 30*time.Second, deadline)
+		visit().wants(t, "HIT", 0, "*")
+	})
+}
+
+// withNil returns h with name present, so that two headers compare whether or not they have it.
+func withNil(h http.Header, name string) http.Header {
+	h = h.Clone()
+	if _, ok := h[name]; !ok {
+		h[name] = nil
+	}
+	return h
+}
+
+func TestRefreshThatFailsHarmsNobody(t *testing.T) {
+	for name, fail := range map[string]func(w http.ResponseWriter, r *http.Request){
+		"it panics":       func(http.ResponseWriter, *http.Request) { panic("boom") },
+		"it aborts":       func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
+		"it calls Goexit": func(http.ResponseWriter, *http.Request) { runtime.Goexit() },
+		"it answers 500":  func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) },
+		"it panics in the middle": func(w http.ResponseWriter, _ *http.Request) {
+			io.WriteString(w, strings.Repeat("x", 8000))
+			panic("boom")
+		},
+		"it writes too little": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", "10")
+			io.WriteString(w, "x")
+		},
+		"it hangs until its deadline": func(w http.ResponseWriter, r *http.Request) { <-r.Context().Done(); io.WriteString(w, "half") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, edgecache.Config{Logger: silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
+					edgecache.MaxAge(w, 10*time.Second)
+					edgecache.StaleWhileRevalidate(w, 10*time.Minute)
+					if call > 1 && call < 4 {
+						fail(w, r)
+						return
+					}
+					fmt.Fprint(w, "page ", call)
+				})
+				s.visit("/").wants(t, "MISS", 200, "page 1")
+				for range 2 {
+					time.Sleep(time.Minute)
+					s.visit("/").wants(t, "UPDATING", 200, "page 1")
+				}
+				synctest.Wait()
+				require.EqualValues(t, 3, s.calls.Load())
+				time.Sleep(time.Minute)
+				s.visit("/").wants(t, "UPDATING", 200, "page 1")
+				synctest.Wait()
+				s.visit("/").wants(t, "HIT", 200, "page 4")
+			})
+		})
+	}
+}
+
+func TestPanicOfARefreshIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		s := newStage(t, edgecache.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, func(w http.ResponseWriter, r *http.Request, call int) {
+			if call > 1 {
+				panic("boom")
+			}
+			w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=60")
+		})
+		s.visit("/").wants(t, "MISS", 200, "")
+		time.Sleep(20 * time.Second)
+		s.visit("/").wants(t, "UPDATING", 200, "")
+		synctest.Wait()
+		require.Contains(t, log.String(), "panic=boom")
+	})
+}
+
+// A page that is streamed is refreshed like any other.
+func TestRefreshOfAHandlerThatFlushes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{Logger: silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
+			w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=60")
+			fmt.Fprint(w, "page ")
+			w.(http.Flusher).Flush()
+			fmt.Fprint(w, call)
+		})
+		s.visit("/").wants(t, "MISS", 200, "page 1")
+		time.Sleep(20 * time.Second)
+		s.visit("/").wants(t, "UPDATING", 200, "page 1")
+		synctest.Wait()
+		s.visit("/").wants(t, "HIT", 200, "page 2")
+	})
+}
+
+// A handler that fails is tried once per pause by refreshes, too.
+func TestRefreshesSpareAHandlerThatFails(t *testing.T) {
+	for name, fail := range map[string]func(w http.ResponseWriter){
+		"it answers 500": func(w http.ResponseWriter) { w.WriteHeader(500) },
+		"it panics":      func(http.ResponseWriter) { panic("boom") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, edgecache.Config{Logger: silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
+					w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=600")
+					if call > 1 {
+						fail(w)
+					}
+				})
+				s.visit("/").wants(t, "MISS", 200, "")
+				time.Sleep(20 * time.Second)
+				for range 5 * 60 * 10 { // ten visits a second for five minutes
+					s.visit("/").wants(t, "UPDATING", 200, "")
+					time.Sleep(100 * time.Millisecond)
+				}
+				// 3 until it opens, then after 1, 2, 4, 8, 16 and 30 seconds each.
+				if got := s.calls.Load() - 1; got < 10 || got > 20 {
+					t.Errorf("the handler was tried %d times in five minutes, want once per pause", got)
+				}
+			})
+		})
+	}
+}
+
+func TestRefreshWaitsForNoSlowClient(t *testing.T) {
+	page := strings.Repeat("x", 8000)
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=600")
+			fmt.Fprint(w, page, call)
+		})
+		slow := &visit{screen: screen{stall: make(chan struct{})}}
+		s.send(slow, t.Context(), s.h, request("GET", "/"))
+		time.Sleep(20 * time.Second)
+		s.visit("/").wants(t, "UPDATING", 200, page+"1")
+		synctest.Wait()
+		s.visit("/").wants(t, "HIT", 200, page+"2")
+		close(slow.stall)
+		slow.wants(t, "MISS", 200, page+"1")
+	})
+}
+
+func TestRefreshAsksWithTheValidatorsOfThePage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		renders := 0
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=60")
+			if edgecache.Fresh(w, r, edgecache.ETag("v1")) {
+				return
+			}
+			renders++
+			io.WriteString(w, "page")
+		})
+		first := s.visit("/")
+		first.wants(t, "MISS", 200, "page")
+		time.Sleep(20 * time.Second)
+		s.visit("/", "If-None-Match", `"v0"`).wants(t, "UPDATING", 200, "page")
+		synctest.Wait()
+		again := s.visit("/")
+		again.wants(t, "HIT", 200, "page")
+		require.Equal(t, "0", again.sent.Get("Age"))
+		require.Equal(t, first.sent.Get("Etag"), again.sent.Get("Etag"))
+		time.Sleep(2 * time.Minute)
+		s.visit("/").wants(t, "REVALIDATED", 200, "page")
+		require.Equal(t, 1, renders)
+		require.EqualValues(t, 3, s.calls.Load())
+	})
+}
+
+// Those who ask at once for a page that has to be confirmed wait for one 304.
+func TestHerdOnAStalePageIsConfirmedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			time.Sleep(time.Second)
+			w.Header().Set("Cache-Control", "max-age=10")
+			w.Header().Set("Etag", `"v1"`)
+			if r.Header.Get("If-None-Match") == `"v1"` {
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			io.WriteString(w, "page")
+		})
+		s.visit("/").wants(t, "MISS", 200, "page")
+		time.Sleep(time.Minute)
+		all := s.visits(20, "/")
+		n := words(all)
+		require.Equal(t, 1, n["REVALIDATED"])
+		require.Zero(t, n["cut"])
+		for _, v := range all {
+			v.wants(t, v.word(), 200, "page")
+			require.Equal(t, time.Second, v.took)
+		}
+		require.EqualValues(t, 2, s.calls.Load())
+	})
+}
