@@ -3,7 +3,6 @@ package tier
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"maps"
 	"slices"
 	"sync"
@@ -31,11 +30,8 @@ func (t *Tier) Mark() Mark {
 type fence struct {
 	sequence atomic.Uint64
 	floor    atomic.Uint64 // the last purge of everything
-	seed     maphash.Seed
 	slots    [1 << 14]atomic.Uint64
 }
-
-func (f *fence) init() { f.seed = maphash.MakeSeed() }
 
 func (f *fence) now() uint64 { return f.sequence.Load() }
 
@@ -57,7 +53,12 @@ func (f *fence) slot(name string) *atomic.Uint64 {
 	if name == everything {
 		return &f.floor
 	}
-	return &f.slots[maphash.String(f.seed, name)%uint64(len(f.slots))]
+	// A name is a hash already, so a part of it is as good as another hash.
+	var n uint
+	for i := 1; i < len(name) && i < 9; i++ {
+		n = n<<4 | uint(name[i]&15) + uint(name[i]>>6)*9
+	}
+	return &f.slots[n%uint(len(f.slots))]
 }
 
 // lift sets a mark that only ever grows.

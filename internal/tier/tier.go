@@ -118,7 +118,6 @@ func New(cfg Config) *Tier {
 	}
 	t.generations, _ = cfg.Store.(Generations)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	t.fence.init()
 	t.queue.init()
 	return t
 }

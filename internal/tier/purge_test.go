@@ -1,0 +1,299 @@
+package tier
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+var errDown = errors.New("down")
+
+func TestPurge(t *testing.T) {
+	type entry struct {
+		host, target, scope string
+		tags                []string
+	}
+	entries := []entry{
+		{"a", "/", "", nil},
+		{"a", "/blog/", "", []string{"blog"}},
+		{"a", "/blog/2026/03/one?x=1", "", []string{"blog", "post 1"}},
+		{"a", "/blogs", "", nil},
+		{"b", "/blog/", "", []string{"blog"}},
+		{"b", "/blog/", "for a", nil},
+		{"a:8080", "/blog/", "", nil},
+		{"a", "/1/2/3/4/5/6/7/8/9/10", "", nil},
+		{"a", "/1/2/3/4/5/6/7/other", "", nil},
+		{"a", "/1/2/3/4/5/6/other", "", nil},
+	}
+	for _, row := range []struct {
+		name    string
+		targets []Target
+		gone    []int
+	}{
+		{"nothing", nil, nil},
+		{"a page", []Target{Page("a", "/blog/")}, []int{1, 5}},
+		{"a page by its key", []Target{Key(urlKey("a", "/blog/"))}, []int{1, 5}},
+		{"a page by a key of the other scheme", []Target{Key([]byte("\x05https\x01a\x06/blog/"))}, []int{1, 5}},
+		{"a page of every host", []Target{Page("", "/blog/")}, []int{1, 4, 5, 6}},
+		{"a page that is not there", []Target{Page("a", "/blog")}, nil},
+		{"two pages", []Target{Page("a", "/"), Page("a", "/blogs")}, []int{0, 3}},
+		{"something that is no key", []Target{Key([]byte("?"))}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
+		{"a tag", []Target{Tag("blog")}, []int{1, 2, 4}},
+		{"a tag that nothing carries", []Target{Tag("Blog")}, nil},
+		{"another tag", []Target{Tag("post 1")}, []int{2}},
+		{"a folder", []Target{Prefix("a", "/blog/")}, []int{1, 2, 5}},
+		{"a folder of every host", []Target{Prefix("", "/blog/")}, []int{1, 2, 4, 5, 6}},
+		{"a deep folder", []Target{Prefix("a", "/blog/2026/03/")}, []int{2}},
+		{"a prefix that ends within a name takes its siblings", []Target{Prefix("a", "/blog/2026/0")}, []int{2}},
+		{"a prefix in the root takes the host", []Target{Prefix("a", "/blo")}, []int{0, 1, 2, 3, 5, 7, 8, 9}},
+		{"a prefix as deep as is told apart", []Target{Prefix("a", "/1/2/3/4/5/6/7/")}, []int{7, 8}},
+		{"a prefix that is deeper takes the folder of that depth", []Target{Prefix("a", "/1/2/3/4/5/6/7/8/9/")}, []int{7, 8}},
+		{"a prefix that is none", []Target{Prefix("a", "blog")}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
+		{"everything", []Target{Everything()}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := newShared()
+				_, _ = s.Bump(t.Context())
+				ours, theirs := open(t, s), open(t, s)
+				lonely := open(t, newPlain())
+				check := func(when string, tiers ...*Tier) {
+					t.Helper()
+					for i, e := range entries {
+						want := Found
+						for _, n := range row.gone {
+							if n == i {
+								want = Absent
+							}
+						}
+						for n, tier := range tiers {
+							r := tier.Lookup(t.Context(), urlKey(e.host, e.target), []byte(e.scope), nil)
+							if got := r.Outcome; got == Found != (want == Found) {
+								t.Errorf("%s, tier %d, %v: got outcome %d, want %d", when, n, e, got, want)
+							}
+						}
+					}
+				}
+				fill := func(tier *Tier) {
+					t.Helper()
+					for _, e := range entries {
+						k := urlKey(e.host, e.target)
+						tier.Lookup(t.Context(), k, nil, nil)
+						put(t, tier, k, pageFor(t, nil, e.scope, "x"), e.tags...)
+					}
+				}
+				fill(ours)
+				fill(lonely)
+				purge := ours.Purge(row.targets...)
+				lonely.Purge(row.targets...).TellLater()
+				check("at once", ours, lonely)
+				require.NoError(t, purge.Tell(t.Context()))
+				synctest.Wait()
+				check("when the store knows", ours, theirs, lonely)
+				row.gone = nil
+				<-time.After(positionFor)
+				fill(theirs)
+				check("made again", ours, theirs)
+			})
+		})
+	}
+}
+
+// TestWriteThatLandsAfterAPurge: the store takes its time with a value that was made before.
+func TestWriteThatLandsAfterAPurge(t *testing.T) {
+	for _, target := range []Target{Page("a", "/"), Tag("tag"), Prefix("a", "/"), Everything()} {
+		bubble(t, func(t *testing.T) {
+			s := newShared()
+			ours, theirs := open(t, s), open(t, s)
+			wants(t, ours, home, "", Absent)
+			hold := make(chan struct{})
+			s.setHook(func(_ context.Context, method, _ string) error {
+				if method == "set" {
+					<-hold
+				}
+				return nil
+			})
+			put(t, ours, home, page(t, "old"), "tag")
+			require.NoError(t, ours.Purge(target).Tell(t.Context()))
+			close(hold)
+			synctest.Wait()
+			require.Equal(t, 2, s.count("set"), "it has not landed at all")
+			wants(t, ours, home, "", Absent)
+			wants(t, theirs, home, "", Absent)
+			wants(t, open(t, s), home, "", Absent)
+			put(t, ours, home, page(t, "new"), "tag")
+			wants(t, theirs, home, "new", Found)
+		})
+	}
+}
+
+// TestPurgeDuringLookup: the value has been read when the purge comes.
+func TestPurgeDuringLookup(t *testing.T) {
+	for _, at := range []string{"get", "load"} {
+		for _, own := range []bool{true, false} {
+			bubble(t, func(t *testing.T) {
+				s := newShared()
+				tier := open(t, s)
+				writer := tier
+				if !own {
+					writer = open(t, s)
+				}
+				put(t, writer, home, page(t, "old"), "tag")
+				s.setHook(func(_ context.Context, method, _ string) error {
+					if method == at {
+						s.setHook(nil)
+						tier.Purge(Tag("tag"))
+					}
+					return nil
+				})
+				wants(t, tier, home, "", Absent)
+			})
+		}
+	}
+}
+
+// TestPurgeThatTheStoreDoesNotLearn holds here for what others have stored, until the store knows; and is told again and again.
+func TestPurgeThatTheStoreDoesNotLearn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newShared()
+		ours, theirs := open(t, s), open(t, s)
+		wants(t, theirs, home, "", Absent)
+		put(t, theirs, home, page(t, "old"), "tag")
+		other := urlKey("a", "/other")
+		put(t, theirs, other, page(t, "other"))
+		var down atomic.Bool
+		down.Store(true)
+		s.setHook(func(_ context.Context, method, _ string) error {
+			if method == "bump" && down.Load() {
+				return errDown
+			}
+			return nil
+		})
+		require.ErrorIs(t, ours.Purge(Tag("tag")).Tell(t.Context()), errDown)
+		ours.Purge(Page("a", "/nothing")).TellLater()
+		wants(t, ours, home, "", Absent)
+		wants(t, ours, other, "other", Found)
+		wants(t, theirs, home, "old", Found) // nobody could tell
+		if n := ours.Stats().Unshared; n != 3 {
+			t.Errorf("got %d names that the store does not know, want 3", n)
+		}
+		<-time.After(10 * time.Second)
+		down.Store(false)
+		<-time.After(breakerMaxPause)
+		if n := ours.Stats().Unshared; n != 0 {
+			t.Errorf("got %d names that the store does not know, want 0", n)
+		}
+		wants(t, ours, home, "", Absent)
+		wants(t, theirs, home, "", Absent)
+	})
+}
+
+func TestTooManyPurgesThatTheStoreDoesNotLearn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newShared()
+		ours, theirs := open(t, s), open(t, s)
+		put(t, theirs, home, page(t, "old"))
+		for i := range maxPending + 1 {
+			ours.Purge(Tag(number(i)))
+		}
+		if n := ours.Stats().Unshared; n != 1 {
+			t.Errorf("got %d names, want 1: everything", n)
+		}
+		wants(t, ours, home, "", Absent)
+		require.NoError(t, ours.Purge(Tag("one more")).Tell(t.Context()))
+		synctest.Wait()
+		if n := ours.Stats().Unshared; n != 0 {
+			t.Errorf("got %d names, want 0", n)
+		}
+		wants(t, theirs, home, "", Absent)
+	})
+}
+
+// TestLaterPurgeIsNotForgotten: telling the store of the first takes so long that there is a second one of the same name.
+func TestLaterPurgeIsNotForgotten(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newShared()
+		ours, theirs := open(t, s), open(t, s)
+		hold := make(chan struct{})
+		var once sync.Once
+		s.setHook(func(_ context.Context, method, _ string) error {
+			if method == "bump" {
+				once.Do(func() { <-hold })
+			}
+			return nil
+		})
+		told := make(chan error)
+		go func() { told <- ours.Purge(Tag("tag")).Tell(t.Context()) }()
+		synctest.Wait()
+		put(t, theirs, home, page(t, "between"), "tag")
+		second := ours.Purge(Tag("tag"))
+		close(hold)
+		require.NoError(t, <-told)
+		wants(t, ours, home, "", Absent)
+		require.NoError(t, second.Tell(t.Context()))
+		wants(t, theirs, home, "", Absent)
+	})
+}
+
+func TestPurgeMakesRoom(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newShared()
+		tier := open(t, s)
+		for i := range 5 {
+			put(t, tier, home, pageFor(t, map[string][]string{"Accept": {number(i)}}, "", "x", "Vary", "Accept"))
+		}
+		put(t, tier, urlKey("a", "/b"), page(t, "stays"))
+		require.Len(t, s.values, 8)
+		require.NoError(t, tier.Purge(Page("a", "/")).Tell(t.Context()))
+		synctest.Wait()
+		if len(s.values) != 2 {
+			t.Errorf("got %d values, want 2: %v", len(s.values), s.values)
+		}
+		wants(t, tier, urlKey("a", "/b"), "stays", Found)
+	})
+}
+
+// TestStampsAreNeverTooYoung: a page that began to be made before a purge by another process, which this one has not heard of.
+func TestStampsAreNeverTooYoung(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newShared()
+		ours, theirs := open(t, s), open(t, s)
+		wants(t, ours, home, "", Absent)
+		mark := ours.Mark()
+		require.NoError(t, theirs.Purge(Tag("tag")).Tell(t.Context()))
+		wants(t, ours, urlKey("a", "/other"), "", Absent) // and hears of it while the page is being made
+		<-time.After(positionFor)
+		wants(t, ours, urlKey("a", "/other"), "", Absent)
+		require.True(t, ours.Put(home, page(t, "old"), []string{"tag"}, mark))
+		synctest.Wait()
+		wants(t, ours, home, "", Absent)
+		wants(t, theirs, home, "", Absent)
+		put(t, ours, home, page(t, "new"), "tag")
+		wants(t, theirs, home, "new", Found)
+		if (Mark{}) != (New(Config{Store: newShared(), Rules: &options}).Mark()) {
+			t.Error("the first mark is not the zero one")
+		}
+	})
+}
+
+func TestNamesOf(t *testing.T) {
+	seen := map[string]string{}
+	for _, row := range [][]string{
+		{"a", "/b"}, {"a/", "b"}, {"", "a/b"}, {"a", "/b/"}, {"A", "/b"},
+	} {
+		for _, kind := range []byte{ofPage, ofPath, ofScopedPath, ofPrefix, ofPathPrefix, ofScopedPrefix, ofTag} {
+			n := name(kind, row...)
+			if other, taken := seen[n]; taken {
+				t.Errorf("%c%q and %s have one name", kind, row, other)
+			}
+			seen[n] = fmt.Sprintf("%c%q", kind, row)
+		}
+	}
+}
