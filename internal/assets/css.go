@@ -288,7 +288,7 @@ func (t *tokenizer) badURL() {
 // startsIdent is section 4.3.9.
 func (t *tokenizer) startsIdent() bool {
 	rest := t.css[t.at:]
-	if rest[0] == '-' {
+	if strings.HasPrefix(rest, "-") {
 		if rest = rest[1:]; rest != "" && rest[0] == '-' {
 			return true
 		}
