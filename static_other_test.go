@@ -1,0 +1,7 @@
+//go:build !unix
+
+package edgecache
+
+import "testing"
+
+func pipe(*testing.T, string) {}

@@ -1,0 +1,15 @@
+//go:build unix
+
+package edgecache
+
+import (
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// pipe makes a named pipe: to open it would wait for ever.
+func pipe(t *testing.T, path string) {
+	require.NoError(t, syscall.Mkfifo(path, 0o600))
+}
