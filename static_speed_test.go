@@ -1,0 +1,246 @@
+package edgecache
+
+import (
+	"archive/zip"
+	"bytes"
+	"embed"
+	"fmt"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+)
+
+//go:embed testdata/static
+var embedded embed.FS
+
+func embeddedTree(t testing.TB) fs.FS {
+	tree, err := fs.Sub(embedded, "testdata/static")
+	require.NoError(t, err)
+	return tree
+}
+
+// noting keeps the address of what is written.
+type noting struct {
+	header http.Header
+	at     *byte
+	n      int
+}
+
+func (n *noting) Header() http.Header { return n.header }
+func (n *noting) WriteHeader(int)     {}
+func (n *noting) Write(p []byte) (int, error) {
+	n.at, n.n = unsafe.SliceData(p), n.n+len(p)
+	return len(p), nil
+}
+
+// TestStaticEmbeddedBytesAreNotCopied holds that the bytes of the program itself are written, in one piece, wherever they are asked for.
+func TestStaticEmbeddedBytesAreNotCopied(t *testing.T) {
+	tree := embeddedTree(t)
+	var at [2]*byte
+	for i := range at {
+		a, err := Static(tree, StaticOptions{})
+		require.NoError(t, err)
+		w := &noting{header: http.Header{}}
+		a.ServeHTTP(w, httptest.NewRequest("GET", a.URL("photo.jpg"), nil))
+		if w.n != 100<<10 {
+			t.Fatalf("got %d bytes, want 100 KiB", w.n)
+		}
+		at[i] = w.at
+	}
+	if at[0] != at[1] {
+		t.Error("two sets write from different places: at least one has made a copy")
+	}
+}
+
+// zipped is an archive of a tree, with its files compressed.
+func zipped(t testing.TB, tree fs.FS) fs.FS {
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	require.NoError(t, w.AddFS(tree))
+	require.NoError(t, w.Close())
+	r, err := zip.NewReader(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	require.NoError(t, err)
+	return r
+}
+
+// TestStaticZip holds that ranges work on what can only be read from its start, small or large.
+func TestStaticZip(t *testing.T) {
+	large := strings.Repeat("0123456789", 500_000)
+	a, err := Static(zipped(t, fstest.MapFS{"small.txt": {Data: []byte("0123456789")}, "large.txt": {Data: []byte(large)}}), StaticOptions{})
+	require.NoError(t, err)
+	for _, row := range []struct {
+		name, ranges string
+		code         int
+		parts        []string
+	}{
+		{"small.txt", "bytes=2-4", 206, []string{"234"}},
+		{"small.txt", "bytes=-2", 206, []string{"89"}},
+		{"large.txt", "bytes=4999995-", 206, []string{"56789"}},
+		{"large.txt", "bytes=10-12,3-4", 206, []string{"\r\n\r\n012\r\n", "\r\n\r\n34\r\n"}},
+		{"large.txt", "bytes=3-4,10-12", 206, []string{"\r\n\r\n34\r\n", "\r\n\r\n012\r\n"}},
+		{"large.txt", "bytes=5000000-", 416, []string{"Requested"}},
+		{"large.txt", "", 200, []string{large}},
+	} {
+		got := ask(a, a.URL(row.name), "Range", row.ranges)
+		if got.Code != row.code {
+			t.Errorf("%s %s: got %d, want %d", row.name, row.ranges, got.Code, row.code)
+		}
+		if want := got.Header().Get("Content-Length"); row.code != 416 && want != fmt.Sprint(got.Body.Len()) {
+			t.Errorf("%s %s: got %d bytes, announced %s", row.name, row.ranges, got.Body.Len(), want)
+		}
+		for _, part := range row.parts {
+			if !strings.Contains(got.Body.String(), part) {
+				t.Errorf("%s %s: %q is missing", row.name, row.ranges, part)
+			}
+		}
+	}
+}
+
+// nowhere is a writer that costs nothing.
+type nowhere struct{ header http.Header }
+
+func (n nowhere) Header() http.Header         { return n.header }
+func (n nowhere) WriteHeader(int)             {}
+func (n nowhere) Write(p []byte) (int, error) { return len(p), nil }
+
+// TestStaticAllocations holds that a hit takes one array for the values of its header, one string for Cache-Status, and one array for both status fields.
+func TestStaticAllocations(t *testing.T) {
+	a, err := Static(embeddedTree(t), StaticOptions{})
+	require.NoError(t, err)
+	for _, row := range []struct {
+		name   string
+		fields []string
+		max    float64
+	}{
+		{"a hit", nil, 4},
+		{"a hit as a browser asks", []string{"Accept-Encoding", "gzip, deflate, br, zstd"}, 4},
+		{"a confirmation", []string{"If-None-Match", `"` + hashFor(t, a, "photo.jpg") + `"`}, 4},
+	} {
+		r := httptest.NewRequest("GET", a.URL("photo.jpg"), nil)
+		for i := 0; i < len(row.fields); i += 2 {
+			r.Header.Set(row.fields[i], row.fields[i+1])
+		}
+		w := nowhere{http.Header{}}
+		got := testing.AllocsPerRun(100, func() {
+			clear(w.header)
+			a.ServeHTTP(w, r)
+		})
+		t.Logf("%s: %v allocations", row.name, got)
+		if got > row.max {
+			t.Errorf("%s: got %v allocations, want at most %v", row.name, got, row.max)
+		}
+	}
+}
+
+// BenchmarkStatic is a file of 100 KiB over loopback, against http.FileServerFS on the same file: embedded, and on disk.
+func BenchmarkStatic(b *testing.B) {
+	dir := b.TempDir()
+	data, err := embedded.ReadFile("testdata/static/photo.jpg")
+	require.NoError(b, err)
+	require.NoError(b, os.WriteFile(filepath.Join(dir, "photo.jpg"), data, 0o600))
+	old := time.Now().Add(-time.Hour)
+	require.NoError(b, os.Chtimes(filepath.Join(dir, "photo.jpg"), old, old))
+	inProgram, err := Static(embeddedTree(b), StaticOptions{})
+	require.NoError(b, err)
+	onDisk, err := StaticDir(dir, StaticOptions{})
+	require.NoError(b, err)
+	defer onDisk.Close()
+	for _, row := range []struct {
+		name, url string
+		h         http.Handler
+	}{
+		{"embed/edgecache", inProgram.URL("photo.jpg"), inProgram},
+		{"embed/FileServerFS", "/static/photo.jpg", http.StripPrefix("/static", http.FileServerFS(embeddedTree(b)))},
+		{"disk/edgecache", onDisk.URL("photo.jpg"), onDisk},
+		{"disk/FileServerFS", "/static/photo.jpg", http.StripPrefix("/static", http.FileServerFS(os.DirFS(dir)))},
+	} {
+		b.Run(row.name, func(b *testing.B) {
+			server := httptest.NewServer(row.h)
+			defer server.Close()
+			b.SetBytes(100 << 10)
+			b.RunParallel(func(pb *testing.PB) {
+				conn, err := net.Dial("tcp", server.Listener.Addr().String())
+				if err != nil {
+					b.Error(err)
+					return
+				}
+				defer conn.Close()
+				request := []byte("GET " + row.url + " HTTP/1.1\r\nHost: a\r\n\r\n")
+				buf := make([]byte, 64<<10)
+				for pb.Next() {
+					if _, err := conn.Write(request); err != nil {
+						b.Error(err)
+						return
+					}
+					if err := drain(conn, buf); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
+// drain reads a head and 100 KiB.
+func drain(conn net.Conn, buf []byte) error {
+	want := -1
+	for want != 0 {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return err
+		}
+		if want < 0 {
+			end := bytes.Index(buf[:n], []byte("\r\n\r\n"))
+			if end < 0 || !bytes.HasPrefix(buf, []byte("HTTP/1.1 200")) {
+				return io.ErrUnexpectedEOF
+			}
+			want = 100<<10 + end + 4
+		}
+		want -= n
+	}
+	return nil
+}
+
+// BenchmarkStaticIndex reads, hashes and links a thousand files.
+func BenchmarkStaticIndex(b *testing.B) {
+	dir := b.TempDir()
+	for i := range 1000 {
+		name, text := fmt.Sprintf("f%03d.js", i), script
+		if i%10 == 0 {
+			name, text = fmt.Sprintf("f%03d.css", i), fmt.Sprintf("@import 'f%03d.css';a{b:url(f%03d.js)}", max(i-10, 0), i+1)
+		}
+		require.NoError(b, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+	b.ReportMetric(1000, "files/op")
+	for b.Loop() {
+		a, err := StaticDir(dir, StaticOptions{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = a.Close()
+	}
+}
+
+func BenchmarkStaticHit(b *testing.B) {
+	a, err := Static(embeddedTree(b), StaticOptions{})
+	require.NoError(b, err)
+	r := httptest.NewRequest("GET", a.URL("photo.jpg"), nil)
+	w := nowhere{http.Header{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		clear(w.header)
+		a.ServeHTTP(w, r)
+	}
+}
