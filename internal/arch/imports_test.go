@@ -33,6 +33,8 @@ var layers = map[string][]string{
 	"internal/rules":  {"internal/field", "internal/key"},
 	"internal/tier":   {"internal/frame", "internal/key", "internal/object", "internal/rules"},
 
+	"cmd/precompress": {"internal/assets"},
+
 	"storetest":     {door},
 	"edgecachetest": {door},
 	"examples":      {door}, // tests of the programs below it, and of the README

@@ -1,7 +1,6 @@
 package assets
 
 import (
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -65,19 +64,12 @@ func (t *retention) keep(ix *index, now time.Time, period time.Duration) error {
 	return t.prune(now.Add(-period))
 }
 
-// write makes a file that is there whole, or not at all.
+// write makes a file, and the folders that it lies in.
 func (t *retention) write(name string, data []byte) error {
 	if err := t.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err
 	}
-	temporary := "." + rand.Text()
-	if err := t.root.WriteFile(temporary, data, 0o644); err != nil {
-		return errors.Join(err, t.root.Remove(temporary))
-	}
-	if err := t.root.Rename(temporary, name); err != nil {
-		return errors.Join(err, t.root.Remove(temporary))
-	}
-	return nil
+	return replace(t.root, name, data)
 }
 
 func (t *retention) prune(before time.Time) error {
