@@ -250,6 +250,21 @@ func TestDecodeKeepsTime(t *testing.T) {
 	}
 }
 
+// TestDecodeKeepsToTheTimeThatWasGiven: a longer stale use that is allowed now is for what is stored from now on.
+func TestDecodeKeepsToTheTimeThatWasGiven(t *testing.T) {
+	before, after := options(), options()
+	before.MaxStaleUnreachable = 0
+	value, keep := NewCodec(&before).Append(nil, record(stored(t, before, 200, http.Header{}, "x")), start)
+	require.Equal(t, 2*time.Minute, keep)
+	c := NewCodec(&after)
+	if _, err := c.Decode(bytes.Clone(value), start.Add(keep-1)); err != nil {
+		t.Errorf("within it: got %v, want no error", err)
+	}
+	if _, err := c.Decode(value, start.Add(keep)); !errors.Is(err, ErrOutdated) {
+		t.Errorf("after it: got %v, want ErrOutdated", err)
+	}
+}
+
 func TestDecodeObeysTheRulesOfToday(t *testing.T) {
 	for _, row := range []struct {
 		name   string

@@ -31,6 +31,7 @@ type shared struct {
 	plain
 	sequence    uint64
 	generations map[string]uint64
+	after       func(method string) // if set, comes when an answer is made, and is not given yet
 }
 
 func newPlain() *plain {
@@ -120,6 +121,7 @@ func (s *shared) Bump(ctx context.Context, names ...string) (uint64, error) {
 	if err := s.before(ctx, "bump", ""); err != nil {
 		return 0, err
 	}
+	defer s.answered("bump")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.sequence++
@@ -133,6 +135,7 @@ func (s *shared) Load(ctx context.Context, names ...string) ([]uint64, uint64, e
 	if err := s.before(ctx, "load", ""); err != nil {
 		return nil, 0, err
 	}
+	defer s.answered("load")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	got := make([]uint64, len(names))
@@ -140,6 +143,12 @@ func (s *shared) Load(ctx context.Context, names ...string) ([]uint64, uint64, e
 		got[i] = s.generations[n]
 	}
 	return got, s.sequence, nil
+}
+
+func (s *shared) answered(method string) {
+	if s.after != nil {
+		s.after(method)
+	}
 }
 
 var options = rules.Options{DefaultTTL: 2 * time.Minute, TargetedFields: []string{"Cdn-Cache-Control"}}

@@ -216,29 +216,51 @@ func TestTooManyPurgesThatTheStoreDoesNotLearn(t *testing.T) {
 	})
 }
 
-// TestLaterPurgeIsNotForgotten: telling the store of the first takes so long that there is a second one of the same name.
+// TestLaterPurgeIsNotForgotten: the store knows of the first, but its answer takes so long that there is a second one of the same name.
 func TestLaterPurgeIsNotForgotten(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newShared()
 		ours, theirs := open(t, s), open(t, s)
 		hold := make(chan struct{})
 		var once sync.Once
-		s.setHook(func(_ context.Context, method, _ string) error {
+		s.after = func(method string) {
 			if method == "bump" {
 				once.Do(func() { <-hold })
 			}
-			return nil
-		})
+		}
 		told := make(chan error)
 		go func() { told <- ours.Purge(Tag("tag")).Tell(t.Context()) }()
 		synctest.Wait()
+		wants(t, theirs, home, "", Absent)
 		put(t, theirs, home, page(t, "between"), "tag")
+		wants(t, theirs, home, "between", Found)
 		second := ours.Purge(Tag("tag"))
 		close(hold)
 		require.NoError(t, <-told)
 		wants(t, ours, home, "", Absent)
 		require.NoError(t, second.Tell(t.Context()))
 		wants(t, theirs, home, "", Absent)
+	})
+}
+
+// TestPurgeThatIsToldDuringLookup: the generations were read before the store knew of the purge, and the purge is no longer pending when they arrive.
+func TestPurgeThatIsToldDuringLookup(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newShared()
+		ours, theirs := open(t, s), open(t, s)
+		put(t, theirs, home, page(t, "old"), "tag")
+		purge := ours.Purge(Tag("tag"))
+		var once sync.Once
+		s.after = func(method string) {
+			if method == "load" {
+				once.Do(func() {
+					if err := purge.Tell(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+		}
+		wants(t, ours, home, "", Absent)
 	})
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache/internal/frame"
+	"github.com/edgecache-go/edgecache/internal/object"
 )
 
 var home = urlKey("a", "/")
@@ -189,6 +190,34 @@ func TestLies(t *testing.T) {
 				if st := tier.Stats(); st.Refused+st.Purged+st.Errors == 0 {
 					t.Errorf("nothing was counted: %+v", st)
 				}
+			})
+		})
+	}
+}
+
+// TestLiesAboutVariants: the store gives another response of the same URL.
+func TestLiesAboutVariants(t *testing.T) {
+	accept := http.Header{"Accept": {"b"}}
+	for name, other := range map[string]func(t *testing.T) *object.Object{
+		"for other values":         func(t *testing.T) *object.Object { return pageFor(t, accept, "", "other", "Vary", "Accept") },
+		"in another scope":         func(t *testing.T) *object.Object { return pageFor(t, nil, "scope", "other", "Vary", "Accept") },
+		"with another Vary":        func(t *testing.T) *object.Object { return page(t, "other", "Vary", "Origin") },
+		"that does not vary":       func(t *testing.T) *object.Object { return page(t, "other") },
+		"for other values of more": func(t *testing.T) *object.Object { return pageFor(t, accept, "", "other", "Vary", "Accept, Origin") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				s := newShared()
+				tier := open(t, s)
+				put(t, tier, home, other(t))
+				lie := s.values[idOf(s, tier, home)]
+				put(t, tier, home, page(t, "home", "Vary", "Accept"))
+				wants(t, tier, home, "home", Found)
+				x, _ := tier.readIndex(s.values[tier.indexKey(home)], home, time.Now())
+				x.variants = x.variants[:1]
+				s.change(tier.indexKey(home), tier.appendIndex(nil, x))
+				s.change(variantKey(x.variants[0].id), lie)
+				wants(t, tier, home, "", Absent)
 			})
 		})
 	}
