@@ -1,8 +1,49 @@
 package edgecache
 
+import (
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/key"
+)
+
 // TagCount is how many tags have not been collected yet.
 func (e *Edge) TagCount() int {
 	e.tags.mu.RLock()
 	defer e.tags.mu.RUnlock()
 	return len(e.tags.named)
+}
+
+// Broken forms of purging, to show that a test of purging can fail.
+
+// PurgeUnfenced removes the page of the path on the host, but lets fills that have begun store it again.
+func (e *Edge) PurgeUnfenced(host, path string) {
+	for _, scheme := range [...]string{"http", "https"} {
+		e.memory.Delete(key.OfURL(nil, scheme, host, path))
+	}
+}
+
+// PurgeFencedOnly keeps fills that have begun from storing, but removes nothing.
+func (e *Edge) PurgeFencedOnly(host, path string) {
+	for _, scheme := range [...]string{"http", "https"} {
+		e.fence.raise(key.OfURL(nil, scheme, host, path))
+	}
+}
+
+// PurgeTagUnfenced makes what carries the tag unusable, but lets fills that have begun store it, and be joined.
+func (e *Edge) PurgeTagUnfenced(name string) {
+	if t := e.tags.find(groupName(name)); t != nil {
+		t.purge(e.fence.sequence.Add(1))
+	}
+}
+
+// PurgeAllUnfenced empties memory, but lets fills that have begun store again.
+func (e *Edge) PurgeAllUnfenced() { e.memory.Clear() }
+
+// SoftenUnfenced makes the page of the path on the host stale, but lets a 304 on its way make it fresh again.
+func (e *Edge) SoftenUnfenced(host, path string) {
+	for _, scheme := range [...]string{"http", "https"} {
+		if res, ok := e.memory.Peek(key.OfURL(nil, scheme, host, path)); ok {
+			res.outdate(time.Now())
+		}
+	}
 }

@@ -1,0 +1,113 @@
+package edgecache_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+func playModel(t *testing.T, seed uint64, p purges, tally map[string]int) (violations []string) {
+	synctest.Test(t, func(*testing.T) {
+		m := newModel(seed, p)
+		m.play()
+		violations = m.violations
+		for status, n := range m.answered {
+			tally[status] += n
+		}
+	})
+	return violations
+}
+
+// TestPurgeModel plays random interleavings: a million with EDGECACHE_LONG, else as many as a short time allows. A seed that EDGECACHE_SEED names is played alone.
+func TestPurgeModel(t *testing.T) {
+	n, first := uint64(1_500), rand.Uint64()>>16
+	if testing.Short() {
+		n = 400
+	}
+	if os.Getenv("EDGECACHE_LONG") != "" {
+		n = 1_000_000
+	}
+	if s := os.Getenv("EDGECACHE_SEED"); s != "" {
+		seed, err := strconv.ParseUint(s, 10, 64)
+		require.NoError(t, err)
+		n, first = 1, seed
+	}
+	t.Logf("seeds %d to %d", first, first+n-1)
+	tally := map[string]int{}
+	for seed := first; seed < first+n; seed++ {
+		if violations := playModel(t, seed, sound(), tally); len(violations) > 0 {
+			t.Fatalf("EDGECACHE_SEED=%d: %s", seed, strings.Join(violations, "\n"))
+		}
+	}
+	t.Logf("%d interleavings, answers: %v", n, tally)
+	if n < 1000 {
+		return
+	}
+	for _, status := range []string{"HIT", "MISS", "EXPIRED", "REVALIDATED", "STALE", "UPDATING", "BYPASS"} {
+		if tally[status] == 0 {
+			t.Errorf("the model never met %s: it has lost its way", status)
+		}
+	}
+}
+
+// TestPurgeModelCanFail shows that the model notices each kind of broken purge.
+func TestPurgeModelCanFail(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		breaks func(p *purges)
+	}{
+		{"a purge by URL that lets fills store again", func(p *purges) {
+			p.url = func(e *edgecache.Edge, soft bool, host, path string) {
+				e.PurgeUnfenced(max(host, ownHost), path)
+			}
+		}},
+		{"a purge by URL that removes nothing", func(p *purges) {
+			p.url = func(e *edgecache.Edge, soft bool, host, path string) {
+				e.PurgeFencedOnly(max(host, ownHost), path)
+			}
+		}},
+		{"a purge by tag that lets fills store again", func(p *purges) {
+			p.tag = func(e *edgecache.Edge, soft bool, tag string) { e.PurgeTagUnfenced(tag) }
+		}},
+		{"a purge of everything that lets fills store again", func(p *purges) {
+			p.all = func(e *edgecache.Edge, soft bool) { e.PurgeAllUnfenced() }
+		}},
+		{"a purge by prefix that forgets one page", func(p *purges) {
+			p.prefix = func(e *edgecache.Edge, soft bool, prefix string) {
+				_, _ = e.PurgePrefix(context.Background(), prefix+"/1")
+			}
+		}},
+		{"a soft purge that lets a 304 on its way make the page fresh", func(p *purges) {
+			hard := p.url
+			p.url = func(e *edgecache.Edge, soft bool, host, path string) {
+				if soft {
+					e.SoftenUnfenced(ownHost, path)
+				} else {
+					hard(e, soft, host, path)
+				}
+			}
+		}},
+	} {
+		broken := sound()
+		row.breaks(&broken)
+		tally := map[string]int{}
+		found := uint64(0)
+		for seed := uint64(0); seed < 4_000 && found == 0; seed += 2 {
+			if len(playModel(t, seed, broken, tally)) > 0 {
+				found = seed + 1
+			}
+		}
+		if found == 0 {
+			t.Errorf("%s: the model has not noticed", row.name)
+		}
+		t.Logf("%s: noticed by seed %d", row.name, found-1)
+	}
+}
