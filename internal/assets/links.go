@@ -85,7 +85,7 @@ func (s *Set) EntryTags(source, nonce string) (string, error) {
 		b.WriteString(`<link rel="stylesheet" href="` + html.EscapeString(s.URL(file)) + `"` + nonceOf(nonce) + ">\n")
 	}
 	if typeOf(c.file).class == style {
-		b.WriteString(`<link rel="stylesheet" href="` + html.EscapeString(s.URL(c.file)) + `"` + nonceOf(nonce) + ">\n")
+		b.WriteString(`<link rel="stylesheet" href="` + html.EscapeString(s.URL(c.file)) + `"` + nonceOf(nonce) + ">")
 		return b.String(), nil
 	}
 	cross := ""
@@ -96,7 +96,7 @@ func (s *Set) EntryTags(source, nonce string) (string, error) {
 	for _, file := range imports {
 		b.WriteString(`<link rel="modulepreload" href="` + html.EscapeString(s.URL(file)) + `"` + cross + nonceOf(nonce) + ">\n")
 	}
-	return b.String(), nil
+	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
 // relation says how a file is preloaded: the parameters of a Link field, or the attributes of a link element.
@@ -129,7 +129,7 @@ func (s *Set) PreloadTags(names ...string) string {
 		}
 		b.WriteString(">\n")
 	}
-	return b.String()
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // Preload adds Link fields (RFC 8288) to h. It returns how many of the names found room.

@@ -138,23 +138,29 @@ func (s *Set) latest(name string) (*index, *Asset) {
 	return ix, a
 }
 
-// URL is where the file name is. Of a file that is not there it is where it would be.
+// URL is where the file name is; with a manifest name may also be the source that it was built from. Of a file that is not there it is where it would be.
 func (s *Set) URL(name string) string {
 	name = strings.TrimPrefix(name, "/")
-	if s.options.Dev {
+	if s.options.Dev && s.options.ViteManifest == "" && s.options.ESBuildMetafile == "" {
 		raw, suffix := cutSuffix(name)
 		return s.at(raw) + suffix
 	}
-	_, a := s.latest(name)
+	ix, a := s.latest(name)
 	suffix := ""
 	if a == nil { // icons.svg#home
 		if name, suffix = cutSuffix(name); suffix != "" {
-			_, a = s.latest(name)
+			ix, a = s.latest(name)
 		}
 	}
-	if a == nil {
+	if a == nil && ix.build != nil && ix.build.entries[name] != nil {
+		_, a = s.latest(ix.build.entries[name].file)
+	}
+	switch {
+	case a == nil:
 		s.report("url "+name, "edgecache: there is no such static file", "file", name)
 		return s.at(name) + suffix
+	case s.options.Dev:
+		return s.at(a.Name) + suffix
 	}
 	return s.at(a.public()) + suffix
 }

@@ -1,0 +1,1 @@
+const e=t=>`Hello from ${t} that Vite has built.`;export{e as g};
