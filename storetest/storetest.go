@@ -21,29 +21,31 @@ type test struct {
 // Time is real: values live for ttl, which is a second, and the run takes about three.
 func Run(t *testing.T, open func(t *testing.T) edgecache.Store) {
 	t.Helper()
-	each(t, func(t *testing.T, one test) {
-		t.Parallel()
-		one.run(t, open(t))
-	})
+	each(t, (*testing.T).Parallel, func(t *testing.T, one test) { one.run(t, open(t)) })
 }
 
 // RunInBubble is like [Run] for stores that live in this process and take time from package time: each test runs in a bubble of testing/synctest, so that it takes no time at all. open is called inside the bubble.
 func RunInBubble(t *testing.T, open func(t *testing.T) edgecache.Store) {
 	t.Helper()
-	each(t, func(t *testing.T, one test) {
+	each(t, func(*testing.T) {}, func(t *testing.T, one test) {
 		synctest.Test(t, func(t *testing.T) { one.run(t, open(t)) })
 	})
 }
 
-func each(t *testing.T, run func(*testing.T, test)) {
+// each runs every test; first comes before each, and before each group.
+func each(t *testing.T, first func(*testing.T), run func(*testing.T, test)) {
 	t.Helper()
 	for _, group := range [...]struct {
 		name  string
 		tests []test
 	}{{"Store", storeTests()}, {"Generations", generationsTests()}, {"StreamStore", streamTests()}} {
 		t.Run(group.name, func(t *testing.T) {
+			first(t)
 			for _, one := range group.tests {
-				t.Run(one.name, func(t *testing.T) { run(t, one) })
+				t.Run(one.name, func(t *testing.T) {
+					first(t)
+					run(t, one)
+				})
 			}
 		})
 	}

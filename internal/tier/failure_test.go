@@ -357,8 +357,8 @@ func TestFaults(t *testing.T) {
 				<-time.After(time.Duration(draw(40)) * time.Millisecond)
 				tier, i := tiers[draw(2)], draw(pages)
 				k := urlKey("a", "/"+number(i))
-				switch {
-				case step%97 == 0:
+				switch step % 97 {
+				case 0:
 					version[i]++
 					target := []Target{Page("a", "/"+number(i)), Tag("tag " + number(i)), Prefix("a", "/"), Everything()}[draw(4)]
 					err := tier.Purge(target).Tell(t.Context())

@@ -54,9 +54,8 @@ func (x *index) keep(now time.Time) (d time.Duration) {
 	return d
 }
 
-func (t *Tier) appendIndex(dst []byte, x index) []byte {
-	start := len(dst)
-	dst = frame.Begin(dst, kind)
+func encodeIndex(x index) []byte {
+	dst := frame.Begin(nil, kind)
 	dst = frame.AppendText(dst, x.key)
 	dst = frame.AppendUint(dst, uint64(len(x.variants)))
 	for _, v := range x.variants {
@@ -64,7 +63,7 @@ func (t *Tier) appendIndex(dst []byte, x index) []byte {
 		dst = frame.AppendFixed(dst, uint64(v.expires.UnixNano()))
 		dst = frame.AppendTexts(dst, v.vary)
 	}
-	frame.Seal(dst[start:])
+	frame.Seal(dst)
 	return dst
 }
 

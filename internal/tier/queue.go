@@ -162,7 +162,7 @@ func (t *Tier) write(r *object.Record) (written bool, err error) {
 		return false, err
 	}
 	crowded := x.add(v, now)
-	if err := t.set(t.indexKey(k), t.appendIndex(nil, x), x.keep(now)); err != nil {
+	if err := t.set(t.indexKey(k), encodeIndex(x), x.keep(now)); err != nil {
 		return false, err
 	}
 	t.settle(t.ctx, t.remove(crowded)) // what is left behind takes up room for a while
