@@ -197,6 +197,18 @@ func (w *worker) settle() {
 	}
 }
 
+// release gives back what the variants of an asset take that is no longer served.
+func (w *worker) release(a *Asset) {
+	w.making.Lock()
+	defer w.making.Unlock()
+	for c := br; c < codings; c++ {
+		a.state.tried[c].Store(finished) // whoever still asks for one gets none
+		if e := a.state.made[c].Swap(nil); e != nil {
+			w.budget += e.size
+		}
+	}
+}
+
 // make makes a variant now, unless that was tried before.
 func (w *worker) make(a *Asset, c coding) *encoded {
 	w.making.Lock()

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"fmt"
 	"net/url"
 	"path"
 	"slices"
@@ -177,6 +178,19 @@ func cutSuffix(ref string) (raw, suffix string) {
 		return ref[:at], ref[at:]
 	}
 	return ref, ""
+}
+
+// clean keeps a query or fragment from ending the URL that it stands in.
+func clean(suffix string) string {
+	var b strings.Builder
+	for i := range len(suffix) {
+		if c := suffix[i]; c <= ' ' || c == 0x7f || c == '<' || c == '>' || c == '"' || c == '\\' {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
 }
 
 // hasScheme reports whether a reference is an absolute URL, such as data:.

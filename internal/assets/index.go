@@ -139,7 +139,7 @@ func (s *Set) newIndex(before *index) (*index, error) {
 		switch {
 		case fixed(name):
 			a.kind = plain
-		case ix.build.names(name):
+		case ix.build.names(name) && !s.changed(name, o, before):
 			a.kind = output
 		}
 		if !o.constant {
@@ -157,6 +157,14 @@ func (s *Set) newIndex(before *index) (*index, error) {
 	}
 	ix.version = hex.EncodeToString(digest.Sum(nil)[:hashLength/2])
 	return ix, nil
+}
+
+// changed reports whether an output of a build tool has had other bytes before, under the same name. Then its name is no hash, whatever the tool says, and it never is one again.
+func (s *Set) changed(name string, o *original, before *index) bool {
+	if before != nil && before.originals[name] != nil && before.originals[name].sum != o.sum {
+		s.unreliable[name] = true
+	}
+	return s.unreliable[name]
 }
 
 // readAll hashes files, on all processors.
@@ -217,6 +225,7 @@ func (s *Set) finish(a *Asset, ix, before *index) {
 		if of := ix.byName[mapped(a.Name)]; of != nil {
 			// Its script names it without a hash, so nothing is checked by this one; it only says which script it belongs to.
 			hash, a.bound = of.shared(), false
+			a.watch = append(a.watch[:len(a.watch):len(a.watch)], of.watch...)
 			if of.kind != hashed {
 				hash = ""
 			}

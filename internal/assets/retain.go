@@ -94,6 +94,14 @@ func (t *retention) prune(before time.Time) error {
 	})
 }
 
+func (t *retention) has(name string) bool {
+	if t == nil {
+		return false
+	}
+	_, err := t.root.Stat(sumsDir + name)
+	return err == nil
+}
+
 // find returns what is retained under name, if its bytes are what they were; hash is what stands in the name, or "".
 func (t *retention) find(name, hash string) *Asset {
 	if t == nil {

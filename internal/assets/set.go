@@ -51,13 +51,14 @@ type Set struct {
 
 	rebuilding sync.Mutex
 	proofs     map[proof]error // guarded by rebuilding
+	unreliable map[string]bool // outputs of build tools that have changed under their names; guarded by rebuilding
 	reported   sync.Map
 	reports    atomic.Int64
 }
 
 // New indexes fsys.
 func New(fsys fs.FS, options Options) (*Set, error) {
-	s := &Set{options: options, fsys: fsys, worker: newWorker(options.MaxEncodedBytes), proofs: map[proof]error{}}
+	s := &Set{options: options, fsys: fsys, worker: newWorker(options.MaxEncodedBytes), proofs: map[proof]error{}, unreliable: map[string]bool{}}
 	ix, err := s.newIndex(nil)
 	if err != nil {
 		return nil, err
@@ -121,6 +122,11 @@ func (s *Set) renew(stale *index) *index {
 		}
 	}
 	s.index.Store(ix)
+	for name, a := range stale.byName {
+		if b := ix.byName[name]; b == nil || b.state != a.state {
+			s.worker.release(a)
+		}
+	}
 	return ix
 }
 
@@ -143,7 +149,7 @@ func (s *Set) URL(name string) string {
 	name = strings.TrimPrefix(name, "/")
 	if s.options.Dev && s.options.ViteManifest == "" && s.options.ESBuildMetafile == "" {
 		raw, suffix := cutSuffix(name)
-		return s.at(raw) + suffix
+		return s.at(raw) + clean(suffix)
 	}
 	ix, a := s.latest(name)
 	suffix := ""
@@ -158,11 +164,11 @@ func (s *Set) URL(name string) string {
 	switch {
 	case a == nil:
 		s.report("url "+name, "edgecache: there is no such static file", "file", name)
-		return s.at(name) + suffix
+		return s.at(name) + clean(suffix)
 	case s.options.Dev:
-		return s.at(a.Name) + suffix
+		return s.at(a.Name) + clean(suffix)
 	}
-	return s.at(a.public()) + suffix
+	return s.at(a.public()) + clean(suffix)
 }
 
 func (s *Set) at(name string) string { return s.options.Host + s.options.Prefix + escape(name) }

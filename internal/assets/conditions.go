@@ -1,0 +1,146 @@
+package assets
+
+import (
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+	"strconv"
+
+	"github.com/edgecache-go/edgecache/internal/field"
+)
+
+// suffixes are what servers and CDNs put behind an entity tag when they recode a body; ours come first.
+var suffixes = [...]string{"-br", "-zstd", "-gzip", "-gz", "--gzip", ";gzip", ";br", "-df"}
+
+// matches evaluates If-None-Match by the weak comparison (RFC 9110, 13.1.2) and returns the tag to answer with, or "". A client may hold the asset in
+// a coding that somebody between has made: its bytes mean the same, so the tag that it knows is confirmed.
+func matches(lines []string, a *Asset, etag string) string {
+	if len(lines) == 1 && field.TrimBlanks(lines[0]) == "*" {
+		return etag
+	}
+	for tag := range field.ETags(lines) {
+		if tag.Opaque == etag {
+			return etag
+		}
+		if opaqueOf(tag.Opaque, a.hash) {
+			return tag.Opaque
+		}
+	}
+	return ""
+}
+
+// opaqueOf reports whether opaque is a hash in quotes, perhaps with one of the suffixes.
+func opaqueOf(opaque, hash string) bool {
+	if len(opaque) < len(hash)+2 || opaque[1:1+len(hash)] != hash {
+		return false
+	}
+	suffix := opaque[1+len(hash) : len(opaque)-1]
+	if suffix == "" {
+		return true
+	}
+	for _, s := range suffixes {
+		if s == suffix {
+			return true
+		}
+	}
+	return false
+}
+
+// matchesStrongly evaluates If-Match (RFC 9110, 13.1.1): our own tags only, of any coding.
+func matchesStrongly(lines []string, a *Asset) bool {
+	if len(lines) == 1 && field.TrimBlanks(lines[0]) == "*" {
+		return true
+	}
+	for tag := range field.ETags(lines) {
+		if !tag.Weak && opaqueOf(tag.Opaque, a.hash) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayResume evaluates If-Range (RFC 9110, 13.1.5): parts are of the identity coding, so only its tag will do. There is no Last-Modified to compare with a date.
+func mayResume(lines []string, identity field.ETag) bool {
+	switch len(lines) {
+	case 0:
+		return true
+	case 1:
+		tag, ok := field.ParseETag(lines[0])
+		return ok && tag.StrongMatch(identity)
+	}
+	return false
+}
+
+// parts answers with one range (RFC 9110, 15.3.7.1) or several (15.3.7.2).
+func (a *answer) parts(asset *Asset, control string, judge func(bool) Verdict, parts []field.Range) bool {
+	body, err := asset.open()
+	if err != nil {
+		return false
+	}
+	defer body.close()
+	h := a.w.Header()
+	values := a.header(h, asset, control, 10)
+	h["X-Content-Type-Options"] = put(&values, "nosniff")
+	h["Accept-Ranges"] = put(&values, "bytes")
+	h["Etag"] = put(&values, asset.etag)
+	delete(h, "Content-Encoding")
+	a.set.options.Report(h, a.r, judge(asset.state.seen[identity].Swap(true)))
+	if len(parts) == 1 {
+		h["Content-Type"] = put(&values, asset.Type)
+		h["Content-Range"] = put(&values, contentRange(parts[0], asset.length))
+		h["Content-Length"] = put(&values, strconv.FormatInt(parts[0].Length, 10))
+		a.w.WriteHeader(http.StatusPartialContent)
+		_ = body.send(a.w, parts[0].Start, parts[0].Length)
+		return true
+	}
+	write := func(to io.Writer, boundary string, send bool) (*multipart.Writer, error) {
+		m := multipart.NewWriter(to)
+		if boundary != "" {
+			if err := m.SetBoundary(boundary); err != nil {
+				return nil, err
+			}
+		}
+		for _, part := range parts {
+			pw, err := m.CreatePart(textproto.MIMEHeader{"Content-Range": {contentRange(part, asset.length)}, "Content-Type": {asset.Type}})
+			if err == nil && send {
+				err = body.send(pw, part.Start, part.Length)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+		return m, m.Close()
+	}
+	// Once for the length of everything but the content, and once for real.
+	var size counter
+	m, err := write(&size, "", false)
+	if err != nil {
+		panic(http.ErrAbortHandler) // cannot be: a counter takes everything
+	}
+	for _, part := range parts {
+		size += counter(part.Length)
+	}
+	h["Content-Type"] = put(&values, "multipart/byteranges; boundary="+m.Boundary())
+	h["Content-Length"] = put(&values, strconv.FormatInt(int64(size), 10))
+	a.w.WriteHeader(http.StatusPartialContent)
+	_, _ = write(a.w, m.Boundary(), true)
+	return true
+}
+
+func contentRange(part field.Range, size string) string {
+	b := make([]byte, 0, 64)
+	b = append(b, "bytes "...)
+	b = strconv.AppendInt(b, part.Start, 10)
+	b = append(b, '-')
+	b = strconv.AppendInt(b, part.Start+part.Length-1, 10)
+	b = append(b, '/')
+	return string(append(b, size...))
+}
+
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}
