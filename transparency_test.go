@@ -310,6 +310,16 @@ var manners = map[string]http.HandlerFunc{
 // typed says the type, which net/http looks for in the bytes that come before the first flush: those may be some more with a cache.
 func typed(w http.ResponseWriter) { w.Header().Set("Content-Type", "text/plain") }
 
+// cutsOff reports whether a handler of this name makes the server close the connection.
+func cutsOff(name string) bool {
+	for _, word := range []string{"declares", "panics", "aborts", "leaves"} {
+		if strings.HasPrefix(name, word) {
+			return true
+		}
+	}
+	return false
+}
+
 func flush(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() }
 
 func expectRefused(w http.ResponseWriter) {
@@ -382,6 +392,9 @@ func TestTransparency(t *testing.T) {
 					t.Skip("the HTTP/2 server resets the stream although what was declared came whole; behind the cache the client gets that")
 				}
 				for _, a := range approaches {
+					if a.body != "" && cutsOff(name) {
+						continue // net/http resets a connection whose body nobody reads, or waits for the rest of it: what arrives before is chance
+					}
 					bare := startServer(t, around(routed(handler)), protocol.two)
 					cached := startServer(t, around(transparentCache(t, routed(handler))), protocol.two)
 					inner := startServer(t, around(routed(transparentCache(t, handler))), protocol.two)
