@@ -18,6 +18,7 @@ import (
 
 	"github.com/edgecache-go/edgecache"
 	"github.com/edgecache-go/edgecache/internal/rules"
+	"github.com/edgecache-go/edgecache/internal/session"
 )
 
 const readme = "../README.md"
@@ -104,7 +105,7 @@ func TestReadmeCode(t *testing.T) {
 	text := read(t, readme)
 	dir := module(t)
 	var program string
-	sessions, fragments := map[string][]session{}, 0
+	sessions, fragments := map[string][]session.Session{}, 0
 	for _, b := range fenced(text) {
 		switch b.language {
 		case "go":
@@ -117,7 +118,7 @@ func TestReadmeCode(t *testing.T) {
 				program = name
 			}
 		case "console":
-			s, err := parseSession(b.text)
+			s, err := session.Parse(b.text)
 			require.NoError(t, err)
 			require.NotEmpty(t, s, "line %d: no curl in the session", b.line)
 			require.NotEmpty(t, program, "line %d: no program before the session", b.line)
@@ -130,11 +131,11 @@ func TestReadmeCode(t *testing.T) {
 	run(t, dir, "go", "vet", "./...")
 	for program, all := range sessions {
 		run(t, dir, "go", "build", "-o", compiled(program), "./"+program)
-		for how, curl := range curls() {
+		for how, curl := range session.Curls() {
 			t.Run(program+" by "+how, func(t *testing.T) {
 				base := start(t, compiled(program)).base
 				for _, s := range all {
-					require.NoError(t, s.run(t.Context(), base, curl))
+					require.NoError(t, s.Run(t.Context(), base, curl))
 				}
 			})
 		}

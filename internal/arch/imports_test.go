@@ -41,6 +41,7 @@ var layers = map[string][]string{
 	"examples/...":  {door}, // only the public face: an example that needs more shows a hole in it
 
 	"internal/arch":        {},
+	"internal/session":     {}, // runs documents
 	"internal/conformance": {}, // knows no cache, so that it can judge any
 
 	"internal/conformance/play": {"internal/conformance"},

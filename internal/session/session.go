@@ -1,9 +1,12 @@
-package examples_test
+// Package session runs what documents show: curl commands, and what they print. It is for tests of this repository only.
+package session
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"go/parser"
+	"go/token"
 	"io"
 	"maps"
 	"net/http"
@@ -11,10 +14,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"testing"
 )
 
-// A session is what somebody types, and what they see, as documents and first comments show it. A line "$ curl …" is a
+// A Session is what somebody types, and what they see, as documents and first comments show it. A line "$ curl …" is a
 // command; the lines below it, up to the next "$", are expected somewhere in its output: the status line, header
 // fields, the body, in any order. In an expected line
 //
@@ -23,7 +25,7 @@ import (
 //	        that of every other name.
 //
 // Everything else stands for itself. Output that is not mentioned may be anything.
-type session []command
+type Session []command
 
 type command struct {
 	line int // in the text, from 1
@@ -31,9 +33,9 @@ type command struct {
 	want []string
 }
 
-// parseSession reads the commands from text. Lines before the first "$" are ignored, as are blank ones.
-func parseSession(text string) (session, error) {
-	var s session
+// Parse reads the commands from text. Lines before the first "$" are ignored, as are blank ones.
+func Parse(text string) (Session, error) {
+	var s Session
 	n := 0
 	for line := range strings.Lines(text) {
 		n++
@@ -56,6 +58,19 @@ func parseSession(text string) (session, error) {
 		}
 	}
 	return s, nil
+}
+
+// OfProgram reads the commands of the comment with which a Go file begins.
+func OfProgram(name string) (Session, error) {
+	file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments|parser.PackageClauseOnly)
+	if err != nil {
+		return nil, err
+	}
+	s, err := Parse(file.Doc.Text())
+	if err == nil && len(s) == 0 {
+		err = fmt.Errorf("%s: the first comment has no curl lines", name)
+	}
+	return s, err
 }
 
 // words splits a command as a shell does, as far as blanks and quotes go.
@@ -89,13 +104,13 @@ func words(line string) ([]string, error) {
 	return all, nil
 }
 
-// A curl runs one command line and returns what curl prints.
-type curl func(ctx context.Context, args []string) (string, error)
+// A Curl runs one command line and returns what curl prints.
+type Curl func(ctx context.Context, args []string) (string, error)
 
 var written = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
 
-// run executes the session against the server at base, whichever address is written in the commands.
-func (s session) run(ctx context.Context, base string, run curl) error {
+// Run executes the session against the server at base, whichever address is written in the commands.
+func (s Session) Run(ctx context.Context, base string, run Curl) error {
 	var names bindings
 	var all []error
 	for _, c := range s {
@@ -179,9 +194,9 @@ func (b *bindings) bind(names, values []string) (same string) {
 	return ""
 }
 
-// curls are the ways to run a session: always by a Go client, and by curl itself where it is installed.
-func curls() map[string]curl {
-	all := map[string]curl{"client": clientCurl}
+// Curls are the ways to run a session: always by a Go client, and by curl itself where it is installed.
+func Curls() map[string]Curl {
+	all := map[string]Curl{"client": clientCurl}
 	if path, err := exec.LookPath("curl"); err == nil {
 		all["curl"] = func(ctx context.Context, args []string) (string, error) {
 			// Without the user's own configuration and proxies.
@@ -192,9 +207,10 @@ func curls() map[string]curl {
 	return all
 }
 
-// clientCurl understands -i, -I, -s, -X method, -H field, -b cookies and one URL.
+// clientCurl understands -i, -I, -s, -X method, -d data, -H field, -b cookies and one URL.
 func clientCurl(ctx context.Context, args []string) (string, error) {
 	method, target, include := http.MethodGet, "", false
+	var data []string
 	header := http.Header{"User-Agent": {"curl"}, "Accept": {"*/*"}}
 	for i := 0; i < len(args); i++ {
 		value := func() string {
@@ -212,6 +228,8 @@ func clientCurl(ctx context.Context, args []string) (string, error) {
 		case arg == "-s":
 		case arg == "-X":
 			method = value()
+		case arg == "-d":
+			data = append(data, value())
 		case arg == "-b":
 			header.Add("Cookie", value())
 		case arg == "-H":
@@ -228,7 +246,13 @@ func clientCurl(ctx context.Context, args []string) (string, error) {
 			target = arg
 		}
 	}
-	request, err := http.NewRequestWithContext(ctx, method, target, nil)
+	if data != nil {
+		header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if method == http.MethodGet {
+			method = http.MethodPost
+		}
+	}
+	request, err := http.NewRequestWithContext(ctx, method, target, strings.NewReader(strings.Join(data, "&")))
 	if err != nil {
 		return "", err
 	}
@@ -251,89 +275,4 @@ func clientCurl(ctx context.Context, args []string) (string, error) {
 	}
 	_, err = io.Copy(&b, response.Body)
 	return b.String(), err
-}
-
-// replay plays a conversation without a server.
-func replay(outputs ...string) curl {
-	return func(context.Context, []string) (string, error) {
-		output := outputs[0]
-		outputs = outputs[1:]
-		return output, nil
-	}
-}
-
-// TestSession shows that a session can fail, and by what.
-func TestSession(t *testing.T) {
-	for _, row := range []struct {
-		name, text string
-		outputs    []string
-		want       string // "" is none
-	}{
-		{"a line is found in any place", "$ curl a\nX-Cache: HIT\nHTTP/1.1 200 OK", []string{"HTTP/1.1 200 OK\r\nX-Cache: HIT\r\n"}, ""},
-		{"a missing line is an error", "$ curl a\nX-Cache: HIT", []string{"X-Cache: MISS\n"}, `no line "X-Cache: HIT"`},
-		{"a line is a whole line", "$ curl a\nX-Cache: HIT", []string{"X-Cache: HIT, HIT\n"}, "no line"},
-		{"an ellipsis is any text", "$ curl a\nmade at … today", []string{"made at noon today"}, ""},
-		{"characters of a pattern stand for themselves", "$ curl a\na.c", []string{"abc"}, "no line"},
-		{"a name is the same text everywhere", "$ curl a\nat <x>\n$ curl b\nat <x>", []string{"at 1", "at 1"}, ""},
-		{"a name is no other text", "$ curl a\nat <x>\n$ curl b\nat <x>", []string{"at 1", "at 2"}, "no line"},
-		{"another name is another text", "$ curl a\nat <x>\n$ curl b\nat <y>", []string{"at 1", "at 2"}, ""},
-		{"another name is not the same text", "$ curl a\nat <x>\n$ curl b\nat <y>", []string{"at 1", "at 1"}, "it is what <x> was"},
-		{"a name is not empty", "$ curl a\nat <x>", []string{"at "}, "no line"},
-	} {
-		s, err := parseSession(row.text)
-		if err == nil {
-			err = s.run(t.Context(), "http://127.0.0.1:1", replay(row.outputs...))
-		}
-		checkError(t, row.name, err, row.want)
-	}
-}
-
-func TestParseSession(t *testing.T) {
-	s, err := parseSession("Words before.\n\n\t$ curl -H 'A: \"b\" $c' \"http://127.0.0.1:80/a b\"\n\tone\n\n\ttwo\n\t$ curl x\n")
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := fmt.Sprintf("%q", s)
-	if want := fmt.Sprintf("%q", session{
-		{line: 3, args: []string{"-H", `A: "b" $c`, "http://127.0.0.1:80/a b"}, want: []string{"one", "two"}},
-		{line: 7, args: []string{"x"}},
-	}); got != want {
-		t.Errorf("got %s, want %s", got, want)
-	}
-	for _, row := range []struct{ name, text, want string }{
-		{"another command", "$ wget x", "no curl command"},
-		{"curl without arguments", "$ curl", "no curl command"},
-		{"an open quote", "$ curl 'x", "not closed"},
-		{"a pipe", "$ curl x | head", "single quotes"},
-		{"a variable", "$ curl $x", "single quotes"},
-		{"a query that the shell would match with files", "$ curl http://127.0.0.1:80/?a=b", "single quotes"},
-	} {
-		_, err := parseSession(row.text)
-		checkError(t, row.name, err, row.want)
-	}
-}
-
-func TestClientCurlRefusesWhatItDoesNotKnow(t *testing.T) {
-	for _, row := range []struct {
-		name string
-		args []string
-		want string
-	}{
-		{"a flag", []string{"--http2", "http://127.0.0.1:1/"}, "no flag --http2"},
-		{"a second URL", []string{"http://127.0.0.1:1/", "http://127.0.0.1:1/"}, "one URL"},
-		{"a field without a colon", []string{"-H", "A"}, "name: value"},
-	} {
-		_, err := clientCurl(t.Context(), row.args)
-		checkError(t, row.name, err, row.want)
-	}
-}
-
-func checkError(t *testing.T, name string, err error, want string) {
-	t.Helper()
-	switch {
-	case want == "" && err != nil:
-		t.Errorf("%s: got %v, want no error", name, err)
-	case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
-		t.Errorf("%s: got %v, want an error that says %q", name, err, want)
-	}
 }
