@@ -106,7 +106,7 @@ func (u *unreliable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestGuaranteeAbortsHarmNobodyElse(t *testing.T) {
-	requests := scaled(4_000, 50_000) // for each protocol
+	requests := scaled(2_000, 50_000) // for each protocol
 	for _, two := range []bool{false, true} {
 		t.Run(map[bool]string{false: "HTTP/1.1", true: "HTTP/2"}[two], func(t *testing.T) {
 			before := runtime.NumGoroutine()
