@@ -50,9 +50,9 @@ type Edge struct {
 
 	tags         tags
 	entries      atomic.Int64 // stored responses, purged ones that have not been met yet included
-	forwarded    atomic.Bool  // some stored response depends on more than its URL and Vary, such as X-Forwarded-Host
-	statusHeader string       // canonical; "" sends none
-	cacheStatus  string       // our name in Cache-Status; "" sends none
+	aliases      aliases
+	statusHeader string // canonical; "" sends none
+	cacheStatus  string // our name in Cache-Status; "" sends none
 }
 
 // New returns an edge cache for cfg. Mistakes in cfg are reported all at once: the error joins a [*ConfigError] for each.

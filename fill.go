@@ -49,6 +49,7 @@ type fill struct {
 	background bool      // nobody waits: a refresh
 	came       time.Time // when the request came
 	alone      bool      // too much is going on already: do not store
+	gone       bool      // the client left while it waited for another request's page
 	flight     *flight.Flight[landing]
 	start      time.Time
 	seat       seat          // for static files behind us
@@ -80,7 +81,7 @@ const (
 
 func (h *handler) newFill(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, reason Reason, came time.Time) *fill {
 	if len(scope) > 0 {
-		h.edge.forwarded.Store(true) // before the fill's place in the purge sequence is read: see Purger.url
+		h.edge.aliases.note(k, scope) // before the place of the fill in the purge sequence is read: a purge that does not know it yet came before the handler began
 	}
 	return &fill{
 		handler: h, w: w, r: r, req: *req, reason: reason, came: came,
@@ -179,7 +180,8 @@ func (f *fill) Commit(status int) {
 	case !broken:
 		meta, reason = f.store(status, canonical)
 	}
-	if reason == rules.None && f.Declared() > e.maxObject {
+	limit := e.maxObject - footprint(canonical, f.key)
+	if reason == rules.None && (limit <= 0 || f.Declared() > limit) {
 		reason = rules.TooLarge
 	}
 	if reason != rules.None {
@@ -189,7 +191,7 @@ func (f *fill) Commit(status int) {
 	f.next = keep
 	p := &page{
 		status: status, header: f.Own(), groups: slices.Clone(canonical["Cache-Groups"]), meta: meta, declared: f.Declared(), came: f.now,
-		body: flight.NewBody(e.maxObject, f.Declared()), scope: f.scope,
+		body: flight.NewBody(limit, f.Declared()), limit: limit, scope: f.scope,
 		variant: string(key.Variant(nil, meta.Vary, f.r.Header)),
 	}
 	field.RemoveHopByHop(p.header)
@@ -202,11 +204,25 @@ func (f *fill) Commit(status int) {
 	f.page = p
 	f.Keep(p.body)
 	e.warn(f.inner, canonical)
+	p.body.Hold(f.flight.Unseated)
+	f.flight.OnSeat(p.body.Wake)
 	f.flight.Worth()
 	f.flight.Share(landing{page: p})
 	if !f.posts { // a POST has no use for conditions on what a GET would show, nor for ranges of it
 		f.plan()
 	}
+}
+
+// footprint is what an object with this header and key takes in memory beside its body, in bytes, rounded up.
+func footprint(h http.Header, k []byte) int64 {
+	n := int64(1<<10 + 2*len(k))
+	for name, values := range h {
+		n += int64(2*len(name)) + 128
+		for _, v := range values {
+			n += int64(len(v)) + 32
+		}
+	}
+	return n
 }
 
 func (f *fill) store(status int, header http.Header) (rules.Meta, Reason) {
@@ -281,6 +297,8 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 		if body, ok := f.page.body.Object(); ok {
 			v = e.newVariant(f.page.sealed(body, f.old), f.key, f.page.groups, f.flight.Began, f.r.Pattern)
 			e.publish(f.key, v, f.old, f.class)
+		} else if f.page.body.Outgrown() {
+			e.refuse(f.key, f.class, f.old, f.now)
 		}
 		f.flight.Land() // its client may be slow; that is no reason for others to wait for what is past
 		f.finish(v)

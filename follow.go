@@ -42,6 +42,10 @@ func (f *fill) obtain(vary []string, collapse bool) {
 		}
 		result, outcome := fl.Wait(f.r.Context())
 		done, next := f.follow(fl, result, outcome, began)
+		if f.gone {
+			f.giveUp()
+			return
+		}
 		if done {
 			return
 		}
@@ -81,12 +85,19 @@ func (f *fill) flightID(dst []byte, vary []string) []byte {
 // follow answers the client with what a flight that it waited for has brought. It reports false when the client must go on by itself; next then names the fields by which the page
 // varies, if a flight with the same values is worth another wait. came is where the purge sequence stood when the request came.
 func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight.Outcome, came uint64) (done bool, next []string) {
-	defer fl.Leave()
+	seated := false
+	defer func() {
+		if seated {
+			fl.Alight()
+		} else {
+			fl.Leave()
+		}
+	}()
 	e := f.handler.edge
 	now := time.Now()
 	switch {
 	case outcome == flight.Left:
-		f.giveUp()
+		f.gone = true
 		return true, nil
 	case outcome != flight.Shared:
 		return false, nil
@@ -124,7 +135,7 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 	if !f.fits(&p.meta, p.variant, now) {
 		return false, nil
 	}
-	return f.ride(p, now), nil
+	return f.ride(p, now, func() { seated = true; fl.Seat() }), nil
 }
 
 // late reports whether the page is too old for this request: one of its tags was purged after the flight began, and the request may have come after that. Who came before the purge may
@@ -149,8 +160,8 @@ func (f *fill) collapsed(ttl time.Duration) account {
 	return a
 }
 
-// ride answers the client from a page that is being made for another. It reports false when the page is lost before the client has got anything of it.
-func (f *fill) ride(p *page, now time.Time) bool {
+// ride answers the client from a page that is being made for another; seated is called when it has begun to read. It reports false when the page is lost before the client has got anything of it.
+func (f *fill) ride(p *page, now time.Time, seated func()) bool {
 	e := f.handler.edge
 	ctx := f.r.Context()
 	a := f.collapsed(p.meta.TTL(now))
@@ -181,6 +192,7 @@ func (f *fill) ride(p *page, now time.Time) bool {
 		return false // it has outgrown what is kept: too late to get on
 	}
 	defer reader.Close()
+	seated()
 
 	h := f.w.Header()
 	for name, values := range p.header {
@@ -208,11 +220,8 @@ func (f *fill) ride(p *page, now time.Time) bool {
 
 // lost tells what to do about a page that cannot be had, before the client has got anything.
 func (f *fill) lost(err error) (done bool) {
-	if f.r.Context().Err() != nil && errors.Is(err, context.Cause(f.r.Context())) {
-		f.giveUp()
-		return true
-	}
-	return false
+	f.gone = f.r.Context().Err() != nil && errors.Is(err, context.Cause(f.r.Context()))
+	return f.gone
 }
 
 // giveUp ends a request that waited in vain until its context ended. If its client has left, nobody is there to be answered; if the time that somebody gave it is over, the handler is

@@ -19,6 +19,7 @@ type page struct {
 	groups   []string    // the lines of Cache-Groups that count
 	meta     rules.Meta
 	body     *flight.Body
+	limit    int64 // what of it can be stored, in bytes
 	declared int64 // its length, or -1
 	scope    string
 	variant  string

@@ -70,9 +70,6 @@ func (e *Edge) newVariant(o *object.Object, k []byte, groups []string, began uin
 			v.tags[i] = e.tags.get(name)
 		}
 	}
-	if o.Scope != "" {
-		e.forwarded.Store(true)
-	}
 	return v
 }
 

@@ -69,28 +69,37 @@ func (p Purger) url(t *purgeTarget) (n int) {
 	if t.host == "" {
 		return p.matching(t, false)
 	}
-	for _, scheme := range [...]string{"http", "https"} {
-		for _, target := range t.targets {
-			e.fence.raise(key.OfURL(nil, scheme, t.host, target))
-		}
-	}
-	// Behind a proxy the public host may stand in X-Forwarded-Host only, which is part of the variant. A fill that sets this later begins after the marks above.
-	if e.forwarded.Load() {
+	// Behind a proxy the public host may stand in X-Forwarded-Host or the like only, and the key has that of the machine.
+	hosts, all := e.aliases.list()
+	if !all {
 		return p.matching(t, false)
 	}
-	for _, scheme := range [...]string{"http", "https"} {
-		for _, target := range t.targets {
-			k := key.OfURL(nil, scheme, t.host, target)
-			if p.soft {
-				if res, ok := e.memory.Peek(k); ok {
-					n += res.outdate(time.Now())
-				}
-			} else if res, ok := e.memory.Delete(k); ok {
-				n += res.alive()
+	hosts = append(slices.DeleteFunc(hosts, func(host string) bool { return host == t.host }), t.host)
+	for _, host := range hosts {
+		for _, scheme := range [...]string{"http", "https"} {
+			for _, target := range t.targets {
+				n += p.key(t, key.OfURL(nil, scheme, host, target))
 			}
 		}
 	}
 	return n
+}
+
+// key purges the URL with the primary key k, if t means it.
+func (p Purger) key(t *purgeTarget, k []byte) int {
+	e := p.edge
+	e.fence.raise(k)
+	res, ok := e.memory.Peek(k)
+	if !ok || !t.means(string(k), res, false) {
+		return 0
+	}
+	if p.soft {
+		return res.outdate(time.Now())
+	}
+	if res, ok = e.memory.Delete(k); !ok {
+		return 0
+	}
+	return res.alive()
 }
 
 // PurgeTags is like [Edge.PurgeTags].

@@ -18,7 +18,8 @@ const refreshTimeout = 30 * time.Second
 // refresh makes a stored page anew in the background, unless that is being done already. It reports whether that can be done without knowing who asks.
 func (h *handler) refresh(w http.ResponseWriter, r *http.Request, k, scope []byte, old *variant, reason Reason) bool {
 	e := h.edge
-	ctx, cancel := context.WithTimeout(e.lifetime, refreshTimeout)
+	// The values stay: routers and other middleware outside keep in them what the handler needs to know which page it is.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), refreshTimeout)
 	anonymous := anonymize(ctx, r, old.Meta.Vary)
 	req := e.rules.Request(anonymous)
 	if req.Bypass != rules.None || class(&req) != 0 || string(key.Scope(nil, anonymous)) != old.Scope {
@@ -47,9 +48,11 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, k, scope []byt
 		cancel()
 		return false
 	}
+	unhook := context.AfterFunc(e.lifetime, cancel)
 	go func() {
 		defer e.background.Done()
 		defer cancel()
+		defer unhook()
 		defer f.contain()
 		f.lead(fl)
 	}()

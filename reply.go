@@ -87,7 +87,7 @@ func (f *fill) notModified(reason Reason) {
 // Grow starts to send when the page has become longer than net/http would hold back, or than can be stored.
 func (f *fill) Grow(n int) {
 	size := f.page.body.Size() + int64(n)
-	if outgrows := size > f.handler.edge.maxObject; f.client == pending && (size > sendAt || outgrows) || f.client == waiting && outgrows {
+	if outgrows := size > f.page.limit; f.client == pending && (size > sendAt || outgrows) || f.client == waiting && outgrows {
 		f.send()
 	}
 }

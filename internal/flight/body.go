@@ -51,6 +51,7 @@ type Body struct {
 	err      error                // why it ended early
 	readers  map[*Reader]struct{} // those that have not closed
 	wake     chan struct{}        // closed when there is news for readers; nil while nobody waits
+	hold     func() bool          // says that somebody is still about to read from the beginning
 	room     chan struct{}        // closed when there may be news for the writer; nil while it does not wait
 }
 
@@ -138,6 +139,7 @@ func (b *Body) waitForRoom() error {
 		}
 		b.mu.Lock()
 		if expired {
+			b.hold = nil
 			b.letStalledGo()
 			b.mark()
 			stalled.Reset(StallLimit)
@@ -147,6 +149,9 @@ func (b *Body) waitForRoom() error {
 
 // drop forgets the chunks that every reader has passed.
 func (b *Body) drop() {
+	if b.base == 0 && b.hold != nil && b.hold() {
+		return
+	}
 	first := b.dropped + len(b.chunks)
 	for r := range b.readers {
 		first = min(first, r.chunk)
@@ -186,6 +191,21 @@ func (b *Body) letStalledGo() {
 
 // stalled reports whether the reader has not moved since mark though there was something to read.
 func (r *Reader) stalled() bool { return r.total == r.mark && r.total < r.body.size }
+
+// Hold keeps the beginning of a body that has outgrown its limit while there says that somebody is on the way to read it; Wake is to be called when that may have changed.
+// there is called under the body's lock. Like readers, those on the way are waited for no longer than StallLimit.
+func (b *Body) Hold(there func() bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.hold = there
+}
+
+// Wake makes a writer that waits look again.
+func (b *Body) Wake() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.tellWriter()
+}
 
 // Flush marks what has been written so far as wanted by the clients now.
 func (b *Body) Flush() {
@@ -312,11 +332,11 @@ type Reader struct {
 	err     error // why it was let go
 }
 
-// Reader returns a reader that stands at the beginning, or nil when the beginning may be gone because the body has outgrown its limit.
+// Reader returns a reader that stands at the beginning, or nil when the beginning is gone because the body has outgrown its limit.
 func (b *Body) Reader() *Reader {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.outgrown {
+	if b.base > 0 {
 		return nil
 	}
 	r := &Reader{body: b, flushed: -1}

@@ -212,7 +212,11 @@ func TestBodyPastItsLimitCannotBeStored(t *testing.T) {
 				require.True(t, bytes.Equal(pattern(tt.size), got), "who reads it already gets it all")
 				r.Close()
 				late := b.Reader()
-				require.Equal(t, tt.outgrown, late == nil, "who comes late may have missed the beginning")
+				require.NotNil(t, late, "nothing is forgotten yet")
+				again, err := readAll(t.Context(), late)
+				require.NoError(t, err)
+				require.True(t, bytes.Equal(pattern(tt.size), again))
+				late.Close()
 				err = b.Done(t.Context())
 				if tt.outgrown {
 					require.ErrorIs(t, err, ErrOutgrown)
@@ -491,5 +495,53 @@ func TestWriteAllocatesChunksOnly(t *testing.T) {
 	mustWrite(t, b, make([]byte, maxChunk+1)) // from here on chunks have their full size
 	if got := testing.AllocsPerRun(1000, func() { _, _ = b.Write(piece) }); got > 0.1 {
 		t.Errorf("%v allocations a write, want at most one in 2000 writes", got)
+	}
+}
+
+func TestOutgrownBodyKeepsItsBeginningForThoseOnTheWay(t *testing.T) {
+	const limit, size = 64 << 10, 4 << 20
+	for _, tt := range []struct {
+		name  string
+		comes bool
+	}{{"who comes", true}, {"who never comes is waited for no longer than StallLimit", false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := NewBody(limit, -1)
+				onTheWay := true
+				b.Hold(func() bool { return onTheWay })
+				first := b.Reader()
+				go func() {
+					defer first.Close()
+					_, _ = readAll(t.Context(), first)
+				}()
+				written := make(chan time.Time, 1)
+				start := time.Now()
+				go func() {
+					for p := pattern(size); len(p) > 0; p = p[1<<10:] {
+						if _, err := b.Write(p[:1<<10]); err != nil {
+							t.Error(err)
+						}
+					}
+					b.Close(nil)
+					written <- time.Now()
+				}()
+				synctest.Wait()
+				require.Less(t, b.Size(), int64(size))
+				if !tt.comes {
+					require.Equal(t, StallLimit, (<-written).Sub(start))
+					require.Nil(t, b.Reader())
+					return
+				}
+				second := b.Reader()
+				require.NotNil(t, second)
+				onTheWay = false
+				b.Wake()
+				got, err := readAll(t.Context(), second)
+				require.NoError(t, err)
+				second.Close()
+				require.True(t, bytes.Equal(pattern(size), got))
+				require.Equal(t, start, <-written)
+			})
+		})
 	}
 }

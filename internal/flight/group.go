@@ -103,7 +103,8 @@ type Flight[T any] struct {
 	settled   bool          // decided is closed
 	shared    bool
 	result    T
-	worth     bool // the answer is being stored, so it is finished for its own sake
+	worth     bool   // the answer is being stored, so it is finished for its own sake
+	changed   func() // see OnSeat
 	cancelled bool
 	cancel    context.CancelCauseFunc // of the handler's context; nil until Context
 	timer     *time.Timer             // of Limits.Finish
@@ -233,11 +234,39 @@ func (f *Flight[T]) Wait(ctx context.Context) (result T, outcome Outcome) {
 	return f.result, Shared
 }
 
-// Leave says that a follower is done with the flight.
-func (f *Flight[T]) Leave() {
+// Unseated reports whether followers are still waiting, or about to read.
+func (f *Flight[T]) Unseated() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.waiting > 0
+}
+
+// OnSeat makes the flight call changed each time that a follower has got what it waited for, or has left. It is to be called before Share.
+func (f *Flight[T]) OnSeat(changed func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.changed = changed
+}
+
+// Seat says that a follower has what it waited for, and goes on reading. In the end it must Alight, instead of Leave.
+func (f *Flight[T]) Seat() { f.seat() }
+
+func (f *Flight[T]) seat() {
 	f.mu.Lock()
 	f.waiting--
+	changed := f.changed
 	f.mu.Unlock()
+	if changed != nil {
+		changed()
+	}
+}
+
+// Alight says that a follower that had a seat is done.
+func (f *Flight[T]) Alight() { f.leave() }
+
+// Leave says that a follower is done with the flight.
+func (f *Flight[T]) Leave() {
+	f.seat()
 	f.leave()
 }
 
