@@ -48,7 +48,7 @@ type Edge struct {
 	closing    sync.Mutex
 	closed     bool
 
-	tags         tags
+	tags         *tags        // apart, for the clean-ups of tags hold it: were it part of the Edge, they would hold the pages, too
 	entries      atomic.Int64 // stored responses, purged ones that have not been met yet included
 	aliases      aliases
 	statusHeader string // canonical; "" sends none
@@ -65,6 +65,7 @@ func New(cfg Config) (*Edge, error) {
 		config: cfg,
 		rules:  cfg.rules(),
 		memory: memory.New[*resource](memory.Config{MaxBytes: cfg.MaxBytes, MaxEntryBytes: cfg.MaxObjectBytes}),
+		tags:   new(tags),
 	}
 	e.memory.OnRemove(e.removed)
 	e.maxObject = e.memory.MaxEntryBytes()

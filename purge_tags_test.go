@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"weak"
 
 	"github.com/stretchr/testify/require"
 
@@ -219,6 +220,24 @@ func TestTagsThatNobodyCarriesAreCollected(t *testing.T) {
 	if n, _ := s.edge.PurgeTags(t.Context(), "all"); n != 1 {
 		t.Errorf("after the collector: got %d, want 1: a page carries the tag", n)
 	}
+}
+
+// A tag's clean-up is held by the runtime: it must not hold the pages that carry the tag, or neither would ever go.
+func TestEdgeThatNobodyUsesIsCollectedWithItsTags(t *testing.T) {
+	s := newShop(t, func(w http.ResponseWriter, _ *http.Request) { edgecache.Tag(w, "a") })
+	s.get(site0 + "/a")
+	edge := weak.Make(s.edge)
+	s = nil
+	for range 20 {
+		done := make(chan struct{})
+		runtime.AddCleanup(new([64]byte), func(done chan struct{}) { close(done) }, done)
+		runtime.GC()
+		<-done
+		if edge.Value() == nil {
+			return
+		}
+	}
+	t.Error("it is still there")
 }
 
 // collected fails if there are other than n tags when the collector has run. Clean-ups run some time after it, in a goroutine of the runtime: one of our own, begun later, tells when.
