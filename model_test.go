@@ -25,7 +25,7 @@ import (
 const (
 	batchSize   = 400
 	batches     = 375 // of batchSize; concurrently a third of that
-	longBatches = 1875
+	longBatches = 1900
 )
 
 // modelCache makes a cache in front of a handler, and what the oracle has to know about it.
