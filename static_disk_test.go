@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -226,6 +227,8 @@ func TestStaticRollingDeploy(t *testing.T) {
 		checkAnswer(t, "a retained file that was changed", ask(young, url), 404, "no-store", "Not Found\n")
 		require.NoError(t, os.WriteFile(kept, []byte("script AAAAAAAA"), 0o600))
 		checkAnswer(t, "and put right", ask(young, url), 200, immutably, "script AAAAAAAA")
+		put(t, shared, "files/out-AAAAAAAA.js", "output XXXXXXXX")
+		checkAnswer(t, "a retained output that was changed", ask(young, "/static/out-AAAAAAAA.js"), 404, "no-store", "Not Found\n")
 		long := time.Now().Add(-31 * 24 * time.Hour)
 		require.NoError(t, os.Chtimes(filepath.Join(shared, "sums", filepath.Base(url)), long, long))
 		third := serveDir(t, folder(t, files("CCCCCCCC")), options)
@@ -338,6 +341,7 @@ func TestStaticClosesFiles(t *testing.T) {
 	if _, err := os.ReadDir("/proc/self/fd"); err != nil {
 		t.Skip("needs /proc")
 	}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the collector closes what nobody else has
 	dir := folder(t, map[string]string{"a.js": script, "b.js": script, "b.js.gz": string(gzipped(t, script))})
 	a := serveDir(t, dir, StaticOptions{})
 	count := func() int {
