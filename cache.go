@@ -10,6 +10,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/memory"
 	"github.com/edgecache-go/edgecache/internal/rules"
+	"github.com/edgecache-go/edgecache/internal/tier"
 )
 
 // Limits of collapsing.
@@ -41,6 +42,7 @@ type Edge struct {
 	fence     fence
 	flights   *flight.Group[landing]
 	counters  counters
+	second    *tier.Tier // nil without Config.Store
 
 	lifetime   context.Context // of background work
 	cancel     context.CancelCauseFunc
@@ -77,6 +79,9 @@ func New(cfg Config) (*Edge, error) {
 	}
 	e.flights = flight.NewGroup[landing](flight.Limits{Wait: cfg.MaxWait, Leader: leaderAge, Finish: finishTimeout, Waiters: maxWaiters})
 	e.fence.init()
+	if cfg.Store != nil {
+		e.openStore(cfg.Store)
+	}
 	e.lifetime, e.cancel = context.WithCancelCause(context.Background())
 	return e, nil
 }

@@ -7,7 +7,7 @@ import (
 
 var errClosed = errors.New("edgecache: the Edge was closed")
 
-// Close ends the background work of e and waits for it, until ctx ends at the latest; then it cancels what still runs and returns ctx's cause.
+// Close ends the background work of e, what is on its way to Config.Store included, and waits for it, until ctx ends at the latest; then it cancels what still runs and returns ctx's cause.
 // Handlers go on working, and still answer from memory; only nothing is refreshed in the background any more. An Edge that is not closed is no leak: background work ends by itself.
 // Close may be called more than once.
 func (e *Edge) Close(ctx context.Context) error {
@@ -21,9 +21,15 @@ func (e *Edge) Close(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
+		if e.second != nil {
+			return e.second.Close(ctx)
+		}
 		return nil
 	case <-ctx.Done():
 		e.cancel(errClosed)
+		if e.second != nil {
+			_ = e.second.Close(ctx) // ends what is under way, for the same reason
+		}
 		return context.Cause(ctx)
 	}
 }

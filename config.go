@@ -97,6 +97,11 @@ type Config struct {
 	// InsecureStoreSetCookie stores Set-Cookie and replays it to everybody, as RFC 9111, 7.3 allows. Visitors then share sessions.
 	InsecureStoreSetCookie bool
 
+	// Store is a second tier behind memory, for pages that shall outlive memory or the process: read when memory has
+	// nothing, within 50 ms, and written in the background. Its trouble is a miss and an [Event], never an error. nil
+	// means none. Close the Edge before the store.
+	Store Store
+
 	// Observer is called with each decision, in the goroutine that made it: for a request before its header is written. It
 	// must be quick and safe for concurrent use. nil means none.
 	Observer func(Event)

@@ -12,6 +12,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/record"
 	"github.com/edgecache-go/edgecache/internal/rules"
+	"github.com/edgecache-go/edgecache/internal/tier"
 )
 
 var (
@@ -21,10 +22,11 @@ var (
 
 // landing is what a flight tells those who wait for it: one of these.
 type landing struct {
-	page   *page    // being made
-	stored *variant // what was stored still holds
-	failed bool     // the handler failed: who may use a stale page should
-	broken bool     // and gave no answer at all
+	page      *page    // being made
+	stored    *variant // what was stored holds
+	confirmed bool     // because the handler said so
+	failed    bool     // the handler failed: who may use a stale page should
+	broken    bool     // and gave no answer at all
 }
 
 // fill makes a page with the handler, for the client that asked, for those who wait for the same, and for the store.
@@ -51,6 +53,7 @@ type fill struct {
 	alone      bool      // too much is going on already: do not store
 	gone       bool      // the client left while it waited for another request's page
 	flight     *flight.Flight[landing]
+	mark       tier.Mark // where the purges of the second tier stood
 	start      time.Time
 	seat       seat          // for static files behind us
 	inner      *http.Request // as the handler gets it
@@ -94,6 +97,9 @@ func (h *handler) newFill(w http.ResponseWriter, r *http.Request, req *rules.Req
 func (f *fill) lead(fl *flight.Flight[landing]) {
 	f.flight = fl
 	defer fl.Land()
+	if f.restore() {
+		return
+	}
 	f.seat.header = conditionsOf(f.r)
 	ctx, stop := fl.Context(f.seat.in(context.WithValue(f.r.Context(), inside{f.handler.edge}, true)))
 	defer stop()
@@ -112,6 +118,7 @@ func (f *fill) lead(fl *flight.Flight[landing]) {
 func (f *fill) run(ctx context.Context) (again bool) {
 	f.start = time.Now()
 	f.next = passOn
+	f.markSecond()
 	inner := f.r.WithContext(ctx)
 	f.inner = inner
 	inner.Header = f.r.Header.Clone() // Vary is about what the client sent, not about what the handler makes of it
@@ -295,8 +302,9 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 		}
 		var v *variant
 		if body, ok := f.page.body.Object(); ok {
-			v = e.newVariant(f.page.sealed(body, f.old), f.key, f.page.groups, f.flight.Began, f.r.Pattern)
+			v = e.newVariant(f.page.sealed(body, f.old), tagNames(f.page.groups, f.key), f.flight.Began, f.r.Pattern)
 			e.publish(f.key, v, f.old, f.class)
+			f.keepSecond(v)
 		} else if f.page.body.Outgrown() {
 			e.refuse(f.key, f.class, f.old, f.now)
 		}
@@ -326,7 +334,8 @@ func (f *fill) freshen() {
 	a.fwdStatus, a.pattern = http.StatusNotModified, v.pattern
 	if reason == rules.None {
 		a.stored = e.replace(f.key, v, f.old, f.class)
-		f.flight.Share(landing{stored: v})
+		f.keepSecond(v)
+		f.flight.Share(landing{stored: v, confirmed: true})
 		a.ttl, a.hasTTL = v.Meta.TTL(f.now), true
 	} else {
 		e.discard(f.key, f.old, f.now)

@@ -121,7 +121,9 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 			return false, nil
 		}
 		a := f.collapsed(v.Meta.TTL(now))
-		a.fwdStatus = http.StatusNotModified
+		if result.confirmed {
+			a.fwdStatus = http.StatusNotModified
+		}
 		e.answer(f.w, f.r, &f.req, v.Object, now, &a)
 		return true, nil
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/record"
 	"github.com/edgecache-go/edgecache/internal/rules"
+	"github.com/edgecache-go/edgecache/internal/tier"
 )
 
 // maxInvalidations is how many URLs beside its own one unsafe request invalidates (RFC 9111, 4.4).
@@ -168,6 +169,7 @@ func (e *Edge) invalidate(r *http.Request, header http.Header) (purges uint64) {
 
 // remove forgets all variants of one URL, and keeps fills that have begun from bringing them back.
 func (e *Edge) remove(k []byte) {
+	e.dropSecond(tier.Key(k))
 	e.fence.raise(k)
 	e.memory.Delete(k)
 }

@@ -80,6 +80,19 @@ type Stats struct {
 	Entries  int   // stored responses, purged ones that have not been met since included
 	Bytes    int64 // what they are charged, never more than MaxBytes
 	MaxBytes int64
+
+	Store StoreStats // of Config.Store
+}
+
+// StoreStats are counts of what became of the second tier.
+type StoreStats struct {
+	Hits, Misses uint64 // of look-ups that it answered
+	Refused      uint64 // values that were garbled, outdated, or not what was asked for
+	Failures     uint64 // calls that failed, came too late, or panicked
+	Skipped      uint64 // look-ups that did not ask it, because it had failed several times in a row
+	Written      uint64
+	Dropped      uint64 // not written: too much was waiting, or the store had failed
+	Untold       int    // purges that other processes do not know of yet
 }
 
 // counters are spread so that processors do not fight for one cache line at every hit.
@@ -116,6 +129,13 @@ func (e *Edge) Stats() Stats {
 		Collapsed: c.collapsed.Load(), Refreshes: c.refreshes.Load(), Purges: c.purges.Load(),
 		Evictions: m.Evictions, Rejections: m.Rejections, OpenFills: e.flights.Len(),
 		URLs: m.Len, Entries: int(e.entries.Load()), Bytes: m.Bytes, MaxBytes: m.MaxBytes,
+	}
+	if e.second != nil {
+		t := e.second.Stats()
+		s.Store = StoreStats{
+			Hits: t.Hits, Misses: t.Misses, Refused: t.Refused, Failures: t.Errors + t.Timeouts + t.Panics + t.Busy, Skipped: t.Skipped,
+			Written: t.Written, Dropped: t.Dropped, Untold: t.Unshared,
+		}
 	}
 	s.Requests = s.Hits + s.Misses + s.Expired + s.Revalidated + s.Stale + s.Updating + s.Bypassed + s.Dynamic
 	return s

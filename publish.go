@@ -8,6 +8,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/object"
 	"github.com/edgecache-go/edgecache/internal/rules"
+	"github.com/edgecache-go/edgecache/internal/tier"
 )
 
 // update changes what memory holds for one URL, unless a purge of the URL, or of one of the tags, has come after the point where the change began.
@@ -61,9 +62,9 @@ func (e *Edge) removed(r *resource) {
 	}
 }
 
-// newVariant returns o with what memory keeps about it. lines are the Cache-Groups that decide.
-func (e *Edge) newVariant(o *object.Object, k []byte, groups []string, began uint64, pattern string) *variant {
-	v := &variant{Object: o, began: began, pattern: pattern, tagNames: tagNames(groups, k)}
+// newVariant returns o with what memory keeps about it.
+func (e *Edge) newVariant(o *object.Object, tagNames []string, began uint64, pattern string) *variant {
+	v := &variant{Object: o, began: began, pattern: pattern, tagNames: tagNames}
 	if len(v.tagNames) > 0 {
 		v.tags = make([]*tag, len(v.tagNames))
 		for i, name := range v.tagNames {
@@ -98,11 +99,15 @@ func (e *Edge) replace(k []byte, v, old *variant, class int) bool {
 
 // discard forgets old, which turned out to be no longer right.
 func (e *Edge) discard(k []byte, old *variant, now time.Time) {
+	e.dropSecond(tier.Key(k))
 	e.update(k, nil, e.fence.now(), func(r *resource) *resource { return r.without(old, now) })
 }
 
 // refuse remembers that an answer of this class could not be stored. It takes the place of the page that anonymous clients got before: that is no longer what the handler says.
 func (e *Edge) refuse(k []byte, class int, old *variant, now time.Time) {
+	if class == 0 && old != nil {
+		e.dropSecond(tier.Key(k))
+	}
 	e.update(k, nil, e.fence.now(), func(r *resource) *resource {
 		if class == 0 && old != nil {
 			r = r.without(old, now)
@@ -130,7 +135,7 @@ func (e *Edge) freshened(k []byte, old *variant, fields, effect http.Header, req
 	o := &object.Object{Status: old.Status, Header: header, Body: old.Body, Meta: meta, Scope: old.Scope}
 	o.Variant = string(key.Variant(nil, meta.Vary, r.Header))
 	o.Seal()
-	return e.newVariant(o, k, effect["Cache-Groups"], began, old.pattern), reason
+	return e.newVariant(o, tagNames(effect["Cache-Groups"], k), began, old.pattern), reason
 }
 
 // updateByHead lets the answer to a HEAD say whether what is stored for GET still holds (RFC 9111, 4.3.5).

@@ -10,12 +10,14 @@ import (
 
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/rules"
+	"github.com/edgecache-go/edgecache/internal/tier"
 )
 
 // A Purger removes stored responses, or, if it is soft, makes them stale: see [Edge.Soft]. The methods of [Edge] of the same names are those of the hard one.
 //
 // A purge takes effect before the method returns: no request that comes afterwards is answered with what was stored before, and pages that were being made when the purge came go to
 // those who already wait for them, but are not kept. Each method returns how many stored responses it concerned; purging what is not there is no error. All are safe for concurrent use.
+// With a [Store] the error says that other processes could not be told yet; they will be, and for this process the purge holds all the same. What a soft purge concerns is removed from the store.
 // Call them after the transaction that changed the data has committed: a page made before would show the old data.
 type Purger struct {
 	edge *Edge
@@ -50,18 +52,25 @@ func (e *Edge) PurgePrefix(ctx context.Context, prefix string) (int, error) {
 func (e *Edge) PurgeAll(ctx context.Context) (int, error) { return e.hard().PurgeAll(ctx) }
 
 // Purge is like [Edge.Purge].
-func (p Purger) Purge(_ context.Context, urls ...string) (n int, err error) {
+func (p Purger) Purge(ctx context.Context, urls ...string) (n int, err error) {
 	targets := make([]purgeTarget, len(urls))
 	for i, u := range urls {
 		if targets[i], err = parsePurge(u); err != nil {
 			return 0, err
 		}
 	}
+	var seconds []tier.Target
+	for i := range targets {
+		for _, t := range targets[i].targets {
+			seconds = append(seconds, tier.Page(targets[i].host, t))
+		}
+	}
+	tell := p.edge.purgeSecond(seconds...)
 	for i := range targets {
 		n += p.url(&targets[i])
 	}
 	p.done(n)
-	return n, nil
+	return n, tell(ctx)
 }
 
 func (p Purger) url(t *purgeTarget) (n int) {
@@ -103,17 +112,22 @@ func (p Purger) key(t *purgeTarget, k []byte) int {
 }
 
 // PurgeTags is like [Edge.PurgeTags].
-func (p Purger) PurgeTags(_ context.Context, tags ...string) (n int, err error) {
+func (p Purger) PurgeTags(ctx context.Context, tags ...string) (n int, err error) {
 	for _, t := range tags {
 		if t == "" {
 			return 0, fmt.Errorf("edgecache: tag is %q: want at least one byte", t)
 		}
 	}
+	seconds := make([]tier.Target, len(tags))
+	for i, t := range tags {
+		seconds[i] = tier.Tag(groupName(t))
+	}
+	tell := p.edge.purgeSecond(seconds...)
 	for _, t := range tags {
 		n += p.tag(groupName(t))
 	}
 	p.done(n)
-	return n, nil
+	return n, tell(ctx)
 }
 
 func (p Purger) tag(name string) int {
@@ -130,14 +144,19 @@ func (p Purger) tag(name string) int {
 }
 
 // PurgePrefix is like [Edge.PurgePrefix].
-func (p Purger) PurgePrefix(_ context.Context, prefix string) (n int, err error) {
+func (p Purger) PurgePrefix(ctx context.Context, prefix string) (n int, err error) {
 	t, err := parsePurge(prefix)
 	if err != nil {
 		return 0, err
 	}
+	seconds := make([]tier.Target, len(t.targets))
+	for i, prefix := range t.targets {
+		seconds[i] = tier.Prefix(t.host, prefix)
+	}
+	tell := p.edge.purgeSecond(seconds...)
 	n = p.matching(&t, true)
 	p.done(n)
-	return n, nil
+	return n, tell(ctx)
 }
 
 // matching purges all URLs that t means, or that begin so. Pages that are being made are not kept, whatever their URL.
@@ -160,8 +179,9 @@ func (p Purger) matching(t *purgeTarget, prefix bool) (n int) {
 }
 
 // PurgeAll is like [Edge.PurgeAll].
-func (p Purger) PurgeAll(_ context.Context) (n int, err error) {
+func (p Purger) PurgeAll(ctx context.Context) (n int, err error) {
 	e := p.edge
+	tell := e.purgeSecond(tier.Everything())
 	if p.soft {
 		n = p.matching(&purgeTarget{targets: []string{""}}, true)
 	} else {
@@ -172,7 +192,7 @@ func (p Purger) PurgeAll(_ context.Context) (n int, err error) {
 		e.memory.Clear()
 	}
 	p.done(n)
-	return n, nil
+	return n, tell(ctx)
 }
 
 // done counts a purge and tells of it.
@@ -248,6 +268,9 @@ func parsePurge(s string) (t purgeTarget, err error) {
 // invalidateGroups carries out Cache-Group-Invalidation on the response to an unsafe request (RFC 9875, 3): within the origin of its URL.
 func (e *Edge) invalidateGroups(k []byte, groups []string) {
 	origin := originOf(k)
+	for _, g := range groups {
+		e.dropSecond(tier.Tag(inOrigin(origin, groupName(g))))
+	}
 	for _, g := range groups {
 		e.hard().tag(inOrigin(origin, groupName(g)))
 	}

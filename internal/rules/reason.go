@@ -72,6 +72,7 @@ const (
 	Uncacheable
 	Busy
 	Breaker
+	Restored
 	StoreFailed
 
 	// Found out by static files.
@@ -138,6 +139,7 @@ var descriptions = [reasons]description{
 	Uncacheable:     {"uncacheable", "miss", "A recent answer of this URL could not be stored, so requests for it do not wait for each other."},
 	Busy:            {"busy", "miss", "So many requests wait for this page, or for so long, that this one was passed on alone; it says nothing about the page."},
 	Breaker:         {"breaker", "", "The handler failed several times in a row, so the stale page is served at once; the handler is tried again after a pause."},
+	Restored:        {"restored", "", "The store behind memory had the page: a hit, and in memory from now on."},
 	StoreFailed:     {"store-failed", "miss", "The store could not keep the response; requests are served as if there were no cache."},
 
 	UnknownHash: {"unknown-hash", "miss", "The URL names a version of a static file that is neither here nor retained; the latest one stands in for it and is not kept."},

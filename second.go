@@ -1,0 +1,92 @@
+package edgecache
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/rules"
+	"github.com/edgecache-go/edgecache/internal/tier"
+)
+
+// openStore puts the second tier behind memory.
+func (e *Edge) openStore(s Store) {
+	e.second = tier.New(tier.Config{
+		Store: s, Rules: &e.rules, MaxBytes: 2 * e.maxObject,
+		OnBreaker: func(open bool, cause error) {
+			if open {
+				e.tell(Event{Kind: Failed, Reason: rules.StoreFailed, Err: fmt.Errorf("edgecache: the store is left alone for a while: %w", cause)})
+			}
+		},
+	})
+}
+
+// restore looks for the page in the second tier, where memory has nothing. It reports whether that has answered the client, and those who wait.
+// A page that is past its time becomes what the handler is asked about.
+func (f *fill) restore() (answered bool) {
+	e := f.handler.edge
+	if e.second == nil || f.old != nil || !f.plain || f.posts || f.background || f.alone {
+		return false
+	}
+	found := e.second.Lookup(f.r.Context(), f.key, []byte(f.scope), f.r.Header)
+	if found.Outcome != tier.Found {
+		return false
+	}
+	v := e.newVariant(found.Object, found.Tags, f.flight.Began, "")
+	e.publish(f.key, v, nil, f.class)
+	if e.fence.stops(f.key, v.began) || v.purged() || e.fence.stopsTags(v.tagNames, v.began) {
+		return false // a purge came in between
+	}
+	now := time.Now()
+	switch action, reason := v.reuse(&e.rules, &f.req, now); action {
+	case rules.Serve:
+		f.flight.Share(landing{stored: v})
+		f.flight.Land()
+		a := account{status: Hit, reason: rules.Restored, came: f.came}
+		if reason != rules.Fresh {
+			a.status, a.reason = Stale, reason
+		}
+		e.answer(f.w, f.r, &f.req, v.Object, now, &a)
+		return true
+	case rules.Forward:
+		return false // it is there, but not for this request
+	default:
+		f.old, f.reason = v, reason
+		return false
+	}
+}
+
+// mark remembers where the purges of the second tier stand, before the handler runs.
+func (f *fill) markSecond() {
+	if second := f.handler.edge.second; second != nil {
+		f.mark = second.Mark()
+	}
+}
+
+// keepSecond writes v to the second tier, in the background.
+func (f *fill) keepSecond(v *variant) {
+	if second := f.handler.edge.second; second != nil {
+		second.Put(f.key, v.Object, v.tagNames, f.mark)
+	}
+}
+
+// purgeSecond makes targets unusable in the second tier. It is called before the fence is raised and memory is cleared; the result is to be called after that: it tells other processes.
+func (e *Edge) purgeSecond(targets ...tier.Target) (tell func(context.Context) error) {
+	if e.second == nil || len(targets) == 0 {
+		return func(context.Context) error { return nil }
+	}
+	p := e.second.Purge(targets...)
+	return func(ctx context.Context) error {
+		if err := p.Tell(ctx); err != nil {
+			return fmt.Errorf("edgecache: purged here, but the store does not know yet, and is told again: %w", err)
+		}
+		return nil
+	}
+}
+
+// dropSecond is purgeSecond where nobody waits for other processes to know.
+func (e *Edge) dropSecond(targets ...tier.Target) {
+	if e.second != nil {
+		e.second.Purge(targets...).TellLater()
+	}
+}

@@ -1,0 +1,157 @@
+package edgecache_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/storetest"
+)
+
+// process is one of several that share a store.
+func process(t *testing.T, store edgecache.Store, handler http.HandlerFunc) *site {
+	t.Helper()
+	return newSite(t, edgecache.Config{Store: store}, handler)
+}
+
+func TestPageOutlivesTheProcessInTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := storetest.NewMap()
+		n := 0
+		handler := func(w http.ResponseWriter, r *http.Request) {
+			n++
+			edgecache.MaxAge(w, time.Minute)
+			edgecache.Vary(w, "Accept-Language")
+			edgecache.Tag(w, "page")
+			w.Header().Set("Etag", strconv.Quote(strconv.Itoa(n)))
+			if r.Header.Get("If-None-Match") == `"1"` && n == 2 {
+				w.Header().Set("Etag", `"1"`)
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			fmt.Fprintf(w, "page %d in %s", n, r.Header.Get("Accept-Language"))
+		}
+		first := process(t, store, handler)
+		want(t, first.get("/", "Accept-Language", "de"), "MISS", 200, "page 1 in de")
+		require.NoError(t, first.edge.Close(t.Context()))
+
+		time.Sleep(10 * time.Second)
+		second := process(t, store, handler)
+		r := second.get("/", "Accept-Language", "de")
+		require.Equal(t, "10", r.Header.Get("Age"))
+		require.Contains(t, r.Header.Get("Cache-Status"), "detail=restored")
+		want(t, r, "HIT", 200, "page 1 in de")
+		want(t, second.get("/", "Accept-Language", "de"), "HIT", 200, "page 1 in de")
+		require.Equal(t, uint64(1), second.edge.Stats().Store.Hits)
+		require.Equal(t, 1, n)
+
+		// Past its time the handler is asked whether it still holds.
+		require.NoError(t, second.edge.Close(t.Context()))
+		time.Sleep(time.Minute)
+		third := process(t, store, handler)
+		want(t, third.get("/", "Accept-Language", "de"), "REVALIDATED", 200, "page 1 in de")
+
+		// A purge by one process holds for all.
+		fourth := process(t, store, handler)
+		_, err := fourth.edge.PurgeTags(t.Context(), "page")
+		require.NoError(t, err)
+		require.NoError(t, third.edge.Close(t.Context()))
+		fifth := process(t, store, handler)
+		want(t, fifth.get("/", "Accept-Language", "de"), "MISS", 200, "page 3 in de")
+		for _, s := range []*site{fourth, fifth} {
+			require.NoError(t, s.edge.Close(t.Context()))
+		}
+	})
+}
+
+func TestStoredCredentialsStayApart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := storetest.NewMap()
+		handler := func(w http.ResponseWriter, r *http.Request) {
+			edgecache.MaxAge(w, time.Minute)
+			fmt.Fprint(w, "for ", r.Header.Get("Cookie"))
+		}
+		first := process(t, store, handler)
+		first.get("/")
+		require.NoError(t, first.edge.Close(t.Context()))
+		second := process(t, store, handler)
+		want(t, second.get("/", "Cookie", "session=1"), "DYNAMIC", 200, "for session=1")
+		want(t, second.get("/"), "HIT", 200, "for ")
+		require.NoError(t, second.edge.Close(t.Context()))
+	})
+}
+
+// A store that fails, blocks, lies or panics in three of ten calls costs no request, and no more than its deadline.
+func TestFaultyStoreHarmsNobody(t *testing.T) {
+	requests := 4000
+	if os.Getenv("EDGECACHE_LONG") != "" {
+		requests = 200_000
+	}
+	synctest.Test(t, func(t *testing.T) {
+		store := storetest.NewFaultyGenerations(storetest.NewMap(), 1, 0.3)
+		var versions [50]int
+		s := newSite(t, edgecache.Config{Store: store, MaxBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request) {
+			edgecache.MaxAge(w, time.Hour)
+			edgecache.Tag(w, r.URL.Query().Get("n"))
+			n, _ := strconv.Atoi(r.URL.Query().Get("n"))
+			fmt.Fprintf(w, "page %d version %d %01000d", n, versions[n], 0)
+		})
+		random := rand.New(rand.NewPCG(1, 2))
+		var slowest time.Duration
+		for i := range requests {
+			n := random.IntN(len(versions))
+			if random.IntN(20) == 0 {
+				versions[n]++
+				_, _ = s.edge.PurgeTags(t.Context(), strconv.Itoa(n)) // the error is about other processes
+			}
+			start := time.Now()
+			r := s.get("/?n=" + strconv.Itoa(n))
+			slowest = max(slowest, time.Since(start))
+			if got, want := body(t, r), fmt.Sprintf("page %d version %d %01000d", n, versions[n], 0); r.StatusCode != 200 || got != want {
+				t.Fatalf("request %d: got %d %.40q, want %.40q", i, r.StatusCode, got, want)
+			}
+			time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
+		}
+		stats := s.edge.Stats().Store
+		t.Logf("%d requests, slowest %v, store: %+v", requests, slowest, stats)
+		require.Positive(t, stats.Hits)
+		require.Positive(t, stats.Failures)
+		require.LessOrEqual(t, slowest, 50*time.Millisecond)
+		require.NoError(t, s.edge.Close(t.Context()))
+	})
+}
+
+func TestStoreIsAskedOncePerHerd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := storetest.NewMap()
+		handler := func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") }
+		first := process(t, store, handler)
+		first.get("/")
+		require.NoError(t, first.edge.Close(t.Context()))
+		second := process(t, store, handler)
+		var wg sync.WaitGroup
+		for range 100 {
+			wg.Go(func() {
+				w := httptest.NewRecorder()
+				second.h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+				if w.Body.String() != "page" {
+					t.Errorf("got %q", w.Body)
+				}
+			})
+		}
+		wg.Wait()
+		require.Zero(t, second.calls)
+		require.Equal(t, uint64(1), second.edge.Stats().Store.Hits)
+		require.NoError(t, second.edge.Close(t.Context()))
+	})
+}
