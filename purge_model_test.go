@@ -63,34 +63,6 @@ type model struct {
 	answered   map[string]int
 }
 
-// purges are the ways to purge that the model uses: those of the Edge, or broken ones.
-type purges struct {
-	url    func(e *edgecache.Edge, soft bool, host, path string)
-	tag    func(e *edgecache.Edge, soft bool, tag string)
-	prefix func(e *edgecache.Edge, soft bool, prefix string)
-	all    func(e *edgecache.Edge, soft bool)
-}
-
-func sound() purges {
-	must := func(_ int, err error) {
-		if err != nil {
-			panic(err)
-		}
-	}
-	ctx := context.Background()
-	return purges{
-		url: func(e *edgecache.Edge, soft bool, host, path string) {
-			if host != "" {
-				path = "https://" + host + path
-			}
-			must(purger(e, soft).Purge(ctx, path))
-		},
-		tag:    func(e *edgecache.Edge, soft bool, tag string) { must(purger(e, soft).PurgeTags(ctx, tag)) },
-		prefix: func(e *edgecache.Edge, soft bool, prefix string) { must(purger(e, soft).PurgePrefix(ctx, prefix)) },
-		all:    func(e *edgecache.Edge, soft bool) { must(purger(e, soft).PurgeAll(ctx)) },
-	}
-}
-
 // pause is a handler that waits for its next step.
 type pause struct {
 	id int
