@@ -22,15 +22,13 @@ func (f *fence) init() { f.seed = maphash.MakeSeed() }
 // now is where the sequence stands: what a fill remembers when it begins.
 func (f *fence) now() uint64 { return f.sequence.Load() }
 
-// raise marks the URL with the primary key k as purged now, and returns the number of the purge.
+// raise marks the URL with the primary key k as purged now.
 // It comes before the removal of what is stored: a fill that stores in between is then removed, and one that stores afterwards sees the mark.
-func (f *fence) raise(k []byte) uint64 {
-	n := f.sequence.Add(1)
-	lift(&f.urls[maphash.Bytes(f.seed, k)%uint64(len(f.urls))], n)
-	return n
+func (f *fence) raise(k []byte) {
+	lift(&f.urls[maphash.Bytes(f.seed, k)%uint64(len(f.urls))], f.sequence.Add(1))
 }
 
-// raiseTag marks a tag.
+// raiseTag marks a tag, and returns the number of the purge.
 func (f *fence) raiseTag(tag string) uint64 {
 	n := f.sequence.Add(1)
 	lift(f.tag(tag), n)
@@ -38,11 +36,7 @@ func (f *fence) raiseTag(tag string) uint64 {
 }
 
 // raiseAll marks everything.
-func (f *fence) raiseAll() uint64 {
-	n := f.sequence.Add(1)
-	lift(&f.floor, n)
-	return n
-}
+func (f *fence) raiseAll() { lift(&f.floor, f.sequence.Add(1)) }
 
 // lift sets a mark that only ever grows.
 func lift(mark *atomic.Uint64, n uint64) {

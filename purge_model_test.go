@@ -292,7 +292,7 @@ func (m *model) send(id int, r *http.Request, page, lane int) {
 			defer m.mu.Unlock()
 			delete(m.underWay, id)
 			cancel()
-			if p != nil && p != http.ErrAbortHandler {
+			if p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic value
 				m.violations = append(m.violations, fmt.Sprint("panic: ", p))
 			}
 			if changed.done {

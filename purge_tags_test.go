@@ -224,10 +224,11 @@ func TestTagsThatNobodyCarriesAreCollected(t *testing.T) {
 
 // A tag's clean-up is held by the runtime: it must not hold the pages that carry the tag, or neither would ever go.
 func TestEdgeThatNobodyUsesIsCollectedWithItsTags(t *testing.T) {
-	s := newShop(t, func(w http.ResponseWriter, _ *http.Request) { edgecache.Tag(w, "a") })
-	s.get(site0 + "/a")
-	edge := weak.Make(s.edge)
-	s = nil
+	edge := func() weak.Pointer[edgecache.Edge] {
+		s := newShop(t, func(w http.ResponseWriter, _ *http.Request) { edgecache.Tag(w, "a") })
+		s.get(site0 + "/a")
+		return weak.Make(s.edge)
+	}()
 	for range 20 {
 		done := make(chan struct{})
 		runtime.AddCleanup(new([64]byte), func(done chan struct{}) { close(done) }, done)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -416,9 +415,4 @@ func TestUnsafeMethodThatPanicsInvalidates(t *testing.T) {
 			t.Errorf("%s: the page is still there", method)
 		}
 	}
-}
-
-func text(r *http.Response) string {
-	b, _ := io.ReadAll(r.Body)
-	return string(b)
 }

@@ -117,7 +117,7 @@ func (s *rehearsal) send(method, target string, header ...string) *visitor {
 	go func() {
 		defer close(v.done)
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic value
 				panic(p)
 			}
 		}()
