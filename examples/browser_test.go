@@ -115,7 +115,7 @@ func openBrowser(t *testing.T) *browser {
 	if testing.Short() {
 		t.Skip("takes seconds")
 	}
-	profile, err := os.MkdirTemp("", "edgecache-browser-")
+	profile, err := os.MkdirTemp("", "edgecache-browser-") //nolint:usetesting // TempDir would fail the test for what the browser is still writing
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(profile) }) // it may still be writing when it is killed
 	ctx, cancel := context.WithCancel(context.Background())

@@ -45,7 +45,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "precompress: %v\n", err)
 		return 1
 	}
-	defer root.Close()
+	defer func() { _ = root.Close() }() // each file in it was closed by itself
 	sidecars, err := assets.Precompress(root, options)
 	for _, s := range sidecars {
 		what := "kept"

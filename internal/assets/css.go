@@ -159,16 +159,16 @@ func (t *tokenizer) str(quote byte) (text string, ok bool) {
 	var b strings.Builder
 	escaped := false
 	for t.at < len(t.css) {
-		switch c := t.css[t.at]; {
-		case c == quote:
+		switch c := t.css[t.at]; c {
+		case quote:
 			t.at++
 			if !escaped {
 				return t.css[start : t.at-1], true
 			}
 			return b.String(), true
-		case c == '\n' || c == '\r' || c == '\f':
+		case '\n', '\r', '\f':
 			return "", false // a bad string ends before the line does
-		case c == '\\':
+		case '\\':
 			if !escaped {
 				escaped = true
 				b.WriteString(t.css[start:t.at])

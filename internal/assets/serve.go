@@ -243,12 +243,11 @@ func (a *answer) serve(asset *Asset, control string, judge func(seen bool) Verdi
 		return true
 	}
 
-	body, err := content{}, error(nil)
+	open := asset.open
 	if e != nil {
-		body, err = e.open()
-	} else {
-		body, err = asset.open()
+		open = e.open
 	}
+	body, err := open()
 	if err != nil {
 		return false
 	}
