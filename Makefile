@@ -45,7 +45,11 @@ fuzz: ## every fuzz target for FUZZTIME (10000x, or a time such as 1m)
 	scripts/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: ## benchmarks of every module
+bench: ## docs/performance.md anew, beside nginx, Varnish and others; BENCH=-full takes about an hour, Linux only
+	cd bench && $(GO) run . $(BENCH)
+
+.PHONY: micro
+micro: ## benchmarks of every module
 	scripts/each $(GO) test -run='^$$' -bench=. -benchmem ./...
 
 .PHONY: long
