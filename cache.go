@@ -19,6 +19,8 @@ const (
 	leaderAge = 30 * time.Second
 	// finishTimeout is how long a page that is being stored is finished after every client has left.
 	finishTimeout = 30 * time.Second
+	// maxFills is how many handlers run for the store at once; more run for their clients only.
+	maxFills = 4096
 	// maxWaiters is how many requests wait for one handler; more run alone.
 	maxWaiters = 1 << 16
 )
@@ -53,8 +55,10 @@ type Edge struct {
 	tags         *tags        // apart, for the clean-ups of tags hold it: were it part of the Edge, they would hold the pages, too
 	entries      atomic.Int64 // stored responses, purged ones that have not been met yet included
 	aliases      aliases
-	statusHeader string // canonical; "" sends none
-	cacheStatus  string // our name in Cache-Status; "" sends none
+	routes       routes
+	filling      atomic.Int64 // handlers that run for the store
+	statusHeader string       // canonical; "" sends none
+	cacheStatus  string       // our name in Cache-Status; "" sends none
 }
 
 // New returns an edge cache for cfg. Mistakes in cfg are reported all at once: the error joins a [*ConfigError] for each.

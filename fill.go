@@ -100,6 +100,11 @@ func (f *fill) lead(fl *flight.Flight[landing]) {
 	if f.restore() {
 		return
 	}
+	e := f.handler.edge
+	if e.filling.Add(1) > maxFills {
+		f.alone = true
+	}
+	defer e.filling.Add(-1)
 	f.seat.header = conditionsOf(f.r)
 	ctx, stop := fl.Context(f.seat.in(context.WithValue(f.r.Context(), inside{f.handler.edge}, true)))
 	defer stop()
@@ -248,6 +253,7 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 	}
 	if f.remembers(status, reason) {
 		e.refuse(f.key, f.class, f.old, f.now)
+		e.routes.of(f.pattern(), f.class).refused(f.now)
 	}
 	f.flight.Release() // only now, so that who comes after the release does not wait for the next one
 	if f.plain && f.req.Conditional {
@@ -305,6 +311,7 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 			v = e.newVariant(f.page.sealed(body, f.old), tagNames(f.page.groups, f.key), f.flight.Began, f.r.Pattern)
 			e.publish(f.key, v, f.old, f.class)
 			f.keepSecond(v)
+			e.routes.of(f.pattern(), f.class).stored()
 		} else if f.page.body.Outgrown() {
 			e.refuse(f.key, f.class, f.old, f.now)
 		}

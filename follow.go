@@ -220,10 +220,20 @@ func (f *fill) ride(p *page, now time.Time, seated func()) bool {
 	return true
 }
 
-// lost tells what to do about a page that cannot be had, before the client has got anything.
+// lost tells what to do about a page that cannot be had, before the client has got anything: a stale one will do where it may. Else all who waited would run into the same failure.
 func (f *fill) lost(err error) (done bool) {
-	f.gone = f.r.Context().Err() != nil && errors.Is(err, context.Cause(f.r.Context()))
-	return f.gone
+	if f.r.Context().Err() != nil && errors.Is(err, context.Cause(f.r.Context())) {
+		f.gone = true
+		return true
+	}
+	now := time.Now()
+	if errors.Is(err, flight.ErrOutgrown) || !f.oldStandsIn(true, now) {
+		return false
+	}
+	a := f.answers(Stale, rules.StaleUnreachable)
+	a.collapsed = true
+	f.handler.edge.answer(f.w, f.r, &f.req, f.old.Object, now, &a)
+	return true
 }
 
 // giveUp ends a request that waited in vain until its context ended. If its client has left, nobody is there to be answered; if the time that somebody gave it is over, the handler is

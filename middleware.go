@@ -103,7 +103,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	refused := res.expectsRefusal(f.class, now)
 	f.plain = v != nil || !refused
 	f.tags = res.expectedTags(v)
-	f.obtain(res.expectedVary(v), !refused && mayWait(&req.CC))
+	f.obtain(res.expectedVary(v), !refused && mayWait(&req.CC) && (v != nil || !h.route(r, f.class).expectsRefusal(now)))
 }
 
 // mayWait reports whether a request may be answered by one that began before it: not if its client wants an answer made anew, or its own.

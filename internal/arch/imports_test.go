@@ -50,6 +50,9 @@ var layers = map[string][]string{
 // testsOfTheDoor are the packages below the door whose tests may import it.
 var testsOfTheDoor = []string{"internal/conformance"}
 
+// toolsForTests are the packages on top of the door that its own tests may use.
+var toolsForTests = []string{"edgecachetest", "storetest"}
+
 // dependencies is every module outside the standard library, with the packages whose non-test code may import it.
 // Whoever imports edgecache downloads these; a longer list needs a reason in docs/design.md.
 var dependencies = map[string][]string{
