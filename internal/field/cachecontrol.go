@@ -43,11 +43,27 @@ type CacheControl struct {
 	noCacheAll, privateAll bool // an unqualified form was seen
 }
 
+// MaxCacheControl is the longest Cache-Control that is read, in bytes over all lines. What is longer is no page's, and reading it would cost more than the page.
+const MaxCacheControl = 4 << 10
+
+// size is the number of bytes in all lines.
+func size(lines []string) (n int) {
+	for _, line := range lines {
+		n += len(line)
+	}
+	return n
+}
+
 // ParseCacheControl reads the lines of a Cache-Control field of either direction (RFC 9111, 5.2).
 //
 // cacheobject reads the directives, but one at a time: of a whole field it returns nothing if a single directive is
 // malformed, takes the last of duplicates, and lets an unquoted private=a,no-store swallow the no-store.
+//
+// A field of more than MaxCacheControl bytes is not read: it counts as no-store.
 func ParseCacheControl(lines []string) CacheControl {
+	if size(lines) > MaxCacheControl {
+		return CacheControl{NoStore: true}
+	}
 	cc := CacheControl{Empty: true}
 	for _, line := range lines {
 		for line != "" {

@@ -38,10 +38,17 @@ func (t ETag) WeakMatch(u ETag) bool {
 	return t.Opaque == u.Opaque && t.Opaque != ""
 }
 
+// MaxETags is the longest list of entity tags that is read, in bytes over all lines.
+const MaxETags = 16 << 10
+
 // ETags yields the entity tags of If-Match or If-None-Match over all lines. A comma or a backslash inside a tag is part of
-// it; malformed members, "*" among them, are skipped (HasToken tells whether there is a "*").
+// it; malformed members, "*" among them, are skipped (HasToken tells whether there is a "*"). Of a list of more than
+// MaxETags bytes it yields nothing: who has so many versions gets the page.
 func ETags(lines []string) iter.Seq[ETag] {
 	return func(yield func(ETag) bool) {
+		if size(lines) > MaxETags {
+			return
+		}
 		for _, line := range lines {
 			for line = strings.TrimLeft(line, " \t,"); line != ""; line = strings.TrimLeft(line, " \t,") {
 				tag, rest, ok := cutETag(line)

@@ -84,7 +84,21 @@ func bounded(dst []byte, start, limit int, kind byte) []byte {
 	return append(dst, sum[:]...)
 }
 
+// maxNormalized is the longest value that is normalised, in bytes over all lines. A longer one is no browser's; it is taken as it is.
+const maxNormalized = 1 << 10
+
 func appendNormalized(dst []byte, name string, lines []string) []byte {
+	size := 0
+	for _, line := range lines {
+		size += len(line)
+	}
+	if size > maxNormalized {
+		dst = append(dst, 0) // begins no normalised value
+		for _, line := range lines {
+			dst = appendText(dst, line)
+		}
+		return dst
+	}
 	switch name {
 	case "Accept-Encoding":
 		return appendCodings(dst, lines)
