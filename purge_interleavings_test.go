@@ -2,8 +2,10 @@ package edgecache_test
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -69,10 +71,25 @@ func TestPurgeModel(t *testing.T) {
 		n, first = 1, seed
 	}
 	t.Logf("seeds %d to %d", first, first+n-1)
+	workers := uint64(runtime.GOMAXPROCS(0))
+	tallies := make([]map[string]int, workers)
+	t.Run("seeds", func(t *testing.T) {
+		for worker := range workers {
+			tallies[worker] = map[string]int{}
+			t.Run(fmt.Sprint(worker), func(t *testing.T) {
+				t.Parallel()
+				for seed := first + worker; seed < first+n; seed += workers {
+					if violations := playModel(t, seed, sound(), tallies[worker]); len(violations) > 0 {
+						t.Fatalf("EDGECACHE_SEED=%d: %s", seed, strings.Join(violations, "\n"))
+					}
+				}
+			})
+		}
+	})
 	tally := map[string]int{}
-	for seed := first; seed < first+n; seed++ {
-		if violations := playModel(t, seed, sound(), tally); len(violations) > 0 {
-			t.Fatalf("EDGECACHE_SEED=%d: %s", seed, strings.Join(violations, "\n"))
+	for _, one := range tallies {
+		for status, count := range one {
+			tally[status] += count
 		}
 	}
 	t.Logf("%d interleavings, answers: %v", n, tally)
