@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/storetest"
 )
 
 // purges are the ways to purge that the model uses: those of the Edge, or broken ones.
@@ -44,9 +45,9 @@ func sound() purges {
 	}
 }
 
-func playModel(t *testing.T, seed uint64, p purges, tally map[string]int) (violations []string) {
+func playModel(t *testing.T, seed uint64, p purges, store func() edgecache.Store, tally map[string]int) (violations []string) {
 	synctest.Test(t, func(*testing.T) {
-		m := newModel(seed, p)
+		m := newModel(seed, p, store())
 		m.play()
 		violations = m.violations
 		for status, n := range m.answered {
@@ -58,12 +59,30 @@ func playModel(t *testing.T, seed uint64, p purges, tally map[string]int) (viola
 
 // TestPurgeModel plays random interleavings: a million with EDGECACHE_LONG, else as many as a short time allows. A seed that EDGECACHE_SEED names is played alone.
 func TestPurgeModel(t *testing.T) {
-	n, first := uint64(1_500), rand.Uint64()>>16
-	if testing.Short() {
-		n = 400
+	tally := playModels(t, 1_500, 1_000_000, func() edgecache.Store { return nil })
+	for _, status := range []string{"HIT", "MISS", "EXPIRED", "REVALIDATED", "STALE", "UPDATING", "BYPASS"} {
+		if tally[status] == 0 && len(tally) > 2 {
+			t.Errorf("the model never met %s: it has lost its way", status)
+		}
 	}
+}
+
+// TestPurgeModelWithAStore is the same in front of a second tier: one that works, and one that fails, blocks, lies or panics in a fifth of its calls.
+func TestPurgeModelWithAStore(t *testing.T) {
+	t.Run("sound", func(t *testing.T) {
+		playModels(t, 300, 100_000, func() edgecache.Store { return storetest.NewMap() })
+	})
+	t.Run("faulty", func(t *testing.T) {
+		playModels(t, 300, 100_000, func() edgecache.Store { return storetest.NewFaulty(storetest.NewMap(), rand.Uint64(), 0.2) })
+	})
+}
+
+// playModels plays short interleavings, or long ones with EDGECACHE_LONG, and returns how often requests got which status.
+func playModels(t *testing.T, short, long uint64, store func() edgecache.Store) (tally map[string]int) {
+	t.Helper()
+	n, first := short, rand.Uint64()>>16
 	if os.Getenv("EDGECACHE_LONG") != "" {
-		n = 1_000_000
+		n = long
 	}
 	if s := os.Getenv("EDGECACHE_SEED"); s != "" {
 		seed, err := strconv.ParseUint(s, 10, 64)
@@ -79,28 +98,21 @@ func TestPurgeModel(t *testing.T) {
 			t.Run(fmt.Sprint(worker), func(t *testing.T) {
 				t.Parallel()
 				for seed := first + worker; seed < first+n; seed += workers {
-					if violations := playModel(t, seed, sound(), tallies[worker]); len(violations) > 0 {
+					if violations := playModel(t, seed, sound(), store, tallies[worker]); len(violations) > 0 {
 						t.Fatalf("EDGECACHE_SEED=%d: %s", seed, strings.Join(violations, "\n"))
 					}
 				}
 			})
 		}
 	})
-	tally := map[string]int{}
+	tally = map[string]int{}
 	for _, one := range tallies {
 		for status, count := range one {
 			tally[status] += count
 		}
 	}
 	t.Logf("%d interleavings, answers: %v", n, tally)
-	if n < 1000 {
-		return
-	}
-	for _, status := range []string{"HIT", "MISS", "EXPIRED", "REVALIDATED", "STALE", "UPDATING", "BYPASS"} {
-		if tally[status] == 0 {
-			t.Errorf("the model never met %s: it has lost its way", status)
-		}
-	}
+	return tally
 }
 
 // TestPurgeModelCanFail shows that the model notices each kind of broken purge.
@@ -146,7 +158,7 @@ func TestPurgeModelCanFail(t *testing.T) {
 		tally := map[string]int{}
 		found := uint64(0)
 		for seed := uint64(0); seed < 4_000 && found == 0; seed += 2 {
-			if len(playModel(t, seed, broken, tally)) > 0 {
+			if len(playModel(t, seed, broken, func() edgecache.Store { return nil }, tally)) > 0 {
 				found = seed + 1
 			}
 		}

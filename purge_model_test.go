@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -71,12 +72,12 @@ type pause struct {
 
 func pathOf(page int) string { return fmt.Sprint("/m/", page) }
 
-func newModel(seed uint64, p purges) *model {
+func newModel(seed uint64, p purges, store edgecache.Store) *model {
 	m := &model{
 		seed: seed, random: rand.New(rand.NewPCG(seed, 0)), purges: p,
 		underWay: map[int]context.CancelFunc{}, tags: map[string]versions{}, answered: map[string]int{},
 	}
-	edge, err := edgecache.New(edgecache.Config{MaxBytes: 64 << 10, Logger: silent()})
+	edge, err := edgecache.New(edgecache.Config{MaxBytes: 64 << 10, Logger: silent(), Store: store})
 	if err != nil {
 		panic(err)
 	}
@@ -257,7 +258,7 @@ func (m *model) begin() {
 	case 0:
 		r.Header.Set("Range", "bytes=0-63")
 	case 1:
-		if tags := slices.Sorted(keys(m.tags)); len(tags) > 0 {
+		if tags := slices.Sorted(maps.Keys(m.tags)); len(tags) > 0 {
 			r.Header.Set("If-None-Match", tags[m.random.IntN(len(tags))])
 		}
 	case 2:
@@ -265,16 +266,6 @@ func (m *model) begin() {
 	}
 	m.mu.Unlock()
 	m.send(id, r, page, lane)
-}
-
-func keys[V any](m map[string]V) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
 }
 
 func (m *model) send(id int, r *http.Request, page, lane int) {
@@ -451,6 +442,13 @@ func (m *model) act(race bool) {
 	}
 }
 
+// idle reports whether every request has been answered.
+func (m *model) idle() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.underWay) == 0
+}
+
 // play runs one interleaving inside a bubble.
 func (m *model) play() {
 	race := m.seed%2 == 1
@@ -480,9 +478,19 @@ func (m *model) play() {
 			}
 			m.send(-1-page*lanes-lane, r, page, lane)
 			synctest.Wait()
+			for range 60 { // a store may take its time
+				if m.idle() {
+					break
+				}
+				time.Sleep(time.Second)
+				synctest.Wait()
+			}
 		}
 	}
-	if left := len(m.underWay); left > 0 {
-		m.violations = append(m.violations, fmt.Sprint(left, " requests hang"))
+	if err := m.edge.Close(context.Background()); err != nil {
+		m.violations = append(m.violations, err.Error())
+	}
+	if !m.idle() {
+		m.violations = append(m.violations, "a request hangs")
 	}
 }
