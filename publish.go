@@ -128,6 +128,7 @@ func (e *Edge) freshened(k []byte, old *variant, fields, effect http.Header, req
 	meta, reason := e.rules.Store(req, old.Status, effect, start, now)
 	if reason != rules.None {
 		meta = old.Meta // good for this one answer
+		meta.Validators = rules.ValidatorsOf(effect, now)
 	}
 	for _, name := range meta.Strip {
 		delete(header, name)

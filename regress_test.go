@@ -210,3 +210,23 @@ func TestCollapsedStalePageIsNoHit(t *testing.T) {
 		}
 	})
 }
+
+// RFC 9111, 4.3.2: without Last-Modified, If-Modified-Since is compared with the Date that the 304 brought, also when the result may not be stored.
+func TestConditionAfterAValidationIsAboutTheNewDate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "max-age=60")
+			w.Header().Set("Etag", `"1"`)
+			w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
+			if r.Header.Get("If-None-Match") == `"1"` {
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			fmt.Fprint(w, "page")
+		})
+		s.get("/")
+		seen := time.Now().Add(30 * time.Second).UTC().Format(http.TimeFormat)
+		time.Sleep(2 * time.Minute)
+		want(t, s.get("/", "If-Modified-Since", seen, "Cache-Control", "no-store"), "REVALIDATED", 200, "page")
+	})
+}

@@ -183,9 +183,12 @@ func (f *fill) finish(o *variant) {
 		f.length = -1
 		f.writeHeader()
 		f.client = answered
-		reader := f.page.body.Reader()
-		defer reader.Close()
-		_ = copyBody(context.Background(), f.w, reader, 0, -1) // it has ended, so this does not wait
+		if o != nil {
+			_, _ = o.Body.WriteTo(f.w) // the client has gone: nobody to tell
+		} else if reader := f.page.body.Reader(); reader != nil {
+			defer reader.Close()
+			_ = copyBody(context.Background(), f.w, reader, 0, -1) // it has ended, so this does not wait
+		}
 		f.Trailers()
 	}
 }

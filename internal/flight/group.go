@@ -142,15 +142,16 @@ func (f *Flight[T]) Context(leader context.Context) (ctx context.Context, stop f
 	f.mu.Unlock()
 	unhook := context.AfterFunc(leader, f.leave)
 	return ctx, func() {
-		if unhook() {
-			f.leave()
-		}
 		f.mu.Lock()
 		f.cancel = nil // nothing left to end
+		f.cancelled = f.cancelled || !f.worth // nor to wait for
 		if f.timer != nil {
 			f.timer.Stop()
 		}
 		f.mu.Unlock()
+		if unhook() {
+			f.leave()
+		}
 		cancel(nil)
 	}
 }

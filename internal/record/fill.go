@@ -101,9 +101,16 @@ func (f *Fill) Own() http.Header { return Own(f.outer, f.header) }
 // Own returns a copy of the fields of header that are not the same in outer, under canonical names.
 func Own(outer, header http.Header) http.Header {
 	own := make(http.Header, len(header)+3)
+	total := 0
+	for _, values := range header {
+		total += len(values)
+	}
+	array := make([]string, total) // for all values at once
 	for name, values := range field.Canonical(header) {
 		if before, ok := outer[name]; !ok || !slices.Equal(before, values) {
-			own[name] = slices.Clone(values)
+			n := copy(array, values)
+			own[name] = array[:n:n]
+			array = array[n:]
 		}
 	}
 	return own
