@@ -143,7 +143,7 @@ func (f *Flight[T]) Context(leader context.Context) (ctx context.Context, stop f
 	unhook := context.AfterFunc(leader, f.leave)
 	return ctx, func() {
 		f.mu.Lock()
-		f.cancel = nil // nothing left to end
+		f.cancel = nil                        // nothing left to end
 		f.cancelled = f.cancelled || !f.worth // nor to wait for
 		if f.timer != nil {
 			f.timer.Stop()
