@@ -54,7 +54,7 @@ func fenced(text string) []block {
 
 // What fragments in the README take for granted.
 const (
-	given = `w http.ResponseWriter, r *http.Request, mux *http.ServeMux, news http.Handler, edge *edgecache.Edge, ctx context.Context,
+	given = `w http.ResponseWriter, r *http.Request, mux *http.ServeMux, news http.Handler, edge *edgecache.Edge, ctx context.Context, files embed.FS,
 	post struct { ID int; Changed time.Time }, render func(http.ResponseWriter, any)`
 
 	listens = `http.ListenAndServe("127.0.0.1:8080", `
@@ -73,7 +73,7 @@ func serve(h http.Handler) error {
 )
 
 var packages = map[string]string{
-	"context": "context", "edgecache": "github.com/edgecache-go/edgecache", "fmt": "fmt", "http": "net/http", "httputil": "net/http/httputil", "log": "log",
+	"context": "context", "embed": "embed", "fs": "io/fs", "template": "html/template", "edgecache": "github.com/edgecache-go/edgecache", "fmt": "fmt", "http": "net/http", "httputil": "net/http/httputil", "log": "log",
 	"net": "net", "time": "time", "url": "net/url",
 }
 
@@ -84,7 +84,7 @@ func (b block) source() (text string, program bool) {
 		code = fmt.Sprintf("func main() {\n//line README.md:%d\n%s}\n%s", b.line, strings.ReplaceAll(b.text, listens, "serve("), serve)
 	}
 	// A fragment may end by making something that the reader goes on with.
-	for _, made := range regexp.MustCompile(`(?m)^(handler) :=`).FindAllStringSubmatch(b.text, -1) {
+	for _, made := range regexp.MustCompile(`(?m)^(handler|pages) :=`).FindAllStringSubmatch(b.text, -1) {
 		code = strings.TrimSuffix(code, "}\n}\n") + "_ = " + made[1] + "\n}\n}\n"
 	}
 	text = "package main\n\n"
