@@ -88,19 +88,25 @@ func (o options) run() error {
 	if err := os.MkdirAll(o.docs, 0o755); err != nil {
 		return err
 	}
+	var f found
 	for _, part := range o.parts {
 		var err error
 		switch part {
 		case "peers":
-			err = o.peers()
+			err = o.peers(&f)
 		case "traces":
-			err = o.traces()
+			err = o.traces(&f)
 		case "scale":
-			err = o.scale()
+			err = o.scale(&f)
 		default:
 			err = fmt.Errorf("bench: -parts has %q: want peers, traces or scale", part)
 		}
 		if err != nil {
+			return err
+		}
+	}
+	if len(o.only) == 0 && len(f.samples) > 0 && len(f.cells) > 0 && f.entries.Stored > 0 {
+		if err := o.goals(f); err != nil {
 			return err
 		}
 	}
@@ -120,7 +126,7 @@ func (o options) command(part string) string {
 	return fmt.Sprintf("Measured on %s with `%s` in `bench`, on %s.", time.Now().UTC().Format(time.DateOnly), c, machine())
 }
 
-func (o options) peers() error {
+func (o options) peers(f *found) error {
 	race := contest.Race{
 		Rounds: 3, Warm: 60 * time.Millisecond, Measure: 250 * time.Millisecond, Heats: contest.Short(),
 		Only: o.only, State: filepath.Join(o.state, "peers.jsonl"), Log: logf,
@@ -132,6 +138,7 @@ func (o options) peers() error {
 	if err != nil {
 		return err
 	}
+	f.samples = samples
 	plot := contest.Plot(samples, load.HTTP1, 64).SVG()
 	if err := os.WriteFile(filepath.Join(o.docs, "performance.svg"), []byte(plot), 0o644); err != nil {
 		return err

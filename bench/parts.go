@@ -36,7 +36,7 @@ func once[T any](o options, name string, f func() (T, error)) (made T, err error
 	return made, os.WriteFile(path, text, 0o600)
 }
 
-func (o options) traces() error {
+func (o options) traces(f *found) error {
 	objects, requests := 5_000, 100_000
 	if o.full {
 		objects, requests = 50_000, 2_000_000
@@ -45,6 +45,7 @@ func (o options) traces() error {
 	if err != nil {
 		return err
 	}
+	f.cells = cells
 	means := report.Table{Head: append([]string{"mean over all cells"}, trace.Names()...)}
 	objectsRow, bytesRow := []string{"objects"}, []string{"bytes"}
 	for i := range trace.Names() {
@@ -173,7 +174,7 @@ func measure[T any](o options, name string) (T, error) {
 	})
 }
 
-func (o options) scale() error {
+func (o options) scale(f *found) error {
 	entries, err := measure[scale.Entries](o, childEntries)
 	if err != nil {
 		return err
@@ -186,6 +187,7 @@ func (o options) scale() error {
 	if err != nil {
 		return err
 	}
+	f.entries, f.churn = entries, churn
 	many := report.Table{Head: []string{"stored pages", fmt.Sprint(entries.Stored)}, Rows: [][]string{
 		{"body of each", fmt.Sprintf("%d B", entries.Body)},
 		{"key and header values of each", fmt.Sprintf("%d B", entries.Text)},

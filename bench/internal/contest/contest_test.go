@@ -31,6 +31,12 @@ func TestResultsAreMediansAndRatiosOfTheSameRound(t *testing.T) {
 	require.Equal(t, time.Duration(1), results["edgecache"].P50)
 	require.Equal(t, Result{Failed: "why"}, results["nginx"])
 
+	ratio, ok := Against(samples, "bare", "edgecache", "miss", load.HTTP1, 64)
+	require.True(t, ok)
+	require.InDelta(t, 1/.9, ratio, 1e-9)
+	_, ok = Against(samples, "bare", "nginx", "miss", load.HTTP1, 64)
+	require.False(t, ok)
+
 	text := Tables(samples, []Heat{{load.HTTP1, 64, nil}})
 	require.Contains(t, text, "### HTTP/1.1, 64 requests under way")
 	require.Contains(t, text, "0.90")

@@ -67,6 +67,23 @@ func Results(samples []Sample, loadName string, protocol load.Protocol, clients 
 	return results
 }
 
+// Against is the median, over the rounds that both finished, of what one contestant answers for each answer of the other; ok is false if there is none.
+func Against(samples []Sample, one, other, loadName string, protocol load.Protocol, clients int) (ratio float64, ok bool) {
+	answers := map[string]map[int]float64{one: {}, other: {}}
+	for _, s := range samples {
+		if s.Load == loadName && s.Protocol == protocol.String() && s.Clients == clients && s.Failed == "" && answers[s.Contestant] != nil {
+			answers[s.Contestant][s.Round] = s.Answers
+		}
+	}
+	var ratios []float64
+	for round, n := range answers[one] {
+		if m := answers[other][round]; m > 0 {
+			ratios = append(ratios, n/m)
+		}
+	}
+	return median(ratios), len(ratios) > 0
+}
+
 func median[T float64 | int64 | time.Duration](list []T) T {
 	if len(list) == 0 {
 		return 0

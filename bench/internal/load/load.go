@@ -132,7 +132,7 @@ func (d *driver) connect() error {
 	timeout := syscall.NsecToTimeval(int64(connectWait))
 	err = errors.Join(
 		syscall.SetsockoptTimeval(fd, syscall.SOL_SOCKET, syscall.SO_SNDTIMEO, &timeout),
-		syscall.Connect(fd, address),
+		connect(fd, address),
 		syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1),
 		syscall.SetNonblock(fd, true),
 		syscall.EpollCtl(d.ep, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(fd)}),
@@ -149,6 +149,20 @@ func (d *driver) connect() error {
 	}
 	d.conns[int32(fd)] = c
 	return nil
+}
+
+// connect waits until fd is connected. A signal, such as those by which Go interrupts its goroutines, does not end an attempt that has begun.
+func connect(fd int, address syscall.Sockaddr) error {
+	for {
+		switch err := syscall.Connect(fd, address); err {
+		case syscall.EINTR, syscall.EALREADY:
+			runtime.Gosched()
+		case syscall.EISCONN:
+			return nil
+		default:
+			return err
+		}
+	}
 }
 
 func (d *driver) closeAll() {
