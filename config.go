@@ -39,8 +39,8 @@ type Config struct {
 	// eighth of MaxBytes.
 	MaxObjectBytes int64
 
-	// DefaultTTL is how long a response that says nothing about caching is fresh (GET 200; other cacheable statuses
-	// shorter). 0 means DefaultTTL (2 minutes).
+	// DefaultTTL is how long a response that says nothing about caching is fresh: GET 200; 203, 301, 308, 404
+	// and 410 for 30 seconds at most. 0 means DefaultTTL (2 minutes).
 	DefaultTTL time.Duration
 
 	// HeuristicMax bounds the lifetime that is inferred from Last-Modified: 10 % of the time since (RFC 9111, 4.2.2).
@@ -136,6 +136,7 @@ type ConfigError struct {
 	Reason string // what would be right
 }
 
+// Error says which field is wrong, what it is, and what would be right.
 func (e *ConfigError) Error() string {
 	if s, ok := e.Value.(string); ok {
 		return fmt.Sprintf("edgecache: %s is %q: %s", e.Field, s, e.Reason)
@@ -153,6 +154,8 @@ func (c Config) resolve() (Config, error) {
 		switch {
 		case *d < 0:
 			wrong(name, *d, "want 0 (default) or more")
+		case 0 < *d && *d < time.Millisecond:
+			wrong(name, *d, "want a time.Duration with its unit, such as 60*time.Second")
 		case *d == 0:
 			*d = byDefault
 		}
@@ -169,7 +172,7 @@ func (c Config) resolve() (Config, error) {
 	switch {
 	case c.MaxObjectBytes < 0:
 		wrong("MaxObjectBytes", c.MaxObjectBytes, "want 0 (default) or more")
-	case c.MaxObjectBytes > c.MaxBytes:
+	case c.MaxBytes > 0 && c.MaxObjectBytes > c.MaxBytes:
 		wrong("MaxObjectBytes", c.MaxObjectBytes, fmt.Sprintf("want at most MaxBytes, which is %d", c.MaxBytes))
 	}
 	if c.ExplicitOnly && c.DefaultTTL != 0 {
@@ -205,21 +208,21 @@ func (c Config) resolve() (Config, error) {
 		}
 	}
 
-	names := func(name string, list *[]string, byDefault func() []string) {
+	names := func(name, example string, list *[]string, byDefault func() []string) {
 		if *list == nil {
 			*list = byDefault()
 		}
 		canonical := make([]string, len(*list))
 		for i, f := range *list {
 			if !field.IsToken(f) {
-				wrong(fmt.Sprintf("%s[%d]", name, i), f, `want the name of a header field such as "X-Api-Key"`)
+				wrong(fmt.Sprintf("%s[%d]", name, i), f, fmt.Sprintf("want the name of a header field such as %q", example))
 			}
 			canonical[i] = http.CanonicalHeaderKey(f)
 		}
 		*list = canonical
 	}
-	names("CredentialHeaders", &c.CredentialHeaders, DefaultCredentialHeaders)
-	names("TargetedHeaders", &c.TargetedHeaders, func() []string { return []string{"CDN-Cache-Control"} })
+	names("CredentialHeaders", "X-Api-Key", &c.CredentialHeaders, DefaultCredentialHeaders)
+	names("TargetedHeaders", "CDN-Cache-Control", &c.TargetedHeaders, func() []string { return []string{"CDN-Cache-Control"} })
 	if c.IgnoreCookies == nil {
 		c.IgnoreCookies = DefaultIgnoreCookies()
 	}

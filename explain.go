@@ -1,6 +1,7 @@
 package edgecache
 
 import (
+	"crypto/tls"
 	"net/http"
 	"time"
 
@@ -23,7 +24,9 @@ type Explanation struct {
 
 // Explain returns what the cache would do with r, without doing it: nothing is counted, and no handler runs.
 // What can only be known from a response, such as no-store, shows in the status of the request itself.
+// r is a request as a handler gets it, or one made with http.NewRequest("GET", "https://example.com/page", nil).
 func (e *Edge) Explain(r *http.Request) Explanation {
+	r = asServed(r)
 	req := e.rules.Request(r)
 	x := Explanation{Key: readableKey(r)}
 	if req.Bypass != rules.None {
@@ -49,6 +52,8 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 			x.Reason = rules.Uncacheable
 		case x.Stored > 0:
 			x.Reason = rules.VaryMiss
+		case res != nil && len(res.variants) > 0:
+			x.Reason = rules.Purged
 		}
 		return x
 	}
@@ -76,4 +81,21 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 		x.Status = Expired
 	}
 	return x
+}
+
+// asServed returns a request made for sending as the server would see it.
+func asServed(r *http.Request) *http.Request {
+	if r.RequestURI != "" || !r.URL.IsAbs() || r.URL.Host == "" {
+		return r
+	}
+	served := r.Clone(r.Context())
+	if served.Host == "" {
+		served.Host = r.URL.Host
+	}
+	if r.URL.Scheme == "https" && r.TLS == nil {
+		served.TLS = new(tls.ConnectionState)
+	}
+	served.URL.Scheme, served.URL.Host, served.URL.User = "", "", nil
+	served.RequestURI = served.URL.RequestURI()
+	return served
 }

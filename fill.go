@@ -185,7 +185,7 @@ func (f *fill) Commit(status int) {
 	}
 	canonical := field.Canonical(header)
 	var meta rules.Meta
-	reason := rules.StoreFailed
+	reason := rules.Unreachable
 	switch {
 	case f.alone:
 		reason = rules.Busy
@@ -286,7 +286,7 @@ func (f *fill) remembers(status int, reason Reason) bool {
 	case http.StatusNotModified, http.StatusPartialContent, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable:
 		return false // about this request's conditions, not about the page
 	}
-	return !f.posts && status < 500 && reason != rules.RequestNoStore && reason != rules.StoreFailed && reason != rules.Busy
+	return !f.posts && status < 500 && reason != rules.RequestNoStore && reason != rules.Unreachable && reason != rules.Busy
 }
 
 // complete ends a fill whose handler returned normally.

@@ -42,8 +42,9 @@ func Private(w http.ResponseWriter) { restrict(w.Header(), dirPrivate) }
 // cookie or an Authorization (RFC 9111, 5.2.2.9). After or before Private, NoStore it has no effect.
 func Public(w http.ResponseWriter) { permit(w, dirPublic) }
 
-// MaxAge says how long the response is fresh, in browsers too (RFC 9111, 5.2.2.1). It has no effect together with NoStore
-// or NoCache.
+// MaxAge says how long the response is fresh, in browsers too, which no purge reaches: see [EdgeMaxAge] (RFC 9111, 5.2.2.1).
+// Whole seconds count, rounded down; less than one, or a negative lifetime, is 0. The later of two calls counts. Call it
+// before the first byte of the body. It has no effect together with NoStore or NoCache.
 func MaxAge(w http.ResponseWriter, lifetime time.Duration) { permitFor(w, dirMaxAge, lifetime) }
 
 // SharedMaxAge says how long the response is fresh in shared caches, where it takes the place of MaxAge (RFC 9111,
@@ -52,6 +53,24 @@ func MaxAge(w http.ResponseWriter, lifetime time.Duration) { permitFor(w, dirMax
 func SharedMaxAge(w http.ResponseWriter, lifetime time.Duration) {
 	permitFor(w, dirSharedMaxAge, lifetime)
 }
+
+// EdgeMaxAge says how long the response is fresh here, and in CDNs that obey CDN-Cache-Control (RFC 9213), while browsers
+// ask each time whether it has changed. It is the lifetime for pages that are purged: a purge reaches this cache, and what
+// [MaxAge] has left in a browser stays there. Unlike [SharedMaxAge] it shares nothing with requests that carry a cookie. It
+// has no effect together with NoStore or Private. It says nothing to an Edge whose Config.TargetedHeaders do not have
+// CDN-Cache-Control.
+func EdgeMaxAge(w http.ResponseWriter, lifetime time.Duration) {
+	h := w.Header()
+	said := parseDirectives(lines(h, "Cache-Control")).said()
+	if said.NoStore || said.Private {
+		return
+	}
+	NoCache(w)
+	h.Del(edgeField) // NoCache is for browsers here
+	editField(h, edgeField, func(d *directives) { d.setSeconds(dirMaxAge, lifetime) })
+}
+
+const edgeField = "Cdn-Cache-Control"
 
 // Immutable says that the response never changes while it is fresh, so that a browser does not ask even when its user
 // reloads the page (RFC 8246). It is for URLs that change with their content. It has no effect together with NoStore or

@@ -59,7 +59,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case req.CC.OnlyIfCached:
 		action, reason = rules.Fail, rules.OnlyIfCached
 	case res != nil && len(res.variants) > 0:
-		reason = rules.VaryMiss
+		if reason = rules.Purged; res.alive() > 0 {
+			reason = rules.VaryMiss
+		}
 	}
 	switch action {
 	case rules.Serve:

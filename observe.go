@@ -28,12 +28,17 @@ const (
 var eventKinds = [...]string{"", "answered", "refreshed", "purge-done", "warned", "failed"}
 
 // String returns the kind in lower case.
-func (k EventKind) String() string { return eventKinds[k] }
+func (k EventKind) String() string {
+	if int(k) >= len(eventKinds) {
+		return ""
+	}
+	return eventKinds[k]
+}
 
 // An Event is one decision of an [Edge]. Fields that a kind does not use are zero.
 type Event struct {
 	Kind    EventKind
-	Time    time.Time
+	Time    time.Time     // of the decision
 	Request *http.Request // to read only, and only until the observer returns; nil for a purge
 	Pattern string        // of the route that made the page, as http.ServeMux has it; "" if that is not known
 	Status  Status

@@ -8,8 +8,9 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// A Reason says why a request was, or was not, answered from the cache. The list is closed; [Reasons] iterates over it.
-// It is the detail parameter of Cache-Status.
+// A Reason says why a request was, or was not, answered from the cache; the zero Reason is none. The list is closed;
+// [Reasons] iterates over it. String returns the detail parameter of Cache-Status, such as "no-store", by which to tell
+// reasons apart; Explain returns a sentence on what would make it a hit; Forward returns the fwd parameter (RFC 9211, 2.2).
 type Reason = rules.Reason
 
 // Status is the one word of the short status header.
@@ -31,7 +32,12 @@ const (
 var statusNames = [...]string{"", "HIT", "MISS", "EXPIRED", "REVALIDATED", "STALE", "UPDATING", "BYPASS", "DYNAMIC"}
 
 // String returns the word as it stands in the header.
-func (s Status) String() string { return statusNames[s] }
+func (s Status) String() string {
+	if int(s) >= len(statusNames) {
+		return ""
+	}
+	return statusNames[s]
+}
 
 // account is what the status headers tell about one answer.
 type account struct {

@@ -73,6 +73,7 @@ const (
 	Busy
 	Breaker
 	Restored
+	Unreachable
 	StoreFailed
 
 	// Found out by static files.
@@ -95,7 +96,7 @@ var descriptions = [reasons]description{
 	MaxStale:             {"max-stale", "", "The client accepts stale responses with max-stale, and nothing in the response forbids it."},
 
 	URIMiss:  {"uri-miss", "uri-miss", "Nothing is stored for this URL yet; the next request can hit."},
-	VaryMiss: {"vary-miss", "vary-miss", "The URL is stored, but not for the values of the request fields that Vary names; fewer names in Vary make more hits."},
+	VaryMiss: {"vary-miss", "vary-miss", "The URL is stored, but not for the values of the request fields that Vary names, or of forwarding fields such as X-Forwarded-Host; fewer names in Vary make more hits."},
 
 	Stale:           {"stale", "stale", "The stored response is past its lifetime; a longer max-age or stale-while-revalidate would make this a hit."},
 	NoCache:         {"no-cache", "stale", "The response said no-cache, so each use must be confirmed by the handler; say max-age instead to get hits."},
@@ -140,6 +141,7 @@ var descriptions = [reasons]description{
 	Busy:            {"busy", "miss", "So many requests wait for this page, or for so long, that this one was passed on alone; it says nothing about the page."},
 	Breaker:         {"breaker", "", "The handler failed several times in a row, so the stale page is served at once; the handler is tried again after a pause."},
 	Restored:        {"restored", "", "The store behind memory had the page: a hit, and in memory from now on."},
+	Unreachable:     {"unreachable", "miss", "The handler said that the origin gave no answer, and nothing stored may stand in for it."},
 	StoreFailed:     {"store-failed", "miss", "The store could not keep the response; requests are served as if there were no cache."},
 
 	UnknownHash: {"unknown-hash", "miss", "The URL names a version of a static file that is neither here nor retained; the latest one stands in for it and is not kept."},

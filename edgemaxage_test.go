@@ -1,0 +1,90 @@
+package edgecache_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+func TestEdgeMaxAgeIsForCachesNotForBrowsers(t *testing.T) {
+	tests := []struct {
+		name          string
+		say           func(http.ResponseWriter)
+		cache, target string // Cache-Control, CDN-Cache-Control
+	}{
+		{"alone", func(w http.ResponseWriter) { edgecache.EdgeMaxAge(w, time.Minute) }, "no-cache", "max-age=60"},
+		{"after MaxAge it takes that from browsers", func(w http.ResponseWriter) { edgecache.MaxAge(w, time.Hour); edgecache.EdgeMaxAge(w, time.Minute) }, "no-cache", "max-age=60"},
+		{"the later of two counts", func(w http.ResponseWriter) { edgecache.EdgeMaxAge(w, time.Hour); edgecache.EdgeMaxAge(w, time.Minute) }, "no-cache", "max-age=60"},
+		{"not after NoStore", func(w http.ResponseWriter) { edgecache.NoStore(w); edgecache.EdgeMaxAge(w, time.Minute) }, "no-store", ""},
+		{"nor before it", func(w http.ResponseWriter) { edgecache.EdgeMaxAge(w, time.Minute); edgecache.NoStore(w) }, "no-cache, no-store", "no-store"},
+		{"not after Private", func(w http.ResponseWriter) { edgecache.Private(w); edgecache.EdgeMaxAge(w, time.Minute) }, "private", ""},
+		{"nor before it", func(w http.ResponseWriter) { edgecache.EdgeMaxAge(w, time.Minute); edgecache.Private(w) }, "no-cache, private", "max-age=60, private"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			tt.say(w)
+			require.Equal(t, tt.cache, w.Header().Get("Cache-Control"))
+			require.Equal(t, tt.target, strings.Join(w.Header().Values("CDN-Cache-Control"), " | "))
+		})
+	}
+}
+
+func TestEdgeMaxAgePageIsKeptHereAndNotShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			edgecache.EdgeMaxAge(w, time.Minute)
+			fmt.Fprint(w, "for ", r.Header.Get("Cookie"))
+		})
+		want(t, s.get("/"), "MISS", 200, "for ")
+		want(t, s.get("/"), "HIT", 200, "for ")
+		want(t, s.get("/", "Cookie", "session=1"), "DYNAMIC", 200, "for session=1")
+		tag := s.get("/").Header.Get("Etag")
+		want(t, s.get("/", "If-None-Match", tag), "HIT", 304, "") // what a browser asks
+		time.Sleep(61 * time.Second)
+		want(t, s.get("/"), "EXPIRED", 200, "for ")
+	})
+}
+
+func TestUnreachableOriginIsCalledThat(t *testing.T) {
+	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		edgecache.OriginError(w)
+		http.Error(w, "gone", http.StatusBadGateway)
+	})
+	r := s.get("/")
+	require.Contains(t, r.Header.Get("Cache-Status"), "detail=unreachable")
+	want(t, r, "BYPASS", 502, "gone\n")
+}
+
+func TestPurgedPageIsCalledThat(t *testing.T) {
+	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		edgecache.Tag(w, "page")
+		fmt.Fprint(w, "page")
+	})
+	s.get("/")
+	_, err := s.edge.PurgeTags(t.Context(), "page")
+	require.NoError(t, err)
+	require.Equal(t, "purged", s.edge.Explain(httptest.NewRequest("GET", "/", nil)).Reason.String())
+	require.Contains(t, s.get("/").Header.Get("Cache-Status"), "detail=purged")
+}
+
+func TestExplainTakesRequestsOfClients(t *testing.T) {
+	edge, err := edgecache.New(edgecache.Config{})
+	require.NoError(t, err)
+	server := httptest.NewServer(edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})))
+	defer server.Close()
+	r, err := http.NewRequest("GET", server.URL+"/page?q", nil)
+	require.NoError(t, err)
+	answer, err := server.Client().Do(r)
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	require.Equal(t, edgecache.Hit, edge.Explain(r).Status)
+}
