@@ -1,7 +1,6 @@
 package edgecache_test
 
 import (
-	"errors"
 	"testing"
 	"time"
 
@@ -60,7 +59,7 @@ func TestConfigMistakes(t *testing.T) {
 				return
 			}
 			var ce *edgecache.ConfigError
-			require.True(t, errors.As(err, &ce), "got %v", err)
+			require.ErrorAs(t, err, &ce)
 			require.Equal(t, tt.field, ce.Field)
 		})
 	}

@@ -3,7 +3,6 @@ package edgecache_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -335,7 +334,7 @@ func TestCloseCancelsWhatTakesTooLong(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		err := s.edge.Close(ctx)
-		require.True(t, errors.Is(err, context.DeadlineExceeded), "got %v", err)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
 		synctest.Wait()
 		require.True(t, cancelled)
 	})

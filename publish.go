@@ -74,14 +74,9 @@ func (e *Edge) newVariant(o *object.Object, tagNames []string, began uint64, pat
 	return v
 }
 
-// publish stores v, in place of old if there is one. It reports whether v can be found now.
-func (e *Edge) publish(k []byte, v, old *variant, class int) bool {
-	published := false
-	resident := e.update(k, v.tagNames, v.began, func(r *resource) *resource {
-		published = true
-		return r.with(v, old, class, e.maxObject)
-	})
-	return resident && published
+// publish stores v, in place of old if there is one.
+func (e *Edge) publish(k []byte, v, old *variant, class int) {
+	e.update(k, v.tagNames, v.began, func(r *resource) *resource { return r.with(v, old, class, e.maxObject) })
 }
 
 // replace stores v in place of old, if old is still what is stored: a validation must not bring back what has been removed or replaced in the meantime.

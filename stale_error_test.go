@@ -21,7 +21,7 @@ var failures = map[string]struct {
 }{
 	"500":                     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, "stale-if-error"},
 	"502":                     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }, "stale-if-error"},
-	"503":                     {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "busy", 503) }, "stale-if-error"},
+	"503":                     {func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "busy", http.StatusServiceUnavailable) }, "stale-if-error"},
 	"504":                     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(504) }, "stale-if-error"},
 	"503 with max-age":        {func(w http.ResponseWriter, _ *http.Request) { edgecache.MaxAge(w, time.Hour); w.WriteHeader(503) }, "stale-if-error"},
 	"503 and a panic":         {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(503); panic("boom") }, "stale-if-error"},
@@ -148,7 +148,7 @@ func TestDefaultWindowsAreForInferredFreshnessOnly(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					s := newStage(t, cfg, func(w http.ResponseWriter, r *http.Request, call int) {
 						if call > 1 {
-							http.Error(w, "oh no", 503)
+							http.Error(w, "oh no", http.StatusServiceUnavailable)
 							return
 						}
 						if tt.cc != "" {
@@ -190,8 +190,8 @@ func TestBreakerOpensAfterThreeFailuresAndTriesOncePerPause(t *testing.T) {
 			require.EqualValues(t, 2+i, s.calls.Load())
 		}
 		opened := time.Now()
-		for _, pause := range []time.Duration{1, 2, 4, 8, 16, 30, 30, 30} {
-			pause *= time.Second
+		for _, seconds := range []int{1, 2, 4, 8, 16, 30, 30, 30} {
+			pause := time.Duration(seconds) * time.Second
 			for range 5 { // open: nobody waits
 				v := s.visit("/")
 				v.wants(t, "STALE", 200, "page 1")
@@ -204,7 +204,7 @@ func TestBreakerOpensAfterThreeFailuresAndTriesOncePerPause(t *testing.T) {
 				v.wants(t, "STALE", 200, "page 1")
 			}
 			require.Equal(t, calls, s.calls.Load(), "the pause of %v is not over", pause)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			all := s.visits(10, "/")
 			for _, v := range all {
 				v.wants(t, "STALE", 200, "page 1")

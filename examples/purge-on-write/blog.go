@@ -32,7 +32,7 @@ func (b blog) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // rows.Err tells
 	for rows.Next() {
 		var id, comments int
 		var title string
@@ -56,7 +56,7 @@ func (b blog) read(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
+	defer rows.Close() //nolint:errcheck // rows.Err tells
 	fmt.Fprintln(w, title)
 	for rows.Next() {
 		var text string

@@ -44,7 +44,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer db.Close()
+	defer db.Close() //nolint:errcheck // the program ends
 	l, err := net.Listen("tcp", *listen)
 	if err != nil {
 		log.Fatalf("%v\nIf the port is taken, take any free one: go run . -listen 127.0.0.1:0", err)

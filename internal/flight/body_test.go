@@ -371,7 +371,9 @@ func TestDoneWaitsForTheEnd(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := NewBody(1000, -1)
 			go func() {
-				mustWrite(t, b, pattern(500))
+				if _, err := b.Write(pattern(500)); err != nil {
+					t.Error(err)
+				}
 				time.Sleep(time.Second)
 				b.Flush()
 				time.Sleep(time.Second)

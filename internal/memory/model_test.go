@@ -21,7 +21,7 @@ func run(t *testing.T, ops []byte) {
 	}
 	for version := 1; len(ops) > 0; version++ {
 		op, key := next(), fmt.Sprint(next()%97)
-		switch want, known := model[key], true; op % 8 {
+		switch want := model[key]; op % 8 {
 		case 0, 1, 2, 3: // up to 9 180 bytes: some are too large
 			cost, keep := int64(next())*36, op&0x80 == 0
 			resident := tier.Update([]byte(key), func(old int, found bool) (int, int64, bool) {
@@ -39,7 +39,7 @@ func run(t *testing.T, ops []byte) {
 			}
 		case 4, 5:
 			v, ok := tier.Get([]byte(key))
-			if _, known = model[key]; ok && (!known || v != want) {
+			if _, known := model[key]; ok && (!known || v != want) {
 				t.Fatalf("%s is %d, want %d", key, v, want)
 			}
 		case 6:

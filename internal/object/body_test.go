@@ -128,7 +128,7 @@ func TestEqualIsAboutBytesNotChunks(t *testing.T) {
 }
 
 func TestFootprintCountsWhatIsKeptNotWhatIsUsed(t *testing.T) {
-	b := NewBody(make([]byte, 10, 100), make([]byte, 5, 5))
+	b := NewBody(make([]byte, 10, 100), make([]byte, 5))
 	require.EqualValues(t, 15, b.Size())
 	require.EqualValues(t, 105+2*24, b.Footprint())
 }

@@ -65,7 +65,7 @@ func TestRunAsksWellAndCountsWhatIsAnswered(t *testing.T) {
 			began, ended := 0, 0
 			result, err := Run(Plan{
 				Addr: netip.MustParseAddrPort(server.Listener.Addr().String()), Host: "bench.example", Protocol: protocol, Conns: 4, Streams: streams,
-				Warm: 20 * time.Millisecond, Measure: 300 * time.Millisecond,
+				Warm: 20 * time.Millisecond, Measure: time.Second, // a busy machine may need it for 1 MiB
 				Script: &turns{requests: []Request{
 					{Target: []byte("/unmodified"), Name: "if-none-match", Value: `"v1"`},
 					{Target: []byte("/large"), Kind: 1},
@@ -82,7 +82,7 @@ func TestRunAsksWellAndCountsWhatIsAnswered(t *testing.T) {
 			require.NotZero(t, large)
 			require.NotZero(t, result.Answers[2].Count())
 			require.EqualValues(t, large<<20, result.Bytes)
-			require.GreaterOrEqual(t, result.Elapsed, 300*time.Millisecond)
+			require.GreaterOrEqual(t, result.Elapsed, time.Second)
 		})
 	}
 }
