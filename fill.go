@@ -68,6 +68,8 @@ type fill struct {
 	offset   int64         // of the part that the client gets
 	length   int64         // of it; -1 is all there is
 	pumped   chan struct{} // closed when the client has got what there was; nil until the pump runs
+	pumpErr  error         // why the pump ended early
+	counted  bool          // in Edge.filling
 	pumpLost any           // what the client's writer panicked with
 }
 
@@ -101,10 +103,11 @@ func (f *fill) lead(fl *flight.Flight[landing]) {
 		return
 	}
 	e := f.handler.edge
+	f.counted = true
 	if e.filling.Add(1) > maxFills {
 		f.alone = true
 	}
-	defer e.filling.Add(-1)
+	defer f.ran()
 	f.seat.header = conditionsOf(f.r)
 	ctx, stop := fl.Context(f.seat.in(context.WithValue(f.r.Context(), inside{f.handler.edge}, true)))
 	defer stop()
@@ -120,12 +123,21 @@ func (f *fill) lead(fl *flight.Flight[landing]) {
 	}
 }
 
+// ran gives the place of a handler that runs for the store back, once.
+func (f *fill) ran() {
+	if f.counted {
+		f.counted = false
+		f.handler.edge.filling.Add(-1)
+	}
+}
+
 func (f *fill) run(ctx context.Context) (again bool) {
 	f.start = time.Now()
 	f.next = passOn
 	f.markSecond()
 	inner := f.r.WithContext(ctx)
 	f.inner = inner
+	inner.URL = ownURL(f.r.URL)
 	inner.Header = f.r.Header.Clone() // Vary is about what the client sent, not about what the handler makes of it
 	if f.plain {
 		rules.Plain(inner.Header)
@@ -191,6 +203,9 @@ func (f *fill) Commit(status int) {
 		reason = rules.Busy
 	case !broken:
 		meta, reason = f.store(status, canonical)
+	}
+	if reason == rules.None && !f.plain && !f.posts && (status == http.StatusPreconditionFailed || status == http.StatusRequestedRangeNotSatisfiable) {
+		reason = rules.Status // about this request's conditions, which the handler has seen, not about the page
 	}
 	limit := e.maxObject - footprint(canonical, f.key)
 	if reason == rules.None && (limit <= 0 || f.Declared() > limit) {
@@ -315,6 +330,7 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 		} else if f.page.body.Outgrown() {
 			e.refuse(f.key, f.class, f.old, f.now)
 		}
+		f.ran()
 		f.flight.Land() // its client may be slow; that is no reason for others to wait for what is past
 		f.finish(v)
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"net/url"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/field"
@@ -18,8 +20,10 @@ const maxInvalidations = 4
 
 // handler is one place where an Edge stands in front of something.
 type handler struct {
-	edge *Edge
-	next http.Handler
+	edge   *Edge
+	next   http.Handler
+	seen   atomic.Bool // it has served a request
+	reused atomic.Bool // and another: it is not one that a framework makes for each request
 }
 
 // inside is the context key under which a fill marks the requests that it passes on.
@@ -27,6 +31,9 @@ type inside struct{ *Edge }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := h.edge
+	if !h.reused.Load() && h.seen.Swap(true) {
+		h.reused.Store(true)
+	}
 	if r.Context().Value(inside{e}) != nil {
 		h.next.ServeHTTP(w, r) // the outer handler of the same Edge caches this request
 		return
@@ -66,8 +73,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch action {
 	case rules.Serve:
 		v.touch()
-		if v.Meta.ForbidsStale() && v.ending(now) {
-			h.refresh(w, r, k, scope, v, rules.Fresh)
+		var after func()
+		if v.Meta.ForbidsStale() && class(&req) == 0 && v.ending(now) {
+			after, _ = h.refresh(w, r, &req, k, scope, v, rules.Fresh)
 		}
 		a := account{status: Hit, reason: reason, came: now, pattern: v.pattern}
 		if reason == rules.Fresh {
@@ -76,11 +84,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			a.status, a.ttl, a.hasTTL = Stale, v.ttl(now), true
 		}
 		e.answer(w, r, &req, v.Object, now, &a)
+		if after != nil {
+			after()
+		}
 		return
 	case rules.ServeAndRefresh:
-		if h.refresh(w, r, k, scope, v, rules.StaleWhileRevalidate) {
+		if after, ok := h.refresh(w, r, &req, k, scope, v, rules.StaleWhileRevalidate); ok {
 			v.touch()
 			e.answer(w, r, &req, v.Object, now, &account{status: Updating, reason: reason, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern})
+			if after != nil {
+				after()
+			}
 			return
 		}
 		reason = rules.Stale
@@ -128,6 +142,7 @@ func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	status := http.StatusOK
 	s := &seat{header: conditionsOf(r)}
 	inner := r.WithContext(s.in(r.Context()))
+	inner.URL = ownURL(r.URL) // a handler may rewrite it in place, and what is invalidated is what came in
 	writer, finish := record.Hook(w, func(final int) {
 		status = final
 		r.Pattern = inner.Pattern
@@ -146,6 +161,15 @@ func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	h.next.ServeHTTP(writer, inner)
 	finish()
 	r.Pattern = inner.Pattern
+}
+
+// ownURL returns a copy, since a handler may rewrite its request's URL in place.
+func ownURL(u *url.URL) *url.URL {
+	if u == nil {
+		return nil
+	}
+	own := *u
+	return &own
 }
 
 // invalidate removes what is stored for the URL of r, for those of the same origin that the header names (RFC 9111, 4.4), and in the groups that it names (RFC 9875, 3).
@@ -189,7 +213,7 @@ func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request
 	// The handler may change the request's header; the variant is that of what came in.
 	s := &seat{header: conditionsOf(r)}
 	inner := r.WithContext(s.in(context.WithValue(r.Context(), inside{e}, true)))
-	inner.Header = r.Header.Clone()
+	inner.URL, inner.Header = ownURL(r.URL), r.Header.Clone()
 	writer, finish := record.Hook(w, func(status int) {
 		delete(w.Header(), originErrorField)
 		if s.claimed(w.Header(), r) {

@@ -44,6 +44,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	f.flight = e.flights.Single(e.fence.now(), f.start)
 	f.seat.header = conditionsOf(r)
 	f.inner = r.WithContext(f.seat.in(r.Context()))
+	f.inner.URL, f.inner.Header = ownURL(r.URL), r.Header.Clone() // the key and the variant are those of what came in
 	p := &poster{fill: f, status: http.StatusOK}
 	writer := f.Init(w, p)
 	returned := false

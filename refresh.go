@@ -3,7 +3,9 @@ package edgecache
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"time"
 
@@ -15,49 +17,86 @@ import (
 // refreshTimeout bounds a background refresh: the context of its request ends then.
 const refreshTimeout = 30 * time.Second
 
-// refresh makes a stored page anew in the background, unless that is being done already. It reports whether that can be done without knowing who asks.
-func (h *handler) refresh(w http.ResponseWriter, r *http.Request, k, scope []byte, old *variant, reason Reason) bool {
+// refresh makes a stored page anew, unless that is being done already. ok reports whether that can be done without knowing who asks.
+//
+// Where nothing stands outside, a goroutine of its own does it. Elsewhere it is to be done after the answer, by calling after, before ServeHTTP returns: routers and frameworks keep
+// in the context of a request, or in the handler that they make for it, what they use again for another request as soon as ServeHTTP has returned.
+func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, old *variant, reason Reason) (after func(), ok bool) {
 	e := h.edge
-	// The values stay: routers and other middleware outside keep in them what the handler needs to know which page it is.
+	if class(req) != 0 {
+		return nil, false // middleware outside may have put into the context who asks
+	}
+	// The values stay: they tell the handler which page it is.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), refreshTimeout)
 	anonymous := anonymize(ctx, r, old.Meta.Vary)
-	req := e.rules.Request(anonymous)
-	if req.Bypass != rules.None || class(&req) != 0 || string(key.Scope(nil, anonymous)) != old.Scope {
+	plain := e.rules.Request(anonymous)
+	if plain.Bypass != rules.None || class(&plain) != 0 || string(key.Scope(nil, anonymous)) != old.Scope {
 		cancel()
-		return false // the page depends on something that a refresh must not carry
+		return nil, false // the page depends on something that a refresh must not carry
 	}
 	if spares, _ := old.spares(time.Now()); spares {
 		cancel()
-		return true // the handler has failed again and again
+		return nil, true // the handler has failed again and again
 	}
 	// What outer middleware has put on this answer counts for the new one, too.
-	f := h.newFill(&nobody{header: w.Header().Clone()}, anonymous, &req, k, scope, reason, time.Now())
+	f := h.newFill(&nobody{header: w.Header().Clone()}, anonymous, &plain, k, scope, reason, time.Now())
 	f.old, f.plain, f.background = old, true, true
-	fl, role := e.flights.Enter(f.flightID(nil, old.Meta.Vary), e.fence.now(), time.Now(), func(fl *flight.Flight[landing]) bool {
-		return !e.fence.stops(k, fl.Began) && !e.fence.stopsTags(old.tagNames, fl.Began)
-	})
-	if role != flight.Lead {
-		if role == flight.Follow {
-			fl.Leave()
-		}
+	if !h.reused.Load() || !isBare(r.Context()) {
+		return func() {
+			defer cancel()
+			_ = http.NewResponseController(w).Flush() // the client has all of its answer
+			if fl := f.board(); fl != nil && e.begin() {
+				f.refresh(fl, cancel)
+			} else if fl != nil {
+				fl.Land()
+			}
+		}, true
+	}
+	fl := f.board()
+	if fl == nil {
 		cancel()
-		return true // it is being made already
+		return nil, true // it is being made already
 	}
 	if !e.begin() {
 		fl.Land()
 		cancel()
-		return false
+		return nil, false
 	}
-	unhook := context.AfterFunc(e.lifetime, cancel)
-	go func() {
-		defer e.background.Done()
-		defer cancel()
-		defer unhook()
-		defer f.contain()
-		f.lead(fl)
-	}()
-	return true
+	go f.refresh(fl, cancel)
+	return nil, true
 }
+
+// board begins the flight of a refresh, or returns nil when somebody else makes the page already.
+func (f *fill) board() *flight.Flight[landing] {
+	e := f.handler.edge
+	fl, role := e.flights.Enter(f.flightID(nil, f.old.Meta.Vary), e.fence.now(), time.Now(), func(fl *flight.Flight[landing]) bool {
+		return !e.fence.stops(f.key, fl.Began) && !e.fence.stopsTags(f.old.tagNames, fl.Began)
+	})
+	switch role {
+	case flight.Lead:
+		return fl
+	case flight.Follow:
+		fl.Leave()
+	}
+	return nil
+}
+
+// refresh carries a refresh out. No panic of the handler leaves it: no server loop may stand below.
+func (f *fill) refresh(fl *flight.Flight[landing], cancel context.CancelFunc) {
+	e := f.handler.edge
+	unhook := context.AfterFunc(e.lifetime, cancel)
+	defer e.background.Done()
+	defer cancel()
+	defer unhook()
+	defer f.contain()
+	f.lead(fl)
+}
+
+// bareContext is how a context reads that has no values but those of net/http's server.
+var bareContext = regexp.MustCompile(`^context\.Background(\.WithValue\(net/http context value (http-server|local-addr), [^()]*\))*(\.WithCancel)*$`)
+
+// isBare reports whether nothing outside has put anything into a context. When in doubt it has.
+func isBare(ctx context.Context) bool { return bareContext.MatchString(fmt.Sprint(ctx)) }
 
 const (
 	endingHits  = 16              // in its lifetime make a page worth being made anew before it ends
@@ -71,7 +110,7 @@ func (v *variant) ending(now time.Time) bool {
 	return ttl < endingMost && ttl < v.Meta.Lifetime()/endingShare && v.used.Load() >= endingHits && v.refreshed.CompareAndSwap(false, true)
 }
 
-// contain keeps a panic of the handler from ending the process: no server loop stands below a refresh.
+// contain keeps a panic of the handler from ending the process, or the connection of a client that has got its answer.
 func (f *fill) contain() {
 	if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic value
 		f.logPanic(p, "edgecache: handler panicked in a background refresh")

@@ -131,7 +131,7 @@ func (f *fill) pump(reader *flight.Reader) {
 	defer reader.Close()
 	defer func() { f.pumpLost = recover() }() // raised again in the client's own goroutine
 	// Not until the request's context ends: somebody may have given it a deadline, and what the handler says then is for the client, too.
-	_ = copyBody(context.Background(), f.w, reader, f.offset, f.length)
+	f.pumpErr = copyBody(context.Background(), f.w, reader, f.offset, f.length)
 }
 
 // copyBody writes length bytes from offset of a growing body, or all if length is -1, and passes flushes on. It returns nil when the body came whole, and the client took it.
@@ -199,5 +199,8 @@ func (f *fill) wait() {
 	f.client = answered
 	if f.pumpLost != nil {
 		panic(f.pumpLost)
+	}
+	if errors.Is(f.pumpErr, flight.ErrStalled) {
+		panic(http.ErrAbortHandler) // the client must not take what it got for the page
 	}
 }

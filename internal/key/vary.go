@@ -92,7 +92,7 @@ func appendNormalized(dst []byte, name string, lines []string) []byte {
 	for _, line := range lines {
 		size += len(line)
 	}
-	if size > maxNormalized {
+	if size > maxNormalized || negotiated(name) && ambiguous(lines) {
 		dst = append(dst, 0) // begins no normalised value
 		for _, line := range lines {
 			dst = appendText(dst, line)
@@ -234,6 +234,27 @@ func hasCapital(s string) bool {
 	for i := range len(s) {
 		if lower(s[i]) != s[i] {
 			return true
+		}
+	}
+	return false
+}
+
+func negotiated(name string) bool {
+	return name == "Accept" || name == "Accept-Language" || name == "Accept-Encoding"
+}
+
+// ambiguous reports whether a handler that takes the first line, or the first member, for all may see something else than one that reads the list.
+func ambiguous(lines []string) bool {
+	if len(lines) > 1 {
+		return true
+	}
+	for _, line := range lines {
+		for line != "" {
+			var member string
+			member, line = field.Cut(line, ',')
+			if field.TrimBlanks(member) == "" {
+				return true
+			}
 		}
 	}
 	return false

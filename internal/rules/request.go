@@ -73,6 +73,8 @@ func (o *Options) Request(r *http.Request) Request {
 		case "Connection":
 			if field.HasToken(lines, "upgrade") {
 				against = earlier(against, Upgrade)
+			} else if hides(lines) {
+				against = earlier(against, Override)
 			}
 		case "X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override":
 			against = earlier(against, Override)
@@ -125,20 +127,32 @@ func (o *Options) identifies(lines []string) bool {
 }
 
 // ignores says whether a cookie, name=value, is on the ignore list. A cookie without a name never is. Nor is one that
-// could hide another: servers that still follow RFC 2109 part cookies at commas, so a visitor who sends
-// "_ga=1, session=…" would be logged in there and anonymous here.
+// could hide another: servers that still follow RFC 2109 part cookies at commas, and some at blanks, so a visitor who
+// sends "_ga=1, session=…" would be logged in there and anonymous here.
 func (o *Options) ignores(pair string) bool {
 	name, value, found := strings.Cut(pair, "=")
 	name = strings.TrimRight(name, " \t")
 	if !found || name == "" {
 		return false
 	}
-	if comma := strings.IndexByte(value, ','); comma >= 0 && strings.IndexByte(value[comma:], '=') >= 0 {
+	if at := strings.IndexAny(value, ", \t"); at >= 0 && strings.IndexByte(value[at:], '=') >= 0 {
 		return false
 	}
 	for _, pattern := range o.IgnoreCookies {
 		prefix, open := strings.CutSuffix(pattern, "*")
 		if name == pattern || open && strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// hides says whether a Connection field names others than its usual options: a proxy behind us takes those off, so that the origin does not see what the page is stored under.
+func hides(lines []string) bool {
+	for option := range field.Members(lines) {
+		switch strings.ToLower(option) {
+		case "close", "keep-alive", "te", "http2-settings":
+		default:
 			return true
 		}
 	}

@@ -1,0 +1,200 @@
+package edgecache_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+// askServer sends one request with raw header lines over a real connection and returns the short status and the body.
+func askServer(t *testing.T, server *httptest.Server, header http.Header) string {
+	t.Helper()
+	r, err := http.NewRequest("GET", server.URL+"/", nil)
+	require.NoError(t, err)
+	r.Header = header
+	answer, err := server.Client().Do(r)
+	require.NoError(t, err)
+	defer answer.Body.Close()
+	text, err := io.ReadAll(answer.Body)
+	require.NoError(t, err)
+	return answer.Header.Get("X-Cache") + " " + string(text)
+}
+
+// A handler that looks at the first line only must not make the page of those who send one line.
+func TestSeveralLinesOfALanguagePoisonNobody(t *testing.T) {
+	server := httptest.NewServer(edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		edgecache.Vary(w, "Accept-Language")
+		fmt.Fprintf(w, "in %s", r.Header.Get("Accept-Language"))
+	})))
+	defer server.Close()
+	for _, attack := range [][]string{{"", "de-DE,de;q=0.9"}, {"fr;q=0.5", "de"}} {
+		victim := strings.TrimPrefix(strings.Join(attack, ","), ",")
+		askServer(t, server, http.Header{"Accept-Language": attack})
+		require.Equal(t, "MISS in "+victim, askServer(t, server, http.Header{"Accept-Language": {victim}}))
+	}
+}
+
+// A proxy behind us takes off what Connection names, so the origin makes the page of another header than the one it would be stored under.
+func TestConnectionHidesNoFieldFromTheOrigin(t *testing.T) {
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "Accept-Language")
+		w.Header().Set("Cache-Control", "max-age=600")
+		fmt.Fprintf(w, "in %q", r.Header.Get("Accept-Language"))
+	}))
+	defer origin.Close()
+	target, err := url.Parse(origin.URL)
+	require.NoError(t, err)
+	server := httptest.NewServer(edgecache.Cache(httputil.NewSingleHostReverseProxy(target)))
+	defer server.Close()
+	askServer(t, server, http.Header{"Accept-Language": {"de"}, "Connection": {"Accept-Language"}})
+	require.Equal(t, `MISS in "de"`, askServer(t, server, http.Header{"Accept-Language": {"de"}}))
+}
+
+// While a URL counts as uncacheable its handler sees ranges; what it says to one of them is not the page.
+func TestUnsatisfiableRangeOfOneClientIsNotThePage(t *testing.T) {
+	const size = 3 << 20
+	s := newSite(t, edgecache.Config{MaxObjectBytes: 1 << 20}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=3600")
+		if r.Header.Get("Range") != "" {
+			w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", size))
+			w.WriteHeader(http.StatusRequestedRangeNotSatisfiable)
+			return
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(size))
+		_, _ = w.Write(make([]byte, size))
+	})
+	want(t, s.get("/video"), "BYPASS", 200, "*")
+	want(t, s.get("/video", "Range", "bytes=9999999-"), "BYPASS", 416, "")
+	want(t, s.get("/video"), "BYPASS", 200, "*")
+}
+
+// stuck is a client that reads nothing until it is let go.
+type stuck struct {
+	*httptest.ResponseRecorder
+	letGo, blocked chan struct{}
+	once           sync.Once
+}
+
+func newStuck(letGo chan struct{}) *stuck {
+	return &stuck{ResponseRecorder: httptest.NewRecorder(), letGo: letGo, blocked: make(chan struct{})}
+}
+
+func (s *stuck) Write(p []byte) (int, error) {
+	s.once.Do(func() { close(s.blocked) })
+	<-s.letGo
+	return s.ResponseRecorder.Write(p)
+}
+
+func TestFirstClientThatWasLetGoSeesItsConnectionCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const chunk, chunks = 64 << 10, 64
+		joined := make(chan struct{})
+		s := newSite(t, edgecache.Config{MaxObjectBytes: 128 << 10}, func(w http.ResponseWriter, r *http.Request) {
+			p := make([]byte, chunk)
+			_, _ = w.Write(p)
+			w.(http.Flusher).Flush()
+			<-joined
+			for range chunks - 1 {
+				if _, err := w.Write(p); err != nil {
+					return
+				}
+				time.Sleep(time.Second / 2)
+			}
+		})
+		leader := newStuck(make(chan struct{}))
+		ended := make(chan any, 1)
+		go func() {
+			defer func() { ended <- recover() }()
+			s.h.ServeHTTP(leader, httptest.NewRequest("GET", "/", nil))
+		}()
+		<-leader.blocked
+		follower := make(chan int, 1)
+		go func() {
+			w := httptest.NewRecorder()
+			s.h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+			follower <- w.Body.Len()
+		}()
+		synctest.Wait()
+		close(joined)
+		require.Equal(t, chunk*chunks, <-follower)
+		close(leader.letGo)
+		require.Equal(t, http.ErrAbortHandler, <-ended)
+		require.Less(t, leader.Body.Len(), chunk*chunks)
+	})
+}
+
+func TestClientsThatDoNotReadSwitchNothingOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		edge, err := edgecache.New(edgecache.Config{})
+		require.NoError(t, err)
+		h := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = w.Write(make([]byte, 3000)) }))
+		letGo := make(chan struct{})
+		var wg sync.WaitGroup
+		for i := range 4200 {
+			wg.Go(func() { h.ServeHTTP(newStuck(letGo), httptest.NewRequest("GET", fmt.Sprint("/slow?", i), nil)) })
+		}
+		synctest.Wait()
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest("GET", "/other", nil))
+		require.Equal(t, "MISS", w.Header().Get("X-Cache"), w.Header().Get("Cache-Status"))
+		close(letGo)
+		wg.Wait()
+	})
+}
+
+func TestHandlerThatRewritesItsURLInvalidatesWhatCameIn(t *testing.T) {
+	state := ""
+	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Scheme, r.URL.Host = "http", "backend:8080"
+		if r.Method != "GET" {
+			state = "new"
+			return
+		}
+		fmt.Fprint(w, state)
+	})
+	for _, method := range []string{"DELETE", "POST"} {
+		state = "old"
+		_, err := s.edge.PurgeAll(t.Context())
+		require.NoError(t, err)
+		s.get("/x")
+		s.do(method, "/x")
+		want(t, s.get("/x"), "MISS", 200, "new")
+	}
+}
+
+func TestPostIsStoredUnderWhatItsClientSent(t *testing.T) {
+	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		tenant := r.Header.Get("X-Tenant")
+		if r.Method == "POST" {
+			r.Header.Set("X-Tenant", "victim")
+			w.Header().Set("Content-Location", "/x")
+		}
+		edgecache.Vary(w, "X-Tenant")
+		edgecache.MaxAge(w, time.Minute)
+		fmt.Fprintf(w, "page of %s", tenant)
+	})
+	s.do("POST", "/x", "X-Tenant", "mallory")
+	want(t, s.get("/x", "X-Tenant", "victim"), "MISS", 200, "page of victim")
+}
+
+// Some servers part cookies at blanks: for them the visitor is logged in.
+func TestSessionBehindAnIgnoredCookieIsSeen(t *testing.T) {
+	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
+	s.get("/")
+	for _, cookie := range []string{"_ga=1 session=abc", "_ga=1\tsession=abc", "_ga=1,session=abc"} {
+		want(t, s.get("/", "Cookie", cookie), "DYNAMIC", 200, "page")
+	}
+	want(t, s.get("/", "Cookie", "_ga=1; _gid=2"), "HIT", 200, "page")
+}
