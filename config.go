@@ -97,6 +97,11 @@ type Config struct {
 	// InsecureStoreSetCookie stores Set-Cookie and replays it to everybody, as RFC 9111, 7.3 allows. Visitors then share sessions.
 	InsecureStoreSetCookie bool
 
+	// Version is asked with each request for what the whole site depends on beside its data, and its value separates
+	// pages: Assets.Version, for instance, keeps a page that names the files of an earlier deploy from being served by the
+	// next one, out of a Store or beside files that change. It must be quick, and short. nil means none.
+	Version func() string
+
 	// Store is a second tier behind memory, for pages that shall outlive memory or the process: read when memory has
 	// nothing, within 50 ms, and written in the background. Its trouble is a miss and an [Event], never an error. nil
 	// means none. Close the Edge before the store.

@@ -3,6 +3,7 @@ package edgecache
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"net/http"
 	"net/url"
 	"sync/atomic"
@@ -55,7 +56,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.pass(w, r, &req, rules.NoKey)
 		return
 	}
-	scope := key.Scope(scopeBuf[:0], r)
+	scope := e.scope(scopeBuf[:0], r)
 	res, _ := e.memory.Get(k)
 	now := time.Now()
 	v := res.find(scope, r.Header)
@@ -125,6 +126,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // mayWait reports whether a request may be answered by one that began before it: not if its client wants an answer made anew, or its own.
 func mayWait(cc *field.CacheControl) bool {
 	return !cc.NoCache && !cc.NoStore && !cc.MaxAge.Set && !cc.MinFresh.Set
+}
+
+// scope appends what besides the URL and Vary separates pages: see key.Scope; and the version that the application names.
+func (e *Edge) scope(dst []byte, r *http.Request) []byte {
+	dst = key.Scope(dst, r)
+	if e.config.Version == nil {
+		return dst
+	}
+	version := e.config.Version()
+	dst = append(dst, 0, 'V') // no other part of a scope begins so
+	dst = binary.AppendUvarint(dst, uint64(len(version)))
+	return append(dst, version...)
 }
 
 // pass lets a request through that the cache has no part in, except that it says so, and that unsafe methods invalidate (RFC 9111, 4.4).

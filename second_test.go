@@ -155,3 +155,28 @@ func TestStoreIsAskedOncePerHerd(t *testing.T) {
 		require.NoError(t, second.edge.Close(t.Context()))
 	})
 }
+
+// A page that names the files of one deploy is not served by the next.
+func TestVersionSeparatesDeploys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := storetest.NewMap()
+		deploy := func(version string) *site {
+			return newSite(t, edgecache.Config{Store: store, Version: func() string { return version }}, func(w http.ResponseWriter, r *http.Request) {
+				fmt.Fprint(w, "app-", version, ".css")
+			})
+		}
+		first := deploy("1")
+		want(t, first.get("/"), "MISS", 200, "app-1.css")
+		require.NoError(t, first.edge.Close(t.Context()))
+		second := deploy("2")
+		want(t, second.get("/"), "MISS", 200, "app-2.css")
+		require.NoError(t, second.edge.Close(t.Context()))
+		again := deploy("1")
+		want(t, again.get("/"), "HIT", 200, "app-1.css")
+		require.Equal(t, edgecache.Hit, again.edge.Explain(httptest.NewRequest("GET", "/", nil)).Status)
+		n, err := again.edge.Purge(t.Context(), "/")
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		require.NoError(t, again.edge.Close(t.Context()))
+	})
+}
