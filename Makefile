@@ -12,7 +12,8 @@ EDGECACHE_CACHE_TESTS ?= $(realpath ../shared/cache-tests/tests.json)
 export EDGECACHE_CACHE_TESTS
 
 # The race detector and a random order are not options: a test that needs neither is a test that hides something.
-TEST := $(GO) test -race -shuffle=on
+# A busy machine may need longer than Go's ten minutes for the models.
+TEST := $(GO) test -race -shuffle=on -timeout=30m
 # Built from source by the Go command: under two minutes on two cores with nothing cached, a second after that.
 GOLANGCI_LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 

@@ -95,7 +95,7 @@ func TestGuaranteeFailingOrigin(t *testing.T) {
 	for _, window := range []time.Duration{4 * time.Minute, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			down := false
-			s := newStage(t, edgecache.Config{Logger: silent(), StaleIfUnreachable: 1}, func(w http.ResponseWriter, r *http.Request, call int) {
+			s := newStage(t, edgecache.Config{Logger: silent(), StaleIfUnreachable: time.Millisecond}, func(w http.ResponseWriter, r *http.Request, call int) {
 				if down {
 					switch call % 5 { // each of its own kind
 					case 0:

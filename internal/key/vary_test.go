@@ -201,7 +201,7 @@ func FuzzVariant(f *testing.F) {
 		linesA := strings.Split(a, "\n")
 		textA := Variant(nil, names, http.Header{name: linesA, "Other": {b}})
 		normal := parseVariant(t, string(textA))
-		raw := name == "Authorization" || name == "Cookie" || name == "Proxy-Authorization"
+		raw := name == "Authorization" || name == "Cookie" || name == "Proxy-Authorization" || negotiated(name) && ambiguous(linesA)
 		if !raw && (len(linesA) == 1 || !strings.Contains(a, `"`)) {
 			// A quote left open ends with its line, which joined lines no longer show; otherwise normal values are their own normal form, so that two requests share a variant only if their normal forms are equal.
 			if again := Variant(nil, names, normal); string(again) != string(textA) {
