@@ -317,6 +317,9 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 	case keep:
 		err := f.end(ctx)
 		f.page.body.Close(err)
+		if errors.Is(err, errIncomplete) {
+			e.tell(Event{Kind: Failed, Request: f.r, Pattern: f.pattern(), Reason: rules.Incomplete, Err: err})
+		}
 		if err != nil && f.mayCoverUp(true) {
 			f.serveOld(true)
 			return false

@@ -339,3 +339,13 @@ func TestCloseCancelsWhatTakesTooLong(t *testing.T) {
 		require.True(t, cancelled)
 	})
 }
+
+func TestObserverHearsOfIncompletePages(t *testing.T) {
+	var seen events
+	s := newSite(t, edgecache.Config{Observer: seen.observe}, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		fmt.Fprint(w, "half")
+	})
+	s.get("/")
+	require.Equal(t, []string{"failed incomplete", "answered MISS uri-miss"}, seen.take())
+}

@@ -66,7 +66,6 @@ const (
 
 	// Found out while the response was being made.
 	TooLarge
-	TooManyVariants
 	Incomplete
 	Aborted
 	Uncacheable
@@ -133,16 +132,15 @@ var descriptions = [reasons]description{
 	Expired:         {"expired", "miss", "The response was stale when it came (max-age=0, a past or invalid Expires, an Age past its lifetime) and has no validator; give it a lifetime or an ETag."},
 	ContentLocation: {"content-location", "method", "The answer to a POST is kept only if its Content-Location is the URL that was posted to and its lifetime is explicit."},
 
-	TooLarge:        {"too-large", "miss", "The response is larger than the largest object the cache takes; raise that limit to store it."},
-	TooManyVariants: {"too-many-variants", "miss", "The URL has as many variants as one URL may have; name fewer fields in Vary."},
-	Incomplete:      {"incomplete", "miss", "The body is shorter or longer than its Content-Length; only complete responses are stored."},
-	Aborted:         {"aborted", "miss", "The handler panicked or gave up, so its response is not kept."},
-	Uncacheable:     {"uncacheable", "miss", "A recent answer of this URL could not be stored, so requests for it do not wait for each other."},
-	Busy:            {"busy", "miss", "So many requests wait for this page, or for so long, that this one was passed on alone; it says nothing about the page."},
-	Breaker:         {"breaker", "", "The handler failed several times in a row, so the stale page is served at once; the handler is tried again after a pause."},
-	Restored:        {"restored", "", "The store behind memory had the page: a hit, and in memory from now on."},
-	Unreachable:     {"unreachable", "miss", "The handler said that the origin gave no answer, and nothing stored may stand in for it."},
-	StoreFailed:     {"store-failed", "miss", "The store could not keep the response; requests are served as if there were no cache."},
+	TooLarge:    {"too-large", "miss", "The response is larger than the largest object the cache takes; raise that limit to store it."},
+	Incomplete:  {"incomplete", "miss", "The body is shorter or longer than its Content-Length; only complete responses are stored."},
+	Aborted:     {"aborted", "miss", "The handler panicked or gave up, so its response is not kept."},
+	Uncacheable: {"uncacheable", "miss", "A recent answer of this URL could not be stored, so requests for it do not wait for each other."},
+	Busy:        {"busy", "miss", "So many requests wait for this page, or for so long, that this one was passed on alone; it says nothing about the page."},
+	Breaker:     {"breaker", "", "The handler failed several times in a row, so the stale page is served at once; the handler is tried again after a pause."},
+	Restored:    {"restored", "", "The store behind memory had the page: a hit, and in memory from now on."},
+	Unreachable: {"unreachable", "miss", "The handler said that the origin gave no answer, and nothing stored may stand in for it."},
+	StoreFailed: {"store-failed", "miss", "The store could not keep the response; requests are served as if there were no cache."},
 
 	UnknownHash: {"unknown-hash", "miss", "The URL names a version of a static file that is neither here nor retained; the latest one stands in for it and is not kept."},
 }
