@@ -50,7 +50,7 @@ func appendFields(dst []byte, h http.Header) []byte {
 	var array [16]string
 	names := array[:0]
 	for name := range h {
-		if isScoped(name) {
+		if InScope(name) {
 			names = append(names, name)
 		}
 	}
@@ -75,8 +75,8 @@ func appendLines(dst []byte, name string, lines []string) []byte {
 	return dst
 }
 
-// isScoped reports whether a request field is part of the scope.
-func isScoped(name string) bool {
+// InScope reports whether a request field is part of the scope, so that a request made for a stored page must carry it. name is canonical.
+func InScope(name string) bool {
 	if name == "" {
 		return false
 	}
@@ -244,4 +244,13 @@ func unhex(c byte) byte {
 		return c - '0'
 	}
 	return lower(c) - 'a' + 10
+}
+
+// Mentions reports whether a scope may tell of the host, which is in lower case: in X-Forwarded-Host, for instance. It is for purging, so it errs on the side of true:
+// a host that is part of another one, and a scope that was too long to be kept as text, count.
+func Mentions(scope, host string) bool {
+	if scope == "" {
+		return false
+	}
+	return strings.HasPrefix(scope, "\x00"+string(rune(kindScopeSum))) || strings.Contains(strings.ToLower(scope), host)
 }

@@ -218,7 +218,7 @@ func FuzzScope(f *testing.F) {
 		if string(scopeA) != string(scopeB) {
 			return
 		}
-		if name != "Forwarded" && isScoped(name) && a != b {
+		if name != "Forwarded" && InScope(name) && a != b {
 			t.Errorf("%s: %q and %q have the same scope", name, a, b)
 		}
 		for _, word := range []string{"host=", "proto="} {
