@@ -34,7 +34,36 @@ type directives struct {
 }
 
 func parseDirectives(lines []string) *directives {
-	return &directives{members: slices.Collect(field.Members(lines))}
+	if size := len(strings.Join(lines, ", ")); size > field.MaxCacheControl {
+		// It counts as no-store, and rewriting could make it short enough to be read as something else.
+		return &directives{members: []string{dirNoStore}}
+	}
+	d := &directives{members: slices.Collect(field.Members(lines))}
+	for _, member := range slices.Clone(d.members) {
+		d.members = append(d.members, condemned(member)...)
+	}
+	return d
+}
+
+// condemned spells out what a malformed member restricts (see field.ParseCacheControl), so that rewriting it loses nothing.
+func condemned(member string) (meant []string) {
+	name, argument, hasArgument := strings.Cut(member, "=")
+	if field.IsToken(name) && (!hasArgument || field.IsToken(argument) || field.IsQuoted(argument)) {
+		return nil
+	}
+	said := field.ParseCacheControl([]string{member})
+	for _, d := range []struct {
+		said bool
+		name string
+	}{
+		{said.NoStore, dirNoStore}, {said.NoCache, dirNoCache}, {said.Private, dirPrivate}, {said.ProxyRevalidate, "proxy-revalidate"},
+		{said.MaxAge.Set, dirMaxAge + "=0"}, {said.SharedMaxAge.Set, dirSharedMaxAge + "=0"},
+	} {
+		if d.said {
+			meant = append(meant, d.name)
+		}
+	}
+	return meant
 }
 
 // said returns what the directives mean to a cache.

@@ -88,3 +88,11 @@ func TestExplainTakesRequestsOfClients(t *testing.T) {
 	require.NoError(t, answer.Body.Close())
 	require.Equal(t, edgecache.Hit, edge.Explain(r).Status)
 }
+
+// A Cache-Control that is too long to be read counts as no-store, and no setter makes it short enough to be read as anything else.
+func TestSettersKeepWhatIsTooLongToBeRead(t *testing.T) {
+	w := httptest.NewRecorder()
+	w.Header().Set("Cache-Control", "max-age=60, "+strings.Repeat("x", 5000)+", max-age=60")
+	edgecache.MaxAge(w, time.Hour)
+	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+}
