@@ -56,7 +56,7 @@ func (f *fill) restore() (answered bool) {
 	}
 }
 
-// mark remembers where the purges of the second tier stand, before the handler runs.
+// markSecond remembers where the purges of the second tier stand, before the handler runs.
 func (f *fill) markSecond() {
 	if second := f.handler.edge.second; second != nil {
 		f.mark = second.Mark()
