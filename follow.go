@@ -37,6 +37,12 @@ func (f *fill) obtain(vary []string, collapse bool) {
 		})
 		if role != flight.Follow {
 			f.alone = role == flight.Alone
+			if v := f.overtaken(fl); v != nil {
+				v.touch()
+				a := account{status: Hit, came: f.came, pattern: v.pattern}
+				e.answer(f.w, f.r, &f.req, v.Object, time.Now(), &a)
+				return
+			}
 			f.lead(fl)
 			return
 		}
@@ -54,6 +60,26 @@ func (f *fill) obtain(vary []string, collapse bool) {
 		vary = next
 	}
 	f.lead(e.flights.Single(e.fence.now(), time.Now()))
+}
+
+// overtaken ends a flight whose page another one has stored since memory was looked at, and returns that page; nil if there is none that is fresh. Without this second look,
+// a request that falls between the storing and the landing of one flight and its own place in the table would make the page once more.
+func (f *fill) overtaken(fl *flight.Flight[landing]) *variant {
+	e := f.handler.edge
+	res, _ := e.memory.Peek(f.key)
+	v := res.find([]byte(f.scope), f.r.Header)
+	if v == nil || v == f.old {
+		return nil
+	}
+	if e.fence.stops(f.key, v.began) || e.fence.stopsTags(v.tagNames, v.began) {
+		return nil // a purge is on its way; those who join later may have come after it
+	}
+	if action, reason := v.reuse(&e.rules, &f.req, time.Now()); action != rules.Serve || reason != rules.Fresh {
+		return nil
+	}
+	fl.Share(landing{stored: v})
+	fl.Land()
+	return v
 }
 
 // joinable reports whether a request that comes now may wait for fl, as far as that is known: not if a purge has come since it began, nor if what it has brought is past its time already.

@@ -74,7 +74,9 @@ func (f *fill) board() *flight.Flight[landing] {
 	})
 	switch role {
 	case flight.Lead:
-		return fl
+		if f.overtaken(fl) == nil {
+			return fl
+		}
 	case flight.Follow:
 		fl.Leave()
 	}
