@@ -19,10 +19,11 @@ const door = "" // the root package, as a path inside the module
 // A name that ends in /... stands for every package below it.
 var layers = map[string][]string{
 	door: {
-		"internal/assets", "internal/field", "internal/flight", "internal/key", "internal/memory", "internal/object",
+		"internal/assets", "internal/coding", "internal/field", "internal/flight", "internal/key", "internal/memory", "internal/object",
 		"internal/record", "internal/rules", "internal/tier",
 	},
-	"internal/assets": {"internal/field", "internal/rules"},
+	"internal/assets": {"internal/coding", "internal/field", "internal/rules"},
+	"internal/coding": {"internal/field"},
 	"internal/field":  {},
 	"internal/flight": {"internal/object"},
 	"internal/frame":  {},
@@ -56,9 +57,9 @@ var toolsForTests = []string{"edgecachetest", "storetest"}
 // dependencies is every module outside the standard library, with the packages whose non-test code may import it.
 // Whoever imports edgecache downloads these; a longer list needs a reason in docs/design.md.
 var dependencies = map[string][]string{
-	"github.com/andybalholm/brotli":   {"internal/assets"},
+	"github.com/andybalholm/brotli":   {"internal/coding"},
 	"github.com/dunglas/httpsfv":      {"internal/field"},
-	"github.com/klauspost/compress":   {"internal/assets"},
+	"github.com/klauspost/compress":   {"internal/coding"},
 	"github.com/pquerna/cachecontrol": {"internal/field"},
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/textproto"
 	"strconv"
 
+	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
@@ -85,7 +86,7 @@ func (a *answer) parts(asset *Asset, control string, judge func(bool) Verdict, p
 	h["Accept-Ranges"] = put(&values, "bytes")
 	h["Etag"] = put(&values, asset.etag)
 	delete(h, "Content-Encoding")
-	a.set.options.Report(h, a.r, judge(asset.state.seen[identity].Swap(true)))
+	a.set.options.Report(h, a.r, judge(asset.state.seen[coding.Identity].Swap(true)))
 	if len(parts) == 1 {
 		h["Content-Type"] = put(&values, asset.Type)
 		h["Content-Range"] = put(&values, contentRange(parts[0], asset.length))

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/edgecache-go/edgecache/internal/coding"
 )
 
 // maxFiles bounds what is indexed: a tree of more is the wrong folder.
@@ -48,15 +50,15 @@ type Asset struct {
 	from     *original   // the file
 	data     []byte      // what is sent instead of the file: a rewritten stylesheet
 	watch    []*original // what it is made of, if that can change
-	sidecars [codings]*encoded
+	sidecars [coding.Count]*encoded
 	state    *state
 }
 
 // state is what an asset keeps while its index is made anew around it.
 type state struct {
-	seen  [codings]atomic.Bool // sent before, by this process
-	tried [codings]atomic.Uint32
-	made  [codings]atomic.Pointer[encoded]
+	seen  [coding.Count]atomic.Bool // sent before, by this process
+	tried [coding.Count]atomic.Uint32
+	made  [coding.Count]atomic.Pointer[encoded]
 }
 
 // index is everything that is served, at one moment.
@@ -206,8 +208,8 @@ func (s *Set) hidden(name string, exists func(string) bool) bool {
 	if name == s.options.ViteManifest || name == s.options.ESBuildMetafile {
 		return true
 	}
-	for _, ext := range extensions[1:] {
-		if base, ok := strings.CutSuffix(name, ext); ok && exists(base) {
+	for c := coding.Brotli; c < coding.Count; c++ {
+		if base, ok := strings.CutSuffix(name, c.Extension()); ok && exists(base) {
 			return true
 		}
 	}
@@ -257,8 +259,8 @@ func (a *Asset) shared() string {
 
 // attach finds the variants that lie beside the file.
 func (s *Set) attach(a *Asset, ix *index) {
-	for c := br; c < codings; c++ {
-		side := ix.originals[a.Name+extensions[c]]
+	for c := coding.Brotli; c < coding.Count; c++ {
+		side := ix.originals[a.Name+c.Extension()]
 		if side == nil {
 			continue
 		}
@@ -281,12 +283,12 @@ func (s *Set) attach(a *Asset, ix *index) {
 
 // proof names a sidecar and what it has to decode to.
 type proof struct {
-	coding    coding
+	coding    coding.Coding
 	side, sum [sha256.Size]byte
 }
 
 // proves reports whether a sidecar decodes to its file; it remembers what it has found out.
-func (s *Set) proves(c coding, side *original, size int64, sum [sha256.Size]byte) error {
+func (s *Set) proves(c coding.Coding, side *original, size int64, sum [sha256.Size]byte) error {
 	key := proof{c, side.sum, sum}
 	if known, ok := s.proofs[key]; ok {
 		return known
@@ -296,19 +298,19 @@ func (s *Set) proves(c coding, side *original, size int64, sum [sha256.Size]byte
 		return err
 	}
 	defer content.close()
-	err = decodes(c, content.reader(), size, sum)
+	err = coding.Prove(c, content.reader(), size, sum)
 	s.proofs[key] = err
 	return err
 }
 
 // variant describes a coding of an asset.
-func (a *Asset) variant(c coding, size int64) *encoded {
-	return &encoded{size: size, etag: `"` + a.hash + "-" + codingNames[c] + `"`, length: strconv.FormatInt(size, 10)}
+func (a *Asset) variant(c coding.Coding, size int64) *encoded {
+	return &encoded{size: size, etag: `"` + a.hash + "-" + c.String() + `"`, length: strconv.FormatInt(size, 10)}
 }
 
 // eligible reports whether variants are made of it.
 func (a *Asset) eligible() bool {
-	return a.media.squeezes && a.size >= minEncoded && a.size <= maxEncoded
+	return a.media.squeezes && a.size >= coding.MinSize && a.size <= coding.MaxSize
 }
 
 // current reports whether nothing that the asset is made of has changed.

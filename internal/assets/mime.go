@@ -3,6 +3,8 @@ package assets
 import (
 	"path"
 	"strings"
+
+	"github.com/edgecache-go/edgecache/internal/coding"
 )
 
 // class is what a file is used as.
@@ -28,74 +30,77 @@ type mediaType struct {
 var unknownType = mediaType{name: "application/octet-stream"}
 
 // mediaTypes is the same on every machine; that of package mime reads the system's files.
-var mediaTypes = map[string]mediaType{
-	".html":  {"text/html; charset=utf-8", page, true},
-	".htm":   {"text/html; charset=utf-8", page, true},
-	".xhtml": {"application/xhtml+xml; charset=utf-8", page, true},
+var mediaTypes = map[string]struct {
+	name  string
+	class class
+}{
+	".html":  {"text/html; charset=utf-8", page},
+	".htm":   {"text/html; charset=utf-8", page},
+	".xhtml": {"application/xhtml+xml; charset=utf-8", page},
 
-	".css":  {"text/css; charset=utf-8", style, true},
-	".js":   {"text/javascript; charset=utf-8", script, true}, // RFC 9239
-	".mjs":  {"text/javascript; charset=utf-8", script, true},
-	".cjs":  {"text/javascript; charset=utf-8", script, true},
-	".wasm": {"application/wasm", other, true},
+	".css":  {"text/css; charset=utf-8", style},
+	".js":   {"text/javascript; charset=utf-8", script}, // RFC 9239
+	".mjs":  {"text/javascript; charset=utf-8", script},
+	".cjs":  {"text/javascript; charset=utf-8", script},
+	".wasm": {"application/wasm", other},
 
-	".json":        {"application/json", other, true},
-	".map":         {"application/json", other, true},
-	".jsonld":      {"application/ld+json", other, true},
-	".geojson":     {"application/geo+json", other, true},
-	".webmanifest": {"application/manifest+json", other, true},
-	".xml":         {"text/xml; charset=utf-8", other, true},
-	".rss":         {"application/rss+xml; charset=utf-8", other, true},
-	".atom":        {"application/atom+xml; charset=utf-8", other, true},
-	".txt":         {"text/plain; charset=utf-8", other, true},
-	".md":          {"text/markdown; charset=utf-8", other, true},
-	".csv":         {"text/csv; charset=utf-8", other, true},
-	".vtt":         {"text/vtt; charset=utf-8", other, true},
-	".ics":         {"text/calendar; charset=utf-8", other, true},
-	".glsl":        {"text/plain; charset=utf-8", other, true},
+	".json":        {"application/json", other},
+	".map":         {"application/json", other},
+	".jsonld":      {"application/ld+json", other},
+	".geojson":     {"application/geo+json", other},
+	".webmanifest": {"application/manifest+json", other},
+	".xml":         {"text/xml; charset=utf-8", other},
+	".rss":         {"application/rss+xml; charset=utf-8", other},
+	".atom":        {"application/atom+xml; charset=utf-8", other},
+	".txt":         {"text/plain; charset=utf-8", other},
+	".md":          {"text/markdown; charset=utf-8", other},
+	".csv":         {"text/csv; charset=utf-8", other},
+	".vtt":         {"text/vtt; charset=utf-8", other},
+	".ics":         {"text/calendar; charset=utf-8", other},
+	".glsl":        {"text/plain; charset=utf-8", other},
 
-	".svg":  {"image/svg+xml", image, true},
-	".ico":  {"image/x-icon", image, true},
-	".bmp":  {"image/bmp", image, true},
-	".png":  {"image/png", image, false},
-	".apng": {"image/apng", image, false},
-	".jpg":  {"image/jpeg", image, false},
-	".jpeg": {"image/jpeg", image, false},
-	".gif":  {"image/gif", image, false},
-	".webp": {"image/webp", image, false},
-	".avif": {"image/avif", image, false},
-	".jxl":  {"image/jxl", image, false},
+	".svg":  {"image/svg+xml", image},
+	".ico":  {"image/x-icon", image},
+	".bmp":  {"image/bmp", image},
+	".png":  {"image/png", image},
+	".apng": {"image/apng", image},
+	".jpg":  {"image/jpeg", image},
+	".jpeg": {"image/jpeg", image},
+	".gif":  {"image/gif", image},
+	".webp": {"image/webp", image},
+	".avif": {"image/avif", image},
+	".jxl":  {"image/jxl", image},
 
-	".woff":  {"font/woff", font, false},
-	".woff2": {"font/woff2", font, false},
-	".ttf":   {"font/ttf", font, true},
-	".otf":   {"font/otf", font, true},
-	".eot":   {"application/vnd.ms-fontobject", font, true},
+	".woff":  {"font/woff", font},
+	".woff2": {"font/woff2", font},
+	".ttf":   {"font/ttf", font},
+	".otf":   {"font/otf", font},
+	".eot":   {"application/vnd.ms-fontobject", font},
 
-	".mp4":  {"video/mp4", other, false},
-	".m4v":  {"video/mp4", other, false},
-	".webm": {"video/webm", other, false},
-	".mov":  {"video/quicktime", other, false},
-	".ogv":  {"video/ogg", other, false},
-	".mp3":  {"audio/mpeg", other, false},
-	".m4a":  {"audio/mp4", other, false},
-	".ogg":  {"audio/ogg", other, false},
-	".opus": {"audio/ogg", other, false},
-	".wav":  {"audio/wav", other, false},
-	".flac": {"audio/flac", other, false},
-	".m3u8": {"application/vnd.apple.mpegurl", other, true},
+	".mp4":  {"video/mp4", other},
+	".m4v":  {"video/mp4", other},
+	".webm": {"video/webm", other},
+	".mov":  {"video/quicktime", other},
+	".ogv":  {"video/ogg", other},
+	".mp3":  {"audio/mpeg", other},
+	".m4a":  {"audio/mp4", other},
+	".ogg":  {"audio/ogg", other},
+	".opus": {"audio/ogg", other},
+	".wav":  {"audio/wav", other},
+	".flac": {"audio/flac", other},
+	".m3u8": {"application/vnd.apple.mpegurl", other},
 
-	".pdf":  {"application/pdf", other, false},
-	".zip":  {"application/zip", other, false},
-	".gz":   {"application/gzip", other, false},
-	".zst":  {"application/zstd", other, false},
-	".glb":  {"model/gltf-binary", other, true},
-	".gltf": {"model/gltf+json", other, true},
+	".pdf":  {"application/pdf", other},
+	".zip":  {"application/zip", other},
+	".gz":   {"application/gzip", other},
+	".zst":  {"application/zstd", other},
+	".glb":  {"model/gltf-binary", other},
+	".gltf": {"model/gltf+json", other},
 }
 
 func typeOf(name string) mediaType {
 	if t, ok := mediaTypes[strings.ToLower(path.Ext(name))]; ok {
-		return t
+		return mediaType{t.name, t.class, coding.Compressible(t.name)}
 	}
 	return unknownType
 }

@@ -1,6 +1,7 @@
 package assets
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"errors"
@@ -10,6 +11,8 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+
+	"github.com/edgecache-go/edgecache/internal/coding"
 )
 
 // maxPrecompressed is how large a file may be that a build compresses: it is read into memory.
@@ -42,14 +45,14 @@ func Precompress(root *os.Root, options Options) ([]Sidecar, error) {
 	)
 	for _, name := range ix.names {
 		a := ix.byName[name]
-		for c := br; c < codings; c++ {
-			if a.sidecars[c] == nil && !a.worthPacking() && ix.originals[name+extensions[c]] == nil {
+		for c := coding.Brotli; c < coding.Count; c++ {
+			if a.sidecars[c] == nil && !a.worthPacking() && ix.originals[name+c.Extension()] == nil {
 				continue
 			}
 			slots <- struct{}{}
 			group.Go(func() {
 				defer func() { <-slots }()
-				side, err := a.pack(root, c, ix.originals[name+extensions[c]] != nil)
+				side, err := a.pack(root, c, ix.originals[name+c.Extension()] != nil)
 				mu.Lock()
 				defer mu.Unlock()
 				if err != nil {
@@ -66,12 +69,12 @@ func Precompress(root *os.Root, options Options) ([]Sidecar, error) {
 }
 
 func (a *Asset) worthPacking() bool {
-	return a.media.squeezes && a.size >= minEncoded && a.size <= maxPrecompressed
+	return a.media.squeezes && a.size >= coding.MinSize && a.size <= maxPrecompressed
 }
 
 // pack makes one sidecar. there says that one is there, good or not.
-func (a *Asset) pack(root *os.Root, c coding, there bool) (Sidecar, error) {
-	side := Sidecar{Name: a.Name + extensions[c], Size: a.size}
+func (a *Asset) pack(root *os.Root, c coding.Coding, there bool) (Sidecar, error) {
+	side := Sidecar{Name: a.Name + c.Extension(), Size: a.size}
 	if good := a.sidecars[c]; good != nil {
 		side.Packed = good.size
 		return side, nil
@@ -81,11 +84,11 @@ func (a *Asset) pack(root *os.Root, c coding, there bool) (Sidecar, error) {
 		if err != nil {
 			return side, err
 		}
-		packed, err := compress(c, data, true)
+		packed, err := coding.Encode(c, bytes.NewReader(data), true)
 		if err != nil {
 			return side, err
 		}
-		if side.Packed = int64(len(packed)); side.Packed*100 <= a.size*worthwhile {
+		if side.Packed = int64(len(packed)); coding.Worthwhile(side.Packed, a.size) {
 			side.Written = true
 			return side, replace(root, side.Name, packed)
 		}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -202,7 +203,7 @@ func standsIn(bool) Verdict { return Verdict{Failed: true, Reason: rules.Unknown
 // serve sends an asset, or what the conditions make of it. It returns false, and has sent nothing, if the file has changed.
 func (a *answer) serve(asset *Asset, control string, judge func(seen bool) Verdict) bool {
 	tag := field.ETag{Opaque: asset.etag}
-	w := weightsOf(a.r.Header["Accept-Encoding"])
+	w := coding.Accepted(a.r.Header["Accept-Encoding"])
 	chosen, e, acceptable := a.set.choose(asset, w)
 	etag, length, size := asset.etag, asset.length, asset.size
 	if e != nil {
@@ -228,7 +229,7 @@ func (a *answer) serve(asset *Asset, control string, judge func(seen bool) Verdi
 			return true
 		}
 	}
-	if w[identity] > 0 && a.r.Method == http.MethodGet && len(a.conditions["Range"]) > 0 && mayResume(a.conditions["If-Range"], tag) {
+	if w[coding.Identity] > 0 && a.r.Method == http.MethodGet && len(a.conditions["Range"]) > 0 && mayResume(a.conditions["If-Range"], tag) {
 		switch parts, result := field.ParseRange(a.conditions["Range"], asset.size, maxRanges); result {
 		case field.RangeUnsatisfiable:
 			a.w.Header()["Content-Range"] = []string{"bytes */" + asset.length}
@@ -264,8 +265,8 @@ func (a *answer) serve(asset *Asset, control string, judge func(seen bool) Verdi
 	h["Content-Length"] = put(&values, length)
 	h["Etag"] = put(&values, etag)
 	delete(h, "Content-Encoding")
-	if chosen != identity {
-		h["Content-Encoding"] = put(&values, codingNames[chosen])
+	if chosen != coding.Identity {
+		h["Content-Encoding"] = put(&values, chosen.String())
 	}
 	a.set.options.Report(h, a.r, judge(seen))
 	a.w.WriteHeader(http.StatusOK)
@@ -308,10 +309,10 @@ func addVary(h http.Header, name string) {
 }
 
 // choose picks the variant that the client likes best; among those that it likes equally the smallest.
-func (s *Set) choose(a *Asset, w weights) (c coding, e *encoded, ok bool) {
-	c, best, size := identity, w[identity], a.size
+func (s *Set) choose(a *Asset, w coding.Weights) (c coding.Coding, e *encoded, ok bool) {
+	c, best, size := coding.Identity, w[coding.Identity], a.size
 	eligible := a.eligible() && !s.options.Dev
-	for i := br; i < codings; i++ {
+	for i := coding.Brotli; i < coding.Count; i++ {
 		if w[i] == 0 {
 			continue
 		}
@@ -320,7 +321,7 @@ func (s *Set) choose(a *Asset, w weights) (c coding, e *encoded, ok bool) {
 			v = a.state.made[i].Load()
 		}
 		if v == nil {
-			if eligible && w[i] >= w[identity] {
+			if eligible && w[i] >= w[coding.Identity] {
 				s.worker.ask(a, i)
 			}
 			continue
@@ -333,7 +334,7 @@ func (s *Set) choose(a *Asset, w weights) (c coding, e *encoded, ok bool) {
 		return c, e, true
 	}
 	// Nothing that is there will do. What can be made in time is made now.
-	for i := br; i < codings; i++ {
+	for i := coding.Brotli; i < coding.Count; i++ {
 		if eligible && w[i] > best {
 			if v := s.worker.make(a, i); v != nil {
 				c, e, best = i, v, w[i]
