@@ -252,27 +252,3 @@ func asciiLower(s string) string {
 	}
 	return string(b)
 }
-
-func BenchmarkOf(b *testing.B) {
-	r := read(b, false, "GET /articles/2026/07/some-title?page=2 HTTP/1.1\nHost: www.example.com")
-	dst := make([]byte, 0, 256)
-	b.ReportAllocs()
-	for b.Loop() {
-		Of(dst, r)
-	}
-}
-
-func BenchmarkScope(b *testing.B) {
-	browser := "GET /a?b HTTP/1.1\nHost: h\nAccept: */*\nAccept-Encoding: gzip\nAccept-Language: de\nUser-Agent: x\nReferer: y\nCache-Control: max-age=0\n" +
-		"Sec-Fetch-Mode: navigate\nSec-Fetch-Dest: document\nUpgrade-Insecure-Requests: 1\nConnection: keep-alive"
-	for name, text := range map[string]string{"plain": browser, "proxied": browser + "\nX-Forwarded-For: 1\nX-Forwarded-Proto: https\nX-Forwarded-Host: h"} {
-		b.Run(name, func(b *testing.B) {
-			r := read(b, false, text)
-			dst := make([]byte, 0, 256)
-			b.ReportAllocs()
-			for b.Loop() {
-				Scope(dst, r)
-			}
-		})
-	}
-}

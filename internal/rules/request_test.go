@@ -257,21 +257,3 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 }
-
-func BenchmarkRequest(b *testing.B) {
-	for name, o := range map[string]Options{
-		"without credential fields": {},
-		"default":                   {CredentialFields: DefaultCredentialFields()},
-		"default, indexed":          Options{CredentialFields: DefaultCredentialFields()}.Indexed(),
-	} {
-		b.Run(name, func(b *testing.B) {
-			r := browser()
-			b.ReportAllocs()
-			for b.Loop() {
-				if q := o.Request(r); q.Bypass != None {
-					b.Fatal(q.Bypass)
-				}
-			}
-		})
-	}
-}

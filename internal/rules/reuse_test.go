@@ -237,17 +237,6 @@ func TestProperties(t *testing.T) {
 	}
 }
 
-func BenchmarkReuse(b *testing.B) {
-	m, _ := usual.Store(usual.get(""), 200, header("Cache-Control: max-age=60"), start, start)
-	req := usual.Request(browser())
-	b.ReportAllocs()
-	for b.Loop() {
-		if action, _ := m.Reuse(&usual, &req, start); action != Serve {
-			b.Fatal(action)
-		}
-	}
-}
-
 func BenchmarkStore(b *testing.B) {
 	req, h := usual.get(""), header("Cache-Control: max-age=60\nETag: \"a\"\nContent-Type: text/html\nVary: Accept-Encoding")
 	b.ReportAllocs()
