@@ -40,7 +40,7 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 	}
 	now := time.Now()
 	res, _ := e.memory.Peek(k)
-	v := res.find(e.scope(nil, r), r.Header)
+	v := res.find(e.scope(nil, r, &req), r.Header)
 	if res != nil {
 		x.Stored = res.alive()
 	}

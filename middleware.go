@@ -56,7 +56,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.pass(w, r, &req, rules.NoKey)
 		return
 	}
-	scope := e.scope(scopeBuf[:0], r)
+	scope := e.scope(scopeBuf[:0], r, &req)
 	res, _ := e.memory.Get(k)
 	now := time.Now()
 	v := res.find(scope, r.Header)
@@ -129,8 +129,8 @@ func mayWait(cc *field.CacheControl) bool {
 }
 
 // scope appends what besides the URL and Vary separates pages: see key.Scope; and the version that the application names.
-func (e *Edge) scope(dst []byte, r *http.Request) []byte {
-	dst = key.Scope(dst, r)
+func (e *Edge) scope(dst []byte, r *http.Request, req *rules.Request) []byte {
+	dst = key.Scope(dst, r, &req.Scope)
 	if e.config.Version == nil {
 		return dst
 	}

@@ -39,7 +39,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	if !ok {
 		return false
 	}
-	f := h.newFill(w, r, req, k, e.scope(nil, r), rules.Method, time.Now())
+	f := h.newFill(w, r, req, k, e.scope(nil, r, req), rules.Method, time.Now())
 	f.posts, f.start = true, time.Now()
 	f.flight = e.flights.Single(e.fence.now(), f.start)
 	f.seat.header = conditionsOf(r)

@@ -30,7 +30,7 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), refreshTimeout)
 	anonymous := anonymize(ctx, r, old.Meta.Vary)
 	plain := e.rules.Request(anonymous)
-	if plain.Bypass != rules.None || class(&plain) != 0 || string(e.scope(nil, anonymous)) != old.Scope {
+	if plain.Bypass != rules.None || class(&plain) != 0 || string(e.scope(nil, anonymous, &plain)) != old.Scope {
 		cancel()
 		return nil, false // the page depends on something that a refresh must not carry
 	}

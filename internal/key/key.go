@@ -113,6 +113,9 @@ func parts(r *http.Request) (scheme, host, target string, ok bool) {
 // default of scheme. A host that would change again if it were split again ("a..", "a:80:80") is no host at all; it is
 // left as it is, so that a key can be made again from its parts.
 func splitHost(scheme, host string) (name, port string) {
+	if strings.IndexByte(host, ':') < 0 && !strings.HasSuffix(host, ".") {
+		return host, ""
+	}
 	name = host
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && i > strings.LastIndexByte(host, ']') {
 		name, port = host[:i], host[i:]
@@ -163,8 +166,10 @@ func cutText(s string) (text, rest string, ok bool) {
 }
 
 func appendLower(dst []byte, s string) []byte {
-	for i := range len(s) {
-		dst = append(dst, lower(s[i]))
+	start := len(dst)
+	dst = append(dst, s...)
+	for i := start; i < len(dst); i++ {
+		dst[i] = lower(dst[i])
 	}
 	return dst
 }

@@ -163,15 +163,15 @@ func TestOfAllocations(t *testing.T) {
 	dst := make([]byte, 0, 1024)
 	for name, run := range map[string]func(){
 		"Of":                         func() { Of(dst, r) },
-		"Scope of a plain request":   func() { Scope(dst, r) },
-		"Scope of a proxied request": func() { Scope(dst, forwarded) },
+		"Scope of a plain request":   func() { scope(dst, r) },
+		"Scope of a proxied request": func() { scope(dst, forwarded) },
 		"Variant":                    func() { Variant(dst, names, values) },
 	} {
 		if got := testing.AllocsPerRun(100, run); got != 0 {
 			t.Errorf("%s: got %v allocations, want 0", name, got)
 		}
 	}
-	if got := Scope(nil, r); len(got) != 0 {
+	if got := scope(nil, r); len(got) != 0 {
 		t.Errorf("Scope of a plain request: got %q, want nothing", got)
 	}
 }

@@ -28,17 +28,37 @@ const (
 	kindVariantSum = 'v'
 )
 
+// Fields are the names of the fields of one request that are part of its scope: a pass over the header that is made for
+// other reasons finds them as well, so that Scope needs none of its own. The zero value is for a header without any.
+type Fields struct {
+	names [6]string // as many as proxies set
+	count int       // of all that were found; if there are more than names holds, Scope looks for them itself
+}
+
+// Note adds name, as it stands in the header, if it is part of the scope.
+func (f *Fields) Note(name string) {
+	if !InScope(name) {
+		return
+	}
+	if f.count < len(f.names) {
+		f.names[f.count] = name
+	}
+	f.count++
+}
+
 // Scope appends what else of r reaches a handler unkeyed and is known to change what handlers write: the fields by which
 // proxies tell under which scheme, host, port and path a page is seen, in a fixed order with all their lines; the fields
 // by which scripts ask for a fragment of a page instead of the page; the host, when it is spelled unlike the key; a TLS
 // server name that is not the host, and the client's certificate; an absolute URL; a path or query that an outer
-// handler has rewritten. It appends nothing for a plain request.
+// handler has rewritten. It appends nothing for a plain request. f has had every name of r.Header.
 //
 // Addresses of clients (X-Forwarded-For and its like) are left out: they would end sharing. So is everything that Vary is
 // there for.
-func Scope(dst []byte, r *http.Request) []byte {
+func Scope(dst []byte, r *http.Request, f *Fields) []byte {
 	start := len(dst)
-	dst = appendFields(dst, r.Header)
+	if f.count > 0 {
+		dst = appendFields(dst, r.Header, f)
+	}
 	if scheme, host, target, ok := parts(r); ok {
 		dst = appendHost(dst, r, scheme, host)
 		dst = appendURL(dst, r.URL, target)
@@ -46,12 +66,15 @@ func Scope(dst []byte, r *http.Request) []byte {
 	return bounded(dst, start, MaxScope, kindScopeSum)
 }
 
-func appendFields(dst []byte, h http.Header) []byte {
-	var array [16]string
-	names := array[:0]
-	for name := range h {
-		if InScope(name) {
-			names = append(names, name)
+func appendFields(dst []byte, h http.Header, f *Fields) []byte {
+	array := f.names
+	names := array[:min(f.count, len(array))]
+	if f.count > len(names) {
+		names = make([]string, 0, f.count)
+		for name := range h {
+			if InScope(name) {
+				names = append(names, name)
+			}
 		}
 	}
 	slices.Sort(names)
@@ -77,11 +100,37 @@ func appendLines(dst []byte, name string, lines []string) []byte {
 
 // InScope reports whether a request field is part of the scope, so that a request made for a stored page must carry it. name is canonical.
 func InScope(name string) bool {
-	if name == "" {
+	// Two letters tell almost all that browsers send from what is looked for.
+	if len(name) < len("Rsc") {
 		return false
 	}
+	second := lower(name[1])
 	switch name[0] {
-	case 'C', 'D', 'F', 'H', 'R', 'S', 'T', 'W', 'X':
+	case 'C':
+		if second != 'f' && second != 'l' {
+			return false
+		}
+	case 'F', 'H', 'X':
+	case 'D':
+		if second != 'a' {
+			return false
+		}
+	case 'R':
+		if second != 's' {
+			return false
+		}
+	case 'S':
+		if second != 'c' {
+			return false
+		}
+	case 'T':
+		if second != 'u' {
+			return false
+		}
+	case 'W':
+		if second != 'l' {
+			return false
+		}
 	default:
 		return false
 	}
@@ -200,7 +249,10 @@ func appendURL(dst []byte, u *url.URL, target string) []byte {
 		}
 		dst = appendText(dst, user)
 	}
-	path, query, hasQuery := strings.Cut(target, "?")
+	path, query, hasQuery := target, "", false
+	if at := strings.IndexByte(target, '?'); at >= 0 { // strings.Cut takes four times as long
+		path, query, hasQuery = target[:at], target[at+1:], true
+	}
 	if !samePath(u, path) || u.RawQuery != query || u.ForceQuery != (hasQuery && query == "") {
 		dst = append(dst, 0, kindPath)
 		dst = appendText(dst, u.Path)
@@ -213,9 +265,21 @@ func appendURL(dst []byte, u *url.URL, target string) []byte {
 // samePath reports whether u has the path that net/url makes of path.
 func samePath(u *url.URL, path string) bool {
 	if u.RawPath == "" {
-		return u.EscapedPath() == path
+		return u.Path == path && isUnreserved(path) || u.EscapedPath() == path
 	}
 	return u.RawPath == path && unescapesTo(path, u.Path)
+}
+
+// isUnreserved reports whether a path has only slashes and bytes that stand for themselves (RFC 3986, 2.3).
+func isUnreserved(path string) bool {
+	for i := range len(path) {
+		switch c := path[i]; {
+		case (c|0x20)-'a' < 26, '-' <= c && c <= '9', c == '_', c == '~': // "-./" and the digits are neighbours
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // unescapesTo reports whether percent-decoding escaped gives want, without making the text.

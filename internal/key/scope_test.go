@@ -12,6 +12,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// scope is Scope with the pass over the header before it.
+func scope(dst []byte, r *http.Request) []byte {
+	var f Fields
+	for name := range r.Header {
+		f.Note(name)
+	}
+	return Scope(dst, r, &f)
+}
+
 const plain = "GET /a?b HTTP/1.1\nHost: example.com\n"
 
 // Whoever finds a field by which a common handler can be made to write another page adds a row here.
@@ -27,14 +36,14 @@ func TestScopeOfFields(t *testing.T) {
 		"X_Forwarded_Host: evil", "X-Forwarded_Host: evil", "x_host: evil", "Front_End_Https: on",
 	} {
 		name, value, _ := strings.Cut(line, ": ")
-		got := Scope(nil, read(t, false, plain+line))
+		got := scope(nil, read(t, false, plain+line))
 		if !strings.Contains(string(got), value) {
 			t.Errorf("%s: got %q, which does not tell it", line, got)
 		}
-		if other := Scope(nil, read(t, false, plain+name+": host=other")); string(other) == string(got) {
+		if other := scope(nil, read(t, false, plain+name+": host=other")); string(other) == string(got) {
 			t.Errorf("%s: another value gives the same scope", line)
 		}
-		if empty := Scope(nil, read(t, false, plain+name+": ")); len(empty) == 0 {
+		if empty := scope(nil, read(t, false, plain+name+": ")); len(empty) == 0 {
 			t.Errorf("%s: an empty field is the same as none", name)
 		}
 	}
@@ -45,24 +54,24 @@ func TestScopeIsEmptyForAPlainRequest(t *testing.T) {
 		"Accept: */*", "Cookie: a=b", "User-Agent: x", "X-Forwarded-For: 1.2.3.4", "X-Original-For: 1.2.3.4", "X-Original-Forwarded-For: 1.2.3.4", "X-Real-Ip: 1.2.3.4",
 		"Forwarded: for=1.2.3.4", `Forwarded: for="[::1]:80", for=unknown;by=_b`, "Connection: keep-alive", "Sec-Fetch-Mode: navigate", "Dnt: 1", "Te: trailers", "Referer: x", "Want_Digest: x",
 	} {
-		if got := Scope(nil, read(t, false, plain+line)); len(got) != 0 {
+		if got := scope(nil, read(t, false, plain+line)); len(got) != 0 {
 			t.Errorf("%s: got %q, want nothing", line, got)
 		}
 	}
-	require.Equal(t, "before", string(Scope([]byte("before"), read(t, true, plain))))
+	require.Equal(t, "before", string(scope([]byte("before"), read(t, true, plain))))
 	for _, target := range []string{"/", "/?", "/a%2fb/%41?c=%2f", "/a#b", "/a[b]/%5b", "//a/../b", "/%", "/a b?"} {
 		u, err := url.ParseRequestURI(target)
 		if err != nil {
 			continue
 		}
 		r := &http.Request{Method: "GET", Host: "h", RequestURI: target, URL: u}
-		if got := Scope(nil, r); len(got) != 0 {
+		if got := scope(nil, r); len(got) != 0 {
 			t.Errorf("%s: got %q, want nothing", target, got)
 		}
 	}
 	for _, host := range []string{"127.0.0.1", "[::1]", "[::1]:8443", "127.0.0.1:8443"} {
 		r := &http.Request{Method: "GET", Host: host, RequestURI: "/", URL: &url.URL{Path: "/"}, TLS: &tls.ConnectionState{}}
-		if got := Scope(nil, r); len(got) != 0 {
+		if got := scope(nil, r); len(got) != 0 {
 			t.Errorf("TLS to the address %s: got %q, want nothing", host, got)
 		}
 	}
@@ -75,7 +84,7 @@ func TestScopeSeparates(t *testing.T) {
 		return r
 	}
 	mini := http.StripPrefix("/a", http.HandlerFunc(func(_ http.ResponseWriter, inner *http.Request) {
-		require.NotEmpty(t, Scope(nil, inner), "a path that StripPrefix has cut is not that of the target")
+		require.NotEmpty(t, scope(nil, inner), "a path that StripPrefix has cut is not that of the target")
 	}))
 	mini.ServeHTTP(httptest.NewRecorder(), change(func(r *http.Request) { r.RequestURI, r.URL.Path = "/a/b", "/a/b" }))
 
@@ -110,7 +119,7 @@ func TestScopeSeparates(t *testing.T) {
 	}
 	seen := map[string]string{}
 	for _, row := range rows {
-		got := Scope(nil, row.r)
+		got := scope(nil, row.r)
 		if len(got) > MaxScope {
 			t.Errorf("%s: %d bytes, want at most %d", row.name, len(got), MaxScope)
 		}
@@ -121,21 +130,21 @@ func TestScopeSeparates(t *testing.T) {
 	}
 	noHost, err := http.NewRequest("GET", "http://example.com/", nil)
 	require.NoError(t, err)
-	named := Scope(nil, noHost)
+	named := scope(nil, noHost)
 	noHost.Host = ""
-	require.NotEqual(t, named, Scope(nil, noHost), "an empty r.Host is seen by the handler")
-	require.Empty(t, Scope(nil, &http.Request{}), "a request without a key has no scope")
+	require.NotEqual(t, named, scope(nil, noHost), "an empty r.Host is seen by the handler")
+	require.Empty(t, scope(nil, &http.Request{}), "a request without a key has no scope")
 }
 
 func TestScopeForgottenRawPath(t *testing.T) {
 	for name, path := range map[string]string{"cut short": "/a/", "longer": "/a/b/c", "another": "/a/c"} {
 		r := &http.Request{Method: "GET", RequestURI: "/a%2fb", URL: &url.URL{Path: path, RawPath: "/a%2fb"}}
-		require.NotEmpty(t, Scope(nil, r), name)
+		require.NotEmpty(t, scope(nil, r), name)
 	}
 	r := &http.Request{Method: "GET", RequestURI: "/a%2fb", URL: &url.URL{Path: "/a/b"}}
-	require.NotEmpty(t, Scope(nil, r), "RawPath is gone")
+	require.NotEmpty(t, scope(nil, r), "RawPath is gone")
 	r = &http.Request{Method: "GET", RequestURI: "/%2", URL: &url.URL{Path: "/a", RawPath: "/%2"}}
-	require.NotEmpty(t, Scope(nil, r), "an escape that is none")
+	require.NotEmpty(t, scope(nil, r), "an escape that is none")
 }
 
 func TestScopeOfForwarded_RFC7239_4(t *testing.T) {
@@ -169,23 +178,53 @@ func TestScopeOfForwarded_RFC7239_4(t *testing.T) {
 	for _, row := range rows {
 		r := read(t, false, plain)
 		r.Header["Forwarded"] = row.a
-		a := Scope(nil, r)
+		a := scope(nil, r)
 		r.Header["Forwarded"] = row.b
-		b := Scope(nil, r)
+		b := scope(nil, r)
 		if same := string(a) == string(b); same != row.same {
 			t.Errorf("%s: %q and %q: same %v, want %v", row.name, a, b, same, row.same)
 		}
 	}
 }
 
+// Fields holds six names; with more of them Scope looks for itself.
+func TestScopeTakesAnyNumberOfFields(t *testing.T) {
+	r := read(t, false, plain)
+	var want []byte
+	for _, end := range []string{"A", "B", "C", "D", "E", "F", "G", "H"} {
+		r.Header.Set("X-Forwarded-"+end, "value of "+end)
+		want = appendLines(want, "X-Forwarded-"+end, r.Header["X-Forwarded-"+end])
+		for range 8 { // maps have no order
+			if got := scope(nil, r); string(got) != string(want) {
+				t.Fatalf("up to %s: got %q, want %q", end, got, want)
+			}
+		}
+	}
+	r.Header["X-Host"], r.Header["X-Scheme"] = []string{}, nil
+	require.NotEqual(t, string(want), string(scope(nil, r)), "a field without lines is one")
+}
+
+func TestSamePathGoesByWhatNetURLMakesOfIt(t *testing.T) {
+	for c := range 256 {
+		path := "/a" + string([]byte{byte(c)}) + "9"
+		u := &url.URL{Path: path}
+		if got, want := samePath(u, path), u.EscapedPath() == path; got != want {
+			t.Errorf("%q: got %v, want %v", path, got, want)
+		}
+	}
+	if samePath(&url.URL{Path: "/b"}, "/a") {
+		t.Error("two paths are the same")
+	}
+}
+
 func TestScopeAndVariantStayApart(t *testing.T) {
 	r := read(t, false, plain+"X-Host: 1")
-	scoped := Variant(Scope(nil, r), nil, r.Header)
-	varied := Variant(Scope(nil, read(t, false, plain)), []string{"X-Host"}, r.Header)
+	scoped := Variant(scope(nil, r), nil, r.Header)
+	varied := Variant(scope(nil, read(t, false, plain)), []string{"X-Host"}, r.Header)
 	require.NotEqual(t, scoped, varied)
 	long := http.Header{"X-Host": {strings.Repeat("a", 2*MaxScope)}}
 	r.Header = long
-	require.NotEqual(t, Scope(nil, r)[:2], Variant(nil, []string{"X-Host"}, long)[:2])
+	require.NotEqual(t, scope(nil, r)[:2], Variant(nil, []string{"X-Host"}, long)[:2])
 }
 
 func TestOrderOfFieldsDoesNotMatter(t *testing.T) {
@@ -194,7 +233,7 @@ func TestOrderOfFieldsDoesNotMatter(t *testing.T) {
 	names, _, _ := VaryNames([]string{"Foo, Bar"})
 	swapped, _, _ := VaryNames([]string{"Bar", "Foo"})
 	for range 20 { // maps are walked in another order each time
-		require.Equal(t, Variant(Scope(nil, a), names, a.Header), Variant(Scope(nil, b), swapped, b.Header))
+		require.Equal(t, Variant(scope(nil, a), names, a.Header), Variant(scope(nil, b), swapped, b.Header))
 	}
 }
 
@@ -211,7 +250,7 @@ func FuzzScope(f *testing.F) {
 			r.Header["Forwarded"] = []string{forwarded}
 			return r
 		}
-		scopeA, scopeB := Scope(nil, request(a, forwardedA)), Scope(nil, request(b, forwardedB))
+		scopeA, scopeB := scope(nil, request(a, forwardedA)), scope(nil, request(b, forwardedB))
 		if len(scopeA) > MaxScope {
 			t.Errorf("%d bytes, want at most %d", len(scopeA), MaxScope)
 		}

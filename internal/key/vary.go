@@ -88,6 +88,11 @@ func bounded(dst []byte, start, limit int, kind byte) []byte {
 const maxNormalized = 1 << 10
 
 func appendNormalized(dst []byte, name string, lines []string) []byte {
+	if len(lines) == 1 && len(lines[0]) <= maxNormalized {
+		if extended, ok := appendUsual(dst, name, lines[0]); ok {
+			return extended
+		}
+	}
 	size := 0
 	for _, line := range lines {
 		size += len(line)
@@ -113,6 +118,82 @@ func appendNormalized(dst []byte, name string, lines []string) []byte {
 		return dst
 	}
 	return appendCombined(dst, lines)
+}
+
+// appendUsual appends what browsers send in the fields by which most pages vary, in a quarter of the time that it takes
+// to be ready for anything: codings without weights; types and languages without blanks. ok is false for all else, and
+// nothing is appended then.
+func appendUsual(dst []byte, name, line string) (extended []byte, ok bool) {
+	switch name {
+	case "Accept-Encoding":
+		return appendUsualCodings(dst, line)
+	case "Accept":
+		if isCompact(line) {
+			return append(dst, line...), true
+		}
+	case "Accept-Language":
+		if isCompact(line) {
+			return appendLower(dst, line), true
+		}
+	}
+	return dst, false
+}
+
+func appendUsualCodings(dst []byte, line string) (extended []byte, ok bool) {
+	var array [6]string
+	codings := array[:0]
+	for {
+		end := 0
+		for end < len(line) && line[end]-'a' < 26 {
+			end++
+		}
+		if end == 0 || len(codings) == len(array) {
+			return dst, false
+		}
+		at := len(codings)
+		codings = append(codings, line[:end])
+		for ; at > 0 && codings[at] <= codings[at-1]; at-- {
+			if codings[at] == codings[at-1] {
+				return dst, false
+			}
+			codings[at], codings[at-1] = codings[at-1], codings[at]
+		}
+		if line = line[end:]; line == "" {
+			break
+		}
+		if line[0] != ',' {
+			return dst, false
+		}
+		if line = line[1:]; line != "" && line[0] == ' ' {
+			line = line[1:]
+		}
+	}
+	for i, coding := range codings {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(dst, coding...)
+	}
+	return dst, true
+}
+
+// isCompact reports whether a list has no quotes, blanks or empty members, nor empty parameters: nothing that appendNegotiated would change.
+func isCompact(line string) bool {
+	separated := true
+	for i := range len(line) {
+		switch line[i] {
+		case ' ', '\t', '"':
+			return false
+		case ',', ';':
+			if separated {
+				return false
+			}
+			separated = true
+		default:
+			separated = false
+		}
+	}
+	return !separated
 }
 
 // appendCodings appends the members of an Accept-Encoding (RFC 9110, 12.5.3) in the order of their names, each with its
@@ -180,17 +261,18 @@ func appendNegotiated(dst []byte, lines []string, fold bool) []byte {
 		if len(dst) > start {
 			dst = append(dst, ',')
 		}
-		for first := true; first || member != ""; first = false {
-			var part string
-			part, member = field.Cut(member, ';')
-			if !first {
-				dst = append(dst, ';')
-			}
+		for more := true; more; {
+			part, rest := field.Cut(member, ';')
+			more = len(part) < len(member)
+			member = rest
 			part = field.TrimBlanks(part)
 			if fold && strings.IndexByte(part, '"') < 0 {
 				dst = appendLower(dst, part)
 			} else {
 				dst = append(dst, part...)
+			}
+			if more {
+				dst = append(dst, ';')
 			}
 		}
 	}
@@ -232,7 +314,7 @@ func appendCombined(dst []byte, lines []string) []byte {
 
 func hasCapital(s string) bool {
 	for i := range len(s) {
-		if lower(s[i]) != s[i] {
+		if s[i]-'A' < 26 {
 			return true
 		}
 	}

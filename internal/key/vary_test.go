@@ -187,6 +187,62 @@ func parseVariant(t *testing.T, text string) http.Header {
 	return h
 }
 
+// checkUsual holds that the short way gives what the long one gives.
+func checkUsual(t *testing.T, name, line string) (taken bool) {
+	t.Helper()
+	got, taken := appendUsual([]byte("before"), name, line)
+	if !taken {
+		if string(got) != "before" {
+			t.Errorf("%s %q: refused, but got %q", name, line, got)
+		}
+		return false
+	}
+	want := []byte("before")
+	if name == "Accept-Encoding" {
+		want = appendCodings(want, []string{line})
+	} else {
+		want = appendNegotiated(want, []string{line}, name == "Accept-Language")
+	}
+	if string(got) != string(want) || ambiguous([]string{line}) {
+		t.Errorf("%s %q: got %q, want %q", name, line, got, want)
+	}
+	return true
+}
+
+func TestVariantOfWhatBrowsersSend(t *testing.T) {
+	for _, row := range []struct {
+		name, line string
+		usual      bool
+	}{
+		{"Accept-Encoding", "gzip, deflate, br, zstd", true},
+		{"Accept-Encoding", "gzip,deflate", true},
+		{"Accept-Encoding", "gzip", true},
+		{"Accept-Encoding", "a, b, c, d, e, f", true},
+		{"Accept-Encoding", "f, e, d, c, b, a", true},
+		{"Accept-Encoding", "a, b, c, d, e, f, g", false},
+		{"Accept-Encoding", "br, gzip, br", false},
+		{"Accept-Encoding", "gzip,  br", false},
+		{"Accept-Encoding", "gzip, ", false},
+		{"Accept-Encoding", "gzip;q=0.5", false},
+		{"Accept-Encoding", "GZIP", false},
+		{"Accept-Encoding", "*", false},
+		{"Accept-Encoding", "", false},
+		{"Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8", true},
+		{"Accept", "text/html, */*", false},
+		{"Accept", "text/html;,*/*", false},
+		{"Accept", "text/html,", false},
+		{"Accept", `text/html;a="b"`, false},
+		{"Accept", "", false},
+		{"Accept-Language", "en-GB,en;q=0.9,de;q=0.8", true},
+		{"Accept-Language", ",en", false},
+		{"User-Agent", "a", false},
+	} {
+		if usual := checkUsual(t, row.name, row.line); usual != row.usual {
+			t.Errorf("%s %q: usual %v, want %v", row.name, row.line, usual, row.usual)
+		}
+	}
+}
+
 func FuzzVariant(f *testing.F) {
 	for _, row := range variantRows {
 		f.Add(row.field, strings.Join(row.a, "\n"), strings.Join(row.b, "\n"))
@@ -196,6 +252,7 @@ func FuzzVariant(f *testing.F) {
 		if !field.IsToken(name) || len(name)+len(a)+len(b) > MaxVariant/4 || name == "Host" || name == "Other" {
 			return
 		}
+		checkUsual(t, name, a)
 		names := []string{name, "Other"}
 		slices.Sort(names)
 		linesA := strings.Split(a, "\n")

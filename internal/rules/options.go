@@ -1,7 +1,6 @@
 package rules
 
 import (
-	"slices"
 	"time"
 )
 
@@ -47,7 +46,12 @@ func (o *Options) isCredential(name string) bool {
 	if o.credentials != nil {
 		names = o.credentials[bucketOf(name)]
 	}
-	return slices.Contains(names, name)
+	for _, n := range names {
+		if n == name {
+			return true
+		}
+	}
+	return false
 }
 
 // nameIndex parts names by length and last byte, which costs nothing to compute and keeps most buckets empty.

@@ -6,10 +6,11 @@ import (
 	"strings"
 
 	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/key"
 )
 
 // Request is what one pass over a request tells. It is cheap, lives on the stack and refers to nothing of the request
-// once its directives are parsed.
+// but names of fields once its directives are parsed.
 type Request struct {
 	Bypass Reason // None if the request may be looked up; else why the cache stands aside
 	Unsafe bool   // the method is not known to be safe: a success invalidates (RFC 9111, 4.4)
@@ -25,6 +26,8 @@ type Request struct {
 	Range       bool // GET with Range in bytes; other units are ignored (RFC 9110, 14.2)
 
 	CC field.CacheControl // directives; Pragma: no-cache counts if there is no Cache-Control (RFC 9111, 5.4)
+
+	Scope key.Fields // for key.Scope
 
 	plain bool // nothing but its method and its body keeps it from the cache
 }
@@ -46,6 +49,7 @@ func (o *Options) Request(r *http.Request) Request {
 	var cacheControl, pragma []string
 	var against Reason // the first in the order of the list, since the order of a map is none
 	for name, lines := range r.Header {
+		q.Scope.Note(name)
 		if len(lines) == 0 || name == "" {
 			continue
 		}
@@ -71,10 +75,8 @@ func (o *Options) Request(r *http.Request) Request {
 		case "Upgrade":
 			against = earlier(against, Upgrade)
 		case "Connection":
-			if field.HasToken(lines, "upgrade") {
-				against = earlier(against, Upgrade)
-			} else if hides(lines) {
-				against = earlier(against, Override)
+			if reason := connection(lines); reason != None {
+				against = earlier(against, reason)
 			}
 		case "X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override":
 			against = earlier(against, Override)
@@ -118,7 +120,7 @@ func (o *Options) identifies(lines []string) bool {
 		for line != "" {
 			pair, rest, _ := strings.Cut(line, ";")
 			line = rest
-			if pair = strings.Trim(pair, " \t"); pair != "" && !o.ignores(pair) {
+			if pair = field.TrimBlanks(pair); pair != "" && !o.ignores(pair) {
 				return true
 			}
 		}
@@ -131,32 +133,37 @@ func (o *Options) identifies(lines []string) bool {
 // sends "_ga=1, session=…" would be logged in there and anonymous here.
 func (o *Options) ignores(pair string) bool {
 	name, value, found := strings.Cut(pair, "=")
-	name = strings.TrimRight(name, " \t")
+	name = field.TrimBlanks(name)
 	if !found || name == "" {
 		return false
 	}
-	if at := strings.IndexAny(value, ", \t"); at >= 0 && strings.IndexByte(value[at:], '=') >= 0 {
+	if last := strings.LastIndexByte(value, '='); last > 0 && strings.ContainsAny(value[:last], ", \t") {
 		return false
 	}
 	for _, pattern := range o.IgnoreCookies {
-		prefix, open := strings.CutSuffix(pattern, "*")
-		if name == pattern || open && strings.HasPrefix(name, prefix) {
+		if end := len(pattern) - 1; end >= 0 && pattern[end] == '*' && len(name) >= end && name[:end] == pattern[:end] || name == pattern {
 			return true
 		}
 	}
 	return false
 }
 
-// hides says whether a Connection field names others than its usual options: a proxy behind us takes those off, so that the origin does not see what the page is stored under.
-func hides(lines []string) bool {
+// connection returns what a Connection field has against the cache: the request is for another protocol; or it names other
+// fields than the usual options, which a proxy behind us takes off, so that the origin does not see what the page is stored under.
+func connection(lines []string) (against Reason) {
+	if len(lines) == 1 && (lines[0] == "keep-alive" || lines[0] == "close") {
+		return None // what browsers and proxies say each time
+	}
 	for option := range field.Members(lines) {
 		switch strings.ToLower(option) {
+		case "upgrade":
+			return Upgrade
 		case "close", "keep-alive", "te", "http2-settings":
 		default:
-			return true
+			against = Override
 		}
 	}
-	return false
+	return against
 }
 
 func inBytes(line string) bool {
