@@ -14,37 +14,52 @@ const (
 // epoch is what the breakers' times count from: they must fit an atomic, and keep to the monotonic clock.
 var epoch = time.Now()
 
-// breaker spares a handler that fails again and again: while it is open the stale page is served at once, and one request per pause tries.
-// It belongs to one stored response and goes with it, so a success closes it.
-type breaker struct {
+// trouble is what has happened to a stored response since. It goes with it.
+//
+// It has a breaker, which spares a handler that fails again and again: while it is open the stale page is served at once, and one request per pause tries. A success replaces the response, and so closes it.
+type trouble struct {
+	outdatedAt atomic.Int64 // of a soft purge, in nanoseconds since epoch; 0 without
+
 	failures atomic.Uint32
-	retryAt  atomic.Int64 // nanoseconds since epoch; 0 while closed
+	retryAt  atomic.Int64 // nanoseconds since epoch; 0 while the breaker is closed
 	broken   atomic.Bool  // the last failure was no answer at all
+}
+
+// inTrouble returns the trouble of v, which has some from now on.
+func (v *variant) inTrouble() *trouble {
+	if t := v.trouble.Load(); t != nil {
+		return t
+	}
+	v.trouble.CompareAndSwap(nil, new(trouble))
+	return v.trouble.Load()
 }
 
 // failed counts a failure.
 func (v *variant) failed(broken bool, now time.Time) {
-	b := &v.breaker
-	b.broken.Store(broken)
-	n := b.failures.Add(1)
+	t := v.inTrouble()
+	t.broken.Store(broken)
+	n := t.failures.Add(1)
 	if n < breakerFailures {
 		return
 	}
 	pause := breakerPause << min(n-breakerFailures, 10)
-	b.retryAt.Store(int64(now.Sub(epoch) + min(pause, breakerMaxPause)))
+	t.retryAt.Store(int64(now.Sub(epoch) + min(pause, breakerMaxPause)))
 }
 
 // spares reports whether this request should not bother the handler. It lets one request through each time that the pause is over.
 func (v *variant) spares(now time.Time) (spares, broken bool) {
-	b := &v.breaker
-	retryAt := b.retryAt.Load()
+	t := v.trouble.Load()
+	if t == nil {
+		return false, false
+	}
+	retryAt := t.retryAt.Load()
 	if retryAt == 0 {
 		return false, false
 	}
-	broken = b.broken.Load()
+	broken = t.broken.Load()
 	if int64(now.Sub(epoch)) < retryAt {
 		return true, broken
 	}
 	// Whoever moves the time on is the one that tries; it fails or replaces the variant well before the others are due.
-	return !b.retryAt.CompareAndSwap(retryAt, int64(now.Sub(epoch)+breakerMaxPause)), broken
+	return !t.retryAt.CompareAndSwap(retryAt, int64(now.Sub(epoch)+breakerMaxPause)), broken
 }

@@ -39,7 +39,7 @@ func Cache(next http.Handler) http.Handler {
 type Edge struct {
 	config    Config // resolved
 	rules     rules.Options
-	memory    *memory.Tier[*resource]
+	memory    *memory.Tier[resource]
 	maxObject int64
 	fence     fence
 	flights   *flight.Group[landing]
@@ -70,7 +70,7 @@ func New(cfg Config) (*Edge, error) {
 	e := &Edge{
 		config: cfg,
 		rules:  cfg.rules(),
-		memory: memory.New[*resource](memory.Config{MaxBytes: cfg.MaxBytes, MaxEntryBytes: cfg.MaxObjectBytes}),
+		memory: memory.New[resource](memory.Config{MaxBytes: cfg.MaxBytes, MaxEntryBytes: cfg.MaxObjectBytes}),
 		tags:   new(tags),
 	}
 	e.memory.OnRemove(e.removed)

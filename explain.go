@@ -41,9 +41,7 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 	now := time.Now()
 	res, _ := e.memory.Peek(k)
 	v := res.find(e.scope(nil, r, &req), r.Header)
-	if res != nil {
-		x.Stored = res.alive()
-	}
+	x.Stored = res.alive()
 	x.Vary = append(x.Vary, res.expectedVary(v)...)
 	if v == nil {
 		x.Status, x.Reason = Miss, rules.URIMiss
@@ -52,17 +50,17 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 			x.Reason = rules.Uncacheable
 		case x.Stored > 0:
 			x.Reason = rules.VaryMiss
-		case res != nil && len(res.variants) > 0:
+		case res.newest != nil:
 			x.Reason = rules.Purged
 		}
 		return x
 	}
-	for _, name := range v.tagNames {
+	for _, name := range v.tagNames() {
 		if !isInOrigin(name) {
 			x.Tags = append(x.Tags, name)
 		}
 	}
-	x.Age, x.Lifetime, x.Inferred = v.Meta.Age(now), v.Meta.Lifetime(), !v.Meta.Explicit()
+	x.Age, x.Lifetime, x.Inferred = v.Terms.Age(now), v.Terms.Lifetime(), !v.Terms.Explicit()
 	action, reason := v.reuse(&e.rules, &req, now)
 	x.Reason = reason
 	switch action {

@@ -143,7 +143,7 @@ func (f *fill) run(ctx context.Context) (again bool) {
 		rules.Plain(inner.Header)
 	}
 	if f.asks() {
-		f.old.Meta.Ask(inner.Header)
+		f.ask(inner.Header)
 	}
 	writer := f.Init(f.w, f)
 	returned := false
@@ -168,7 +168,13 @@ func (f *fill) run(ctx context.Context) (again bool) {
 }
 
 // asks reports whether the handler is asked if what is stored still holds.
-func (f *fill) asks() bool { return f.plain && f.old != nil && !f.old.MadeETag && f.old.Meta.Has() }
+func (f *fill) asks() bool { return f.plain && f.old != nil && f.old.Asks() }
+
+// ask puts the conditions on h that ask it.
+func (f *fill) ask(h http.Header) {
+	v := f.old.Validators()
+	v.Ask(h)
+}
 
 // Commit decides what the answer is good for, when its status and header are known.
 func (f *fill) Commit(status int) {
@@ -183,7 +189,7 @@ func (f *fill) Commit(status int) {
 	}
 	if status == http.StatusNotModified && f.asks() {
 		f.next, f.fields, f.effect = refresh, f.Own(), field.Canonical(header).Clone()
-		if !f.old.Meta.Confirmed(f.effect) {
+		if v := f.old.Validators(); !v.Confirmed(f.effect) {
 			f.next = askAgain
 		}
 		f.Discard()
@@ -357,12 +363,12 @@ func (f *fill) freshen() {
 	e := f.handler.edge
 	v, reason := e.freshened(f.key, f.old, f.fields, f.effect, &f.req, f.r, f.flight.Began, f.start, f.now)
 	a := f.answers(Revalidated, rules.Revalidated)
-	a.fwdStatus, a.pattern = http.StatusNotModified, v.pattern
+	a.fwdStatus, a.pattern = http.StatusNotModified, v.pattern.Value()
 	if reason == rules.None {
 		a.stored = e.replace(f.key, v, f.old, f.class)
 		f.keepSecond(v)
 		f.flight.Share(landing{stored: v, confirmed: true})
-		a.ttl, a.hasTTL = v.Meta.TTL(f.now), true
+		a.ttl, a.hasTTL = v.Terms.TTL(f.now), true
 	} else {
 		e.discard(f.key, f.old, f.now)
 		a.reason = reason
@@ -372,5 +378,5 @@ func (f *fill) freshen() {
 		f.w.Header()["Set-Cookie"] = cookies
 	}
 	f.flight.Land()
-	e.answer(f.w, f.r, &f.req, v.Object, f.now, &a)
+	e.answer(f.w, f.r, &f.req, &v.Object, f.now, &a)
 }

@@ -22,7 +22,7 @@ const maxBoardings = 2
 // vary names the request fields by which the page is expected to vary: who differs in those does not wait.
 func (f *fill) obtain(vary []string, collapse bool) {
 	e := f.handler.edge
-	if f.old != nil && (f.reason == rules.NoCache || f.old.Meta.Lifetime() <= 0) {
+	if f.old != nil && (f.reason == rules.NoCache || f.old.Terms.Lifetime() <= 0) {
 		collapse = false // each of those who wait would have to ask again
 	}
 	for range maxBoardings {
@@ -39,8 +39,8 @@ func (f *fill) obtain(vary []string, collapse bool) {
 			f.alone = role == flight.Alone
 			if v := f.overtaken(fl); v != nil {
 				v.touch()
-				a := account{status: Hit, came: f.came, pattern: v.pattern}
-				e.answer(f.w, f.r, &f.req, v.Object, time.Now(), &a)
+				a := account{status: Hit, came: f.came, pattern: v.pattern.Value()}
+				e.answer(f.w, f.r, &f.req, &v.Object, time.Now(), &a)
 				return
 			}
 			f.lead(fl)
@@ -71,7 +71,7 @@ func (f *fill) overtaken(fl *flight.Flight[landing]) *variant {
 	if v == nil || v == f.old {
 		return nil
 	}
-	if e.fence.stops(f.key, v.began) || e.fence.stopsTags(v.tagNames, v.began) {
+	if e.fence.stops(f.key, v.began) || e.fence.stopsTags(v.tagNames(), v.began) {
 		return nil // a purge is on its way; those who join later may have come after it
 	}
 	if action, reason := v.reuse(&e.rules, &f.req, time.Now()); action != rules.Serve || reason != rules.Fresh {
@@ -93,7 +93,7 @@ func (f *fill) joinable(fl *flight.Flight[landing], came uint64, now time.Time) 
 		action, _ := result.page.meta.Reuse(&e.rules, &f.req, now)
 		return action != rules.Validate && !f.late(fl, tagNames(result.page.groups, f.key), came)
 	case result.stored != nil:
-		return !f.late(fl, result.stored.tagNames, came)
+		return !f.late(fl, result.stored.tagNames(), came)
 	}
 	return !f.late(fl, f.tags, came)
 }
@@ -136,21 +136,21 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 		if result.broken {
 			a.reason = rules.StaleUnreachable
 		}
-		e.answer(f.w, f.r, &f.req, f.old.Object, now, &a)
+		e.answer(f.w, f.r, &f.req, &f.old.Object, now, &a)
 		return true, nil
 	case result.stored != nil:
 		v := result.stored
-		if f.late(fl, v.tagNames, came) {
-			return false, append([]string{}, v.Meta.Vary...)
+		if f.late(fl, v.tagNames(), came) {
+			return false, append([]string{}, v.vary()...)
 		}
-		if !f.fits(&v.Meta, v.Variant, now) {
+		if !f.fits(&v.Terms, v.vary(), v.Selector().Variant, now) {
 			return false, nil
 		}
-		a := f.collapsed(v.Meta.TTL(now))
+		a := f.collapsed(v.Terms.TTL(now))
 		if result.confirmed {
 			a.fwdStatus = http.StatusNotModified
 		}
-		e.answer(f.w, f.r, &f.req, v.Object, now, &a)
+		e.answer(f.w, f.r, &f.req, &v.Object, now, &a)
 		return true, nil
 	}
 	p := result.page
@@ -160,7 +160,7 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 	if f.late(fl, tagNames(p.groups, f.key), came) {
 		return false, append([]string{}, p.meta.Vary...) // one of those who came after the purge makes it anew for all of them
 	}
-	if !f.fits(&p.meta, p.variant, now) {
+	if !f.fits(&p.meta.Terms, p.meta.Vary, p.variant, now) {
 		return false, nil
 	}
 	return f.ride(p, now, func() { seated = true; fl.Seat() }), nil
@@ -173,11 +173,11 @@ func (f *fill) late(fl *flight.Flight[landing], tags []string, came uint64) bool
 }
 
 // fits reports whether a page that was made for another request may answer this one: by the fields that it varies by, by this client's credentials, and as fresh.
-func (f *fill) fits(m *rules.Meta, variant string, now time.Time) bool {
-	if string(key.Variant(nil, m.Vary, f.r.Header)) != variant {
+func (f *fill) fits(t *rules.Terms, vary []string, variant string, now time.Time) bool {
+	if string(key.Variant(nil, vary, f.r.Header)) != variant {
 		return false
 	}
-	action, reason := m.Reuse(&f.handler.edge.rules, &f.req, now)
+	action, reason := t.Reuse(&f.handler.edge.rules, &f.req, now)
 	return action == rules.Serve && reason == rules.Fresh // what is stale, and taken by max-stale, is no hit
 }
 
@@ -202,7 +202,8 @@ func (f *fill) ride(p *page, now time.Time, seated func()) bool {
 			return f.lost(err)
 		}
 		body, _ := p.body.Object()
-		e.answer(f.w, f.r, &f.req, p.sealed(body, nil), now, &a)
+		o := p.sealed(body, nil)
+		e.answer(f.w, f.r, &f.req, &o, now, &a)
 		return true
 	case wantsNothing:
 		status = http.StatusNotModified
@@ -258,7 +259,7 @@ func (f *fill) lost(err error) (done bool) {
 	}
 	a := f.answers(Stale, rules.StaleUnreachable)
 	a.collapsed = true
-	f.handler.edge.answer(f.w, f.r, &f.req, f.old.Object, now, &a)
+	f.handler.edge.answer(f.w, f.r, &f.req, &f.old.Object, now, &a)
 	return true
 }
 

@@ -66,7 +66,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		action, reason = v.reuse(&e.rules, &req, now)
 	case req.CC.OnlyIfCached:
 		action, reason = rules.Fail, rules.OnlyIfCached
-	case res != nil && len(res.variants) > 0:
+	case res.newest != nil:
 		if reason = rules.Purged; res.alive() > 0 {
 			reason = rules.VaryMiss
 		}
@@ -75,16 +75,16 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case rules.Serve:
 		v.touch()
 		var after func()
-		if v.Meta.ForbidsStale() && class(&req) == 0 && v.ending(now) {
+		if v.Terms.ForbidsStale() && class(&req) == 0 && v.ending(now) {
 			after, _ = h.refresh(w, r, &req, k, scope, v, rules.Fresh)
 		}
-		a := account{status: Hit, reason: reason, came: now, pattern: v.pattern}
+		a := account{status: Hit, reason: reason, came: now, pattern: v.pattern.Value()}
 		if reason == rules.Fresh {
 			a.reason = rules.None // "hit" says it all
 		} else if reason != rules.None {
 			a.status, a.ttl, a.hasTTL = Stale, v.ttl(now), true
 		}
-		e.answer(w, r, &req, v.Object, now, &a)
+		e.answer(w, r, &req, &v.Object, now, &a)
 		if after != nil {
 			after()
 		}
@@ -92,7 +92,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case rules.ServeAndRefresh:
 		if after, ok := h.refresh(w, r, &req, k, scope, v, rules.StaleWhileRevalidate); ok {
 			v.touch()
-			e.answer(w, r, &req, v.Object, now, &account{status: Updating, reason: reason, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern})
+			e.answer(w, r, &req, &v.Object, now, &account{status: Updating, reason: reason, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
 			if after != nil {
 				after()
 			}
@@ -111,7 +111,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if action == rules.Validate && v != nil {
 		if spares, broken := v.spares(now); spares && v.standsIn(&e.rules, &req, broken, now) {
-			e.answer(w, r, &req, v.Object, now, &account{status: Stale, reason: rules.Breaker, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern})
+			e.answer(w, r, &req, &v.Object, now, &account{status: Stale, reason: rules.Breaker, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
 			return
 		}
 	}

@@ -1,7 +1,6 @@
 package edgecache
 
 import (
-	"maps"
 	"math"
 	"net/http"
 	"time"
@@ -74,14 +73,10 @@ func asksForMade(h http.Header) bool {
 }
 
 // sealed returns the stored form of a page whose body has ended. If old has the same bytes they are kept, so that they are not in memory twice.
-func (p *page) sealed(body object.Body, old *variant) *object.Object {
+func (p *page) sealed(body object.Body, old *variant) object.Object {
 	if old != nil && old.Body.Equal(body) {
 		body = old.Body
 	}
-	o := &object.Object{Status: p.status, Header: maps.Clone(p.header), Body: body, Meta: p.meta, Scope: p.scope, Variant: p.variant}
-	if _, ok := o.Header["Content-Type"]; !ok && body.Size() > 0 && len(o.Header["Content-Encoding"]) == 0 {
-		o.Header["Content-Type"] = []string{http.DetectContentType(body.Prefix(512))} // as net/http does, but once
-	}
-	o.Seal()
-	return o
+	d := object.Draft{Status: p.status, Header: p.header, Body: body, Meta: p.meta, Scope: p.scope, Variant: p.variant}
+	return d.Seal()
 }

@@ -3,6 +3,7 @@ package edgecache
 import (
 	"net/http"
 	"time"
+	"unique"
 
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/key"
@@ -12,18 +13,15 @@ import (
 )
 
 // update changes what memory holds for one URL, unless a purge of the URL, or of one of the tags, has come after the point where the change began.
-// change gets nil for nothing, and returns nil to keep nothing; it is called under a lock.
-func (e *Edge) update(k []byte, tags []string, began uint64, change func(*resource) *resource) (kept bool) {
-	return e.memory.Update(k, func(old *resource, found bool) (*resource, int64, bool) {
-		if !found {
-			old = nil
-		}
+// change gets the zero resource for nothing, and returns it to keep nothing; it is called under a lock.
+func (e *Edge) update(k []byte, tags []string, began uint64, change func(resource) resource) (kept bool) {
+	return e.memory.Update(k, func(old resource, _ bool) (resource, int64, bool) {
 		next := old
 		if !e.fence.stops(k, began) && !e.fence.stopsTags(tags, began) {
 			next = change(old)
 		}
-		if next == nil {
-			return nil, 0, false
+		if next == (resource{}) {
+			return next, 0, false
 		}
 		e.count(old, next)
 		return next, next.size(), true
@@ -31,18 +29,16 @@ func (e *Edge) update(k []byte, tags []string, began uint64, change func(*resour
 }
 
 // count keeps the books on stored responses when next takes the place of old.
-func (e *Edge) count(old, next *resource) {
+func (e *Edge) count(old, next resource) {
 	if old == next {
 		return
 	}
-	if old != nil {
-		for _, v := range old.variants {
-			e.countOut(v)
-		}
+	for v := range old.variants {
+		e.countOut(v)
 	}
-	for _, v := range next.variants {
+	for v := range next.variants {
 		e.entries.Add(1)
-		for _, t := range v.tags {
+		for _, t := range v.tags() {
 			t.count(1, v.began)
 		}
 	}
@@ -50,25 +46,25 @@ func (e *Edge) count(old, next *resource) {
 
 func (e *Edge) countOut(v *variant) {
 	e.entries.Add(-1)
-	for _, t := range v.tags {
+	for _, t := range v.tags() {
 		t.count(-1, v.began)
 	}
 }
 
 // removed hears from memory of what is no longer there.
-func (e *Edge) removed(r *resource) {
-	for _, v := range r.variants {
+func (e *Edge) removed(r resource) {
+	for v := range r.variants {
 		e.countOut(v)
 	}
 }
 
 // newVariant returns o with what memory keeps about it.
-func (e *Edge) newVariant(o *object.Object, tagNames []string, began uint64, pattern string) *variant {
-	v := &variant{Object: o, began: began, pattern: pattern, tagNames: tagNames}
-	if len(v.tagNames) > 0 {
-		v.tags = make([]*tag, len(v.tagNames))
-		for i, name := range v.tagNames {
-			v.tags[i] = e.tags.get(name)
+func (e *Edge) newVariant(o object.Object, tagNames []string, began uint64, pattern string) *variant {
+	v := &variant{Object: o, began: began, pattern: unique.Make(pattern)}
+	if len(tagNames) > 0 {
+		v.labels = &labels{tagNames, make([]*tag, len(tagNames))}
+		for i, name := range tagNames {
+			v.labels.tags[i] = e.tags.get(name)
 		}
 	}
 	return v
@@ -76,13 +72,13 @@ func (e *Edge) newVariant(o *object.Object, tagNames []string, began uint64, pat
 
 // publish stores v, in place of old if there is one.
 func (e *Edge) publish(k []byte, v, old *variant, class int) {
-	e.update(k, v.tagNames, v.began, func(r *resource) *resource { return r.with(v, old, class, e.maxObject) })
+	e.update(k, v.tagNames(), v.began, func(r resource) resource { return r.with(v, old, class, e.maxObject) })
 }
 
 // replace stores v in place of old, if old is still what is stored: a validation must not bring back what has been removed or replaced in the meantime.
 func (e *Edge) replace(k []byte, v, old *variant, class int) bool {
 	replaced := false
-	resident := e.update(k, v.tagNames, v.began, func(r *resource) *resource {
+	resident := e.update(k, v.tagNames(), v.began, func(r resource) resource {
 		if !r.has(old) || old.purged() {
 			return r
 		}
@@ -95,7 +91,7 @@ func (e *Edge) replace(k []byte, v, old *variant, class int) bool {
 // discard forgets old, which turned out to be no longer right.
 func (e *Edge) discard(k []byte, old *variant, now time.Time) {
 	e.dropSecond(tier.Key(k))
-	e.update(k, nil, e.fence.now(), func(r *resource) *resource { return r.without(old, now) })
+	e.update(k, nil, e.fence.now(), func(r resource) resource { return r.without(old, now) })
 }
 
 // refuse remembers that an answer of this class could not be stored. It takes the place of the page that anonymous clients got before: that is no longer what the handler says.
@@ -103,7 +99,7 @@ func (e *Edge) refuse(k []byte, class int, old *variant, now time.Time) {
 	if class == 0 && old != nil {
 		e.dropSecond(tier.Key(k))
 	}
-	e.update(k, nil, e.fence.now(), func(r *resource) *resource {
+	e.update(k, nil, e.fence.now(), func(r resource) resource {
 		if class == 0 && old != nil {
 			r = r.without(old, now)
 		}
@@ -115,23 +111,25 @@ func (e *Edge) refuse(k []byte, class int, old *variant, now time.Time) {
 // fields is what the handler itself said, which is stored; effect is all that stands on the answer, which decides: what outer middleware says about caching counts, too.
 func (e *Edge) freshened(k []byte, old *variant, fields, effect http.Header, req *rules.Request, r *http.Request, began uint64, start, now time.Time) (*variant, Reason) {
 	field.RemoveHopByHop(fields)
-	header := rules.Freshen(old.Header, fields)
-	if old.MadeETag && len(fields["Etag"]) == 0 {
+	stored := old.Header().Unpack()
+	selector := old.Selector()
+	header := rules.Freshen(stored, fields)
+	if old.MadeETag() && len(fields["Etag"]) == 0 {
 		delete(header, "Etag") // Seal makes the same again
 	}
-	effect = rules.Freshen(old.Header, effect)
-	meta, reason := e.rules.Store(req, old.Status, effect, start, now)
+	effect = rules.Freshen(stored, effect)
+	meta, reason := e.rules.Store(req, old.Status(), effect, start, now)
 	if reason != rules.None {
-		meta = old.Meta // good for this one answer
-		meta.Validators = rules.ValidatorsOf(effect, now)
+		meta = rules.Meta{Terms: old.Terms, Vary: selector.Vary.Append(nil)} // good for this one answer
 	}
 	for _, name := range meta.Strip {
 		delete(header, name)
 	}
-	o := &object.Object{Status: old.Status, Header: header, Body: old.Body, Meta: meta, Scope: old.Scope}
-	o.Variant = string(key.Variant(nil, meta.Vary, r.Header))
-	o.Seal()
-	return e.newVariant(o, tagNames(effect["Cache-Groups"], k), began, old.pattern), reason
+	d := object.Draft{
+		Status: old.Status(), Header: header, Body: old.Body, Meta: meta,
+		Scope: selector.Scope, Variant: string(key.Variant(nil, meta.Vary, r.Header)),
+	}
+	return e.newVariant(d.Seal(), tagNames(effect["Cache-Groups"], k), began, old.pattern.Value()), reason
 }
 
 // updateByHead lets the answer to a HEAD say whether what is stored for GET still holds (RFC 9111, 4.3.5).
@@ -150,15 +148,15 @@ func (e *Edge) updateByHead(k []byte, old *variant, fields, effect http.Header, 
 
 // sameRepresentation reports whether the header of a HEAD answer describes what is stored: each validator and the length that it gives must be the stored ones, and at least one validator must be there.
 func sameRepresentation(old *variant, fields http.Header, now time.Time) bool {
-	v := rules.ValidatorsOf(fields, now)
-	if length := fields["Content-Length"]; len(length) > 0 && length[0] != old.Header.Get("Content-Length") {
+	said, stored := rules.ValidatorsOf(fields, now), old.Validators()
+	if length := fields["Content-Length"]; len(length) > 0 && length[0] != old.Header().Get("Content-Length") {
 		return false
 	}
-	if v.ETag.Opaque != "" && (old.MadeETag || v.ETag != old.Meta.ETag) {
+	if said.ETag.Opaque != "" && (old.MadeETag() || said.ETag != stored.ETag) {
 		return false
 	}
-	if !v.LastModified.IsZero() && !v.LastModified.Equal(old.Meta.LastModified) {
+	if at := said.LastModified(); !at.IsZero() && !at.Equal(stored.LastModified()) {
 		return false
 	}
-	return v.Has()
+	return said.Has()
 }

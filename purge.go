@@ -164,7 +164,7 @@ func (p Purger) matching(t *purgeTarget, prefix bool) (n int) {
 	e := p.edge
 	e.fence.raiseAll()
 	now := time.Now()
-	e.memory.DeleteFunc(func(k string, res *resource) bool {
+	e.memory.DeleteFunc(func(k string, res resource) bool {
 		if !t.means(k, res, prefix) {
 			return false
 		}
@@ -213,14 +213,14 @@ type purgeTarget struct {
 }
 
 // means reports whether t is the URL with the primary key k, or with prefix its beginning. Its host may also be one that a proxy has told with a request.
-func (t *purgeTarget) means(k string, res *resource, prefix bool) bool {
+func (t *purgeTarget) means(k string, res resource, prefix bool) bool {
 	scheme, host, target, ok := key.Split(k)
 	if !ok || !slices.ContainsFunc(t.targets, func(want string) bool {
 		return target == want || prefix && strings.HasPrefix(target, want)
 	}) {
 		return false
 	}
-	return t.host == "" || key.SameHost(scheme, host, t.host) || res.any(func(v *variant) bool { return key.Mentions(v.Scope, t.host) })
+	return t.host == "" || key.SameHost(scheme, host, t.host) || res.any(func(v *variant) bool { return key.Mentions(v.Selector().Scope, t.host) })
 }
 
 // parsePurge reads what a purge is given.

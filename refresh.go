@@ -28,9 +28,9 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 	}
 	// The values stay: they tell the handler which page it is.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), refreshTimeout)
-	anonymous := anonymize(ctx, r, old.Meta.Vary)
+	anonymous := anonymize(ctx, r, old.vary())
 	plain := e.rules.Request(anonymous)
-	if plain.Bypass != rules.None || class(&plain) != 0 || string(e.scope(nil, anonymous, &plain)) != old.Scope {
+	if plain.Bypass != rules.None || class(&plain) != 0 || string(e.scope(nil, anonymous, &plain)) != old.Selector().Scope {
 		cancel()
 		return nil, false // the page depends on something that a refresh must not carry
 	}
@@ -69,8 +69,8 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 // board begins the flight of a refresh, or returns nil when somebody else makes the page already.
 func (f *fill) board() *flight.Flight[landing] {
 	e := f.handler.edge
-	fl, role := e.flights.Enter(f.flightID(nil, f.old.Meta.Vary), e.fence.now(), time.Now(), func(fl *flight.Flight[landing]) bool {
-		return !e.fence.stops(f.key, fl.Began) && !e.fence.stopsTags(f.old.tagNames, fl.Began)
+	fl, role := e.flights.Enter(f.flightID(nil, f.old.vary()), e.fence.now(), time.Now(), func(fl *flight.Flight[landing]) bool {
+		return !e.fence.stops(f.key, fl.Began) && !e.fence.stopsTags(f.old.tagNames(), fl.Began)
 	})
 	switch role {
 	case flight.Lead:
@@ -108,8 +108,8 @@ const (
 
 // ending reports, once, that v is in demand and about to end.
 func (v *variant) ending(now time.Time) bool {
-	ttl := v.Meta.TTL(now)
-	return ttl < endingMost && ttl < v.Meta.Lifetime()/endingShare && v.used.Load() >= endingHits && v.refreshed.CompareAndSwap(false, true)
+	ttl := v.Terms.TTL(now)
+	return ttl < endingMost && ttl < v.Terms.Lifetime()/endingShare && v.used.Load() >= endingHits && v.refreshed.CompareAndSwap(false, true)
 }
 
 // contain keeps a panic of the handler from ending the process, or the connection of a client that has got its answer.

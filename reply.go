@@ -49,7 +49,7 @@ func (f *fill) pattern() string {
 	case f.inner != nil && f.inner.Pattern != "":
 		return f.inner.Pattern
 	case f.old != nil:
-		return f.old.pattern
+		return f.old.pattern.Value()
 	}
 	return f.r.Pattern
 }
@@ -177,7 +177,7 @@ func (f *fill) finish(o *variant) {
 	case waiting, pending:
 		if o != nil && (f.client == waiting || f.req.Conditional || f.req.Range) {
 			a := f.account(rules.None)
-			e.answer(f.w, f.r, &f.req, o.Object, f.now, &a)
+			e.answer(f.w, f.r, &f.req, &o.Object, f.now, &a)
 			return
 		}
 		f.length = -1

@@ -66,7 +66,7 @@ func (f *fill) afterPanic(p any) {
 		f.closeBody()
 		f.flight.Share(landing{failed: true, broken: broken})
 		f.serveOld(broken)
-	case broken && f.old.Meta.ForbidsStale():
+	case broken && f.old.Terms.ForbidsStale():
 		f.closeBody()
 		f.handler.edge.gatewayTimeout(f.w, f.r, f.reason, "The origin gave no answer, and the stored page must not be used past its time.")
 	default:
@@ -93,5 +93,5 @@ func (f *fill) serveOld(broken bool) {
 	if f.Committed() {
 		a.fwdStatus = f.Status()
 	}
-	f.handler.edge.answer(f.w, f.r, &f.req, f.old.Object, now, &a)
+	f.handler.edge.answer(f.w, f.r, &f.req, &f.old.Object, now, &a)
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/object"
@@ -18,37 +19,96 @@ const (
 	// uncacheableFor is how long it is remembered that the answers for a URL could not be stored. Until then a request is passed on with its conditions and ranges.
 	uncacheableFor = 2 * time.Minute
 
-	// resourceOverhead and variantOverhead are what a resource keeps beside its objects, in bytes.
-	resourceOverhead = 96
-	variantOverhead  = 160
-	tagOverhead      = 160 // its share of a tag that it may be the only one to carry
+	// What a resource keeps beside its objects, in bytes.
+	moreOverhead    = 96  // of a resource that has more than one variant, and for each further one 8
+	variantOverhead = 48  // beside its object
+	labelsOverhead  = 64  // of a variant with tags
+	tagOverhead     = 184 // for each tag: that it may be the only one to carry
 )
 
-// resource is all that memory knows of one URL. It is immutable: changes make a new one.
+// resource is all that memory knows of one URL. It is immutable: changes make a new one. The zero value knows nothing.
 type resource struct {
-	variants []*variant // newest first; at most maxVariants
+	newest *variant // nil if there is none
+	more   *more    // nil if there is nothing more to know, which is the rule
+}
+
+type more struct {
+	older []*variant // newest first; with the newest of all at most maxVariants
 
 	// Until when answers are expected not to be storable: for requests without credentials, and for those with. Logged-in users, whose pages never are, must not spoil a URL for the others.
 	refused [2]time.Time
 }
 
+// resourceOf returns a resource with these variants, newest first.
+func resourceOf(variants []*variant, refused [2]time.Time) (r resource) {
+	if len(variants) > 0 {
+		r.newest, variants = variants[0], variants[1:]
+	}
+	if len(variants) > 0 || refused != [2]time.Time{} {
+		r.more = &more{slices.Clip(variants), refused}
+	}
+	return r
+}
+
+// variants yields all, newest first.
+func (r resource) variants(yield func(*variant) bool) {
+	if r.newest == nil || !yield(r.newest) || r.more == nil {
+		return
+	}
+	for _, v := range r.more.older {
+		if !yield(v) {
+			return
+		}
+	}
+}
+
+func (r resource) refused() (until [2]time.Time) {
+	if r.more != nil {
+		until = r.more.refused
+	}
+	return until
+}
+
 // variant is one stored response with what is known about it here. The response itself is immutable; what is atomic is not part of it.
 type variant struct {
-	*object.Object
-	began    uint64 // where the purge sequence stood when it began to be made
-	pattern  string // of the route that made it, as http.ServeMux has it; "" if there was none
-	tags     []*tag
-	tagNames []string // of tags, in order
+	object.Object
+	began   uint64                // where the purge sequence stood when it began to be made
+	pattern unique.Handle[string] // of the route that made it, as http.ServeMux has it; that of "" if there was none
+	labels  *labels               // nil without tags
 
-	used       atomic.Uint32 // grows with use, saturates; decides which variant gives way
-	outdatedAt atomic.Int64  // of a soft purge by URL, in nanoseconds since epoch; 0 without
-	refreshed  atomic.Bool   // it is being made anew ahead of its end
-	breaker    breaker
+	trouble   atomic.Pointer[trouble] // nil while there has been none
+	used      atomic.Uint32           // grows with use, saturates; decides which variant gives way
+	refreshed atomic.Bool             // it is being made anew ahead of its end
 }
+
+// labels are the tags of a stored response.
+type labels struct {
+	names []string
+	tags  []*tag // of these names
+}
+
+// tags returns the tags of v.
+func (v *variant) tags() []*tag {
+	if v.labels == nil {
+		return nil
+	}
+	return v.labels.tags
+}
+
+// tagNames returns the names of v's tags, in order.
+func (v *variant) tagNames() []string {
+	if v.labels == nil {
+		return nil
+	}
+	return v.labels.names
+}
+
+// vary returns the fields by which v varies.
+func (v *variant) vary() []string { return v.Selector().Vary.Append(nil) }
 
 // purged reports whether a tag of v has been purged since it began to be made.
 func (v *variant) purged() bool {
-	for _, t := range v.tags {
+	for _, t := range v.tags() {
 		if t.hard.Load() > v.began {
 			return true
 		}
@@ -56,33 +116,40 @@ func (v *variant) purged() bool {
 	return false
 }
 
+// outdate notes that v is stale since the given moment, in nanoseconds since epoch, unless it is already.
+func (v *variant) outdate(at int64) { v.inTrouble().outdatedAt.CompareAndSwap(0, at) }
+
 // outdated returns for how long v has been stale by a soft purge.
 func (v *variant) outdated(now time.Time) (since time.Duration, ok bool) {
-	if v.outdatedAt.Load() == 0 {
-		for _, t := range v.tags {
+	t := v.trouble.Load()
+	if t == nil || t.outdatedAt.Load() == 0 {
+		for _, t := range v.tags() {
 			if t.soft.Load() > v.began {
-				v.outdatedAt.CompareAndSwap(0, t.softAt.Load()) // so that the next purge of the tag does not make it later
+				v.outdate(t.softAt.Load()) // so that the next purge of the tag does not make it later
 			}
 		}
+		if t = v.trouble.Load(); t == nil {
+			return 0, false
+		}
 	}
-	at := v.outdatedAt.Load()
+	at := t.outdatedAt.Load()
 	if at == 0 {
 		return 0, false
 	}
 	return max(now.Sub(epoch)-time.Duration(at), 0), true
 }
 
-// meta returns what decides about v now: stale since a soft purge, if there was one.
-func (v *variant) meta(now time.Time) rules.Meta {
+// terms returns what decides about v now: stale since a soft purge, if there was one.
+func (v *variant) terms(now time.Time) rules.Terms {
 	if since, outdated := v.outdated(now); outdated {
-		return v.Meta.Outdated(since, now)
+		return v.Terms.Outdated(since, now)
 	}
-	return v.Meta
+	return v.Terms
 }
 
 // ttl returns how long v stays fresh; zero or less if it is stale.
 func (v *variant) ttl(now time.Time) time.Duration {
-	ttl := v.Meta.TTL(now)
+	ttl := v.Terms.TTL(now)
 	if since, outdated := v.outdated(now); outdated {
 		ttl = min(ttl, -since)
 	}
@@ -91,18 +158,18 @@ func (v *variant) ttl(now time.Time) time.Duration {
 
 // standsIn reports whether v may be served to the request because the handler fails. broken says that there was no answer at all.
 func (v *variant) standsIn(o *rules.Options, req *rules.Request, broken bool, now time.Time) bool {
-	meta := v.meta(now)
-	return meta.StaleOnError(o, req, broken, now)
+	terms := v.terms(now)
+	return terms.StaleOnError(o, req, broken, now)
 }
 
 // reuse decides what the request may do with v.
 func (v *variant) reuse(o *rules.Options, req *rules.Request, now time.Time) (rules.Action, Reason) {
 	since, outdated := v.outdated(now)
 	if !outdated {
-		return v.Meta.Reuse(o, req, now)
+		return v.Terms.Reuse(o, req, now)
 	}
-	meta := v.Meta.Outdated(since, now)
-	action, reason := meta.Reuse(o, req, now)
+	terms := v.Terms.Outdated(since, now)
+	action, reason := terms.Reuse(o, req, now)
 	if reason == rules.Stale {
 		reason = rules.Purged
 	}
@@ -118,24 +185,23 @@ func class(req *rules.Request) int {
 }
 
 // find returns the newest variant that fits the request, by scope and by the values of the fields that its Vary names (RFC 9111, 4.1).
-func (r *resource) find(scope []byte, h http.Header) *variant {
-	if r == nil {
-		return nil
-	}
+func (r resource) find(scope []byte, h http.Header) *variant {
 	var (
 		buf   [256]byte
-		names []string
+		list  [8]string
+		vary  object.Names
 		wants []byte
 	)
-	for i, v := range r.variants {
-		if v.Scope != string(scope) || v.purged() {
+	for v := range r.variants {
+		s := v.Selector()
+		if s.Scope != string(scope) || v.purged() {
 			continue
 		}
-		if i == 0 || wants == nil || !slices.Equal(names, v.Meta.Vary) {
-			names = v.Meta.Vary
-			wants = key.Variant(buf[:0], names, h)
+		if wants == nil || vary != s.Vary {
+			vary = s.Vary
+			wants = key.Variant(buf[:0], vary.Append(list[:0]), h)
 		}
-		if v.Variant == string(wants) {
+		if s.Variant == string(wants) {
 			return v
 		}
 	}
@@ -143,38 +209,45 @@ func (r *resource) find(scope []byte, h http.Header) *variant {
 }
 
 // expectedVary returns the fields by which the page is expected to vary: as the variant that fitted last, or as the newest.
-func (r *resource) expectedVary(v *variant) []string {
+func (r resource) expectedVary(v *variant) []string {
 	if v = r.model(v); v != nil {
-		return v.Meta.Vary
+		return v.vary()
 	}
 	return nil
 }
 
 // expectedTags returns the tags that the page is expected to carry, likewise.
-func (r *resource) expectedTags(v *variant) []string {
+func (r resource) expectedTags(v *variant) []string {
 	if v = r.model(v); v != nil {
-		return v.tagNames
+		return v.tagNames()
 	}
 	return nil
 }
 
 // model is what the next page will likely be like: v if it is not nil, else the newest variant, purged or not.
-func (r *resource) model(v *variant) *variant {
-	if v == nil && r != nil && len(r.variants) > 0 {
-		return r.variants[0]
+func (r resource) model(v *variant) *variant {
+	if v == nil {
+		return r.newest
 	}
 	return v
 }
 
 // has reports whether v is one of the variants.
-func (r *resource) has(v *variant) bool { return r != nil && slices.Contains(r.variants, v) }
+func (r resource) has(v *variant) bool { return r.any(func(o *variant) bool { return o == v }) }
 
 // any reports whether a variant fits.
-func (r *resource) any(fits func(*variant) bool) bool { return slices.ContainsFunc(r.variants, fits) }
+func (r resource) any(fits func(*variant) bool) bool {
+	for v := range r.variants {
+		if fits(v) {
+			return true
+		}
+	}
+	return false
+}
 
 // alive is the number of variants that have not been purged by a tag before.
-func (r *resource) alive() (n int) {
-	for _, v := range r.variants {
+func (r resource) alive() (n int) {
+	for v := range r.variants {
 		if !v.purged() {
 			n++
 		}
@@ -183,10 +256,10 @@ func (r *resource) alive() (n int) {
 }
 
 // outdate makes every variant stale, and returns how many there are.
-func (r *resource) outdate(now time.Time) (n int) {
-	for _, v := range r.variants {
+func (r resource) outdate(now time.Time) (n int) {
+	for v := range r.variants {
 		if !v.purged() {
-			v.outdatedAt.CompareAndSwap(0, int64(now.Sub(epoch)))
+			v.outdate(int64(now.Sub(epoch)))
 			n++
 		}
 	}
@@ -194,71 +267,76 @@ func (r *resource) outdate(now time.Time) (n int) {
 }
 
 // expectsRefusal reports whether answers of this class could not be stored lately.
-func (r *resource) expectsRefusal(class int, now time.Time) bool {
-	return r != nil && now.Before(r.refused[class])
+func (r resource) expectsRefusal(class int, now time.Time) bool {
+	return r.more != nil && now.Before(r.more.refused[class])
 }
 
 // with returns the resource with v in place of what v replaces: the variant for the same requests, and old, if it is not nil.
 // A full list loses the variant that was used least, so that somebody who makes up request headers cannot push out what others use. A list over maxBytes loses the oldest ones.
-func (r *resource) with(v *variant, old *variant, class int, maxBytes int64) *resource {
-	next := &resource{variants: []*variant{v}}
-	if r == nil {
-		return next
+func (r resource) with(v *variant, old *variant, class int, maxBytes int64) resource {
+	if r == (resource{}) {
+		return resource{newest: v}
 	}
-	next.refused = r.refused
-	next.refused[class] = time.Time{} // healed
-	for _, o := range r.variants {
-		if o != old && !o.purged() && !(o.Scope == v.Scope && o.Variant == v.Variant && slices.Equal(o.Meta.Vary, v.Meta.Vary)) {
-			next.variants = append(next.variants, o)
+	refused := r.refused()
+	refused[class] = time.Time{} // healed
+	selector := v.Selector()
+	variants := []*variant{v}
+	for o := range r.variants {
+		if o != old && !o.purged() && o.Selector() != selector {
+			variants = append(variants, o)
 		}
 	}
-	if len(next.variants) > maxVariants {
+	if len(variants) > maxVariants {
 		least := 1
-		for i, o := range next.variants[1:] {
-			if o.used.Load() <= next.variants[least].used.Load() {
+		for i, o := range variants[1:] {
+			if o.used.Load() <= variants[least].used.Load() {
 				least = i + 1
 			}
 		}
-		next.variants = slices.Delete(next.variants, least, least+1)
+		variants = slices.Delete(variants, least, least+1)
 	}
-	for next.size() > maxBytes && len(next.variants) > 1 {
-		next.variants = next.variants[:len(next.variants)-1]
+	next := resourceOf(variants, refused)
+	for next.size() > maxBytes && len(variants) > 1 {
+		variants = variants[:len(variants)-1]
+		next = resourceOf(variants, refused)
 	}
 	return next
 }
 
-// without returns the resource without v; nil when nothing worth keeping is left.
-func (r *resource) without(v *variant, now time.Time) *resource {
-	if r == nil {
-		return nil
-	}
-	next := &resource{refused: r.refused}
-	for _, o := range r.variants {
+// without returns the resource without v; the zero resource when nothing worth keeping is left.
+func (r resource) without(v *variant, now time.Time) resource {
+	var variants []*variant
+	for o := range r.variants {
 		if o != v {
-			next.variants = append(next.variants, o)
+			variants = append(variants, o)
 		}
 	}
-	if len(next.variants) == 0 && !next.expectsRefusal(0, now) && !next.expectsRefusal(1, now) {
-		return nil
+	if len(variants) == 0 && !r.expectsRefusal(0, now) && !r.expectsRefusal(1, now) {
+		return resource{}
 	}
-	return next
+	return resourceOf(variants, r.refused())
 }
 
 // refusing returns the resource with the knowledge that answers of this class cannot be stored.
-func (r *resource) refusing(class int, now time.Time) *resource {
-	next := &resource{}
-	if r != nil {
-		*next = *r
+func (r resource) refusing(class int, now time.Time) resource {
+	next := more{refused: r.refused()}
+	if r.more != nil {
+		next.older = r.more.older
 	}
 	next.refused[class] = now.Add(uncacheableFor)
-	return next
+	return resource{r.newest, &next}
 }
 
-// size is what the resource keeps in memory, in bytes.
-func (r *resource) size() int64 {
-	n := int64(resourceOverhead)
-	for _, v := range r.variants {
-		n += v.Size() + variantOverhead + int64(len(v.tags))*tagOverhead
+// size is what the resource keeps in memory, in bytes, beside itself.
+func (r resource) size() (n int64) {
+	if r.more != nil {
+		n = moreOverhead + 8*int64(len(r.more.older))
+	}
+	for v := range r.variants {
+		n += v.Size() + variantOverhead
+		if tags := len(v.tags()); tags > 0 {
+			n += labelsOverhead + int64(tags)*tagOverhead
+		}
 	}
 	return n
 }

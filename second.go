@@ -32,9 +32,9 @@ func (f *fill) restore() (answered bool) {
 	if found.Outcome != tier.Found {
 		return false
 	}
-	v := e.newVariant(found.Object, found.Tags, f.flight.Began, "")
+	v := e.newVariant(*found.Object, found.Tags, f.flight.Began, "")
 	e.publish(f.key, v, nil, f.class)
-	if e.fence.stops(f.key, v.began) || v.purged() || e.fence.stopsTags(v.tagNames, v.began) {
+	if e.fence.stops(f.key, v.began) || v.purged() || e.fence.stopsTags(v.tagNames(), v.began) {
 		return false // a purge came in between
 	}
 	now := time.Now()
@@ -46,7 +46,7 @@ func (f *fill) restore() (answered bool) {
 		if reason != rules.Fresh {
 			a.status, a.reason = Stale, reason
 		}
-		e.answer(f.w, f.r, &f.req, v.Object, now, &a)
+		e.answer(f.w, f.r, &f.req, &v.Object, now, &a)
 		return true
 	case rules.Forward:
 		return false // it is there, but not for this request
@@ -66,7 +66,7 @@ func (f *fill) markSecond() {
 // keepSecond writes v to the second tier, in the background.
 func (f *fill) keepSecond(v *variant) {
 	if second := f.handler.edge.second; second != nil {
-		second.Put(f.key, v.Object, v.tagNames, f.mark)
+		second.Put(f.key, &v.Object, v.tagNames(), f.mark)
 	}
 }
 

@@ -21,20 +21,20 @@ func (e *Edge) answer(w http.ResponseWriter, r *http.Request, req *rules.Request
 	h := w.Header()
 	room := o.CopyHeader(h, statusRoom)
 	// Age is whole seconds, rounded down (RFC 9111, 5.1).
-	room = append(room, strconv.FormatInt(int64(o.Meta.Age(now)/time.Second), 10))
+	room = append(room, strconv.FormatInt(int64(o.Terms.Age(now)/time.Second), 10))
 	h["Age"] = room[:1:1]
 	if a.forward == rules.None && !a.hasTTL {
-		a.ttl, a.hasTTL = o.Meta.TTL(now), true
+		a.ttl, a.hasTTL = o.Terms.TTL(now), true
 	}
 	e.report(h, r, a, room)
 
-	if req.Conditional && o.Meta.Condition(r.Header, o.Status, now) == rules.Unmodified {
+	if req.Conditional && o.Condition(r.Header, now) == rules.Unmodified {
 		dropContent(h)
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
-	if req.Range && !req.Head && o.Status == http.StatusOK {
-		ranges, outcome := o.Meta.Ranges(r.Header, o.Status, o.Body.Size(), now)
+	if req.Range && !req.Head && o.Status() == http.StatusOK {
+		ranges, outcome := o.Ranges(r.Header, now)
 		switch {
 		case outcome == rules.Unsatisfiable:
 			unsatisfiable(w, o.Body.Size())
@@ -47,8 +47,8 @@ func (e *Edge) answer(w http.ResponseWriter, r *http.Request, req *rules.Request
 			return
 		}
 	}
-	w.WriteHeader(o.Status)
-	if !req.Head && object.BodyAllowed(o.Status) {
+	w.WriteHeader(o.Status())
+	if !req.Head && object.BodyAllowed(o.Status()) {
 		_, _ = o.Body.WriteTo(w) // the client has gone: nobody to tell
 	}
 }

@@ -5,41 +5,79 @@ import "io"
 // Body is the payload of a stored response: a list of chunks, as the fill received them, so that storing never copies a large body into one slice.
 // The zero value is an empty body. A Body is immutable once published, and safe for concurrent use then.
 type Body struct {
+	first []byte // never written after publication
+	rest  *rest  // nil if there is but one chunk
+}
+
+// rest is what follows the first chunk.
+type rest struct {
 	chunks [][]byte // never written after publication
 	size   int64    // sum of their lengths
 }
 
-// NewBody takes ownership of chunks: nobody may write them afterwards.
+// NewBody takes ownership of chunks: nobody may write them afterwards. Empty ones are left out.
 func NewBody(chunks ...[]byte) Body {
-	b := Body{chunks: chunks}
-	for _, c := range chunks {
-		b.size += int64(len(c))
+	for len(chunks) > 0 && len(chunks[0]) == 0 {
+		chunks = chunks[1:]
+	}
+	if len(chunks) == 0 {
+		return Body{}
+	}
+	b := Body{first: chunks[0]}
+	if len(chunks) > 1 {
+		b.rest = &rest{chunks: chunks[1:]}
+		for _, c := range b.rest.chunks {
+			b.rest.size += int64(len(c))
+		}
 	}
 	return b
 }
 
 // Size is the length in bytes.
-func (b Body) Size() int64 { return b.size }
-
-// Footprint is what the body keeps in memory, in bytes: its capacity, not only its length, and the slice headers of its chunks.
-func (b Body) Footprint() int64 {
-	n := int64(cap(b.chunks)) * 24
-	for _, c := range b.chunks {
-		n += int64(cap(c))
+func (b Body) Size() int64 {
+	n := int64(len(b.first))
+	if b.rest != nil {
+		n += b.rest.size
 	}
 	return n
 }
 
+// Footprint is what the body keeps in memory, in bytes: its capacity, not only its length, and the slice headers of its chunks.
+func (b Body) Footprint() int64 {
+	n := int64(cap(b.first))
+	if b.rest != nil {
+		n += 32 + int64(cap(b.rest.chunks)+1)*24 // the first one, too, stands in their array
+		for _, c := range b.rest.chunks {
+			n += int64(cap(c))
+		}
+	}
+	return n
+}
+
+// chunk returns the chunk of that number, below len.
+func (b Body) chunk(i int) []byte {
+	if i == 0 {
+		return b.first
+	}
+	return b.rest.chunks[i-1]
+}
+
+// len is the number of chunks, at least one.
+func (b Body) len() int {
+	if b.rest == nil {
+		return 1
+	}
+	return 1 + len(b.rest.chunks)
+}
+
 // WriteTo writes the whole body to w.
-func (b Body) WriteTo(w io.Writer) (int64, error) { return b.WriteRange(w, 0, b.size) }
+func (b Body) WriteTo(w io.Writer) (int64, error) { return b.WriteRange(w, 0, b.Size()) }
 
 // WriteRange writes length bytes from offset on. The range must lie inside the body.
 func (b Body) WriteRange(w io.Writer, offset, length int64) (int64, error) {
 	var written int64
-	for _, c := range b.chunks {
-		if length <= 0 {
-			break
-		}
+	for i := 0; length > 0 && i < b.len(); i++ {
+		c := b.chunk(i)
 		if offset >= int64(len(c)) {
 			offset -= int64(len(c))
 			continue
@@ -61,26 +99,22 @@ func (b Body) WriteRange(w io.Writer, offset, length int64) (int64, error) {
 
 // Prefix returns up to n leading bytes, read only: those of the first chunk, so possibly fewer than the body has.
 func (b Body) Prefix(n int) []byte {
-	if len(b.chunks) == 0 {
-		return nil
-	}
-	c := b.chunks[0]
-	return c[:min(n, len(c)):min(n, len(c))]
+	n = min(n, len(b.first))
+	return b.first[:n:n]
 }
 
 // Equal reports whether both bodies have the same bytes, however they are cut into chunks.
 func (b Body) Equal(o Body) bool {
-	if b.size != o.size {
+	if b.Size() != o.Size() {
 		return false
 	}
-	i, j := 0, 0
 	var x, y []byte
-	for {
-		for len(x) == 0 && i < len(b.chunks) {
-			x, i = b.chunks[i], i+1
+	for i, j := 0, 0; ; {
+		for ; len(x) == 0 && i < b.len(); i++ {
+			x = b.chunk(i)
 		}
-		for len(y) == 0 && j < len(o.chunks) {
-			y, j = o.chunks[j], j+1
+		for ; len(y) == 0 && j < o.len(); j++ {
+			y = o.chunk(j)
 		}
 		n := min(len(x), len(y))
 		if n == 0 {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/field"
@@ -64,17 +65,19 @@ func (c *Codec) Audience() uint64 { return c.audience }
 // The layout: kind and checksum; the length of the head; the head, all but the body; the body.
 // Times are told by the wall clock, the only one that processes share: when this was written, and how old the response was then by the clock of this process, so that a wall clock which was set in between does not count.
 func (c *Codec) Append(dst []byte, r *Record, now time.Time) (value []byte, keep time.Duration) {
-	keep = r.Meta.Keep(c.rules, !r.MadeETag, now)
-	if keep <= 0 || len(r.Tags) > maxTags || len(r.Meta.Vary) > maxVary {
+	keep = r.Terms.Keep(c.rules, r.Asks(), now)
+	selector := r.Selector()
+	vary := selector.Vary.Append(nil)
+	if keep <= 0 || len(r.Tags) > maxTags || len(vary) > maxVary {
 		return dst, 0
 	}
-	head := c.appendHead(nil, r, keep, now)
+	head := c.appendHead(nil, r, &selector, vary, keep, now)
 	start := len(dst)
-	dst = slices.Grow(dst, 16+len(head)+int(r.Body.size))
+	dst = slices.Grow(dst, 16+len(head)+int(r.Body.Size()))
 	dst = frame.Begin(dst, kind)
 	dst = frame.AppendText(dst, head)
-	for _, chunk := range r.Body.chunks {
-		dst = append(dst, chunk...)
+	for i := range r.Body.len() {
+		dst = append(dst, r.Body.chunk(i)...)
 	}
 	frame.Seal(dst[start:])
 	return dst, keep
@@ -92,14 +95,14 @@ const (
 	flagsEnd
 )
 
-func (c *Codec) appendHead(dst []byte, r *Record, keep time.Duration, now time.Time) []byte {
-	f := r.Meta.Facts(now)
+func (c *Codec) appendHead(dst []byte, r *Record, selector *Selector, vary []string, keep time.Duration, now time.Time) []byte {
+	f := r.Terms.Facts(vary, now)
 	var flags uint64
 	for _, claim := range [...]struct {
 		holds bool
 		flag  uint64
 	}{
-		{r.MadeETag, madeETag}, {f.NoCache, noCache}, {f.NoStale, noStale}, {f.Immutable, immutable},
+		{r.made, madeETag}, {f.NoCache, noCache}, {f.NoStale, noStale}, {f.Immutable, immutable},
 		{f.Explicit, explicit}, {f.Cookies, cookies}, {f.Authorization, authorization},
 	} {
 		if claim.holds {
@@ -115,18 +118,19 @@ func (c *Codec) appendHead(dst []byte, r *Record, keep time.Duration, now time.T
 		dst = frame.AppendUint(dst, uint64(d))
 	}
 	dst = frame.AppendUint(dst, flags)
-	dst = frame.AppendUint(dst, uint64(r.Status))
+	dst = frame.AppendUint(dst, uint64(r.status))
 	dst = frame.AppendText(dst, r.Key)
-	dst = frame.AppendText(dst, r.Scope)
-	dst = frame.AppendText(dst, r.Variant)
+	dst = frame.AppendText(dst, selector.Scope)
+	dst = frame.AppendText(dst, selector.Variant)
 	dst = frame.AppendTexts(dst, f.Vary)
 	dst = frame.AppendTexts(dst, r.Tags)
-	dst = frame.AppendUint(dst, uint64(len(r.fields)))
-	for i := range r.fields {
-		dst = frame.AppendText(dst, r.fields[i].name)
-		dst = frame.AppendTexts(dst, r.fields[i].values)
+	header := r.Header()
+	dst = frame.AppendUint(dst, uint64(header.Len()))
+	for name, values := range header.All() {
+		dst = frame.AppendText(dst, name)
+		dst = frame.AppendTexts(dst, values)
 	}
-	return frame.AppendUint(dst, uint64(r.Body.size))
+	return frame.AppendUint(dst, uint64(r.Body.Size()))
 }
 
 // Decode returns the record that value encodes, if it may still be used: the error is ErrCorrupt or ErrOutdated otherwise.
@@ -142,9 +146,10 @@ func (c *Codec) Decode(value []byte, now time.Time) (*Record, error) {
 	}
 	head, body := payload[n:n+int(length)], payload[n+int(length):]
 	var (
-		r = &Record{Object: new(Object)}
-		f rules.Facts
-		d = frame.NewReader(string(head)) // the one copy, of which every text is a part
+		r     = new(Record)
+		draft Draft
+		f     rules.Facts
+		d     = frame.NewReader(string(head)) // the one copy, of which every text is a part
 	)
 	audience := d.Fixed()
 	r.Stamp = Stamp{Instance: d.Fixed(), Local: d.Uint(), Shared: d.Uint()}
@@ -153,30 +158,35 @@ func (c *Codec) Decode(value []byte, now time.Time) (*Record, error) {
 	f.Resident, f.InitialAge, f.Lifetime = duration(&d), duration(&d), duration(&d)
 	f.WhileRevalidate, f.IfError = duration(&d), duration(&d)
 	flags := d.Uint()
-	r.Status = int(min(d.Uint(), math.MaxInt32))
-	r.Key, r.Scope, r.Variant = d.Text(), d.Text(), d.Text()
+	draft.Status = int(min(d.Uint(), math.MaxUint16))
+	r.Key, draft.Scope, draft.Variant = d.Text(), d.Text(), d.Text()
 	f.Vary = d.Texts(maxVary)
 	r.Tags = d.Texts(maxTags)
-	r.Header = header(&d)
+	draft.Header = header(&d)
 	size := d.Uint()
 	if !d.Done() || size != uint64(len(body)) || flags >= flagsEnd || !ascending(f.Vary) {
 		return nil, ErrCorrupt
 	}
-	r.MadeETag = flags&madeETag != 0
+	draft.MadeETag = flags&madeETag != 0
 	f.NoCache, f.NoStale, f.Immutable = flags&noCache != 0, flags&noStale != 0, flags&immutable != 0
 	f.Explicit, f.Cookies, f.Authorization = flags&explicit != 0, flags&cookies != 0, flags&authorization != 0
-	r.Body = owned(body, cap(value))
-	if !r.consistent() {
+	draft.Body = owned(body, cap(value))
+	if !draft.consistent() {
 		return nil, ErrCorrupt
 	}
-	if err := c.admit(r, &f, audience, written, keep, now); err != nil {
+	if err := c.admit(&draft, &f, audience, written, keep, now); err != nil {
 		return nil, err
+	}
+	o := draft.Seal()
+	r.Object = &o
+	for i := range r.Tags {
+		r.Tags[i] = strings.Clone(r.Tags[i]) // they live as long as the object, the head must not
 	}
 	return r, nil
 }
 
-// admit decides whether a record that is whole may be used, and completes it.
-func (c *Codec) admit(r *Record, f *rules.Facts, audience uint64, written time.Time, keep time.Duration, now time.Time) error {
+// admit decides whether a response that is whole may be used, and completes it.
+func (c *Codec) admit(d *Draft, f *rules.Facts, audience uint64, written time.Time, keep time.Duration, now time.Time) error {
 	elapsed := now.Sub(written) // by the wall clock: written has no other
 	switch {
 	case audience != c.audience:
@@ -187,17 +197,16 @@ func (c *Codec) admit(r *Record, f *rules.Facts, audience uint64, written time.T
 		return fmt.Errorf("%w: its time is over", ErrOutdated)
 	}
 	var reason rules.Reason
-	r.Meta, reason = c.rules.Restore(f, r.Status, r.Header, r.MadeETag, elapsed, now)
+	d.Meta, reason = c.rules.Restore(f, d.Status, d.Header, d.MadeETag, elapsed, now)
 	if reason != rules.None {
 		return fmt.Errorf("%w: %s", ErrOutdated, reason)
 	}
-	if r.Meta.Keep(c.rules, !r.MadeETag, now) <= 0 {
+	if d.Meta.Keep(c.rules, !d.MadeETag && d.Meta.Has(), now) <= 0 {
 		return fmt.Errorf("%w: %s", ErrOutdated, rules.Expired)
 	}
-	for _, name := range r.Meta.Strip {
-		delete(r.Header, name)
+	for _, name := range d.Meta.Strip {
+		delete(d.Header, name)
 	}
-	r.Seal()
 	return nil
 }
 
@@ -253,17 +262,17 @@ func owned(body []byte, capacity int) Body {
 }
 
 // consistent reports whether header, body and flags can be those of a sealed object.
-func (r *Record) consistent() bool {
-	if !BodyAllowed(r.Status) {
-		return r.Body.size == 0 && !r.MadeETag
+func (d *Draft) consistent() bool {
+	if !BodyAllowed(d.Status) {
+		return d.Body.Size() == 0 && !d.MadeETag
 	}
-	length := r.Header["Content-Length"]
-	if len(length) != 1 || length[0] != strconv.FormatInt(r.Body.size, 10) {
+	length := d.Header["Content-Length"]
+	if len(length) != 1 || length[0] != strconv.FormatInt(d.Body.Size(), 10) {
 		return false
 	}
-	if !r.MadeETag {
+	if !d.MadeETag {
 		return true
 	}
-	tags := r.Header["Etag"]
-	return len(tags) == 1 && IsMade(field.ETag{Opaque: tags[0]}) && len(r.Header["Last-Modified"]) == 0
+	tags := d.Header["Etag"]
+	return len(tags) == 1 && IsMade(field.ETag{Opaque: tags[0]}) && len(d.Header["Last-Modified"]) == 0
 }

@@ -3,10 +3,12 @@ package object
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,9 +41,9 @@ func stored(t testing.TB, o rules.Options, status int, h http.Header, body ...st
 	for _, b := range body {
 		chunks = append(chunks, []byte(b))
 	}
-	obj := &Object{Status: status, Header: h, Body: NewBody(chunks...), Meta: meta, Scope: "scope", Variant: "variant"}
-	obj.Seal()
-	return obj
+	d := Draft{Status: status, Header: h, Body: NewBody(chunks...), Meta: meta, Scope: "scope", Variant: "variant"}
+	obj := d.Seal()
+	return &obj
 }
 
 func text(b Body) string {
@@ -53,33 +55,21 @@ func text(b Body) string {
 // same compares what a hit can see of two objects at one moment.
 func same(t *testing.T, got, want *Object, now time.Time) {
 	t.Helper()
-	if got.Status != want.Status || got.MadeETag != want.MadeETag || got.Scope != want.Scope || got.Variant != want.Variant {
-		t.Errorf("got %d %v %q %q, want %d %v %q %q", got.Status, got.MadeETag, got.Scope, got.Variant, want.Status, want.MadeETag, want.Scope, want.Variant)
+	if got.Status() != want.Status() || got.MadeETag() != want.MadeETag() || got.Selector() != want.Selector() {
+		t.Errorf("got %d %v %q, want %d %v %q", got.Status(), got.MadeETag(), got.Selector(), want.Status(), want.MadeETag(), want.Selector())
 	}
-	if len(got.Header) != len(want.Header) {
-		t.Errorf("header: got %q, want %q", got.Header, want.Header)
-	}
-	for name, values := range want.Header {
-		lines, present := got.Header[name]
-		if !present || len(lines) != len(values) || len(values) > 0 && !reflect.DeepEqual(lines, values) {
-			t.Errorf("%s: got %q, %v, want %q", name, lines, present, values)
-		}
+	if got.Header() != want.Header() {
+		t.Errorf("header: got %q, want %q", got.Header().Unpack(), want.Header().Unpack())
 	}
 	if !got.Body.Equal(want.Body) {
 		t.Errorf("body: got %q, want %q", text(got.Body), text(want.Body))
 	}
-	if g, w := got.Meta.Facts(now), want.Meta.Facts(now); g.InitialAge+g.Resident != w.InitialAge+w.Resident {
+	if g, w := got.Terms.Facts(nil, now), want.Terms.Facts(nil, now); g.InitialAge+g.Resident != w.InitialAge+w.Resident {
 		t.Errorf("age: got %v, want %v", g.InitialAge+g.Resident, w.InitialAge+w.Resident)
 	} else if g.InitialAge, w.InitialAge, g.Resident, w.Resident = 0, 0, 0, 0; !reflect.DeepEqual(g, w) {
 		t.Errorf("facts: got %+v, want %+v", g, w)
 	}
-	if g, w := got.Meta.ETag, want.Meta.ETag; g != w {
-		t.Errorf("entity tag: got %v, want %v", g, w)
-	}
-	if g, w := got.Meta.LastModified, want.Meta.LastModified; !g.Equal(w) {
-		t.Errorf("last modified: got %v, want %v", g, w)
-	}
-	if g, w := got.Size(), want.Size(); g > w+1024 || w > g+int64(len(want.Scope))+1024 {
+	if g, w := got.Size(), want.Size(); g > w+1024 || w > g+1024 {
 		t.Errorf("size: got %d, want about %d", g, w)
 	}
 }
@@ -164,23 +154,33 @@ func TestDecodeRefusesEveryCorruption(t *testing.T) {
 func TestDecodeRefusesContradictions(t *testing.T) {
 	o := options()
 	c := NewCodec(&o)
-	for name, change := range map[string]func(*Object){
-		"a length that is not that of the body":            func(o *Object) { o.Header["Content-Length"][0] = "4" },
-		"two lengths":                                      func(o *Object) { set(o, "Content-Length", "5", "5") },
-		"a body where none is allowed":                     func(o *Object) { o.Status = 204 },
-		"a made tag that is not of our making":             func(o *Object) { o.Header["Etag"][0] = `"mine"` },
-		"a made tag beside a date of change":               func(o *Object) { set(o, "Aa", "1"); rename(o, "Aa", "Last-Modified") },
-		"a made tag without the tag":                       func(o *Object) { rename(o, "Etag", "Aaaa") },
-		"a field without a name":                           func(o *Object) { rename(o, "Etag", "") },
-		"a field twice":                                    func(o *Object) { rename(o, "Date", "Content-Length") },
-		"names of Vary out of order":                       func(o *Object) { o.Meta.Vary = []string{"B", "A"} },
-		"an empty name in Vary":                            func(o *Object) { o.Meta.Vary = []string{""} },
-		"an entity tag of ours that came with a weak mark": func(o *Object) { o.Header["Etag"][0] = "W/" + o.Header["Etag"][0] },
+	for name, change := range map[string]func(*Draft, *[]fieldLines){
+		"a length that is not that of the body":            func(_ *Draft, f *[]fieldLines) { set(f, "Content-Length", "4") },
+		"two lengths":                                      func(_ *Draft, f *[]fieldLines) { set(f, "Content-Length", "5", "5") },
+		"a body where none is allowed":                     func(d *Draft, _ *[]fieldLines) { d.Status = 204 },
+		"a made tag that is not of our making":             func(_ *Draft, f *[]fieldLines) { set(f, "Etag", `"mine"`) },
+		"a made tag beside a date of change":               func(_ *Draft, f *[]fieldLines) { *f = append(*f, fieldLines{"Last-Modified", []string{"1"}}) },
+		"a made tag without the tag":                       func(_ *Draft, f *[]fieldLines) { rename(*f, "Etag", "Ftag") },
+		"a field without a name":                           func(_ *Draft, f *[]fieldLines) { rename(*f, "Content-Length", "") },
+		"a field twice":                                    func(_ *Draft, f *[]fieldLines) { rename(*f, "Date", "Content-Type") },
+		"fields out of order":                              func(_ *Draft, f *[]fieldLines) { (*f)[0], (*f)[1] = (*f)[1], (*f)[0] },
+		"names of Vary out of order":                       func(d *Draft, _ *[]fieldLines) { d.Meta.Vary = []string{"B", "A"} },
+		"an empty name in Vary":                            func(d *Draft, _ *[]fieldLines) { d.Meta.Vary = []string{""} },
+		"an entity tag of ours that came with a weak mark": func(_ *Draft, f *[]fieldLines) { set(f, "Etag", `W/"ec-0123456789abcdef01234567"`) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			obj := stored(t, o, 200, http.Header{}, "hello")
-			change(obj)
+			d := draftOf(stored(t, o, 200, http.Header{}, "hello"))
+			fields := []fieldLines{}
+			for _, name := range slices.Sorted(maps.Keys(d.Header)) {
+				fields = append(fields, fieldLines{name, d.Header[name]})
+			}
+			obj := contradict(&d, fields)
 			value, _ := c.Append(nil, record(obj), start)
+			_, err := c.Decode(value, start)
+			require.NoError(t, err, "before the change")
+
+			change(&d, &fields)
+			value, _ = c.Append(nil, record(contradict(&d, fields)), start)
 			require.NotEmpty(t, value)
 			if _, err := c.Decode(value, start); !errors.Is(err, ErrCorrupt) {
 				t.Errorf("got %v, want ErrCorrupt", err)
@@ -189,20 +189,59 @@ func TestDecodeRefusesContradictions(t *testing.T) {
 	}
 }
 
-func set(o *Object, name string, values ...string) {
-	for i := range o.fields {
-		if o.fields[i].name == name {
-			o.fields[i].values = values
-			return
-		}
+// draftOf is what sealing made into o.
+func draftOf(o *Object) Draft {
+	s := o.Selector()
+	return Draft{
+		Status: o.Status(), Header: o.Header().Unpack(), Body: o.Body, Scope: s.Scope, Variant: s.Variant, MadeETag: o.MadeETag(),
+		Meta: rules.Meta{Terms: o.Terms, Vary: s.Vary.Append(nil)},
 	}
-	o.fields = append(o.fields, headerField{name, values})
 }
 
-func rename(o *Object, from, to string) {
-	for i := range o.fields {
-		if o.fields[i].name == from {
-			o.fields[i].name = to
+func with(o *Object, change func(*Draft)) *Object {
+	d := draftOf(o)
+	change(&d)
+	changed := d.Seal()
+	return &changed
+}
+
+type fieldLines struct {
+	name  string
+	lines []string
+}
+
+// contradict makes an object that Seal would not: with these fields in this order.
+func contradict(d *Draft, fields []fieldLines) *Object {
+	o := d.Seal()
+	text := appendNames(appendText(appendText(nil, d.Scope), d.Variant), d.Meta.Vary)
+	values := 0
+	for _, f := range fields {
+		values += len(f.lines)
+	}
+	o.header = uint32(len(text))
+	text = appendNumber(text, values)
+	for _, f := range fields {
+		text = appendNumber(appendName(text, f.name), len(f.lines))
+		for _, l := range f.lines {
+			text = appendText(text, l)
+		}
+	}
+	o.text = string(text)
+	return &o
+}
+
+func set(fields *[]fieldLines, name string, lines ...string) {
+	for i := range *fields {
+		if (*fields)[i].name == name {
+			(*fields)[i].lines = lines
+		}
+	}
+}
+
+func rename(fields []fieldLines, from, to string) {
+	for i := range fields {
+		if fields[i].name == from {
+			fields[i].name = to
 		}
 	}
 }
@@ -238,10 +277,10 @@ func TestDecodeKeepsTime(t *testing.T) {
 			}
 			continue
 		}
-		if age := got.Meta.Age(now); age != row.at {
+		if age := got.Terms.Age(now); age != row.at {
 			t.Errorf("%s: got age %v, want %v", row.name, age, row.at)
 		}
-		if age := got.Meta.Age(now.Add(-time.Hour)); age < 0 {
+		if age := got.Terms.Age(now.Add(-time.Hour)); age < 0 {
 			t.Errorf("%s: got age %v when the clock goes back", row.name, age)
 		}
 	}
@@ -305,10 +344,10 @@ func TestDecodeObeysTheRulesOfToday(t *testing.T) {
 				return
 			}
 			require.NoError(t, err)
-			if ttl := got.Meta.TTL(start); ttl != row.ttl {
+			if ttl := got.Terms.TTL(start); ttl != row.ttl {
 				t.Errorf("got TTL %v, want %v", ttl, row.ttl)
 			}
-			if got.Header["Set-Cookie"] != nil {
+			if got.Header().Get("Set-Cookie") != "" {
 				t.Error("Set-Cookie came back")
 			}
 		})
@@ -320,21 +359,21 @@ func TestDecodeKeepsWhatTheHeaderDoesNotSay(t *testing.T) {
 	o := options()
 	c := NewCodec(&o)
 	said := http.Header{"Cache-Control": {"max-age=5, must-revalidate"}, "Vary": {"Accept-Language"}}
-	obj := stored(t, o, 200, said, "x")
-	obj.Header = http.Header{"Date": said["Date"]}
-	delete(obj.Header, "Date")
-	obj.Seal()
-	value, _ := c.Append(nil, record(obj), start)
+	meta, reason := o.Store(&rules.Request{}, 200, said, start, start)
+	require.Equal(t, rules.None, reason)
+	d := Draft{Status: 200, Body: cut("x"), Meta: meta}
+	obj := d.Seal()
+	value, _ := c.Append(nil, record(&obj), start)
 	got, err := c.Decode(value, start)
 	require.NoError(t, err)
-	if ttl := got.Meta.TTL(start); ttl != 5*time.Second {
+	if ttl := got.Terms.TTL(start); ttl != 5*time.Second {
 		t.Errorf("TTL: got %v, want 5 s", ttl)
 	}
-	if !got.Meta.ForbidsStale() {
+	if !got.Terms.ForbidsStale() {
 		t.Error("may be served stale: want not")
 	}
-	if want := []string{"Accept-Language"}; !reflect.DeepEqual(got.Meta.Vary, want) {
-		t.Errorf("Vary: got %q, want %q", got.Meta.Vary, want)
+	if got, want := got.Selector().Vary.Append(nil), []string{"Accept-Language"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("Vary: got %q, want %q", got, want)
 	}
 }
 
@@ -348,7 +387,7 @@ func TestDecodeCopiesNoLargeBody(t *testing.T) {
 	}
 	got, err := c.Decode(value, start)
 	require.NoError(t, err)
-	if chunk := got.Body.chunks[0]; &chunk[0] != &value[len(value)-len(large)] {
+	if chunk := got.Body.first; &chunk[0] != &value[len(value)-len(large)] {
 		t.Error("the body was copied")
 	} else if cap(chunk) != len(chunk) {
 		t.Error("the body has room behind it")
@@ -356,7 +395,7 @@ func TestDecodeCopiesNoLargeBody(t *testing.T) {
 	small, _ := c.Append(nil, record(stored(t, o, 200, http.Header{}, "small")), start)
 	got, err = c.Decode(small, start)
 	require.NoError(t, err)
-	if chunk := got.Body.chunks[0]; &chunk[0] == &small[len(small)-5] {
+	if chunk := got.Body.first; &chunk[0] == &small[len(small)-5] {
 		t.Error("a small body keeps the whole value in memory")
 	}
 }
@@ -375,7 +414,7 @@ func TestAppendRefusesWhatDecodeWould(t *testing.T) {
 		t.Error("one tag too many: got a value, want none")
 	}
 	r = record(stored(t, o, 200, http.Header{}, "x"))
-	r.Meta.Vary = make([]string, maxVary+1)
+	r.Object = with(r.Object, func(d *Draft) { d.Meta.Vary = slices.Repeat([]string{"X"}, maxVary+1) })
 	if value, keep := c.Append(nil, r, start); keep > 0 || value != nil {
 		t.Error("one name too many in Vary: got a value, want none")
 	}
@@ -385,11 +424,11 @@ func TestAppendRefusesWhatDecodeWould(t *testing.T) {
 func TestDecodeAllocates(t *testing.T) {
 	o := options()
 	c := NewCodec(&o)
-	obj := stored(t, o, 200, http.Header{"X-Many": make([]string, 1<<16)}, "x")
+	many := http.Header{"X-Many": make([]string, 1<<16)}
 	for i := range 1 << 10 {
-		obj.Header["X-"+string(rune('a'+i%26))+string(rune('a'+i/26%26))+string(rune('a'+i/676))] = []string{}
+		many["X-"+string(rune('a'+i%26))+string(rune('a'+i/26%26))+string(rune('a'+i/676))] = []string{}
 	}
-	obj.Seal()
+	obj := stored(t, o, 200, many, "x")
 	value, _ := c.Append(nil, record(obj), start)
 	bounded(t, c, value)
 	for _, payload := range []string{"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "\x7f", "\xff\xff\xff\x7f"} {
@@ -434,8 +473,8 @@ func FuzzDecode(f *testing.F) {
 			}
 			return
 		}
-		if r.Meta.Age(start) < 0 || r.Meta.Keep(&o, !r.MadeETag, start) <= 0 {
-			t.Fatalf("age %v, of use for %v", r.Meta.Age(start), r.Meta.Keep(&o, !r.MadeETag, start))
+		if r.Terms.Age(start) < 0 || r.Terms.Keep(&o, r.Asks(), start) <= 0 {
+			t.Fatalf("age %v, of use for %v", r.Terms.Age(start), r.Terms.Keep(&o, r.Asks(), start))
 		}
 		again, keep := c.Append(nil, r, start)
 		if keep <= 0 {

@@ -5,120 +5,197 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
-	"slices"
 	"strconv"
+	"time"
 
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// Object is one stored response. It is immutable once published: many goroutines read every field at once, and nothing of it is handed out for writing.
-type Object struct {
+// Draft is a response that is about to be stored.
+type Draft struct {
 	Status int
 	Header http.Header // canonical names; only what the wrapped handler set; no hop-by-hop fields; an empty list means that the handler forbade net/http to add the field
 	Body   Body
 	Meta   rules.Meta
 
-	MadeETag bool // Meta.ETag is made of the bytes: the handler does not know it, so it is never asked about it
-
 	Scope   string // what besides Vary separates variants of one URL, see internal/key
 	Variant string // the normalised values of Meta.Vary's fields in the request that filled this object
 
-	fields []headerField // Header, flattened and sorted: what a hit writes
-	values int           // sum of the lengths of their value lists
-	size   int64
+	MadeETag bool // the entity tag in Header is one that Seal has made before
 }
 
-type headerField struct {
-	name   string
-	values []string
+// Object is one stored response. It is immutable once published: many goroutines read every field at once, and nothing of it is handed out for writing.
+type Object struct {
+	Terms rules.Terms
+	Body  Body
+
+	// All text in one string: scope and variant, each after its length; the names of Vary, after their length; the header.
+	text string
+
+	header uint32 // where in text the header begins
+	status uint16
+	made   bool // see MadeETag
 }
 
-// overhead is what an Object costs in bytes beside what its fields point to: the struct and the maps' and lists' own headers, rounded up.
-const overhead = 640
+// overhead is what an Object takes in bytes beside what its fields point to.
+const overhead = 136
 
-// Seal completes an object before publication: the length becomes explicit, a response without validator gets an entity tag of its bytes, the header is flattened and the size summed up.
-// It changes o.Header, which must not be shared yet.
-func (o *Object) Seal() {
-	if BodyAllowed(o.Status) {
-		o.Header["Content-Length"] = []string{strconv.FormatInt(o.Body.Size(), 10)}
-		o.makeETag()
-	}
-	names := make([]string, 0, len(o.Header))
-	for name := range o.Header {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	o.fields = make([]headerField, len(names))
-	o.values = 0
-	o.size = overhead + o.Body.Footprint() + int64(len(o.Scope)+len(o.Variant))
-	for i, name := range names {
-		values := o.Header[name]
-		o.fields[i] = headerField{name, values}
-		o.values += len(values)
-		o.size += int64(2*len(name)) + 128 // in the map, which is up to half empty, and in the list
-		for _, v := range values {
-			o.size += int64(len(v)) + 16
+// Seal makes the object to be published: the length becomes explicit, a response without validator gets an entity tag of its bytes, and one without type that which its bytes look like.
+// It keeps nothing of d.Header, and does not change it.
+func (d *Draft) Seal() Object {
+	o := Object{Terms: d.Meta.Terms, Body: d.Body, status: uint16(d.Status), made: d.MadeETag}
+	var (
+		buf    [1 << 10]byte
+		length [20]byte
+		tag    [etagLength]byte
+		own    own
+	)
+	if BodyAllowed(d.Status) {
+		own.length = string(strconv.AppendInt(length[:0], d.Body.Size(), 10))
+		if d.Status == http.StatusOK && len(d.Header["Etag"]) == 0 && len(d.Header["Last-Modified"]) == 0 {
+			// One with Last-Modified keeps to that: its handler answers conditions by it, and would ignore a tag that it never gave.
+			o.made = true
+			own.tag = string(appendETag(tag[:0], d.Header["Content-Encoding"], d.Body))
+		}
+		if _, ok := d.Header["Content-Type"]; !ok && d.Body.Size() > 0 && len(d.Header["Content-Encoding"]) == 0 {
+			own.contentType = http.DetectContentType(d.Body.Prefix(512)) // as net/http does, but once
 		}
 	}
-	for _, v := range o.Meta.Vary {
-		o.size += int64(len(v)) + 16
-	}
+	text := appendText(buf[:0], d.Scope)
+	text = appendText(text, d.Variant)
+	text = appendNames(text, d.Meta.Vary)
+	o.header = uint32(len(text))
+	o.text = string(appendHeader(text, d.Header, &own))
+	return o
 }
 
-// Size is what a sealed object keeps in memory, in bytes, everything counted.
-func (o *Object) Size() int64 { return o.size }
+// Status is the status code.
+func (o *Object) Status() int { return int(o.status) }
+
+// MadeETag reports whether the entity tag is made of the bytes: the handler does not know it, so it is never asked about it.
+func (o *Object) MadeETag() bool { return o.made }
+
+// Selector is what tells the object from others of its URL.
+func (o *Object) Selector() Selector {
+	r := reader{o.text}
+	return Selector{Scope: r.text(), Variant: r.text(), Vary: Names{r.text()}}
+}
+
+// Header is the header.
+func (o *Object) Header() Header { return Header{o.text[o.header:]} }
+
+// CopyHeader is Header().CopyTo.
+func (o *Object) CopyHeader(dst http.Header, extra int) []string {
+	return o.Header().CopyTo(dst, extra)
+}
+
+// Validators are those of the header.
+func (o *Object) Validators() rules.Validators {
+	var etag, modified, date []string
+	var room [3]string
+	for r := o.Header().reader(); r.rest != ""; {
+		name, n := r.name(), r.number()
+		switch name {
+		case "Date":
+			date = r.texts(room[:0:1], n)
+		case "Etag":
+			etag = r.texts(room[1:1:2], n)
+		case "Last-Modified":
+			modified = r.texts(room[2:2:3], n)
+		default:
+			r.skip(n)
+		}
+	}
+	return rules.NewValidators(etag, modified, date, o.Terms.Came())
+}
+
+// Condition evaluates the conditions of the request header h, see [rules.Validators].
+func (o *Object) Condition(h http.Header, now time.Time) rules.Outcome {
+	v := o.Validators()
+	return v.Condition(h, o.Status(), now)
+}
+
+// Ranges evaluates the ranges of the request header h, see [rules.Validators].
+func (o *Object) Ranges(h http.Header, now time.Time) ([]field.Range, rules.Outcome) {
+	v := o.Validators()
+	return v.Ranges(h, o.Status(), o.Body.Size(), now)
+}
+
+// Asks reports whether the handler can be asked if the object still holds.
+func (o *Object) Asks() bool {
+	if o.made {
+		return false
+	}
+	v := o.Validators()
+	return v.Has()
+}
+
+// Size is what the object keeps in memory, in bytes, everything counted.
+func (o *Object) Size() int64 {
+	return overhead + o.Body.Footprint() + int64(len(o.text)+len(o.text)/8+16) // rounded up as the allocator does
+}
+
+// Selector tells objects of one URL apart.
+type Selector struct {
+	Scope   string // what besides Vary separates them, see internal/key
+	Variant string // the normalised values of the fields that Vary names in the request that filled the object
+	Vary    Names  // sorted, no duplicates
+}
+
+// Names is a list of field names in one string. Equal ones are the same list.
+type Names struct{ packed string }
+
+// Append appends the names to dst.
+func (n Names) Append(dst []string) []string {
+	for r := (reader{n.packed}); r.rest != ""; {
+		dst = append(dst, r.name())
+	}
+	return dst
+}
+
+// appendNames appends the text of Names.
+func appendNames(dst []byte, names []string) []byte {
+	var buf [64]byte
+	list := buf[:0]
+	for _, name := range names {
+		list = appendName(list, name)
+	}
+	return appendText(dst, list)
+}
 
 const (
 	etagPrefix = "ec-"
 	etagBytes  = 12 // of SHA-256: 96 bits are far beyond accident and short on the wire
+	etagLength = len(etagPrefix) + 2*etagBytes + 2
 )
 
-// makeETag gives a response without any validator a strong entity tag of its bytes (RFC 9110, 8.8.3).
-// One with Last-Modified keeps to that: its handler answers conditions by it, and would ignore a tag that it never gave.
-func (o *Object) makeETag() {
-	if o.Status != http.StatusOK || len(o.Header["Etag"]) > 0 || len(o.Header["Last-Modified"]) > 0 {
-		return
-	}
-	tag := MakeETag(o.Header, o.Body)
-	o.Header["Etag"] = []string{tag.Opaque}
-	o.Meta.ETag, o.MadeETag = tag, true
+// appendETag appends the strong entity tag (RFC 9110, 8.8.3) that Seal gives to a body in these codings.
+func appendETag(dst []byte, codings []string, b Body) []byte {
+	digest := digestOf(codings, b)
+	dst = append(dst, '"')
+	dst = append(dst, etagPrefix...)
+	dst = hex.AppendEncode(dst, digest[:etagBytes])
+	return append(dst, '"')
 }
 
-// MakeETag returns the tag that Seal gives to a response with this header and body.
-func MakeETag(h http.Header, b Body) field.ETag {
+func digestOf(codings []string, b Body) [sha256.Size]byte {
+	if len(codings) == 0 && b.rest == nil {
+		return sha256.Sum256(b.first)
+	}
 	sum := sha256.New()
 	// Two codings of the same page are different representations and must not share a strong tag (RFC 9110, 8.8.3.3).
-	for _, v := range h["Content-Encoding"] {
+	for _, v := range codings {
 		sum.Write([]byte(v))
 		sum.Write([]byte{0})
 	}
 	_, _ = b.WriteTo(sum) // a hash never fails
-	var digest [sha256.Size]byte
-	text := make([]byte, 0, len(etagPrefix)+2*etagBytes+2)
-	text = append(text, '"')
-	text = append(text, etagPrefix...)
-	text = hex.AppendEncode(text, sum.Sum(digest[:0])[:etagBytes])
-	text = append(text, '"')
-	return field.ETag{Opaque: string(text)}
+	return [sha256.Size]byte(sum.Sum(nil))
 }
 
-// IsMade reports whether tag has the form of those that MakeETag returns.
+// IsMade reports whether tag has the form of those that Seal makes.
 func IsMade(tag field.ETag) bool {
-	return len(tag.Opaque) == len(etagPrefix)+2*etagBytes+2 && tag.Opaque[1:1+len(etagPrefix)] == etagPrefix
-}
-
-// CopyHeader puts the stored fields into dst, replacing those of the same name. The value lists are cut from one fresh array, so whoever changes dst later changes nothing here.
-// The array has room for extra more values; that room is returned as an empty slice.
-func (o *Object) CopyHeader(dst http.Header, extra int) []string {
-	array := make([]string, o.values+extra)
-	for i := range o.fields {
-		f := &o.fields[i]
-		n := copy(array, f.values)
-		dst[f.name] = array[:n:n]
-		array = array[n:]
-	}
-	return array[:0]
+	return len(tag.Opaque) == etagLength && tag.Opaque[1:1+len(etagPrefix)] == etagPrefix
 }
 
 // BodyAllowed reports whether a response with this status may have a body (RFC 9110, 6.4.1).

@@ -3,6 +3,7 @@ package object
 import (
 	"net/http"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -14,21 +15,21 @@ import (
 )
 
 func sealed(status int, text string, header ...string) *Object {
-	o := &Object{Status: status, Header: http.Header{}, Body: cut(text)}
+	d := Draft{Status: status, Header: http.Header{}, Body: cut(text)}
 	for i := 0; i < len(header); i += 2 {
-		o.Header.Add(header[i], header[i+1])
+		d.Header.Add(header[i], header[i+1])
 	}
-	o.Seal()
-	return o
+	o := d.Seal()
+	return &o
 }
 
 func TestSealMakesTheLengthExplicit(t *testing.T) {
-	require.Equal(t, "4", sealed(200, "page").Header.Get("Content-Length"))
-	require.Equal(t, "0", sealed(200, "").Header.Get("Content-Length"))
-	require.Equal(t, "4", sealed(200, "page", "Content-Length", "+04").Header.Get("Content-Length"))
-	require.Equal(t, "4", sealed(404, "gone").Header.Get("Content-Length"))
-	require.Empty(t, sealed(204, "").Header, "RFC 9110, 8.6: a 204 must not have one")
-	require.Empty(t, sealed(304, "").Header)
+	require.Equal(t, "4", sealed(200, "page").Header().Get("Content-Length"))
+	require.Equal(t, "0", sealed(200, "").Header().Get("Content-Length"))
+	require.Equal(t, "4", sealed(200, "page", "Content-Length", "+04").Header().Get("Content-Length"))
+	require.Equal(t, "4", sealed(404, "gone").Header().Get("Content-Length"))
+	require.Zero(t, sealed(204, "").Header().Len(), "RFC 9110, 8.6: a 204 must not have one")
+	require.Zero(t, sealed(304, "").Header().Len())
 }
 
 func TestSealGivesATagToWhatHasNoValidator(t *testing.T) {
@@ -47,27 +48,78 @@ func TestSealGivesATagToWhatHasNoValidator(t *testing.T) {
 		{"a 204 has nothing to make it of", sealed(204, ""), false},
 	} {
 		o := tt.object
-		require.Equal(t, tt.made, o.MadeETag, tt.name)
-		require.Equal(t, tt.made, IsMade(o.Meta.ETag), tt.name)
+		tag := o.Validators().ETag
+		require.Equal(t, tt.made, o.MadeETag(), tt.name)
+		require.Equal(t, tt.made, IsMade(tag), tt.name)
 		if tt.made {
-			require.Equal(t, o.Meta.ETag.String(), o.Header.Get("Etag"), tt.name)
-			require.False(t, o.Meta.ETag.Weak, tt.name)
-			parsed, ok := field.ParseETag(o.Header.Get("Etag"))
-			require.True(t, ok, tt.name)
-			require.Equal(t, o.Meta.ETag, parsed, tt.name)
+			require.Equal(t, tag.String(), o.Header().Get("Etag"), tt.name)
+			require.False(t, tag.Weak, tt.name)
+			require.False(t, o.Asks(), tt.name)
 		}
 	}
 }
 
 func TestMadeTagIsOfTheBytesAndTheirCoding(t *testing.T) {
-	plain := http.Header{"Content-Type": {"text/html"}}
-	gzip := http.Header{"Content-Encoding": {"gzip"}}
-	tag := MakeETag(plain, cut("page"))
-	require.Equal(t, tag, MakeETag(http.Header{}, cut("page", 1, 3)), "neither chunks nor other fields count")
-	require.NotEqual(t, tag, MakeETag(plain, cut("pagf")))
-	require.NotEqual(t, tag, MakeETag(gzip, cut("page")), "RFC 9110, 8.8.3.3")
-	require.NotEqual(t, MakeETag(gzip, cut("page")), MakeETag(http.Header{"Content-Encoding": {"g", "zip"}}, cut("page")), "lines are not run together")
-	require.Regexp(t, `^"ec-[0-9a-f]{24}"$`, tag.Opaque)
+	made := func(b Body, codings ...string) string { return string(appendETag(nil, codings, b)) }
+	tag := made(cut("page"))
+	require.Equal(t, tag, made(cut("page", 1, 3)), "chunks do not count")
+	require.Equal(t, tag, sealed(200, "page", "Content-Language", "en").Header().Get("Etag"), "nor do other fields")
+	require.NotEqual(t, tag, made(cut("pagf")))
+	require.NotEqual(t, tag, made(cut("page"), "gzip"), "RFC 9110, 8.8.3.3")
+	require.NotEqual(t, made(cut("page"), "gzip"), made(cut("page"), "g", "zip"), "lines are not run together")
+	require.Regexp(t, `^"ec-[0-9a-f]{24}"$`, tag)
+}
+
+func TestSealGivesATypeToWhatHasNone(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		object *Object
+		want   string
+	}{
+		{"a page says by its bytes what it is", sealed(200, "<html>"), "text/html; charset=utf-8"},
+		{"so does an error", sealed(404, "gone"), "text/plain; charset=utf-8"},
+		{"what is said counts", sealed(200, "<html>", "Content-Type", "text/plain"), "text/plain"},
+		{"coded bytes say nothing", sealed(200, "<html>", "Content-Encoding", "gzip"), ""},
+		{"nor do none", sealed(200, ""), ""},
+	} {
+		require.Equal(t, tt.want, tt.object.Header().Get("Content-Type"), tt.name)
+	}
+	d := Draft{Status: 200, Header: http.Header{"Content-Type": nil}, Body: cut("<html>")}
+	o := d.Seal()
+	require.Equal(t, []string{}, o.Header().Unpack()["Content-Type"], "the handler forbade it")
+}
+
+func TestSealLeavesTheDraftAsItIs(t *testing.T) {
+	h := http.Header{"Link": {"</a>", "</b>"}, "Content-Length": {"9"}}
+	d := Draft{Status: 200, Header: h, Body: cut("page")}
+	o := d.Seal()
+	require.Equal(t, http.Header{"Link": {"</a>", "</b>"}, "Content-Length": {"9"}}, h)
+	h["Link"][0] = "</c>"
+	require.Equal(t, "</a>", o.Header().Get("Link"))
+}
+
+func TestSealAllocatesOnce(t *testing.T) {
+	d := Draft{
+		Status: 200, Body: cut(strings.Repeat("x", 1<<10)), Scope: "scope", Variant: "variant", Meta: rules.Meta{Vary: []string{"Accept-Encoding", "X-Unheard-Of"}},
+		Header: http.Header{"Cache-Control": {"max-age=60"}, "Content-Type": {"text/html"}, "Date": {"Sun, 06 Nov 1994 08:49:37 GMT"}, "X-Unheard-Of": {"1"}},
+	}
+	if got := testing.AllocsPerRun(100, func() { d.Seal() }); got != 1 {
+		t.Errorf("%v allocations, want 1", got)
+	}
+}
+
+func TestSelectorIsWhatWasGiven(t *testing.T) {
+	for _, want := range [][]string{nil, {"Accept-Encoding"}, {"Accept", "X-Unheard-Of"}, slices.Repeat([]string{"X-Unheard-Of"}, 64)} {
+		d := Draft{Status: 200, Body: cut("page"), Scope: strings.Repeat("s", 200), Variant: "variant", Meta: rules.Meta{Vary: want}}
+		o := d.Seal()
+		got := o.Selector()
+		require.Equal(t, "variant", got.Variant)
+		require.Equal(t, strings.Repeat("s", 200), got.Scope)
+		require.Equal(t, want, got.Vary.Append(nil))
+		require.Equal(t, 3, o.Header().Len())
+		again := d.Seal()
+		require.Equal(t, got, again.Selector())
+	}
 }
 
 func TestIsMadeTellsMadeTagsFromOthers(t *testing.T) {
@@ -84,45 +136,6 @@ func TestIsMadeTellsMadeTagsFromOthers(t *testing.T) {
 	}
 }
 
-func TestCopyHeaderReplacesWhatIsThereAndSharesNothing(t *testing.T) {
-	o := sealed(200, "page", "Link", "</a>", "Link", "</b>", "Etag", `"1"`)
-	dst := http.Header{"Link": {"</c>"}, "X-Request-Id": {"7"}}
-	room := o.CopyHeader(dst, 2)
-	require.Equal(t, http.Header{"Link": {"</a>", "</b>"}, "Etag": {`"1"`}, "Content-Length": {"4"}, "X-Request-Id": {"7"}}, dst)
-	require.Empty(t, room)
-	require.GreaterOrEqual(t, cap(room), 2)
-
-	dst["Link"] = append(dst["Link"], "</d>") // must not run into the next value
-	dst["Link"][0] = "</e>"
-	room = append(room, "age", "status")
-	require.Equal(t, []string{"age", "status"}, room)
-	require.Equal(t, []string{`"1"`}, dst["Etag"])
-	require.Equal(t, []string{"</a>", "</b>"}, o.Header["Link"])
-	again := http.Header{}
-	o.CopyHeader(again, 0)
-	require.Equal(t, []string{"</a>", "</b>"}, again["Link"])
-}
-
-// An empty list says that the handler forbade net/http to add the field.
-func TestCopyHeaderKeepsEmptyLists(t *testing.T) {
-	o := &Object{Status: 200, Header: http.Header{"Date": nil}}
-	o.Seal()
-	dst := http.Header{}
-	o.CopyHeader(dst, 0)
-	values, ok := dst["Date"]
-	require.True(t, ok)
-	require.Empty(t, values)
-}
-
-func TestCopyHeaderAllocatesOnce(t *testing.T) {
-	o := sealed(200, "page", "Link", "</a>", "Link", "</b>", "Cache-Control", "max-age=60", "Content-Type", "text/html")
-	dst := http.Header{}
-	o.CopyHeader(dst, 3)
-	if got := testing.AllocsPerRun(100, func() { o.CopyHeader(dst, 3) }); got != 1 {
-		t.Errorf("%v allocations, want 1", got)
-	}
-}
-
 // The memory budget counts bytes, so what an object says of itself must not be less than what it keeps.
 func TestSizeIsNotLessThanWhatIsKept(t *testing.T) {
 	const objects = 2000
@@ -133,20 +146,20 @@ func TestSizeIsNotLessThanWhatIsKept(t *testing.T) {
 	}{
 		{"small pages", func(i int) *Object {
 			return sealed(200, strconv.Itoa(i), "Cache-Control", "max-age=60", "Content-Type", "text/html")
-		}, 2},
+		}, 1.2},
 		{"pages of a few kilobytes with many fields", func(i int) *Object {
 			header := []string{}
 			for j := range 30 {
 				header = append(header, "X-Field-"+strconv.Itoa(j), strings.Repeat("v", j)+strconv.Itoa(i))
 			}
 			return sealed(200, strings.Repeat("x", 3000), header...)
-		}, 2},
+		}, 1.2},
 		{"variants", func(i int) *Object {
-			o := &Object{Status: 200, Header: http.Header{}, Variant: strings.Repeat("v", 500) + strconv.Itoa(i), Scope: strings.Repeat("s", 500) + strconv.Itoa(i)}
-			o.Meta = rules.Meta{Vary: []string{strings.Repeat("n", 100) + strconv.Itoa(i)}}
-			o.Seal()
-			return o
-		}, 2},
+			d := Draft{Status: 200, Variant: strings.Repeat("v", 500) + strconv.Itoa(i), Scope: strings.Repeat("s", 500) + strconv.Itoa(i)}
+			d.Meta.Vary = []string{strings.Repeat("n", 100) + strconv.Itoa(i)}
+			o := d.Seal()
+			return &o
+		}, 1.2},
 	} {
 		kept := make([]*Object, objects)
 		charged := int64(0)

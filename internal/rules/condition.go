@@ -48,9 +48,9 @@ func (v *Validators) Condition(h http.Header, status int, now time.Time) Outcome
 	if !ok {
 		return Full
 	}
-	modified := v.LastModified
-	if modified.IsZero() {
-		modified = v.Date.Truncate(time.Second) // RFC 9111, 4.3.2; dates have whole seconds
+	modified := v.LastModified()
+	if v.modified == "" {
+		modified = v.Date().Truncate(time.Second) // RFC 9111, 4.3.2; dates have whole seconds
 	}
 	if modified.After(since) {
 		return Full

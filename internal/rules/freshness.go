@@ -20,25 +20,28 @@ const (
 )
 
 // Age returns the current_age of RFC 9111, 4.2.3. It is never negative, whatever the clock does.
-func (m *Meta) Age(now time.Time) time.Duration {
-	return m.initialAge + bounded(now.Sub(m.responseTime))
+func (t *Terms) Age(now time.Time) time.Duration {
+	return t.initialAge + bounded(now.Sub(t.responseTime))
 }
 
+// Came returns when the response came, or when it was restored.
+func (t *Terms) Came() time.Time { return t.responseTime }
+
 // Lifetime returns the freshness lifetime.
-func (m *Meta) Lifetime() time.Duration { return m.lifetime }
+func (t *Terms) Lifetime() time.Duration { return t.lifetime }
 
 // TTL returns how long the response stays fresh; zero or less if it is stale.
-func (m *Meta) TTL(now time.Time) time.Duration { return m.lifetime - m.Age(now) }
+func (t *Terms) TTL(now time.Time) time.Duration { return t.lifetime - t.Age(now) }
 
 // Explicit says whether the response itself gave its lifetime.
-func (m *Meta) Explicit() bool { return m.explicit }
+func (t *Terms) Explicit() bool { return t.explicit }
 
 func (m *Meta) setAge(h http.Header, requestTime, now time.Time) {
 	m.responseTime = now
 	value, _ := field.ParseAge(h["Age"])
 	corrected := bounded(value) + bounded(now.Sub(requestTime))
 	// Date has whole seconds, so what is left of a second says nothing about the response's age.
-	apparent := bounded(now.Sub(m.Date)).Truncate(time.Second)
+	apparent := bounded(now.Sub(m.Date())).Truncate(time.Second)
 	m.initialAge = bounded(max(apparent, corrected))
 }
 
@@ -54,8 +57,8 @@ func (m *Meta) setFreshness(o *Options, cc *field.CacheControl, targeted bool, s
 		m.lifetime, m.explicit = m.expires(h["Expires"]), true
 	case !allowed:
 		return Status
-	case !m.LastModified.IsZero():
-		m.lifetime = min(bounded(m.Date.Sub(m.LastModified))/heuristicFraction, max(o.HeuristicMax, 0))
+	case m.modified != "":
+		m.lifetime = min(bounded(m.Date().Sub(m.LastModified()))/heuristicFraction, max(o.HeuristicMax, 0))
 	default:
 		m.lifetime = o.inferred(status)
 	}
@@ -95,7 +98,7 @@ func (m *Meta) expires(lines []string) time.Duration {
 		return 0
 	}
 	// From Date, both by the origin's clock; from when the response came, if it has no valid Date.
-	return bounded(at.Sub(m.Date))
+	return bounded(at.Sub(m.Date()))
 }
 
 // inferred returns the lifetime of a response that says nothing about it at all.

@@ -45,5 +45,5 @@ func (v *Validators) unchanged(lines []string, now time.Time) bool {
 	}
 	since, ok := field.ParseDate(value, now)
 	// Last-Modified is strong only if the response was made a second or more after it (RFC 9110, 8.8.2.2).
-	return ok && !v.LastModified.IsZero() && since.Equal(v.LastModified) && v.Date.Sub(v.LastModified) >= time.Second
+	return ok && v.modified != "" && since.Equal(v.LastModified()) && v.Date().Sub(since) >= time.Second
 }

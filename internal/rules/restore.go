@@ -12,7 +12,7 @@ import (
 // validateFor is how long past its lifetime a response with a validator is worth keeping: a 304 brings it back without a render.
 const validateFor = time.Hour
 
-// Facts is what a Meta says beyond what the stored header tells: which is less than what Store saw, since fields of outer middleware and those of the connection are not stored.
+// Facts is what Terms and Vary say beyond what the stored header tells: which is less than what Store saw, since fields of outer middleware and those of the connection are not stored.
 // A store of bytes keeps them beside the header, for [Options.Restore].
 type Facts struct {
 	Lifetime, WhileRevalidate, IfError time.Duration
@@ -22,17 +22,17 @@ type Facts struct {
 	Vary []string // sorted, no duplicates
 
 	NoCache, NoStale, Immutable, Explicit bool
-	Cookies, Authorization                bool // who may share it, see Meta
+	Cookies, Authorization                bool // who may share it, see Terms
 }
 
-// Facts returns those of m. They share its Vary.
-func (m *Meta) Facts(now time.Time) Facts {
+// Facts returns those of t, and of a response that varies by the given fields.
+func (t *Terms) Facts(vary []string, now time.Time) Facts {
 	return Facts{
-		Lifetime: m.lifetime, WhileRevalidate: m.whileRevalidate, IfError: m.ifError,
-		InitialAge: m.initialAge, Resident: bounded(now.Sub(m.responseTime)),
-		Vary:    m.Vary,
-		NoCache: m.noCache, NoStale: m.noStale, Immutable: m.immutable, Explicit: m.explicit,
-		Cookies: m.cookies, Authorization: m.authorization,
+		Lifetime: t.lifetime, WhileRevalidate: t.whileRevalidate, IfError: t.ifError,
+		InitialAge: t.initialAge, Resident: bounded(now.Sub(t.responseTime)),
+		Vary:    vary,
+		NoCache: t.noCache, NoStale: t.noStale, Immutable: t.immutable, Explicit: t.explicit,
+		Cookies: t.cookies, Authorization: t.authorization,
 	}
 }
 
@@ -78,22 +78,22 @@ func (o *Options) Restore(f *Facts, status int, h http.Header, own bool, elapsed
 	// Ages count by the clock of this process from here on.
 	m.responseTime, m.initialAge = now, bounded(m.initialAge+resident+elapsed)
 	if own {
-		m.setValidators(h, came)
+		m.Validators = ValidatorsOf(h, came)
 	}
 	return m, None
 }
 
-// Keep returns how long from now the response can be of use: while it is fresh, then while it may be served stale, or be confirmed if asks says that the handler knows its validator.
+// Keep returns how long from now the response can be of use: while it is fresh, then while it may be served stale, or be confirmed if asks says that the handler knows a validator of it.
 // Zero or less says that it is not worth a place any more.
-func (m *Meta) Keep(o *Options, asks bool, now time.Time) time.Duration {
-	after := max(m.whileRevalidate, m.ifError)
-	if !m.noStale && !m.noCache {
+func (t *Terms) Keep(o *Options, asks bool, now time.Time) time.Duration {
+	after := max(t.whileRevalidate, t.ifError)
+	if !t.noStale && !t.noCache {
 		after = max(after, bounded(o.MaxStaleUnreachable))
 	}
-	if asks && m.Has() {
+	if asks {
 		after = max(after, validateFor)
 	}
-	return m.TTL(now) + after
+	return t.TTL(now) + after
 }
 
 // Audience is a digest of the choices by which requests are told to carry credentials, and by which fields a response is obeyed. What was stored under others was perhaps made for somebody:

@@ -26,7 +26,7 @@ func TestRFC9111_4_2_3_RestoredAge(t *testing.T) {
 		{"a clock that goes back after reading", 7 * time.Second, 8 * time.Second, -time.Hour, 25 * time.Second},
 		{"a clock that went back before reading", 7 * time.Second, -time.Hour, 0, 17 * time.Second},
 	} {
-		f := m.Facts(start.Add(row.written))
+		f := m.Facts(m.Vary, start.Add(row.written))
 		now := start.Add(row.written + row.elapsed)
 		got, reason := usual.Restore(&f, 200, h, false, row.elapsed, now)
 		if reason != None {

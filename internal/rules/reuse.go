@@ -24,36 +24,36 @@ func (a Action) String() string {
 }
 
 // Reuse decides what req may do with the stored response (RFC 9111, 4). It neither allocates nor parses.
-func (m *Meta) Reuse(o *Options, req *Request, now time.Time) (Action, Reason) {
-	action, reason := m.reuse(req, now)
+func (t *Terms) Reuse(o *Options, req *Request, now time.Time) (Action, Reason) {
+	action, reason := t.reuse(req, now)
 	if req.CC.OnlyIfCached && (action == Validate || action == Forward) && req.Bypass == None {
 		return Fail, OnlyIfCached
 	}
 	return action, reason
 }
 
-func (m *Meta) reuse(req *Request, now time.Time) (Action, Reason) {
-	if !m.stored {
+func (t *Terms) reuse(req *Request, now time.Time) (Action, Reason) {
+	if !t.stored {
 		return Forward, URIMiss
 	}
 	if req.Bypass != None {
 		return Forward, req.Bypass
 	}
-	if reason := m.refuses(req); reason != None {
+	if reason := t.refuses(req); reason != None {
 		return Forward, reason
 	}
-	if m.noCache {
+	if t.noCache {
 		return Validate, NoCache
 	}
 	if req.CC.NoCache {
 		return Validate, RequestNoCache
 	}
-	age := m.Age(now)
-	ttl := m.lifetime - age
+	age := t.Age(now)
+	ttl := t.lifetime - age
 	fresh := ttl > 0
 
 	// A reload asks with max-age=0 for what immutable says is in vain; only no-cache insists (RFC 8246, 2.1).
-	if d := req.CC.MaxAge; d.Valid && (age > d.Value || d.Value == 0) && !(fresh && m.immutable) {
+	if d := req.CC.MaxAge; d.Valid && (age > d.Value || d.Value == 0) && !(fresh && t.immutable) {
 		return Validate, RequestMaxAge
 	}
 	if d := req.CC.MinFresh; d.Valid && ttl < d.Value {
@@ -62,30 +62,30 @@ func (m *Meta) reuse(req *Request, now time.Time) (Action, Reason) {
 	switch {
 	case fresh:
 		return Serve, Fresh
-	case -ttl < m.whileRevalidate:
+	case -ttl < t.whileRevalidate:
 		return ServeAndRefresh, StaleWhileRevalidate
-	case m.accepts(req, -ttl):
+	case t.accepts(req, -ttl):
 		return Serve, MaxStale
 	}
 	return Validate, Stale
 }
 
 // accepts says whether the client takes a response that is stale for that long, and the response does not mind (RFC 9111, 4.2.4 and 5.2.1.2).
-func (m *Meta) accepts(req *Request, staleness time.Duration) bool {
-	return !m.noStale && (req.CC.MaxStaleAny || req.CC.MaxStale.Valid && staleness <= req.CC.MaxStale.Value)
+func (t *Terms) accepts(req *Request, staleness time.Duration) bool {
+	return !t.noStale && (req.CC.MaxStaleAny || req.CC.MaxStale.Valid && staleness <= req.CC.MaxStale.Value)
 }
 
 // StaleOnError says whether the stored response may stand in for an error: a 500, 502, 503 or 504 answer (RFC 5861, 4),
 // or, if unreachable, no answer at all (RFC 9111, 4.2.4).
-func (m *Meta) StaleOnError(o *Options, req *Request, unreachable bool, now time.Time) bool {
-	if !m.stored || req.Bypass != None || m.refuses(req) != None || m.noCache || req.CC.NoCache {
+func (t *Terms) StaleOnError(o *Options, req *Request, unreachable bool, now time.Time) bool {
+	if !t.stored || req.Bypass != None || t.refuses(req) != None || t.noCache || req.CC.NoCache {
 		return false
 	}
-	staleness := max(m.Age(now)-m.lifetime, 0)
-	if staleness < m.ifError {
+	staleness := max(t.Age(now)-t.lifetime, 0)
+	if staleness < t.ifError {
 		return true
 	}
-	if m.noStale {
+	if t.noStale {
 		return false
 	}
 	return staleness < delta(req.CC.StaleIfError) || unreachable && staleness < o.MaxStaleUnreachable
@@ -93,11 +93,11 @@ func (m *Meta) StaleOnError(o *Options, req *Request, unreachable bool, now time
 
 // ForbidsStale says whether the response must not be used past its time, not even when the origin cannot be reached: the
 // cache must say so with an error then (RFC 9111, 5.2.2.2).
-func (m *Meta) ForbidsStale() bool { return m.noStale || m.noCache }
+func (t *Terms) ForbidsStale() bool { return t.noStale || t.noCache }
 
-// Outdated returns m as it is when its lifetime has ended since ago, unless it ended before that: what a soft purge makes of it.
-func (m *Meta) Outdated(since time.Duration, now time.Time) Meta {
-	outdated := *m
-	outdated.lifetime = min(m.lifetime, m.Age(now)-since)
+// Outdated returns t as it is when its lifetime has ended since ago, unless it ended before that: what a soft purge makes of it.
+func (t *Terms) Outdated(since time.Duration, now time.Time) Terms {
+	outdated := *t
+	outdated.lifetime = min(t.lifetime, t.Age(now)-since)
 	return outdated
 }

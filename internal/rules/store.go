@@ -10,15 +10,19 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// Meta is all that reuse needs, computed once at storing, so that a hit parses nothing. It is immutable and holds no
-// reference to the header. The same Request, status, header and times make the same Meta again, so that a store
-// of bytes need not keep it. The zero Meta belongs to nothing that may be stored, and serves nobody.
+// Meta is what Store finds out about a response. It is immutable. The same Request, status, header and times make the same
+// Meta again, so that a store of bytes need not keep it.
 type Meta struct {
 	Validators
+	Terms
 
 	Vary  []string // canonical names that select the variant, sorted, no duplicates; also those that the response only implies
 	Strip []string // canonical names that have to be taken off the header before it is stored; the first client may see them
+}
 
+// Terms are on what conditions a stored response may be reused: what is kept of its Meta, so that a hit parses nothing and an
+// entry takes little. They hold no reference to the header. The zero Terms belong to nothing that may be stored, and serve nobody.
+type Terms struct {
 	responseTime             time.Time     // with its monotonic reading
 	initialAge               time.Duration // corrected_initial_age of RFC 9111, 4.2.3
 	lifetime                 time.Duration
@@ -108,7 +112,7 @@ func (o *Options) store(req *Request, status int, h http.Header, requestTime, no
 		return m, Stream
 	}
 	m.noCache = noCache
-	m.setValidators(h, now)
+	m.Validators = ValidatorsOf(h, now)
 	m.setAge(h, requestTime, now)
 	return m, m.setFreshness(o, &cc, targeted, status, h)
 }
@@ -170,21 +174,21 @@ func (o *Options) cookies(m *Meta, h http.Header) Reason {
 
 // share notes what the response permits for requests with credentials (RFC 9111, 3.5). max-age is no permission, not even
 // in a targeted field: it says how long, not for whom.
-func (m *Meta) share(cc *field.CacheControl) {
-	m.cookies = cc.Public || cc.SharedMaxAge.Valid
-	m.authorization = m.cookies || cc.MustRevalidate
+func (t *Terms) share(cc *field.CacheControl) {
+	t.cookies = cc.Public || cc.SharedMaxAge.Valid
+	t.authorization = t.cookies || cc.MustRevalidate
 }
 
 // refuses returns the credential for which the request can neither fill nor use this response.
-func (m *Meta) refuses(req *Request) Reason {
+func (t *Terms) refuses(req *Request) Reason {
 	switch {
-	case req.Authorization && !m.authorization:
+	case req.Authorization && !t.authorization:
 		return Authorization
-	case req.ClientCertificate && !m.authorization:
+	case req.ClientCertificate && !t.authorization:
 		return ClientCertificate
-	case req.Cookie && !m.cookies:
+	case req.Cookie && !t.cookies:
 		return Cookie
-	case req.Credential && !m.cookies:
+	case req.Credential && !t.cookies:
 		return Credential
 	}
 	return None

@@ -9,44 +9,56 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// Validators are what conditions and ranges are compared with, parsed once.
+// Validators are what conditions and ranges are compared with. The zero value has none.
 type Validators struct {
-	ETag         field.ETag // zero if there is none, or none that is well-formed
-	LastModified time.Time  // zero if there is none
-	Date         time.Time  // of the response; when it came, if it has no valid one
+	ETag field.ETag // zero if there is none, or none that is well-formed
 
-	lastModified string // as it was spelled, to be sent back byte for byte
+	modified string    // Last-Modified as it is spelled, to be sent back byte for byte; "" if there is none that is valid
+	date     string    // Date as it is spelled
+	came     time.Time // when the response came
 }
 
 // ValidatorsOf reads them from a response header with canonical names; now is when the response came.
 func ValidatorsOf(h http.Header, now time.Time) Validators {
-	var v Validators
-	v.setValidators(h, now)
-	return v
+	return NewValidators(h["Etag"], h["Last-Modified"], h["Date"], now)
 }
 
-func (v *Validators) setValidators(h http.Header, now time.Time) {
+// NewValidators is ValidatorsOf for the lines of the fields ETag, Last-Modified and Date.
+func NewValidators(etag, modified, date []string, now time.Time) Validators {
+	v := Validators{came: now}
 	// Singletons: of several lines none can be told to be the right one (RFC 9110, 5.3).
-	if lines := h["Etag"]; len(lines) == 1 {
-		if tag, ok := field.ParseETag(lines[0]); ok {
+	if len(etag) == 1 {
+		if tag, ok := field.ParseETag(etag[0]); ok {
 			v.ETag = tag
 		}
 	}
-	if lines := h["Last-Modified"]; len(lines) == 1 {
-		if at, ok := field.ParseDate(lines[0], now); ok {
-			v.LastModified, v.lastModified = at, lines[0]
+	if len(modified) == 1 {
+		if at, ok := field.ParseDate(modified[0], now); ok && !at.IsZero() {
+			v.modified = modified[0]
 		}
 	}
-	v.Date = now
-	if lines := h["Date"]; len(lines) > 0 {
-		if at, ok := field.ParseDate(lines[0], now); ok {
-			v.Date = at
-		}
+	if len(date) > 0 {
+		v.date = date[0]
 	}
+	return v
+}
+
+// LastModified returns the time of the last change; zero if there is none.
+func (v *Validators) LastModified() time.Time {
+	at, _ := field.ParseDate(v.modified, v.came)
+	return at
+}
+
+// Date returns the date of the response; when it came, if it has no valid one.
+func (v *Validators) Date() time.Time {
+	if at, ok := field.ParseDate(v.date, v.came); ok {
+		return at
+	}
+	return v.came
 }
 
 // Has says whether there is anything to validate with.
-func (v *Validators) Has() bool { return v.hasETag() || !v.LastModified.IsZero() }
+func (v *Validators) Has() bool { return v.hasETag() || v.modified != "" }
 
 func (v *Validators) hasETag() bool { return v.ETag.Opaque != "" }
 
@@ -63,8 +75,8 @@ func (v *Validators) Ask(h http.Header) {
 	if v.hasETag() {
 		h["If-None-Match"] = []string{v.ETag.String()}
 	}
-	if v.lastModified != "" {
-		h["If-Modified-Since"] = []string{v.lastModified}
+	if v.modified != "" {
+		h["If-Modified-Since"] = []string{v.modified}
 	}
 }
 
@@ -87,8 +99,8 @@ func (v *Validators) Confirmed(h http.Header) bool {
 		}
 	}
 	if lines := h["Last-Modified"]; len(lines) > 0 {
-		at, ok := field.ParseDate(lines[0], v.Date)
-		return ok && len(lines) == 1 && at.Equal(v.LastModified)
+		at, ok := field.ParseDate(lines[0], v.Date())
+		return ok && len(lines) == 1 && v.modified != "" && at.Equal(v.LastModified())
 	}
 	return true
 }

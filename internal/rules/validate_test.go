@@ -137,8 +137,8 @@ func TestValidatorsOf_Date(t *testing.T) {
 		"Date: foo":  start,
 		"":           start,
 	} {
-		if v := ValidatorsOf(header(text), start); !v.Date.Equal(want) {
-			t.Errorf("%q: got %v, want %v", text, v.Date, want)
+		if v := ValidatorsOf(header(text), start); !v.Date().Equal(want) {
+			t.Errorf("%q: got %v, want %v", text, v.Date(), want)
 		}
 	}
 }

@@ -183,7 +183,7 @@ func TestQueueIsBounded(t *testing.T) {
 		want   int
 	}{
 		{"by entries", func(c *Config) { c.QueueEntries = 7 }, 10, 7},
-		{"by bytes", func(c *Config) { c.QueueBytes = 100 << 10 }, 10 << 10, 8},
+		{"by bytes", func(c *Config) { c.QueueBytes = 100 << 10 }, 10 << 10, 9},
 		{"by bytes, one alone too large", func(c *Config) { c.QueueBytes = 10 << 10 }, 10 << 10, 0},
 	} {
 		t.Run(row.name, func(t *testing.T) {

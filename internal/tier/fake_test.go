@@ -192,10 +192,9 @@ func pageFor(t testing.TB, request http.Header, scope, body string, lines ...str
 	meta, reason := options.Store(&rules.Request{}, 200, h, now, now)
 	require.Equal(t, rules.None, reason)
 	h["Date"] = []string{now.UTC().Format(http.TimeFormat)}
-	o := &object.Object{Status: 200, Header: h, Body: object.NewBody([]byte(body)), Meta: meta, Scope: scope}
-	o.Variant = string(key.Variant(nil, meta.Vary, request))
-	o.Seal()
-	return o
+	d := object.Draft{Status: 200, Header: h, Body: object.NewBody([]byte(body)), Meta: meta, Scope: scope, Variant: string(key.Variant(nil, meta.Vary, request))}
+	o := d.Seal()
+	return &o
 }
 
 // put stores and waits until that is done.

@@ -73,7 +73,7 @@ func lift(mark *atomic.Uint64, n uint64) {
 
 // purged reports whether r must not be used: because of a purge since it began to be made, or since began, where the local sequence stood when the caller began to look.
 func (t *Tier) purged(ctx context.Context, r *object.Record, began uint64) (bool, error) {
-	names := namesOf(r.Key, r.Scope != "", r.Tags)
+	names := namesOf(r.Key, r.Selector().Scope != "", r.Tags)
 	own := r.Stamp.Instance == t.instance
 	if own {
 		began = min(began, r.Stamp.Local)

@@ -141,7 +141,8 @@ func (t *Tier) do(j *job) {
 
 // write stores a response and lists it in the index of its URL.
 func (t *Tier) write(r *object.Record) (written bool, err error) {
-	if t.fence.stops(namesOf(r.Key, r.Scope != "", r.Tags), r.Stamp.Local) {
+	selector := r.Selector()
+	if t.fence.stops(namesOf(r.Key, selector.Scope != "", r.Tags), r.Stamp.Local) {
 		return false, nil // its stamp would keep it from being used
 	}
 	now := time.Now()
@@ -151,7 +152,8 @@ func (t *Tier) write(r *object.Record) (written bool, err error) {
 	}
 	keep = min(keep, maxTTL)
 	k := []byte(r.Key)
-	v := listed{id: t.variantID(k, []byte(r.Scope), r.Meta.Vary, []byte(r.Variant)), vary: r.Meta.Vary, expires: now.Add(keep)}
+	vary := selector.Vary.Append(nil)
+	v := listed{id: t.variantID(k, []byte(selector.Scope), vary, []byte(selector.Variant)), vary: vary, expires: now.Add(keep)}
 	// The response before the index, so that the index never lists what is not there yet.
 	if err := t.set(variantKey(v.id), value, keep); err != nil {
 		return false, err

@@ -225,10 +225,11 @@ func (t *Tier) decode(value []byte, k, scope []byte, vary []string, variant []by
 		return nil, false
 	}
 	r, err := t.codec.Decode(value, time.Now())
-	if err != nil || r.Key != string(k) || r.Scope != string(scope) || r.Variant != string(variant) || !slices.Equal(r.Meta.Vary, vary) {
+	if err != nil || r.Key != string(k) {
 		return nil, false
 	}
-	return r, true
+	s := r.Selector()
+	return r, s.Scope == string(scope) && s.Variant == string(variant) && slices.Equal(s.Vary.Append(nil), vary)
 }
 
 // get asks the store for a value.

@@ -27,8 +27,8 @@ func TestWhatIsPutIsFound(t *testing.T) {
 		<-time.After(10 * time.Second)
 		r := tier.Lookup(t.Context(), home, nil, http.Header{"Cookie": {"a=b"}})
 		require.Equal(t, Found, r.Outcome)
-		if got := r.Object; text(got) != "hello" || got.Header.Get("X-A") != "1" || got.Meta.Age(time.Now()) != o.Meta.Age(time.Now()) {
-			t.Errorf("got %q %v of age %v", text(got), got.Header, got.Meta.Age(time.Now()))
+		if got := r.Object; text(got) != "hello" || got.Header().Get("X-A") != "1" || got.Terms.Age(time.Now()) != o.Terms.Age(time.Now()) {
+			t.Errorf("got %q %v of age %v", text(got), got.Header().Unpack(), got.Terms.Age(time.Now()))
 		}
 		if !slices.Equal(r.Tags, []string{"tag", "another"}) {
 			t.Errorf("got tags %q", r.Tags)

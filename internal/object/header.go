@@ -1,0 +1,272 @@
+package object
+
+import (
+	"encoding/binary"
+	"iter"
+	"net/http"
+	"slices"
+)
+
+// Header is a response header in one string, which takes little more than its text. The zero value is empty. It is immutable; the strings that it hands out are parts of it.
+//
+// The layout: how many values there are; then, in ascending order of names, for each field its name, how many values it has, and these.
+type Header struct{ packed string }
+
+// Pack returns h, of which it keeps nothing.
+func Pack(h http.Header) Header { return Header{string(appendHeader(nil, h, &own{}))} }
+
+// own are the values of the fields that sealing adds or replaces; "" leaves a field as it is.
+type own struct{ length, tag, contentType string }
+
+func (o *own) value(name string) string {
+	switch name {
+	case "Content-Length":
+		return o.length
+	case "Content-Type":
+		return o.contentType
+	case "Etag":
+		return o.tag
+	}
+	return ""
+}
+
+// appendHeader appends h with own in place of its fields.
+func appendHeader(dst []byte, h http.Header, own *own) []byte {
+	var buf [32]string
+	names, values := buf[:0], 0
+	for name, lines := range h {
+		if own.value(name) == "" {
+			names = append(names, name)
+			values += len(lines)
+		}
+	}
+	for _, name := range [...]string{"Content-Length", "Content-Type", "Etag"} {
+		if own.value(name) != "" {
+			names = append(names, name)
+			values++
+		}
+	}
+	slices.Sort(names)
+	dst = appendNumber(dst, values)
+	for _, name := range names {
+		dst = appendName(dst, name)
+		if value := own.value(name); value != "" {
+			dst = appendNumber(dst, 1)
+			dst = appendText(dst, value)
+			continue
+		}
+		lines := h[name]
+		dst = appendNumber(dst, len(lines))
+		for _, value := range lines {
+			dst = appendText(dst, value)
+		}
+	}
+	return dst
+}
+
+// Get returns the first value of the field, "" if there is none. The name must be canonical.
+func (h Header) Get(name string) string {
+	var buf [1]string
+	if values := h.append(buf[:0], name); len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// append appends the values of the field to dst.
+func (h Header) append(dst []string, name string) []string {
+	for r := h.reader(); r.rest != ""; {
+		if found, n := r.name() == name, r.number(); found {
+			return r.texts(dst, n)
+		} else {
+			r.skip(n)
+		}
+	}
+	return dst
+}
+
+// All yields names, in ascending order, and values. The list of values is good until the next one comes.
+func (h Header) All() iter.Seq2[string, []string] {
+	return func(yield func(string, []string) bool) {
+		var values []string
+		for r := h.reader(); r.rest != ""; {
+			name := r.name()
+			values = r.texts(values[:0], r.number())
+			if !yield(name, values) {
+				return
+			}
+		}
+	}
+}
+
+// Len is the number of fields.
+func (h Header) Len() (n int) {
+	for range h.All() {
+		n++
+	}
+	return n
+}
+
+// Unpack returns a header that the caller may change. A field without values has an empty list, not nil: it keeps net/http from adding the field.
+func (h Header) Unpack() http.Header {
+	unpacked := make(http.Header)
+	h.CopyTo(unpacked, 0)
+	return unpacked
+}
+
+// CopyTo puts the fields into dst, replacing those of the same name. The value lists are cut from one fresh array, so whoever changes dst later changes nothing here.
+// The array has room for extra more values; that room is returned as an empty slice.
+func (h Header) CopyTo(dst http.Header, extra int) []string {
+	if h.packed == "" {
+		return make([]string, 0, extra)
+	}
+	r := reader{h.packed}
+	array := make([]string, r.number()+extra)
+	for r.rest != "" {
+		name := r.name()
+		n := r.number()
+		for i := range n {
+			array[i] = r.text()
+		}
+		dst[name] = array[:n:n]
+		array = array[n:]
+	}
+	return array[:0]
+}
+
+// reader stands at the first field.
+func (h Header) reader() reader {
+	r := reader{h.packed}
+	if h.packed != "" {
+		r.number()
+	}
+	return r
+}
+
+// appendNumber appends what reader.number reads: a varint.
+func appendNumber(dst []byte, n int) []byte { return binary.AppendUvarint(dst, uint64(n)) }
+
+// appendText appends what reader.text reads: its length and itself.
+func appendText[T string | []byte](dst []byte, s T) []byte {
+	return append(appendNumber(dst, len(s)), s...)
+}
+
+// appendName appends what reader.name reads: a number below len(wellKnown) is the place of a well-known name; any other is that much more than the length of the name, which follows.
+func appendName(dst []byte, name string) []byte {
+	if i, ok := slices.BinarySearch(wellKnown[:], name); ok {
+		return append(dst, byte(i))
+	}
+	return append(appendNumber(dst, len(wellKnown)+len(name)), name...)
+}
+
+// reader reads what the functions above have appended, and nothing else: it checks nothing.
+type reader struct{ rest string }
+
+func (r *reader) number() int {
+	if n := r.rest[0]; n < 0x80 {
+		r.rest = r.rest[1:]
+		return int(n)
+	}
+	return r.large()
+}
+
+func (r *reader) large() (n int) {
+	for i := 0; ; i++ {
+		c := r.rest[i]
+		n |= int(c&0x7f) << (7 * i)
+		if c < 0x80 {
+			r.rest = r.rest[i+1:]
+			return n
+		}
+	}
+}
+
+func (r *reader) text() string { return r.take(r.number()) }
+
+// texts appends n texts to dst.
+func (r *reader) texts(dst []string, n int) []string {
+	for range n {
+		dst = append(dst, r.text())
+	}
+	return dst
+}
+
+// skip reads n texts.
+func (r *reader) skip(n int) {
+	for range n {
+		r.take(r.number())
+	}
+}
+
+func (r *reader) name() string {
+	if n := r.number(); n >= len(wellKnown) {
+		return r.take(n - len(wellKnown))
+	} else {
+		return wellKnown[n]
+	}
+}
+
+func (r *reader) take(n int) string {
+	s := r.rest[:n]
+	r.rest = r.rest[n:]
+	return s
+}
+
+// wellKnown are names that are common in responses and in Vary, in ascending order: a byte each. Nothing outside of this process sees their places.
+var wellKnown = [...]string{
+	"Accept",
+	"Accept-Encoding",
+	"Accept-Language",
+	"Accept-Ranges",
+	"Access-Control-Allow-Credentials",
+	"Access-Control-Allow-Headers",
+	"Access-Control-Allow-Methods",
+	"Access-Control-Allow-Origin",
+	"Access-Control-Expose-Headers",
+	"Age",
+	"Alt-Svc",
+	"Authorization",
+	"Cache-Control",
+	"Cache-Groups",
+	"Cdn-Cache-Control",
+	"Content-Disposition",
+	"Content-Encoding",
+	"Content-Language",
+	"Content-Length",
+	"Content-Location",
+	"Content-Security-Policy",
+	"Content-Type",
+	"Cookie",
+	"Cross-Origin-Embedder-Policy",
+	"Cross-Origin-Opener-Policy",
+	"Cross-Origin-Resource-Policy",
+	"Date",
+	"Etag",
+	"Expires",
+	"Last-Modified",
+	"Link",
+	"Location",
+	"Origin",
+	"Permissions-Policy",
+	"Pragma",
+	"Referrer-Policy",
+	"Retry-After",
+	"Server",
+	"Server-Timing",
+	"Strict-Transport-Security",
+	"Surrogate-Control",
+	"Surrogate-Key",
+	"Timing-Allow-Origin",
+	"User-Agent",
+	"Vary",
+	"Via",
+	"X-Content-Type-Options",
+	"X-Dns-Prefetch-Control",
+	"X-Frame-Options",
+	"X-Permitted-Cross-Domain-Policies",
+	"X-Powered-By",
+	"X-Request-Id",
+	"X-Robots-Tag",
+	"X-Ua-Compatible",
+	"X-Xss-Protection",
+}
