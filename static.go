@@ -79,7 +79,6 @@ type StaticFile = assets.File
 // scripts that know no other, and is asked for each time. robots.txt, favicon.ico, sw.js, web manifests and HTML have the plain one only.
 type Assets struct {
 	set    *assets.Set
-	spa    bool
 	status *Edge    // writes the status headers where no cache stands in front
 	root   *os.Root // nil unless StaticDir opened it
 }
@@ -114,7 +113,7 @@ func newAssets(fsys fs.FS, opts StaticOptions, root *os.Root) (*Assets, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &Assets{spa: opts.SPA != "", status: &Edge{statusHeader: DefaultStatusHeader, cacheStatus: DefaultStatusName}, root: root}
+	a := &Assets{status: &Edge{statusHeader: DefaultStatusHeader, cacheStatus: DefaultStatusName}, root: root}
 	resolved.Follow, resolved.Report = root != nil, a.report
 	if a.set, err = assets.New(fsys, resolved); err != nil {
 		return nil, fmt.Errorf("edgecache: static files: %w", err)
@@ -261,11 +260,13 @@ func (a *Assets) Handler(next http.Handler) http.Handler {
 		switch {
 		case a.set.Owns(r):
 			a.ServeHTTP(w, r)
-		case a.spa && a.set.WantsPage(r):
+		case a.set.WantsPage(r):
 			missed := serveUnlessMissing(w, r, next)
 			if missed {
 				a.set.Shell(w, r, conditionsOf(r))
 			}
+		case a.set.MayBePage(r):
+			serveVaryingMissing(w, r, next)
 		default:
 			next.ServeHTTP(w, r)
 		}

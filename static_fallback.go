@@ -25,6 +25,18 @@ func serveUnlessMissing(w http.ResponseWriter, r *http.Request, next http.Handle
 	return true
 }
 
+// serveVaryingMissing runs next for a request that would get a page instead of a 404 if it asked for HTML. A cache has to know that: else one 404
+// keeps the page from everybody.
+func serveVaryingMissing(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	writer, finish := record.Hook(w, func(status int) {
+		if status == http.StatusNotFound {
+			Vary(w, "Accept")
+		}
+	})
+	next.ServeHTTP(writer, r)
+	finish()
+}
+
 // fallback lets every answer through but a 404.
 type fallback struct {
 	w         http.ResponseWriter

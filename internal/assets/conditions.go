@@ -5,47 +5,44 @@ import (
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// suffixes are what servers and CDNs put behind an entity tag when they recode a body; ours come first.
-var suffixes = [...]string{"-br", "-zstd", "-gzip", "-gz", "--gzip", ";gzip", ";br", "-df"}
+// suffixes are what servers and CDNs put behind an entity tag when they recode a body, beside what we do.
+var suffixes = [...]string{"-gz", "--gzip", ";gzip", ";br", "-df"}
 
-// matches evaluates If-None-Match by the weak comparison (RFC 9110, 13.1.2) and returns the tag to answer with, or "". A client may hold the asset in
-// a coding that somebody between has made: its bytes mean the same, so the tag that it knows is confirmed.
-func matches(lines []string, a *Asset, etag string) string {
+// matches evaluates If-None-Match by the weak comparison (RFC 9110, 13.1.2) and returns the tag to answer with, or "". etag is that of what would be sent.
+//
+// Deviation: another coding's tag is confirmed as well, since its bytes mean the same. Somebody between may have made that coding. But a cache in front may
+// ask with the tags of all variants that it has (RFC 9111, 4.3.1), and then takes the one that is confirmed: it must not be one of ours that this client does not accept.
+func matches(lines []string, a *Asset, etag string, w coding.Weights) string {
 	if len(lines) == 1 && field.TrimBlanks(lines[0]) == "*" {
 		return etag
 	}
+	other := ""
 	for tag := range field.ETags(lines) {
 		if tag.Opaque == etag {
 			return etag
 		}
-		if opaqueOf(tag.Opaque, a.hash) {
-			return tag.Opaque
+		if c, ok := codingOf(tag, a); ok && other == "" && (w[c] > 0 || tag.Weak) {
+			other = tag.Opaque
 		}
 	}
-	return ""
+	return other
 }
 
-// opaqueOf reports whether opaque is a hash in quotes, perhaps with one of the suffixes.
-func opaqueOf(opaque, hash string) bool {
-	if len(opaque) < len(hash)+2 || opaque[1:1+len(hash)] != hash {
-		return false
+// codingOf reports whether tag is one of the asset's, and of which of our codings. What others have made of it counts as identity.
+func codingOf(tag field.ETag, a *Asset) (coding.Coding, bool) {
+	if c, ok := coding.Of(tag, field.ETag{Opaque: a.etag}); ok {
+		return c, true
 	}
-	suffix := opaque[1+len(hash) : len(opaque)-1]
-	if suffix == "" {
-		return true
-	}
-	for _, s := range suffixes {
-		if s == suffix {
-			return true
-		}
-	}
-	return false
+	rest, ok := strings.CutPrefix(tag.Opaque, a.etag[:len(a.etag)-1])
+	return coding.Identity, ok && slices.Contains(suffixes[:], strings.TrimSuffix(rest, `"`))
 }
 
 // matchesStrongly evaluates If-Match (RFC 9110, 13.1.1): our own tags only, of any coding.
@@ -54,7 +51,7 @@ func matchesStrongly(lines []string, a *Asset) bool {
 		return true
 	}
 	for tag := range field.ETags(lines) {
-		if !tag.Weak && opaqueOf(tag.Opaque, a.hash) {
+		if _, ok := codingOf(tag, a); ok && !tag.Weak {
 			return true
 		}
 	}
@@ -62,13 +59,25 @@ func matchesStrongly(lines []string, a *Asset) bool {
 }
 
 // mayResume evaluates If-Range (RFC 9110, 13.1.5): parts are of the identity coding, so only its tag will do. There is no Last-Modified to compare with a date.
-func mayResume(lines []string, identity field.ETag) bool {
-	switch len(lines) {
+// If-Match says as well of what the client has a part already; there "*" will do, too.
+func mayResume(conditions http.Header, identity field.ETag) bool {
+	switch lines := conditions["If-Range"]; len(lines) {
 	case 0:
-		return true
 	case 1:
-		tag, ok := field.ParseETag(lines[0])
-		return ok && tag.StrongMatch(identity)
+		if tag, ok := field.ParseETag(lines[0]); !ok || !tag.StrongMatch(identity) {
+			return false
+		}
+	default:
+		return false
+	}
+	lines := conditions["If-Match"]
+	if len(lines) == 0 || len(lines) == 1 && field.TrimBlanks(lines[0]) == "*" {
+		return true
+	}
+	for tag := range field.ETags(lines) {
+		if tag.StrongMatch(identity) {
+			return true
+		}
 	}
 	return false
 }

@@ -65,12 +65,17 @@ func (s *Set) Owns(r *http.Request) bool {
 	return ix.byName[name] != nil || ix.byTarget[name] != nil || hashed && ix.byName[base] != nil || s.retain.has(name)
 }
 
-// WantsPage reports whether r asks for a page of a single-page application: by GET, as HTML, for no file.
-func (s *Set) WantsPage(r *http.Request) bool {
+// MayBePage reports whether the URL of r may be one of a single-page application's pages: asked for by GET, and no file's.
+func (s *Set) MayBePage(r *http.Request) bool {
 	if s.options.SPA == "" || r.Method != http.MethodGet || path.Ext(r.URL.Path) != "" {
 		return false
 	}
-	if s.options.Prefix != "/" && strings.HasPrefix(r.URL.Path, s.options.Prefix) {
+	return s.options.Prefix == "/" || !strings.HasPrefix(r.URL.Path, s.options.Prefix)
+}
+
+// WantsPage reports whether r asks for such a page as HTML.
+func (s *Set) WantsPage(r *http.Request) bool {
+	if !s.MayBePage(r) {
 		return false
 	}
 	for name, weight := range field.Weighted(r.Header["Accept"]) {
@@ -216,7 +221,7 @@ func (a *answer) serve(asset *Asset, control string, judge func(seen bool) Verdi
 		return true
 	}
 	if lines := a.conditions["If-None-Match"]; len(lines) > 0 {
-		if matched := matches(lines, asset, etag); matched != "" {
+		if matched := matches(lines, asset, etag, w); matched != "" {
 			h := a.w.Header()
 			values := a.header(h, asset, control, 5)
 			h["Etag"] = put(&values, matched)
@@ -229,7 +234,7 @@ func (a *answer) serve(asset *Asset, control string, judge func(seen bool) Verdi
 			return true
 		}
 	}
-	if w[coding.Identity] > 0 && a.r.Method == http.MethodGet && len(a.conditions["Range"]) > 0 && mayResume(a.conditions["If-Range"], tag) {
+	if w[coding.Identity] > 0 && a.r.Method == http.MethodGet && len(a.conditions["Range"]) > 0 && mayResume(a.conditions, tag) {
 		switch parts, result := field.ParseRange(a.conditions["Range"], asset.size, maxRanges); result {
 		case field.RangeUnsatisfiable:
 			a.w.Header()["Content-Range"] = []string{"bytes */" + asset.length}

@@ -146,7 +146,7 @@ func (s *Set) latest(name string) (*index, *Asset) {
 
 // URL is where the file name is; with a manifest name may also be the source that it was built from. Of a file that is not there it is where it would be.
 func (s *Set) URL(name string) string {
-	name = strings.TrimPrefix(name, "/")
+	name = strings.TrimLeft(name, "/") // with two, and "/" as the prefix, it would be another host's URL
 	if s.options.Dev && s.options.ViteManifest == "" && s.options.ESBuildMetafile == "" {
 		raw, suffix := cutSuffix(name)
 		return s.at(raw) + clean(suffix)

@@ -1,6 +1,7 @@
 package coding
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/sha256"
 	"errors"
@@ -65,6 +66,7 @@ func Encode(c Coding, from io.WriterTo, best bool) ([]byte, error) {
 // Prove returns why encoded is not a coding of size bytes that hash to sum, or nil.
 func Prove(c Coding, encoded io.Reader, size int64, sum [sha256.Size]byte) error {
 	var r io.Reader
+	var rest io.ByteReader // what follows the encoding; nil if r reads to the end
 	switch c {
 	case Brotli:
 		r = brotli.NewReader(encoded)
@@ -76,11 +78,13 @@ func Prove(c Coding, encoded io.Reader, size int64, sum [sha256.Size]byte) error
 		defer d.Close()
 		r = d
 	default:
-		g, err := gzip.NewReader(encoded)
+		in := bufio.NewReader(encoded)
+		g, err := gzip.NewReader(in)
 		if err != nil {
 			return err
 		}
-		r = g
+		g.Multistream(false) // browsers ignore what comes after the first member
+		r, rest = g, in
 	}
 	hash := sha256.New()
 	n, err := io.Copy(hash, io.LimitReader(r, size+1)) // one more than there may be: no bomb gets further
@@ -89,6 +93,11 @@ func Prove(c Coding, encoded io.Reader, size int64, sum [sha256.Size]byte) error
 	}
 	if n != size || [sha256.Size]byte(hash.Sum(nil)) != sum {
 		return errors.New("it is made of other bytes")
+	}
+	if rest != nil {
+		if _, err := rest.ReadByte(); !errors.Is(err, io.EOF) {
+			return errors.New("more follows what browsers decode")
+		}
 	}
 	return nil
 }
