@@ -13,6 +13,12 @@ import (
 type build struct {
 	outputs map[string]bool   // names that contain a hash of theirs
 	entries map[string]*chunk // by the source file that somebody asks for
+	watch   []*original       // where that stands
+}
+
+// current reports whether build tools have said nothing since.
+func (b *build) current() bool {
+	return b == nil || !slices.ContainsFunc(b.watch, func(o *original) bool { return !o.current() })
 }
 
 // chunk is a script, or a stylesheet, that a build tool has made.
@@ -44,6 +50,7 @@ func (s *Set) readBuild(originals map[string]*original) (*build, error) {
 		if err != nil {
 			return nil, err
 		}
+		b.watch = append(b.watch, o)
 		text, err := o.bytes()
 		if err == nil {
 			err = read(path.Dir(name), text)

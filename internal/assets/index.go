@@ -15,12 +15,16 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/edgecache-go/edgecache/internal/coding"
 )
 
-// maxFiles bounds what is indexed: a tree of more is the wrong folder.
-const maxFiles = 1 << 17
+// Bounds of what is indexed: a tree of more is the wrong folder, or one in which symbolic links make ever more ways.
+const (
+	maxFiles  = 1 << 17
+	maxLinked = 1 << 12 // folders, below symbolic links
+)
 
 // kind says how long an asset's own URL may be cached.
 type kind uint8
@@ -67,7 +71,9 @@ type index struct {
 	byTarget  map[string]*Asset
 	names     []string // sorted
 	originals map[string]*original
-	build     *build // what build tools say; nil if there are none
+	build     *build          // what build tools say; nil if there are none
+	unread    map[string]bool // files that are there and could not be read
+	made      time.Time
 	version   string
 }
 
@@ -77,9 +83,22 @@ type entry struct {
 	info fs.FileInfo
 }
 
-// walk lists the regular files below dir. follow also takes what symbolic links lead to: only os.Root knows that it lies inside.
-func walk(fsys fs.FS, dir string, follow bool, above []fs.FileInfo, found *[]entry) error {
-	list, err := fs.ReadDir(fsys, dir)
+// walk lists regular files. follow also takes what symbolic links lead to: only os.Root knows that it lies inside.
+type walk struct {
+	fsys   fs.FS
+	follow bool
+	linked int
+	found  []entry
+}
+
+// below lists what is in a folder; above are those on the way to it, linked says that a symbolic link is.
+func (w *walk) below(dir string, above []fs.FileInfo, linked bool) error {
+	if linked {
+		if w.linked++; w.linked > maxLinked {
+			return fmt.Errorf("symbolic links lead to more than %d folders, %s among them", maxLinked, dir)
+		}
+	}
+	list, err := fs.ReadDir(w.fsys, dir)
 	if err != nil {
 		return err
 	}
@@ -89,11 +108,12 @@ func walk(fsys fs.FS, dir string, follow bool, above []fs.FileInfo, found *[]ent
 			continue
 		}
 		var info fs.FileInfo
-		if d.Type()&fs.ModeSymlink != 0 {
-			if !follow {
+		link := d.Type()&fs.ModeSymlink != 0
+		if link {
+			if !w.follow {
 				continue
 			}
-			if info, err = fs.Stat(fsys, name); err != nil {
+			if info, err = fs.Stat(w.fsys, name); err != nil {
 				continue // it leads nowhere, or outside
 			}
 		} else if info, err = d.Info(); err != nil {
@@ -104,14 +124,14 @@ func walk(fsys fs.FS, dir string, follow bool, above []fs.FileInfo, found *[]ent
 			if slices.ContainsFunc(above, func(a fs.FileInfo) bool { return os.SameFile(a, info) }) {
 				continue // a link back up
 			}
-			if err := walk(fsys, name, follow, append(above[:len(above):len(above)], info), found); err != nil {
+			if err := w.below(name, append(above[:len(above):len(above)], info), linked || link); err != nil {
 				return err
 			}
 		case info.Mode().IsRegular():
-			if len(*found) == maxFiles {
+			if len(w.found) == maxFiles {
 				return fmt.Errorf("more than %d files", maxFiles)
 			}
-			*found = append(*found, entry{name, info})
+			w.found = append(w.found, entry{name, info})
 		}
 	}
 	return nil
@@ -119,16 +139,17 @@ func walk(fsys fs.FS, dir string, follow bool, above []fs.FileInfo, found *[]ent
 
 // newIndex looks at all files. What has not changed since before, which may be nil, is not read again.
 func (s *Set) newIndex(before *index) (*index, error) {
-	var found []entry
-	if err := walk(s.fsys, ".", s.options.Follow, nil, &found); err != nil {
+	w := walk{fsys: s.fsys, follow: s.options.Follow}
+	if err := w.below(".", nil, false); err != nil {
 		return nil, err
 	}
-	slices.SortFunc(found, func(a, b entry) int { return cmp.Compare(a.name, b.name) })
-	originals, err := s.readAll(found, before)
+	slices.SortFunc(w.found, func(a, b entry) int { return cmp.Compare(a.name, b.name) })
+	ix := &index{byName: make(map[string]*Asset, len(w.found)), byTarget: make(map[string]*Asset, len(w.found)), unread: map[string]bool{}, made: time.Now()}
+	err := s.readAll(ix, w.found, before)
 	if err != nil {
 		return nil, err
 	}
-	ix := &index{byName: make(map[string]*Asset, len(originals)), byTarget: make(map[string]*Asset, len(originals)), originals: originals}
+	originals := ix.originals
 	if ix.build, err = s.readBuild(originals); err != nil {
 		return nil, err
 	}
@@ -169,8 +190,8 @@ func (s *Set) changed(name string, o *original, before *index) bool {
 	return s.unreliable[name]
 }
 
-// readAll hashes files, on all processors.
-func (s *Set) readAll(found []entry, before *index) (map[string]*original, error) {
+// readAll hashes files, on all processors. One that is being written all the time, or that nobody may read, is left out: it must not keep the others from being served.
+func (s *Set) readAll(ix *index, found []entry, before *index) error {
 	all := make([]*original, len(found))
 	errs := make([]error, len(found))
 	var next atomic.Int64
@@ -180,7 +201,7 @@ func (s *Set) readAll(found []entry, before *index) (map[string]*original, error
 			for i := int(next.Add(1)) - 1; i < len(found); i = int(next.Add(1)) - 1 {
 				e := found[i]
 				if before != nil {
-					if o := before.originals[e.name]; o != nil && (o.constant || o.is(e.info) && !o.racy.Load()) {
+					if o := before.originals[e.name]; o != nil && (o.constant || o.is(e.info) && !o.racy.Load() && !o.replaced(e.info)) {
 						all[i] = o
 						continue
 					}
@@ -190,17 +211,35 @@ func (s *Set) readAll(found []entry, before *index) (map[string]*original, error
 		})
 	}
 	group.Wait()
-	originals := make(map[string]*original, len(found))
+	ix.originals = make(map[string]*original, len(found))
 	for i, o := range all {
 		switch {
 		case errors.Is(errs[i], fs.ErrNotExist): // gone since
+		case errors.Is(errs[i], errChanged), errors.Is(errs[i], fs.ErrPermission):
+			ix.unread[found[i].name] = true
+			s.report("unread "+found[i].name, "edgecache: a static file is left out", "file", found[i].name, "reason", errs[i].Error())
 		case errs[i] != nil:
-			return nil, errs[i]
+			return errs[i]
 		default:
-			originals[o.name] = o
+			ix.originals[o.name] = o
 		}
 	}
-	return originals, nil
+	return nil
+}
+
+// outdated reports whether ix does not know, or no longer, what lies under a name: then it has to be made anew.
+func (s *Set) outdated(ix *index, name string) bool {
+	if a := ix.byName[name]; a != nil {
+		return !a.current()
+	}
+	switch {
+	case !validName(name), ix.originals[name] != nil, s.hidden(name, func(base string) bool { return ix.originals[base] != nil }):
+		return false // not for clients
+	case ix.unread[name] && time.Since(ix.made) < pause:
+		return false
+	}
+	info, err := fs.Stat(s.fsys, name)
+	return err == nil && info.Mode().IsRegular() && (s.options.Follow || !s.linked(name))
 }
 
 // hidden reports whether a file is there for us and not for clients.

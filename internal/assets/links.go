@@ -68,10 +68,7 @@ func nonceOf(nonce string) string {
 
 // EntryTags are the elements that a page needs for an entry of a build tool: its stylesheets, its script, and what that imports.
 func (s *Set) EntryTags(source, nonce string) (string, error) {
-	ix := s.index.Load()
-	if s.options.Dev {
-		ix = s.renew(ix)
-	}
+	ix := s.recent()
 	var c *chunk
 	if ix.build != nil {
 		c = ix.build.entries[source]

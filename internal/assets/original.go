@@ -8,7 +8,9 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"os"
 	"reflect"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,11 +39,13 @@ type original struct {
 	name     string
 	size     int64
 	modified time.Time
+	read     time.Time // when it was hashed
 	sum      [sha256.Size]byte
-	constant bool        // part of the program or of an archive: it cannot change
-	data     []byte      // its bytes, if they are in memory anyway; never written
-	text     string      // of a stylesheet, to find its references
-	racy     atomic.Bool // so young that an edit might not show in modified
+	constant bool                        // part of the program or of an archive: it cannot change
+	data     []byte                      // its bytes, if they are in memory anyway; never written
+	text     string                      // of a stylesheet, to find its references
+	racy     atomic.Bool                 // so young that an edit might not show in modified
+	info     atomic.Pointer[fs.FileInfo] // tells it from a file that takes its place; nil where that cannot be told
 }
 
 var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
@@ -83,7 +87,8 @@ func readOnce(fsys fs.FS, name string) (*original, error) {
 		return o, nil
 	}
 	_, seeks := f.(io.Seeker)
-	keep := !seeks && o.size <= maxKept
+	timeless := o.modified.IsZero() && !o.constant
+	keep := (!seeks || timeless) && o.size <= maxKept
 	sheet := typeOf(name).class == style && o.size <= maxStylesheet
 	sum := sha256.New()
 	var kept bytes.Buffer
@@ -92,7 +97,7 @@ func readOnce(fsys fs.FS, name string) (*original, error) {
 		kept.Grow(int(o.size) + bytes.MinRead)
 		to = io.MultiWriter(sum, &kept)
 	}
-	began := time.Now()
+	o.read = time.Now()
 	buf := buffers.Get().(*[64 << 10]byte)
 	n, err := io.CopyBuffer(to, io.LimitReader(f, o.size+1), buf[:])
 	buffers.Put(buf)
@@ -106,7 +111,10 @@ func readOnce(fsys fs.FS, name string) (*original, error) {
 		if info, err = f.Stat(); err != nil || !o.is(info) {
 			return nil, errChanged
 		}
-		o.racy.Store(began.Sub(o.modified) < tick && !o.modified.IsZero())
+		o.racy.Store(timeless && !keep || o.read.Sub(o.modified) < tick)
+		if os.SameFile(info, info) && runtime.GOOS != "windows" { // there it opens both by their names
+			o.info.Store(&info)
+		}
 	}
 	sum.Sum(o.sum[:0])
 	if keep {
@@ -135,6 +143,12 @@ func (o *original) is(info fs.FileInfo) bool {
 	return info.Mode().IsRegular() && info.Size() == o.size && info.ModTime().Equal(o.modified)
 }
 
+// replaced reports whether info is about another file in the same place. That one may be as long and as old: builds that can be repeated give all files one time.
+func (o *original) replaced(info fs.FileInfo) bool {
+	before := o.info.Load()
+	return before != nil && !os.SameFile(*before, info)
+}
+
 // current reports whether the file is still what was hashed.
 func (o *original) current() bool {
 	if o.constant {
@@ -144,14 +158,16 @@ func (o *original) current() bool {
 	if err != nil || !o.is(info) {
 		return false
 	}
-	if !o.racy.Load() {
+	if !o.racy.Load() && !o.replaced(info) {
 		return true
 	}
 	again, err := read(o.fsys, o.name)
 	if err != nil || again.sum != o.sum || !again.modified.Equal(o.modified) {
 		return false
 	}
-	o.racy.Store(again.racy.Load())
+	// A time that is ahead of our clock proves nothing by itself. But a file that had it a tick ago has got another since, if it was changed.
+	o.racy.Store(again.racy.Load() && (o.modified.IsZero() || again.read.Sub(o.read) < tick))
+	o.info.Store(again.info.Load())
 	return true
 }
 
@@ -216,7 +232,7 @@ func (o *original) open() (content, error) {
 	if err != nil {
 		return content{}, errChanged
 	}
-	if info, err := f.Stat(); err != nil || !o.is(info) {
+	if info, err := f.Stat(); err != nil || !o.is(info) || o.replaced(info) {
 		_ = f.Close()
 		return content{}, errChanged
 	}
@@ -239,25 +255,34 @@ func (c *content) send(w io.Writer, offset, length int64) error {
 		return err
 	}
 	c.at = offset + length
-	if c.from.constant {
-		_, err := io.CopyN(w, c.file, length)
-		return err
-	}
 	last := min(length, tail)
 	var buf [tail]byte
 	if length > last {
 		if _, err := io.CopyN(w, c.file, length-last); err != nil { // through w's ReadFrom, so by sendfile where there is one
+			if _, lost := io.ReadFull(c.file, buf[:1]); lost != nil { // it is the file that fails, not the client
+				panic(http.ErrAbortHandler)
+			}
 			return err
 		}
 	}
-	if _, err := io.ReadFull(c.file, buf[:last]); err != nil {
-		panic(http.ErrAbortHandler)
-	}
-	if info, err := c.file.Stat(); err != nil || !c.from.is(info) {
+	if _, err := io.ReadFull(c.file, buf[:last]); err != nil || !c.unchanged() {
 		panic(http.ErrAbortHandler)
 	}
 	_, err := w.Write(buf[:last])
 	return err
+}
+
+// unchanged is the last look at a file that has been read. An archive whose entry was read to its end compares a checksum then.
+func (c *content) unchanged() bool {
+	if !c.from.constant {
+		info, err := c.file.Stat()
+		return err == nil && c.from.is(info)
+	}
+	if c.at < c.size {
+		return true
+	}
+	n, err := c.file.Read(make([]byte, 1))
+	return n == 0 && errors.Is(err, io.EOF)
 }
 
 func (c *content) seek(offset int64) error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -18,7 +19,15 @@ const (
 )
 
 // retention is a folder in which files outlive the version that brought them. Several processes may share it.
-type retention struct{ root *os.Root }
+type retention struct {
+	root *os.Root
+
+	mu    sync.Mutex
+	found map[string]*Asset // those that were asked for, by their URLs' names; at most maxFound
+}
+
+// maxFound is how many retained files are remembered: that their bytes are right, and their variants.
+const maxFound = 1 << 12
 
 func openRetention(dir string) (*retention, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -28,7 +37,7 @@ func openRetention(dir string) (*retention, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &retention{root}, nil
+	return &retention{root: root, found: map[string]*Asset{}}, nil
 }
 
 func (t *retention) close() error { return t.root.Close() }
@@ -102,11 +111,49 @@ func (t *retention) has(name string) bool {
 	return err == nil
 }
 
-// find returns what is retained under name, if its bytes are what they were; hash is what stands in the name, or "".
-func (t *retention) find(name, hash string) *Asset {
+// retained returns what is retained under name, if its bytes are what they were; hash is what stands in the name, or "".
+func (s *Set) retained(name, hash string) *Asset {
+	t := s.retain
 	if t == nil {
 		return nil
 	}
+	t.mu.Lock()
+	before := t.found[name]
+	t.mu.Unlock()
+	if before != nil && before.current() {
+		return before
+	}
+	now := t.find(name, hash)
+	var gone []*Asset
+	t.mu.Lock()
+	first := t.found[name]
+	switch {
+	case now == nil:
+		delete(t.found, name)
+		gone = append(gone, first)
+	case first != nil && first != before && first.Sum == now.Sum:
+		now = first // another request has found it meanwhile
+	default:
+		if first == nil && len(t.found) >= maxFound {
+			for other, a := range t.found {
+				delete(t.found, other)
+				gone = append(gone, a)
+				break
+			}
+		}
+		t.found[name] = now
+		gone = append(gone, first)
+	}
+	t.mu.Unlock()
+	for _, a := range gone {
+		if a != nil {
+			s.worker.release(a)
+		}
+	}
+	return now
+}
+
+func (t *retention) find(name, hash string) *Asset {
 	known, err := t.root.ReadFile(sumsDir + name)
 	if err != nil {
 		return nil
@@ -122,6 +169,6 @@ func (t *retention) find(name, hash string) *Asset {
 	media := typeOf(name)
 	return &Asset{
 		Name: name, Sum: o.sum, Type: media.name, media: media, kind: output, hash: own, etag: `"` + own + `"`, varies: media.squeezes,
-		size: o.size, length: strconv.FormatInt(o.size, 10), from: o, state: new(state),
+		size: o.size, length: strconv.FormatInt(o.size, 10), from: o, watch: []*original{o}, state: new(state),
 	}
 }

@@ -62,7 +62,7 @@ func (s *Set) Owns(r *http.Request) bool {
 	}
 	ix := s.index.Load()
 	base, _, hashed := splitHashed(name)
-	return ix.byName[name] != nil || ix.byTarget[name] != nil || hashed && ix.byName[base] != nil || s.retain.has(name)
+	return ix.byName[name] != nil || ix.byTarget[name] != nil || hashed && ix.byName[base] != nil || s.retain.has(name) || s.outdated(ix, name)
 }
 
 // MayBePage reports whether the URL of r may be one of a single-page application's pages: asked for by GET, and no file's.
@@ -113,8 +113,13 @@ func (a *answer) find(name string) {
 			asset = ix.byName[name]
 			control = a.set.control(asset)
 		default:
-			a.unknown(ix, name)
-			return
+			base, _, _ := splitHashed(name)
+			if !a.set.outdated(ix, name) && !a.set.outdated(ix, base) {
+				a.unknown(ix, name)
+				return
+			}
+			a.set.renew(ix)
+			continue
 		}
 		if asset.current() && a.serve(asset, control, verdictOf) {
 			return
@@ -139,7 +144,7 @@ func (s *Set) control(a *Asset) string {
 // brought out, pages of one process ask another for their files.
 func (a *answer) unknown(ix *index, name string) {
 	base, hash, ok := splitHashed(name)
-	if kept := a.set.retain.find(name, hash); kept != nil {
+	if kept := a.set.retained(name, hash); kept != nil {
 		if a.serve(kept, forever, verdictOf) {
 			return
 		}

@@ -50,6 +50,7 @@ type Set struct {
 	retain  *retention // nil without a folder
 
 	rebuilding sync.Mutex
+	failed     time.Time       // when the index could not be made anew; guarded by rebuilding
 	proofs     map[proof]error // guarded by rebuilding
 	unreliable map[string]bool // outputs of build tools that have changed under their names; guarded by rebuilding
 	reported   sync.Map
@@ -104,6 +105,9 @@ func (s *Set) report(what, message string, args ...any) {
 	}
 }
 
+// pause is how long what cannot be read is left alone, however many requests ask for it.
+const pause = time.Second
+
 // renew makes the index anew, unless somebody has done so since stale was current.
 func (s *Set) renew(stale *index) *index {
 	s.rebuilding.Lock()
@@ -111,8 +115,12 @@ func (s *Set) renew(stale *index) *index {
 	if ix := s.index.Load(); ix != stale {
 		return ix
 	}
+	if !s.options.Dev && time.Since(s.failed) < pause {
+		return stale
+	}
 	ix, err := s.newIndex(stale)
 	if err != nil {
+		s.failed = time.Now()
 		s.report("renew "+err.Error(), "edgecache: static files have changed and cannot be read", "error", err.Error())
 		return stale
 	}
@@ -132,16 +140,20 @@ func (s *Set) renew(stale *index) *index {
 
 // latest returns the index, and the asset if name is one, after making sure that it is what the file says.
 func (s *Set) latest(name string) (*index, *Asset) {
+	ix := s.recent()
+	if s.outdated(ix, name) {
+		ix = s.renew(ix)
+	}
+	return ix, ix.byName[name]
+}
+
+// recent returns the index, and in it what build tools have said last.
+func (s *Set) recent() *index {
 	ix := s.index.Load()
-	if s.options.Dev {
+	if s.options.Dev || !ix.build.current() {
 		ix = s.renew(ix)
 	}
-	a := ix.byName[name]
-	if a != nil && !a.current() {
-		ix = s.renew(ix)
-		a = ix.byName[name]
-	}
-	return ix, a
+	return ix
 }
 
 // URL is where the file name is; with a manifest name may also be the source that it was built from. Of a file that is not there it is where it would be.
@@ -197,11 +209,7 @@ func (a *Asset) integrity() string { return "sha256-" + base64.StdEncoding.Encod
 
 // Version changes whenever a file changes, comes or goes.
 func (s *Set) Version() string {
-	ix := s.index.Load()
-	if s.options.Dev {
-		ix = s.renew(ix)
-	}
-	return ix.version
+	return s.recent().version
 }
 
 // A File is one that is served.
@@ -217,10 +225,7 @@ type File struct {
 // Files iterates over all files, sorted by name.
 func (s *Set) Files() iter.Seq[File] {
 	return func(yield func(File) bool) {
-		ix := s.index.Load()
-		if s.options.Dev {
-			ix = s.renew(ix)
-		}
+		ix := s.recent()
 		for _, name := range ix.names {
 			a := ix.byName[name]
 			f := File{Name: name, URL: s.at(a.Name), Size: a.size, ContentType: a.Type, Integrity: a.integrity()}

@@ -1,0 +1,271 @@
+package edgecache
+
+import (
+	"bytes"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestStaticRetainedIsServedLikeTheRest holds that requests for a file of an earlier version cost what others do: it is compressed once, and is a hit from the
+// second on.
+func TestStaticRetainedIsServedLikeTheRest(t *testing.T) {
+	shared := t.TempDir()
+	url := serveDir(t, folder(t, map[string]string{"a.js": script + "1"}), StaticOptions{Retain: shared}).URL("a.js")
+	a := serveDir(t, folder(t, map[string]string{"a.js": script + "2"}), StaticOptions{Retain: shared, MaxEncodedBytes: 700})
+	for i, want := range []string{"MISS", "HIT", "HIT", "HIT", "HIT", "HIT", "HIT", "HIT", "HIT", "HIT"} {
+		got := ask(a, url)
+		checkAnswer(t, "retained", got, 200, immutably, script+"1")
+		if word := got.Header().Get("X-Cache"); word != want {
+			t.Errorf("request %d: got %s, want %s", i+1, word, want)
+		}
+		ask(a, url, "Accept-Encoding", "br, gzip, zstd")
+		a.set.Settle()
+	}
+	for _, url := range []string{url, a.URL("a.js")} {
+		ask(a, url, "Accept-Encoding", "br")
+		a.set.Settle()
+		if got := ask(a, url, "Accept-Encoding", "br").Header().Get("Content-Encoding"); got != "br" {
+			t.Errorf("%s: got Content-Encoding %q, want br", url, got)
+		}
+	}
+}
+
+// TestStaticComesBack holds that a file that is away for a moment, as while a new version is copied over the old one, is there again when it is.
+func TestStaticComesBack(t *testing.T) {
+	for _, prefix := range []string{"/static/", "/"} {
+		dir := folder(t, map[string]string{"a.js": "one", "b.js": "b"})
+		a := serveDir(t, dir, StaticOptions{Prefix: prefix})
+		h := a.Handler(http.NotFoundHandler())
+		for _, name := range []string{"a.js", "b.js"} {
+			require.NoError(t, os.Remove(filepath.Join(dir, name)))
+		}
+		if got := ask(h, prefix+"a.js"); got.Code != 404 {
+			t.Errorf("removed: got %d, want 404", got.Code)
+		}
+		put(t, dir, "a.js", "two!")
+		checkAnswer(t, "back", ask(h, prefix+"a.js"), 200, "no-cache", "two!")
+		require.NoError(t, os.Remove(filepath.Join(dir, "a.js")))
+		ask(h, prefix+"a.js")
+		put(t, dir, "a.js", "three")
+		if got := a.URL("a.js"); got == prefix+"a.js" {
+			t.Errorf("got %s, want a URL with a hash", got)
+		}
+		checkAnswer(t, "by its URL", ask(h, a.URL("a.js")), 200, immutably, "three")
+	}
+}
+
+// TestStaticTwoProcessesOneFolder holds that a process serves a version by its new URL that so far only another one has noticed.
+func TestStaticTwoProcessesOneFolder(t *testing.T) {
+	dir := folder(t, map[string]string{"a.js": "one", "a.css": "one"})
+	first, second := serveDir(t, dir, StaticOptions{}), serveDir(t, dir, StaticOptions{})
+	put(t, dir, "a.js", "two!")
+	put(t, dir, "a.css", "two!")
+	put(t, dir, "b.js", "new")
+	checkAnswer(t, "a script", ask(second, first.URL("a.js")), 200, immutably, "two!")
+	checkAnswer(t, "a new script", ask(second, first.URL("b.js")), 200, immutably, "new")
+	third := serveDir(t, dir, StaticOptions{})
+	put(t, dir, "a.css", "three")
+	checkAnswer(t, "a stylesheet", ask(third, first.URL("a.css")), 200, immutably, "three")
+}
+
+// TestStaticHiddenFilesAreNoNews holds that requests for what is there, but not for clients, have nothing looked through.
+func TestStaticHiddenFilesAreNoNews(t *testing.T) {
+	dir := folder(t, map[string]string{"a.js": script, "a.js.gz": "no", "sub/x.js": "x", "m.json": "{}", ".env": "secret"})
+	a := serveDir(t, dir, StaticOptions{ViteManifest: "m.json"})
+	put(t, dir, "news.js", "news") // found as soon as anything has the folder looked through
+	version := a.Version()
+	for _, name := range []string{"a.js.gz", "sub", "m.json", ".env", "none", "none-0123456789abcdef.js", "a-0123456789abcdef.js"} {
+		if got := ask(a, "/static/"+name); got.Code != 404 {
+			t.Errorf("%s: got %d, want 404", name, got.Code)
+		}
+	}
+	if a.Version() != version {
+		t.Error("the folder was looked through")
+	}
+}
+
+// TestStaticFileThatCannotBeRead holds that one such file keeps nobody from the others, or from their news.
+func TestStaticFileThatCannotBeRead(t *testing.T) {
+	tree := forbidding{fstest.MapFS{"a.js": {Data: []byte("one")}, "secret.txt": {Data: []byte("secret")}}, map[string]bool{"secret.txt": true}}
+	var log bytes.Buffer
+	a, err := Static(tree, StaticOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	tree.MapFS["a.js"] = &fstest.MapFile{Data: []byte("two!")}
+	for range 3 {
+		checkAnswer(t, "its neighbour", ask(a, "/static/a.js"), 200, "no-cache", "two!")
+		checkAnswer(t, "it", ask(a, "/static/secret.txt"), 404, "no-store", "Not Found\n")
+	}
+	if n := strings.Count(log.String(), "secret.txt: permission denied"); n != 1 {
+		t.Errorf("got %d reports, want one:\n%s", n, &log)
+	}
+}
+
+// TestStaticFileThatCanBeReadLater holds that it is there as soon as that, without a request of every visitor having it tried.
+func TestStaticFileThatCanBeReadLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tree := forbidding{fstest.MapFS{"a.js": {Data: []byte("a")}}, map[string]bool{"a.js": true}}
+		a, err := Static(tree, StaticOptions{Logger: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		tree.files["a.js"] = false
+		checkAnswer(t, "within the pause", ask(a, "/static/a.js"), 404, "no-store", "Not Found\n")
+		time.Sleep(2 * time.Second)
+		checkAnswer(t, "after it", ask(a, a.URL("a.js")), 200, immutably, "a")
+	})
+}
+
+// forbidding lists some files and does not open them.
+type forbidding struct {
+	fstest.MapFS
+	files map[string]bool
+}
+
+func (f forbidding) Stat(name string) (fs.FileInfo, error) { return f.MapFS.Stat(name) }
+
+func (f forbidding) Open(name string) (fs.File, error) {
+	if f.files[name] {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	}
+	return f.MapFS.Open(name)
+}
+
+// TestStaticFoldersWithoutEnd holds that symbolic links cannot keep the start busy: nine folders with eight links each to the next make 8^9 ways.
+func TestStaticFoldersWithoutEnd(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("symbolic links need a privilege there")
+	}
+	dir := t.TempDir()
+	for i := range 9 {
+		require.NoError(t, os.Mkdir(filepath.Join(dir, strconv.Itoa(i)), 0o755))
+		for link := range 8 {
+			require.NoError(t, os.Symlink("../"+strconv.Itoa(i+1), filepath.Join(dir, strconv.Itoa(i), "to"+strconv.Itoa(link))))
+		}
+	}
+	_, err := StaticDir(dir, StaticOptions{})
+	require.ErrorContains(t, err, "folders")
+}
+
+// TestStaticTruncatedWhileItIsSent holds that a file that becomes shorter under way ends the connection, also where the length has been taken off.
+func TestStaticTruncatedWhileItIsSent(t *testing.T) {
+	dir := folder(t, map[string]string{"a.bin": strings.Repeat("0123456789", 200_000)})
+	a := serveDir(t, dir, StaticOptions{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a.ServeHTTP(&lengthless{w, func() { _ = os.Truncate(filepath.Join(dir, "a.bin"), 1000) }}, r)
+	}))
+	defer server.Close()
+	response, err := server.Client().Get(server.URL + a.URL("a.bin"))
+	if err != nil {
+		return // it broke before anything went out
+	}
+	defer response.Body.Close()
+	if body, err := io.ReadAll(response.Body); err == nil {
+		t.Errorf("got a whole answer of %d bytes, want a broken one", len(body))
+	}
+}
+
+// lengthless is what compressing middleware does to an answer: its length is not that of the file.
+type lengthless struct {
+	http.ResponseWriter
+	edit func()
+}
+
+func (l *lengthless) WriteHeader(status int) {
+	l.Header().Del("Content-Length")
+	l.ResponseWriter.WriteHeader(status)
+	l.edit()
+}
+
+// TestStaticOfAnotherTime holds that a file of a clock that is ahead is not hashed for each request, and that it is until an edit would show.
+func TestStaticOfAnotherTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ahead := time.Now().Add(10 * time.Hour)
+		tree := &counting{MapFS: fstest.MapFS{"a.js": {Data: []byte("one"), ModTime: ahead}}}
+		a, err := Static(tree, StaticOptions{Logger: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		before := a.URL("a.js")
+		tree.MapFS["a.js"] = &fstest.MapFile{Data: []byte("two"), ModTime: ahead}
+		checkAnswer(t, "after an edit that only the bytes show", ask(a, before), 404, "no-store", "Not Found\n")
+		time.Sleep(3 * time.Second)
+		for range 3 {
+			tree.opened = 0
+			checkAnswer(t, "much later", ask(a, a.URL("a.js"), "If-None-Match", "*"), 304, immutably, "")
+		}
+		if tree.opened != 0 {
+			t.Errorf("got %d files opened, want none", tree.opened)
+		}
+	})
+}
+
+// counting counts files that are opened.
+type counting struct {
+	fstest.MapFS
+	opened int
+}
+
+func (c *counting) Open(name string) (fs.File, error) {
+	c.opened++
+	return c.MapFS.Open(name)
+}
+
+func (c *counting) Stat(name string) (fs.FileInfo, error) { return c.MapFS.Stat(name) }
+
+// TestStaticReplacedAtTheSameTime holds that a file that another takes the place of is noticed, though both are as long and as old: builds that can be
+// repeated give all their files one time.
+func TestStaticReplacedAtTheSameTime(t *testing.T) {
+	dir := folder(t, map[string]string{"a.js": "one"})
+	path := filepath.Join(dir, "a.js")
+	info, err := os.Stat(path)
+	require.NoError(t, err)
+	a := serveDir(t, dir, StaticOptions{})
+	before := a.URL("a.js")
+	next := filepath.Join(dir, ".next")
+	require.NoError(t, os.WriteFile(next, []byte("two"), 0o600))
+	require.NoError(t, os.Chtimes(next, info.ModTime(), info.ModTime()))
+	require.NoError(t, os.Rename(next, path))
+	checkAnswer(t, "the old URL", ask(a, before), 404, "no-store", "Not Found\n")
+	checkAnswer(t, "the new URL", ask(a, a.URL("a.js")), 200, immutably, "two")
+}
+
+// TestStaticWithoutTimes holds that a file system that does not say when its files were changed never has other bytes sent under a hash.
+func TestStaticWithoutTimes(t *testing.T) {
+	for _, size := range []int{3, 5 << 20} {
+		tree := fstest.MapFS{"a.bin": {Data: bytes.Repeat([]byte("1"), size)}}
+		a, err := Static(tree, StaticOptions{Logger: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		url := a.URL("a.bin")
+		tree["a.bin"] = &fstest.MapFile{Data: bytes.Repeat([]byte("2"), size)}
+		got := ask(a, url)
+		if got.Code == 200 && strings.HasPrefix(got.Body.String(), "2") {
+			t.Errorf("%d bytes: got the new ones under the old hash", size)
+		}
+	}
+}
+
+// TestStaticNextBuild holds that a page names the files of a build tool's next run as soon as its manifest does.
+func TestStaticNextBuild(t *testing.T) {
+	dir := folder(t, map[string]string{"m.json": `{"m.ts":{"file":"m-AAAAAAAA.js","src":"m.ts"}}`, "m-AAAAAAAA.js": "one"})
+	a := serveDir(t, dir, StaticOptions{ViteManifest: "m.json"})
+	put(t, dir, "m-BBBBBBBB.js", "two!")
+	put(t, dir, "m.json", `{"m.ts":{"file":"m-BBBBBBBB.js","src":"m.ts" }}`)
+	tags, err := a.set.EntryTags("m.ts", "")
+	require.NoError(t, err)
+	if want := `<script type="module" src="/static/m-BBBBBBBB.js"></script>`; tags != want {
+		t.Errorf("got %s, want %s", tags, want)
+	}
+	if got := a.URL("m.ts"); got != "/static/m-BBBBBBBB.js" {
+		t.Errorf("got %s, want the new output", got)
+	}
+}
