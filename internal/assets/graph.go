@@ -70,6 +70,15 @@ func (g *graph) complete(group []*Asset) {
 	cycle := len(group) > 1
 	texts := make([]string, len(group))
 	var watch []*original
+	watched := map[*original]bool{}
+	add := func(all []*original) {
+		for _, o := range all {
+			if !watched[o] {
+				watched[o] = true
+				watch = append(watch, o)
+			}
+		}
+	}
 	for i, a := range group {
 		texts[i] = rewrite(a.from.css(), func(ref string) (string, bool) {
 			b := g.target(a, ref)
@@ -77,22 +86,14 @@ func (g *graph) complete(group []*Asset) {
 				g.missing(a, ref)
 				return "", false
 			}
-			for _, o := range b.watch {
-				if !slices.Contains(watch, o) {
-					watch = append(watch, o)
-				}
-			}
+			add(b.watch)
 			if inside(b) {
 				cycle = true
 				return "", false
 			}
 			return b.instead(ref)
 		})
-		for _, o := range a.watch {
-			if !slices.Contains(watch, o) {
-				watch = append(watch, o)
-			}
-		}
+		add(a.watch)
 	}
 	if cycle {
 		sum := sha256.New()
