@@ -82,13 +82,29 @@ func (d *directives) set(member string) {
 	d.members = d.members[:at+1+len(rest)]
 }
 
+// inNanoseconds ends the name of an extension directive (RFC 9111, 5.2.3) beside a lifetime that its author surely meant in
+// seconds: MaxAge(w, 60) is 60 ns, so max-age=0. Caches ignore it; who looks at the header sees it with every router, and
+// the Edge tells its observer.
+const inNanoseconds = "-nanoseconds"
+
+// longestMistaken is the longest lifetime that is taken for a number of seconds: those of a leap year. What handlers work out as the rest
+// of a lifetime, and is nearly over, may be below a second, but is hardly ever below 32 ms.
+const longestMistaken time.Duration = 366 * 24 * 60 * 60
+
 func (d *directives) setSeconds(name string, lifetime time.Duration) {
+	mark := name + inNanoseconds
+	d.members = slices.DeleteFunc(d.members, func(m string) bool { return isDirective(m, mark) })
 	d.set(name + "=" + strconv.FormatInt(seconds(lifetime), 10))
+	if 0 < lifetime && lifetime <= longestMistaken {
+		d.set(mark + "=" + strconv.FormatInt(int64(lifetime), 10))
+	}
 }
 
 func (d *directives) remove(names ...string) {
 	d.members = slices.DeleteFunc(d.members, func(m string) bool {
-		return slices.ContainsFunc(names, func(name string) bool { return isDirective(m, name) })
+		member, _, _ := strings.Cut(m, "=")
+		member = strings.TrimSuffix(field.TrimBlanks(member), inNanoseconds)
+		return slices.ContainsFunc(names, func(name string) bool { return strings.EqualFold(member, name) })
 	})
 }
 

@@ -56,6 +56,40 @@ func ExampleNoCache() {
 	// Output: no-cache
 }
 
+// The wrong way: a time.Duration counts nanoseconds, so 60 is no minute. The header tells, and so does the Warned event of an Edge.
+func ExampleMaxAge_nanoseconds() {
+	w := httptest.NewRecorder()
+	edgecache.MaxAge(w, 60)
+	fmt.Println(w.Header().Get("Cache-Control"))
+	edgecache.MaxAge(w, 60*time.Second)
+	fmt.Println(w.Header().Get("Cache-Control"))
+	// Output:
+	// max-age=0, max-age-nanoseconds=60
+	// max-age=60
+}
+
+// The wrong way: the header has gone out with the first byte of the body. An Edge does not keep the page all the same, and tells its observer.
+func ExampleNoStore_tooLate() {
+	edge, err := edgecache.New(edgecache.Config{Observer: func(ev edgecache.Event) {
+		if ev.Kind == edgecache.Warned {
+			fmt.Println(ev.Err)
+		}
+	}})
+	if err != nil {
+		panic(err)
+	}
+	h := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintln(w, "your balance")
+		edgecache.NoStore(w)
+	}))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest("GET", "/account", nil))
+	fmt.Println(edge.Stats().Entries, "pages kept")
+	// Output:
+	// edgecache: Cache-Control was changed after the first byte of the body, which its client does not see: call NoStore, MaxAge and the like before it
+	// 0 pages kept
+}
+
 func ExamplePrivate() {
 	w := httptest.NewRecorder()
 	edgecache.Private(w)

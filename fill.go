@@ -202,6 +202,7 @@ func (f *fill) Commit(status int) {
 		return
 	}
 	canonical := field.Canonical(header)
+	e.warn(f.inner, canonical)
 	var meta rules.Meta
 	reason := rules.Unreachable
 	switch {
@@ -236,7 +237,6 @@ func (f *fill) Commit(status int) {
 	}
 	f.page = p
 	f.Keep(p.body)
-	e.warn(f.inner, canonical)
 	p.body.Hold(f.flight.Unseated)
 	f.flight.OnSeat(p.body.Wake)
 	f.flight.Worth()
@@ -331,12 +331,13 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 			return false
 		}
 		var v *variant
-		if body, ok := f.page.body.Object(); ok {
+		late := e.tooLate(f.inner, f.Said(), f.Header())
+		if body, ok := f.page.body.Object(); ok && !late {
 			v = e.newVariant(f.page.sealed(body, f.old), tagNames(f.page.groups, f.key), f.flight.Began, f.r.Pattern)
 			e.publish(f.key, v, f.old, f.class)
 			f.keepSecond(v)
 			e.routes.of(f.pattern(), f.class).stored()
-		} else if f.page.body.Outgrown() {
+		} else if late || f.page.body.Outgrown() {
 			e.refuse(f.key, f.class, f.old, f.now)
 		}
 		f.ran()

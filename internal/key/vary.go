@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// MaxVary is how many different field names a Vary may list. A response with more is not stored.
-	MaxVary = 32
+	// MaxVary is how many different field names a Vary may list, and MaxVaryLength how many bytes it may have over all lines.
+	// A response with more is not stored.
+	MaxVary       = 32
+	MaxVaryLength = 4 << 10
 	// MaxVariant is the longest variant in bytes that is kept as text. A longer one is replaced by its SHA-256.
 	MaxVariant = 2 << 10
 	// maxCodings is how many members of an Accept-Encoding are put in order.
@@ -21,9 +23,16 @@ const (
 )
 
 // VaryNames reads the lines of a Vary field (RFC 9110, 12.5.5): the canonical names, sorted and without duplicates, and
-// whether "*" is anywhere among them. ok is false, and there are no names, when a member is no token or there are more
-// than MaxVary names.
+// whether "*" is anywhere among them. ok is false, and there are no names, when a member is no token, there are more than
+// MaxVary names, or more than MaxVaryLength bytes; what is past either limit is not read.
 func VaryNames(lines []string) (names []string, star, ok bool) {
+	size := 0
+	for _, line := range lines {
+		size += len(line)
+	}
+	if size > MaxVaryLength {
+		return nil, false, false
+	}
 	ok = true
 	for member := range field.Members(lines) {
 		if member == "*" {
@@ -40,7 +49,9 @@ func VaryNames(lines []string) (names []string, star, ok bool) {
 			continue
 		}
 		names = slices.Insert(names, at, name)
-		ok = len(names) <= MaxVary
+		if len(names) > MaxVary {
+			return nil, star, false
+		}
 	}
 	if !ok {
 		return nil, star, false

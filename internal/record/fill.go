@@ -155,6 +155,9 @@ func (f *Fill) Declared() int64 { return f.declared }
 // Header is the handler's map.
 func (f *Fill) Header() http.Header { return f.header }
 
+// Said is what Header was when the handler had said its status; of a kept response only.
+func (f *Fill) Said() http.Header { return f.said }
+
 // WriteHeader is http.ResponseWriter's.
 func (f *Fill) WriteHeader(status int) {
 	switch {
