@@ -140,8 +140,7 @@ func (d *dateReader) month() int {
 func (d *dateReader) weekday(n int) {
 	name := d.take(n)
 	for i := 0; i < len(weekdays); i += weekdayWidth {
-		full := strings.TrimRight(weekdays[i:i+weekdayWidth], " ")
-		if strings.EqualFold(name, full) || n == 3 && strings.EqualFold(name, full[:3]) {
+		if n == 3 && strings.EqualFold(name, weekdays[i:i+3]) || n > 3 && strings.EqualFold(name, strings.TrimRight(weekdays[i:i+weekdayWidth], " ")) {
 			return
 		}
 	}

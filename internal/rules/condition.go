@@ -44,7 +44,7 @@ func (v *Validators) Condition(h http.Header, status int, now time.Time) Outcome
 	if len(lines) != 1 {
 		return Full // a singleton: several are none that is valid (RFC 9110, 13.1.3)
 	}
-	if lines[0] == v.lastModified && lines[0] != "" {
+	if lines[0] == v.modified && lines[0] != "" {
 		return Unmodified // what clients send, byte for byte; reading a date takes longer than all else here
 	}
 	since, ok := field.ParseDate(lines[0], now)
