@@ -95,13 +95,13 @@ func Static(fsys fs.FS, opts StaticOptions) (*Assets, error) {
 }
 
 // StaticDir serves the files of a directory on disk. It opens nothing outside, wherever symbolic links lead. A file that changes is noticed by its size and time of
-// change before it is served, and gets a new URL; a new one is found when another changes, or with Dev at once. Close it to release the directory.
+// change before it is served, and gets a new URL; a new one is found when somebody asks for it, or another changes. Close it to release the directory.
 func StaticDir(dir string, opts StaticOptions) (*Assets, error) {
 	root, err := os.OpenRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("edgecache: %w", err)
 	}
-	a, err := newAssets(root.FS(), opts, root)
+	a, err := newAssets(assets.Folder(root), opts, root)
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
@@ -195,7 +195,7 @@ func (a *Assets) Integrity(name string) string { return a.set.Integrity(name) }
 // URL of the other.
 func (a *Assets) ImportMap() ([]byte, error) { return a.set.ImportMap() }
 
-// Version returns a digest of all files: it changes when one changes, comes or goes.
+// Version returns a digest of all files: it changes when one changes, comes or goes. Of a directory on disk it may be a second old.
 func (a *Assets) Version() string { return a.set.Version() }
 
 // Files iterates over all files, sorted by name.

@@ -269,3 +269,30 @@ func TestStaticNextBuild(t *testing.T) {
 		t.Errorf("got %s, want the new output", got)
 	}
 }
+
+// TestStaticVersionOfADirectory holds that pages that name files by their old URLs are kept apart within a second, though nobody has asked for a file since.
+func TestStaticVersionOfADirectory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tree := fstest.MapFS{"a.js": {Data: []byte("one"), ModTime: time.Now().Add(-time.Hour)}}
+		a, err := Static(tree, StaticOptions{Logger: slog.New(slog.DiscardHandler)})
+		require.NoError(t, err)
+		before := a.Version()
+		tree["a.js"] = &fstest.MapFile{Data: []byte("two!"), ModTime: time.Now()}
+		time.Sleep(time.Second)
+		if a.Version() == before {
+			t.Error("the version has not changed")
+		}
+	})
+}
+
+// TestStaticMountedWrongly holds that who strips the prefix is told so, once.
+func TestStaticMountedWrongly(t *testing.T) {
+	var log bytes.Buffer
+	a := static(t, map[string]string{"a.js": "a"}, StaticOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	for range 2 {
+		checkAnswer(t, "stripped", ask(http.StripPrefix("/static", a), "/static/a.js"), 404, "no-store", "Not Found\n")
+	}
+	if n := strings.Count(log.String(), "http.StripPrefix"); n != 1 {
+		t.Errorf("got %d reports, want one:\n%s", n, &log)
+	}
+}

@@ -185,21 +185,26 @@ func TestReadmeReasons(t *testing.T) {
 	require.Equal(t, table.String(), got, "go test ./examples -run Readme -update")
 }
 
-// TestReadmeConfig holds that the README has a row for every field of Config, and for no other.
+// TestReadmeConfig holds that the README has a row for every field of Config and of StaticOptions, and for no other.
 func TestReadmeConfig(t *testing.T) {
-	_, section, found := strings.Cut(read(t, readme), "\n## Configuration\n")
-	require.True(t, found)
-	section, _, _ = strings.Cut(section, "\n## ")
-	var got, want []string
-	for _, row := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\|").FindAllStringSubmatch(section, -1) {
-		got = append(got, row[1])
-	}
-	for _, field := range reflect.VisibleFields(reflect.TypeFor[edgecache.Config]()) {
-		if field.IsExported() {
-			want = append(want, field.Name)
+	for title, options := range map[string]reflect.Type{
+		"Configuration": reflect.TypeFor[edgecache.Config](),
+		"Static files":  reflect.TypeFor[edgecache.StaticOptions](),
+	} {
+		_, section, found := strings.Cut(read(t, readme), "\n## "+title+"\n")
+		require.True(t, found)
+		section, _, _ = strings.Cut(section, "\n## ")
+		var got, want []string
+		for _, row := range regexp.MustCompile("(?m)^\\| `(\\w+)` \\|").FindAllStringSubmatch(section, -1) {
+			got = append(got, row[1])
 		}
+		for _, field := range reflect.VisibleFields(options) {
+			if field.IsExported() {
+				want = append(want, field.Name)
+			}
+		}
+		require.Equal(t, want, got, title)
 	}
-	require.Equal(t, want, got)
 }
 
 // TestReadmeStatus holds that the README explains every word of the short status header.

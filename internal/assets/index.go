@@ -362,6 +362,16 @@ func (a *Asset) current() bool {
 	return true
 }
 
+// current reports whether no file that was there has changed.
+func (ix *index) current() bool {
+	for _, o := range ix.originals {
+		if !o.current() {
+			return false
+		}
+	}
+	return true
+}
+
 func (a *Asset) open() (content, error) {
 	if a.data != nil {
 		return content{data: a.data, size: a.size}, nil

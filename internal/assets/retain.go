@@ -158,7 +158,7 @@ func (t *retention) find(name, hash string) *Asset {
 	if err != nil {
 		return nil
 	}
-	o, err := read(t.root.FS(), filesDir+name)
+	o, err := read(Folder(t.root), filesDir+name)
 	if err != nil || hex.EncodeToString(o.sum[:]) != string(known) {
 		return nil
 	}

@@ -43,6 +43,9 @@ func (s *Set) Serve(w http.ResponseWriter, r *http.Request, conditions http.Head
 	case s.WantsPage(r) && (!ours || s.options.Prefix == "/"):
 		a.shell()
 	default:
+		if !ours {
+			s.report("prefix", "edgecache: a request for static files is not below their prefix: mount them without http.StripPrefix", "path", r.URL.Path, "prefix", s.options.Prefix)
+		}
 		a.notFound(false)
 	}
 }

@@ -53,6 +53,7 @@ type Set struct {
 	failed     time.Time       // when the index could not be made anew; guarded by rebuilding
 	proofs     map[proof]error // guarded by rebuilding
 	unreliable map[string]bool // outputs of build tools that have changed under their names; guarded by rebuilding
+	looked     atomic.Int64    // when Version has last looked at all files
 	reported   sync.Map
 	reports    atomic.Int64
 }
@@ -207,9 +208,14 @@ func (s *Set) Integrity(name string) string {
 
 func (a *Asset) integrity() string { return "sha256-" + base64.StdEncoding.EncodeToString(a.Sum[:]) }
 
-// Version changes whenever a file changes, comes or goes.
+// Version changes whenever a file changes, comes or goes. It is asked for with every page, so it looks once in a while only.
 func (s *Set) Version() string {
-	return s.recent().version
+	ix := s.recent()
+	now, before := time.Now().UnixNano(), s.looked.Load()
+	if now-before >= int64(pause) && s.looked.CompareAndSwap(before, now) && !ix.current() {
+		ix = s.renew(ix)
+	}
+	return ix.version
 }
 
 // A File is one that is served.

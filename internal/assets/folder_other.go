@@ -1,0 +1,11 @@
+//go:build !unix
+
+package assets
+
+import (
+	"io/fs"
+	"os"
+)
+
+// Folder returns the files in root.
+func Folder(root *os.Root) fs.FS { return root.FS() }
