@@ -9,7 +9,6 @@ import (
 
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/flight"
-	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/record"
 	"github.com/edgecache-go/edgecache/internal/rules"
 	"github.com/edgecache-go/edgecache/internal/tier"
@@ -38,10 +37,12 @@ type fill struct {
 	record.Fill
 	handler    *handler
 	w          http.ResponseWriter
-	r          *http.Request // as the client sent it
+	r          *http.Request // as the client sent it; but the handler may have its header, see asked
+	asked      asked
 	req        rules.Request
 	class      int // see resource.refused
 	key        []byte
+	names      [160]byte // room for key, and what else is in the name of a flight
 	scope      string
 	reason     Reason    // why nothing stored could be used
 	old        *variant  // what is being validated or replaced; nil if there is nothing
@@ -53,15 +54,18 @@ type fill struct {
 	alone      bool      // too much is going on already: do not store
 	gone       bool      // the client left while it waited for another request's page
 	flight     *flight.Flight[landing]
-	mark       tier.Mark // where the purges of the second tier stood
+	own        flight.Flight[landing] // if it is not another's
+	mark       tier.Mark              // where the purges of the second tier stood
 	start      time.Time
-	seat       seat          // for static files behind us
+	in         *inward       // what goes in with the request
 	inner      *http.Request // as the handler gets it
 
 	now      time.Time // when the header came
 	next     plan
 	broken   bool        // if next is coverUp: there was no answer at all
 	page     *page       // if next is keep
+	made     page        // page
+	room     [2]string   // for the status fields
 	fields   http.Header // what the handler itself put on a 304
 	effect   http.Header // all that stands on it
 	client   reply
@@ -88,11 +92,12 @@ func (h *handler) newFill(w http.ResponseWriter, r *http.Request, req *rules.Req
 	if len(scope) > 0 {
 		h.edge.aliases.note(k, scope) // before the place of the fill in the purge sequence is read: a purge that does not know it yet came before the handler began
 	}
-	return &fill{
+	f := &fill{
 		handler: h, w: w, r: r, req: *req, reason: reason, came: came,
-		key: append([]byte(nil), k...), scope: string(scope),
-		class: class(req), length: -1,
+		scope: string(scope), class: class(req), length: -1,
 	}
+	f.key = append(f.names[:0], k...)
+	return f
 }
 
 // lead runs the handler, answers the client, and tells those who wait.
@@ -108,9 +113,11 @@ func (f *fill) lead(fl *flight.Flight[landing]) {
 		f.alone = true
 	}
 	defer f.ran()
-	f.seat.header = conditionsOf(f.r)
-	ctx, stop := fl.Context(f.seat.in(context.WithValue(f.r.Context(), inside{f.handler.edge}, true)))
-	defer stop()
+	f.in = enter(f.r)
+	f.in.edge, f.in.Context = e, &f.in.own
+	fl.Begin(&f.in.own, f.r.Context())
+	defer fl.End()
+	ctx := context.Context(f.in)
 	if at, ok := f.r.Context().Deadline(); ok && f.background {
 		// A flight has the values of its leader's context only. The deadline of a refresh is for all who join it.
 		var cancel context.CancelFunc
@@ -135,16 +142,8 @@ func (f *fill) run(ctx context.Context) (again bool) {
 	f.start = time.Now()
 	f.next = passOn
 	f.markSecond()
-	inner := f.r.WithContext(ctx)
+	inner := f.passedOn(ctx)
 	f.inner = inner
-	inner.URL = ownURL(f.r.URL)
-	inner.Header = f.r.Header.Clone() // Vary is about what the client sent, not about what the handler makes of it
-	if f.plain {
-		rules.Plain(inner.Header)
-	}
-	if f.asks() {
-		f.ask(inner.Header)
-	}
 	writer := f.Init(f.w, f)
 	returned := false
 	defer func() {
@@ -167,6 +166,27 @@ func (f *fill) run(ctx context.Context) (again bool) {
 	return f.complete(ctx)
 }
 
+// passedOn returns the request for the handler.
+func (f *fill) passedOn(ctx context.Context) *http.Request {
+	inner := f.in.request(f.r, ctx)
+	if f.inner != nil {
+		own := *f.r.URL // the handler is asked again, and has had the other one
+		inner.URL = &own
+	}
+	if !f.asks() && f.handler.edge.config.Observer == nil && f.asked.take(f.r.Header) {
+		return inner
+	}
+	f.asked.taken = false
+	inner.Header = f.r.Header.Clone()
+	if f.plain {
+		rules.Plain(inner.Header)
+	}
+	if f.asks() {
+		f.ask(inner.Header)
+	}
+	return inner
+}
+
 // asks reports whether the handler is asked if what is stored still holds.
 func (f *fill) asks() bool { return f.plain && f.old != nil && f.old.Asks() }
 
@@ -183,7 +203,7 @@ func (f *fill) Commit(status int) {
 	header := f.Header()
 	_, broken := header[originErrorField]
 	delete(header, originErrorField)
-	if f.seat.claimed(header, f.r) {
+	if f.in.seat.claimed(header, f.r) {
 		f.passStatic()
 		return
 	}
@@ -223,10 +243,11 @@ func (f *fill) Commit(status int) {
 		return
 	}
 	f.next = keep
-	p := &page{
+	p := &f.made
+	*p = page{
 		status: status, header: f.Own(), groups: slices.Clone(canonical["Cache-Groups"]), meta: meta, declared: f.Declared(), came: f.now,
 		body: flight.NewBody(limit, f.Declared()), limit: limit, scope: f.scope,
-		variant: string(key.Variant(nil, meta.Vary, f.r.Header)),
+		variant: f.asked.variant(meta.Vary, f.r.Header),
 	}
 	field.RemoveHopByHop(p.header)
 	for _, name := range meta.Strip {
@@ -238,7 +259,7 @@ func (f *fill) Commit(status int) {
 	f.page = p
 	f.Keep(p.body)
 	p.body.Hold(f.flight.Unseated)
-	f.flight.OnSeat(p.body.Wake)
+	f.flight.OnSeat(p.body)
 	f.flight.Worth()
 	f.flight.Share(landing{page: p})
 	if !f.posts { // a POST has no use for conditions on what a GET would show, nor for ranges of it
@@ -286,7 +307,8 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 		}
 	}
 	a := f.account(reason)
-	f.Direct(func(h http.Header) { e.report(h, f.r, &a, nil) })
+	e.report(f.Direct(), f.r, &a, f.room[:0])
+	f.Send()
 }
 
 // passStatic gives a static file to the client alone: it is in memory or in the system's cache already, and conditions and ranges have been answered.
@@ -296,9 +318,10 @@ func (f *fill) passStatic() {
 		e.discard(f.key, f.old, f.now)
 	}
 	f.flight.Release()
-	a := f.seat.account
+	a := f.in.seat.account
 	a.came, a.background = f.came, f.background
-	f.Direct(func(h http.Header) { e.report(h, f.inner, &a, nil) })
+	e.report(f.Direct(), f.inner, &a, f.room[:0])
+	f.Send()
 }
 
 // remembers reports whether a refusal says something about the next answer for this URL, too.

@@ -30,9 +30,7 @@ func (f *fill) obtain(vary []string, collapse bool) {
 			break
 		}
 		began, now := e.fence.now(), time.Now()
-		var buf [512]byte
-		id := f.flightID(buf[:0], vary)
-		fl, role := e.flights.Enter(id, began, now, func(fl *flight.Flight[landing]) bool {
+		fl, role := e.flights.Enter(&f.own, f.flightID(vary), began, now, func(fl *flight.Flight[landing]) bool {
 			return f.joinable(fl, began, now)
 		})
 		if role != flight.Follow {
@@ -59,7 +57,7 @@ func (f *fill) obtain(vary []string, collapse bool) {
 		collapse = next != nil
 		vary = next
 	}
-	f.lead(e.flights.Single(e.fence.now(), time.Now()))
+	f.lead(e.flights.Single(&f.own, e.fence.now(), time.Now()))
 }
 
 // overtaken ends a flight whose page another one has stored since memory was looked at, and returns that page; nil if there is none that is fresh. Without this second look,
@@ -98,14 +96,13 @@ func (f *fill) joinable(fl *flight.Flight[landing], came uint64, now time.Time) 
 	return !f.late(fl, f.tags, came)
 }
 
-// flightID appends what those who wait for each other must have in common: the page, whether they carry credentials, and the fields by which the page is expected to vary.
-func (f *fill) flightID(dst []byte, vary []string) []byte {
-	dst = append(dst, byte(f.class))
-	dst = binary.AppendUvarint(dst, uint64(len(f.key)))
-	dst = append(dst, f.key...)
-	dst = binary.AppendUvarint(dst, uint64(len(f.scope)))
-	dst = append(dst, f.scope...)
-	return key.Variant(dst, vary, f.r.Header)
+// flightID returns what those who wait for each other must have in common: the page, whether they carry credentials, and the fields by which the page is expected to vary.
+// It begins with the key, which tells its own end, and stands behind that in its room.
+func (f *fill) flightID(vary []string) []byte {
+	id := append(f.key, byte(f.class)) //nolint:gocritic // the room behind the key is there for this
+	id = binary.AppendUvarint(id, uint64(len(f.scope)))
+	id = append(id, f.scope...)
+	return key.Variant(id, vary, f.r.Header)
 }
 
 // follow answers the client with what a flight that it waited for has brought. It reports false when the client must go on by itself; next then names the fields by which the page
@@ -269,7 +266,7 @@ func (f *fill) giveUp() {
 	if errors.Is(f.r.Context().Err(), context.DeadlineExceeded) {
 		e := f.handler.edge
 		f.alone = true
-		f.lead(e.flights.Single(e.fence.now(), time.Now()))
+		f.lead(e.flights.Single(&f.own, e.fence.now(), time.Now()))
 		return
 	}
 	panic(http.ErrAbortHandler)

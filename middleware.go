@@ -1,19 +1,14 @@
 package edgecache
 
 import (
-	"bytes"
-	"context"
 	"encoding/binary"
 	"net/http"
-	"net/url"
 	"sync/atomic"
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/key"
-	"github.com/edgecache-go/edgecache/internal/record"
 	"github.com/edgecache-go/edgecache/internal/rules"
-	"github.com/edgecache-go/edgecache/internal/tier"
 )
 
 // maxInvalidations is how many URLs beside its own one unsafe request invalidates (RFC 9111, 4.4).
@@ -26,9 +21,6 @@ type handler struct {
 	seen   atomic.Bool // it has served a request
 	reused atomic.Bool // and another: it is not one that a framework makes for each request
 }
-
-// inside is the context key under which a fill marks the requests that it passes on.
-type inside struct{ *Edge }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e := h.edge
@@ -140,51 +132,6 @@ func (e *Edge) scope(dst []byte, r *http.Request, req *rules.Request) []byte {
 	return append(dst, version...)
 }
 
-// pass lets a request through that the cache has no part in, except that it says so, and that unsafe methods invalidate (RFC 9111, 4.4).
-func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Request, reason Reason) {
-	e := h.edge
-	a := account{status: Dynamic, forward: reason, reason: reason, came: time.Now()}
-	invalidate := func(int) {}
-	if req.Unsafe {
-		invalidate = func(status int) {
-			if rules.Invalidates(r.Method, status) {
-				e.invalidate(r, w.Header())
-			}
-		}
-	}
-	status := http.StatusOK
-	s := &seat{header: conditionsOf(r)}
-	inner := r.WithContext(s.in(r.Context()))
-	inner.URL = ownURL(r.URL) // a handler may rewrite it in place, and what is invalidated is what came in
-	writer, finish := record.Hook(w, func(final int) {
-		status = final
-		r.Pattern = inner.Pattern
-		delete(w.Header(), originErrorField)
-		if s.claimed(w.Header(), r) {
-			came := a.came
-			a = s.account
-			a.came = came
-		}
-		// Before the client learns that its write succeeded, so that it cannot read what was there before.
-		invalidate(status)
-		e.report(w.Header(), r, &a, nil)
-	})
-	// And once more when the handler is done, however it ends: it may write before it commits.
-	defer func() { invalidate(status) }()
-	h.next.ServeHTTP(writer, inner)
-	finish()
-	r.Pattern = inner.Pattern
-}
-
-// ownURL returns a copy, since a handler may rewrite its request's URL in place.
-func ownURL(u *url.URL) *url.URL {
-	if u == nil {
-		return nil
-	}
-	own := *u
-	return &own
-}
-
 // invalidate removes what is stored for the URL of r, for those of the same origin that the header names (RFC 9111, 4.4), and in the groups that it names (RFC 9875, 3).
 // It returns how many numbers of the purge sequence that took.
 func (e *Edge) invalidate(r *http.Request, header http.Header) (purges uint64) {
@@ -208,41 +155,9 @@ func (e *Edge) invalidate(r *http.Request, header http.Header) (purges uint64) {
 
 // remove forgets all variants of one URL, and keeps fills that have begun from bringing them back.
 func (e *Edge) remove(k []byte) {
-	e.dropSecond(tier.Key(k))
+	e.dropSecondPage(k)
 	e.fence.raise(k)
 	e.memory.Delete(k)
-}
-
-// head passes a HEAD request on that could not be answered from what is stored. Its answer is never stored, but tells whether what is stored for GET still holds (RFC 9111, 4.3.5).
-func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request, k []byte, old *variant, reason Reason) {
-	e := h.edge
-	began, start := e.fence.now(), time.Now()
-	id := bytes.Clone(k) // k must not be captured: it is on the stack of every hit
-	outer := w.Header().Clone()
-	a := account{status: Miss, forward: reason, reason: reason, came: start}
-	if old != nil {
-		a.status = Expired
-	}
-	// The handler may change the request's header; the variant is that of what came in.
-	s := &seat{header: conditionsOf(r)}
-	inner := r.WithContext(s.in(context.WithValue(r.Context(), inside{e}, true)))
-	inner.URL, inner.Header = ownURL(r.URL), r.Header.Clone()
-	writer, finish := record.Hook(w, func(status int) {
-		delete(w.Header(), originErrorField)
-		if s.claimed(w.Header(), r) {
-			a = s.account
-			a.came = start
-			e.report(w.Header(), r, &a, nil)
-			return
-		}
-		if old != nil && status == http.StatusOK {
-			e.updateByHead(id, old, record.Own(outer, w.Header()), field.Canonical(w.Header()), &req, r, began, start)
-		}
-		e.report(w.Header(), r, &a, nil)
-	})
-	h.next.ServeHTTP(writer, inner)
-	finish()
-	r.Pattern = inner.Pattern
 }
 
 // gatewayTimeout answers a request for which only a stored response would do, when none may be used (RFC 9111, 5.2.1.7 and 5.2.2.2).

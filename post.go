@@ -41,10 +41,13 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	}
 	f := h.newFill(w, r, req, k, e.scope(nil, r, req), rules.Method, time.Now())
 	f.posts, f.start = true, time.Now()
-	f.flight = e.flights.Single(e.fence.now(), f.start)
-	f.seat.header = conditionsOf(r)
-	f.inner = r.WithContext(f.seat.in(r.Context()))
-	f.inner.URL, f.inner.Header = ownURL(r.URL), r.Header.Clone() // the key and the variant are those of what came in
+	f.flight = e.flights.Single(&f.own, e.fence.now(), f.start)
+	f.in = enter(r)
+	f.in.Context = r.Context()
+	f.inner = f.in.request(r, f.in)
+	if e.config.Observer != nil || !f.asked.take(r.Header) {
+		f.inner.Header = r.Header.Clone() // the variant is that of what came in
+	}
 	p := &poster{fill: f, status: http.StatusOK}
 	writer := f.Init(w, p)
 	returned := false

@@ -9,7 +9,6 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/object"
 	"github.com/edgecache-go/edgecache/internal/rules"
-	"github.com/edgecache-go/edgecache/internal/tier"
 )
 
 // update changes what memory holds for one URL, unless a purge of the URL, or of one of the tags, has come after the point where the change began.
@@ -90,14 +89,14 @@ func (e *Edge) replace(k []byte, v, old *variant, class int) bool {
 
 // discard forgets old, which turned out to be no longer right.
 func (e *Edge) discard(k []byte, old *variant, now time.Time) {
-	e.dropSecond(tier.Key(k))
+	e.dropSecondPage(k)
 	e.update(k, nil, e.fence.now(), func(r resource) resource { return r.without(old, now) })
 }
 
 // refuse remembers that an answer of this class could not be stored. It takes the place of the page that anonymous clients got before: that is no longer what the handler says.
 func (e *Edge) refuse(k []byte, class int, old *variant, now time.Time) {
 	if class == 0 && old != nil {
-		e.dropSecond(tier.Key(k))
+		e.dropSecondPage(k)
 	}
 	e.update(k, nil, e.fence.now(), func(r resource) resource {
 		if class == 0 && old != nil {

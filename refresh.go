@@ -69,7 +69,7 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 // board begins the flight of a refresh, or returns nil when somebody else makes the page already.
 func (f *fill) board() *flight.Flight[landing] {
 	e := f.handler.edge
-	fl, role := e.flights.Enter(f.flightID(nil, f.old.vary()), e.fence.now(), time.Now(), func(fl *flight.Flight[landing]) bool {
+	fl, role := e.flights.Enter(&f.own, f.flightID(f.old.vary()), e.fence.now(), time.Now(), func(fl *flight.Flight[landing]) bool {
 		return !e.fence.stops(f.key, fl.Began) && !e.fence.stopsTags(f.old.tagNames(), fl.Began)
 	})
 	switch role {

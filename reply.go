@@ -80,7 +80,7 @@ func (f *fill) notModified(reason Reason) {
 	dropContent(h)
 	a := f.account(reason)
 	a.fwdStatus = http.StatusOK
-	f.handler.edge.report(h, f.r, &a, nil)
+	f.handler.edge.report(h, f.r, &a, f.room[:0])
 	f.w.WriteHeader(http.StatusNotModified)
 }
 
@@ -121,7 +121,7 @@ func (f *fill) writeHeader() {
 		h["Content-Range"] = []string{contentRange(f.offset, f.length, f.Declared())}
 		h["Content-Length"] = []string{strconv.FormatInt(f.length, 10)}
 	}
-	f.handler.edge.report(h, f.r, &a, nil)
+	f.handler.edge.report(h, f.r, &a, f.room[:0])
 	f.w.WriteHeader(status)
 }
 

@@ -90,3 +90,10 @@ func (e *Edge) dropSecond(targets ...tier.Target) {
 		e.second.Purge(targets...).TellLater()
 	}
 }
+
+// dropSecondPage is dropSecond of the page with the primary key k.
+func (e *Edge) dropSecondPage(k []byte) {
+	if e.second != nil {
+		e.dropSecond(tier.Key(k))
+	}
+}

@@ -3,6 +3,9 @@ package edgecache
 import (
 	"context"
 	"net/http"
+	"net/url"
+
+	"github.com/edgecache-go/edgecache/internal/flight"
 )
 
 // seat is where an Edge in front of static files learns what they have to say. It lies in the context of the request that the Edge passes on.
@@ -20,9 +23,51 @@ type seatKey struct{}
 // that was taken, so that no origin can pretend.
 const staticField = "Edgecache-Static"
 
-func (s *seat) in(ctx context.Context) context.Context {
-	return context.WithValue(ctx, seatKey{}, s)
+// inside is the context key under which a fill marks the requests that it passes on.
+type inside struct{ *Edge }
+
+// inward is the context of a request that an Edge passes on, with what else is made for each of those. The handler may keep it, so nothing hangs on it that is large.
+type inward struct {
+	context.Context                // of the request that came in, or own
+	own             flight.Context // for those that others wait for
+	edge            *Edge          // that is not to be entered again; nil if it may be
+	seat            seat
+	url             url.URL
 }
+
+// enter returns what a request is passed on with. Its Context is to be set.
+func enter(r *http.Request) *inward {
+	c := &inward{seat: seat{header: conditionsOf(r)}}
+	if r.URL != nil {
+		c.url = *r.URL
+	}
+	return c
+}
+
+// request returns the request to pass on, with the context ctx, which is c or a child of it. A handler may rewrite the URL of its request in place, so it gets one of its own.
+func (c *inward) request(r *http.Request, ctx context.Context) *http.Request {
+	inner := r.WithContext(ctx)
+	if r.URL != nil {
+		inner.URL = &c.url
+	}
+	return inner
+}
+
+// Value is context.Context's.
+func (c *inward) Value(key any) any {
+	switch k := key.(type) {
+	case seatKey:
+		return &c.seat
+	case inside:
+		if k.Edge == c.edge {
+			return true
+		}
+	}
+	return c.Context.Value(key)
+}
+
+// String keeps what prints contexts from walking through what others write.
+func (c *inward) String() string { return "edgecache.inward" }
 
 func seatOf(r *http.Request) *seat {
 	s, _ := r.Context().Value(seatKey{}).(*seat)

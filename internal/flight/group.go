@@ -1,6 +1,7 @@
 package flight
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"hash/maphash"
@@ -42,7 +43,39 @@ type Group[T any] struct {
 
 type shard[T any] struct {
 	mu      sync.Mutex
-	flights map[string]*Flight[T]
+	flights map[uint64]*Flight[T] // by the hash of their ids; those with the same one are linked
+}
+
+func (s *shard[T]) find(hash uint64, id []byte) *Flight[T] {
+	f := s.flights[hash]
+	for f != nil && !bytes.Equal(f.id, id) {
+		f = f.next
+	}
+	return f
+}
+
+func (s *shard[T]) add(f *Flight[T]) {
+	if s.flights == nil {
+		s.flights = make(map[uint64]*Flight[T])
+	}
+	f.next = s.flights[f.hash]
+	s.flights[f.hash] = f
+}
+
+// remove does nothing when f is not there, or no longer.
+func (s *shard[T]) remove(f *Flight[T]) {
+	first := s.flights[f.hash]
+	for at := &first; *at != nil; at = &(*at).next {
+		if *at == f {
+			*at, f.next = f.next, nil
+			break
+		}
+	}
+	if first == nil {
+		delete(s.flights, f.hash)
+	} else {
+		s.flights[f.hash] = first
+	}
 }
 
 // NewGroup returns an empty table.
@@ -50,72 +83,83 @@ func NewGroup[T any](limits Limits) *Group[T] {
 	return &Group[T]{limits: limits, seed: maphash.MakeSeed()}
 }
 
-// Enter finds the flight for id, or begins one. admit says whether the caller may join one that began at the given point of the purge sequence; it must not block.
+// Enter finds the flight for id, or begins one in mine. admit says whether the caller may join one that began at the given point of the purge sequence; it must not block.
 // A flight that may not be joined is replaced: it goes on for those who are on it. The caller must Leave the flight that it gets; one that leads or is alone must also Share or Release it, and Land it.
-func (g *Group[T]) Enter(id []byte, began uint64, now time.Time, admit func(*Flight[T]) bool) (*Flight[T], Role) {
-	s := &g.shards[maphash.Bytes(g.seed, id)%uint64(len(g.shards))]
+// mine is not touched if there is one to follow. Otherwise it belongs to the group from then on, as does id until the flight has landed.
+func (g *Group[T]) Enter(mine *Flight[T], id []byte, began uint64, now time.Time, admit func(*Flight[T]) bool) (*Flight[T], Role) {
+	hash := maphash.Bytes(g.seed, id)
+	s := &g.shards[hash%uint64(len(g.shards))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f := s.flights[string(id)]; f != nil && admit(f) {
-		switch f.board(now) {
-		case Follow:
-			return f, Follow
-		case Alone:
-			return newFlight[T](g, began, now), Alone
-		case Lead: // nobody can join it any more
+	if f := s.find(hash, id); f != nil {
+		if admit(f) {
+			switch f.board(now) {
+			case Follow:
+				return f, Follow
+			case Alone:
+				return g.Single(mine, began, now), Alone
+			case Lead: // nobody can join it any more
+			}
 		}
+		s.remove(f)
 	}
-	f := newFlight[T](g, began, now)
-	f.id, f.shard = string(id), s
-	if s.flights == nil {
-		s.flights = make(map[string]*Flight[T])
-	}
-	s.flights[f.id] = f
+	f := g.Single(mine, began, now)
+	f.id, f.hash, f.shard = id, hash, s
+	s.add(f)
 	return f, Lead
 }
 
-// Single returns a flight that nobody can join.
-func (g *Group[T]) Single(began uint64, now time.Time) *Flight[T] { return newFlight[T](g, began, now) }
+// Single begins a flight in mine that nobody can join.
+func (g *Group[T]) Single(mine *Flight[T], began uint64, now time.Time) *Flight[T] {
+	*mine = Flight[T]{Began: began, limits: &g.limits, start: now, aboard: 1}
+	return mine
+}
 
 // Len is the number of flights that can be joined now.
 func (g *Group[T]) Len() (n int) {
 	for i := range g.shards {
 		s := &g.shards[i]
 		s.mu.Lock()
-		n += len(s.flights)
+		for _, f := range s.flights {
+			for ; f != nil; f = f.next {
+				n++
+			}
+		}
 		s.mu.Unlock()
 	}
 	return n
 }
 
-// Flight is one run of a handler, and those who wait for it.
+// Flight is one run of a handler, and those who wait for it. It must not be copied.
 type Flight[T any] struct {
 	Began  uint64 // where the purge sequence stood
 	limits *Limits
-	id     string
-	shard  *shard[T] // nil for one that cannot be joined
 	start  time.Time
+
+	shard *shard[T] // nil for one that cannot be joined
+	id    []byte
+	hash  uint64     // of id
+	next  *Flight[T] // on the table, with the same hash
 
 	mu        sync.Mutex
 	waiting   int           // followers that have not left
 	aboard    int           // all that have not left, the leader included
-	decided   chan struct{} // closed when result is there, or will not be
-	settled   bool          // decided is closed
+	settled   bool          // result is there, or will not be
+	decided   chan struct{} // closed then; nil while nobody waits
 	shared    bool
 	result    T
-	worth     bool   // the answer is being stored, so it is finished for its own sake
-	changed   func() // see OnSeat
+	worth     bool  // the answer is being stored, so it is finished for its own sake
+	changed   Waker // see OnSeat
 	cancelled bool
-	cancel    context.CancelCauseFunc // of the handler's context; nil until Context
-	timer     *time.Timer             // of Limits.Finish
-}
-
-func newFlight[T any](g *Group[T], began uint64, now time.Time) *Flight[T] {
-	return &Flight[T]{Began: began, limits: &g.limits, start: now, aboard: 1, decided: make(chan struct{})}
+	alone     bool            // the leader has left
+	leader    context.Context // nil before Begin
+	ctx       *Context        // the handler's; nil until Begin, and when the handler has returned
+	timer     *time.Timer     // of Limits.Finish
 }
 
 // board lets one more on: Follow, or Alone when the flight is full, or Lead when it is over or too old.
 func (f *Flight[T]) board(now time.Time) Role {
+	f.look()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
@@ -133,26 +177,45 @@ func (f *Flight[T]) board(now time.Time) Role {
 	return Follow
 }
 
-// Context returns the context for the handler: it has the values of the leader's, but ends only when nobody is left that wants the answer.
-// The leader counts as gone when its own context ends. stop must be called when the handler has returned.
-func (f *Flight[T]) Context(leader context.Context) (ctx context.Context, stop func()) {
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(leader))
+// Begin makes ctx the context for the handler: it has the values of the leader's, but ends only when nobody is left that wants the answer.
+// The leader counts as gone when its own context ends. End must be called when the handler has returned.
+func (f *Flight[T]) Begin(ctx *Context, leader context.Context) {
+	ctx.leader, ctx.flight = leader, f
 	f.mu.Lock()
-	f.cancel = cancel
+	defer f.mu.Unlock()
+	f.leader, f.ctx = leader, ctx
+}
+
+// End says that the handler has returned.
+func (f *Flight[T]) End() {
+	f.mu.Lock()
+	ctx := f.ctx
+	f.ctx = nil                           // nothing left to end
+	f.cancelled = f.cancelled || !f.worth // nor to wait for
+	if f.timer != nil {
+		f.timer.Stop()
+	}
 	f.mu.Unlock()
-	unhook := context.AfterFunc(leader, f.leave)
-	return ctx, func() {
-		f.mu.Lock()
-		f.cancel = nil                        // nothing left to end
-		f.cancelled = f.cancelled || !f.worth // nor to wait for
-		if f.timer != nil {
-			f.timer.Stop()
-		}
-		f.mu.Unlock()
-		if unhook() {
-			f.leave()
-		}
-		cancel(nil)
+	f.leaderLeft()
+	ctx.release()
+}
+
+// look counts the leader out if its context has ended. Nothing watches that, as long as the handler does not ask.
+func (f *Flight[T]) look() {
+	f.mu.Lock()
+	leader := f.leader
+	f.mu.Unlock()
+	if leader != nil && leader.Err() != nil {
+		f.leaderLeft()
+	}
+}
+
+func (f *Flight[T]) leaderLeft() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.alone {
+		f.alone = true
+		f.leave()
 	}
 }
 
@@ -161,7 +224,14 @@ func (f *Flight[T]) Share(result T) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.settled {
-		f.result, f.shared, f.settled = result, true, true
+		f.result, f.shared = result, true
+		f.settle()
+	}
+}
+
+func (f *Flight[T]) settle() {
+	f.settled = true
+	if f.decided != nil {
 		close(f.decided)
 	}
 }
@@ -178,8 +248,7 @@ func (f *Flight[T]) Release() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !f.settled {
-		f.settled = true
-		close(f.decided)
+		f.settle()
 	}
 }
 
@@ -194,9 +263,7 @@ func (f *Flight[T]) Worth() {
 func (f *Flight[T]) Land() {
 	if s := f.shard; s != nil {
 		s.mu.Lock()
-		if s.flights[f.id] == f {
-			delete(s.flights, f.id)
-		}
+		s.remove(f)
 		s.mu.Unlock()
 	}
 	f.Release()
@@ -214,13 +281,18 @@ const (
 
 // Wait waits for the result, for Limits.Wait at most.
 func (f *Flight[T]) Wait(ctx context.Context) (result T, outcome Outcome) {
-	select {
-	case <-f.decided: // often already
-	default:
+	f.mu.Lock()
+	settled := f.settled // often already
+	if !settled && f.decided == nil {
+		f.decided = make(chan struct{})
+	}
+	decided := f.decided
+	f.mu.Unlock()
+	if !settled {
 		timer := time.NewTimer(f.limits.Wait)
 		defer timer.Stop()
 		select {
-		case <-f.decided:
+		case <-decided:
 		case <-timer.C:
 			return result, TimedOut
 		case <-ctx.Done():
@@ -242,8 +314,11 @@ func (f *Flight[T]) Unseated() bool {
 	return f.waiting > 0
 }
 
-// OnSeat makes the flight call changed each time that a follower has got what it waited for, or has left. It is to be called before Share.
-func (f *Flight[T]) OnSeat(changed func()) {
+// Waker is a Body.
+type Waker interface{ Wake() }
+
+// OnSeat makes the flight wake changed each time that a follower has got what it waited for, or has left. It is to be called before Share.
+func (f *Flight[T]) OnSeat(changed Waker) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.changed = changed
@@ -258,30 +333,32 @@ func (f *Flight[T]) seat() {
 	changed := f.changed
 	f.mu.Unlock()
 	if changed != nil {
-		changed()
+		changed.Wake()
 	}
 }
 
 // Alight says that a follower that had a seat is done.
-func (f *Flight[T]) Alight() { f.leave() }
+func (f *Flight[T]) Alight() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.leave()
+}
 
 // Leave says that a follower is done with the flight.
 func (f *Flight[T]) Leave() {
 	f.seat()
-	f.leave()
+	f.Alight()
 }
 
-// leave ends the handler's context when nobody is left, at once or after a while.
+// leave ends the handler's context when nobody is left, at once or after a while. It is called with the lock held.
 func (f *Flight[T]) leave() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	f.aboard--
-	if f.aboard > 0 || f.cancel == nil {
+	if f.aboard > 0 || f.ctx == nil {
 		return
 	}
 	if !f.worth {
 		f.cancelled = true
-		f.cancel(ErrLeft)
+		f.ctx.finish(ErrLeft)
 		return
 	}
 	f.timer = time.AfterFunc(f.limits.Finish, f.giveUp)
@@ -290,8 +367,8 @@ func (f *Flight[T]) leave() {
 func (f *Flight[T]) giveUp() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.aboard == 0 && f.cancel != nil {
+	if f.aboard == 0 && f.ctx != nil {
 		f.cancelled = true
-		f.cancel(ErrUnfinished)
+		f.ctx.finish(ErrUnfinished)
 	}
 }

@@ -18,7 +18,7 @@ func admitAll(*Flight[string]) bool { return true }
 
 // enter enters at the clock of the test.
 func enter(g *Group[string], id string) (*Flight[string], Role) {
-	return g.Enter([]byte(id), 0, time.Now(), admitAll)
+	return g.Enter(new(Flight[string]), []byte(id), 0, time.Now(), admitAll)
 }
 
 // lead begins a flight and fails the test if there is one already.
@@ -27,6 +27,13 @@ func lead(t *testing.T, g *Group[string], id string) *Flight[string] {
 	f, role := enter(g, id)
 	require.Equal(t, Lead, role)
 	return f
+}
+
+// begin gives the handler its context.
+func begin(f *Flight[string], leader context.Context) (ctx context.Context, end func()) {
+	c := new(Context)
+	f.Begin(c, leader)
+	return c, f.End
 }
 
 // follow boards f's flight and fails the test if that is not possible.
@@ -54,9 +61,9 @@ func TestFirstLeadsAndTheOthersFollow(t *testing.T) {
 
 func TestFlightThatMayNotBeJoinedIsReplaced(t *testing.T) {
 	g := NewGroup[string](limits)
-	first, _ := g.Enter([]byte("a"), 7, time.Now(), admitAll)
+	first, _ := g.Enter(new(Flight[string]), []byte("a"), 7, time.Now(), admitAll)
 	require.EqualValues(t, 7, first.Began)
-	second, role := g.Enter([]byte("a"), 8, time.Now(), func(f *Flight[string]) bool { return f.Began >= 8 })
+	second, role := g.Enter(new(Flight[string]), []byte("a"), 8, time.Now(), func(f *Flight[string]) bool { return f.Began >= 8 })
 	require.Equal(t, Lead, role)
 	require.NotSame(t, first, second)
 	require.EqualValues(t, 8, second.Began)
@@ -74,10 +81,10 @@ func TestFlightIsNotJoinedWhen(t *testing.T) {
 	}{
 		{"it was released without a result", func(f *Flight[string]) { f.Release() }, Lead},
 		{"its leader has not said anything for too long", func(f *Flight[string]) { time.Sleep(limits.Leader) }, Lead},
-		{"its handler is done and has brought nothing", func(f *Flight[string]) { _, stop := f.Context(context.Background()); stop() }, Lead},
+		{"its handler is done and has brought nothing", func(f *Flight[string]) { _, stop := begin(f, context.Background()); stop() }, Lead},
 		{"its handler was told to end", func(f *Flight[string]) {
 			ctx, cancel := context.WithCancel(context.Background())
-			f.Context(ctx)
+			begin(f, ctx)
 			cancel()
 			synctest.Wait()
 		}, Lead},
@@ -130,9 +137,30 @@ func TestFullFlightLeavesOthersAlone(t *testing.T) {
 	require.Equal(t, Alone, role)
 }
 
+func TestFlightsWhoseIDsHaveTheSameHashAreToldApart(t *testing.T) {
+	var s shard[string]
+	flights := make([]*Flight[string], 3)
+	for i := range flights {
+		flights[i] = &Flight[string]{id: []byte{byte(i)}, hash: 1}
+		s.add(flights[i])
+	}
+	for _, gone := range []int{1, 2, 0} { // from the middle, the first, the last
+		if flights[gone] != nil {
+			s.remove(flights[gone])
+		}
+		s.remove(&Flight[string]{id: []byte{byte(gone)}, hash: 1}) // another of that name
+		flights[gone] = nil
+		for i, f := range flights {
+			require.Same(t, f, s.find(1, []byte{byte(i)}))
+		}
+	}
+	require.Empty(t, s.flights)
+	require.Nil(t, s.find(2, []byte{0}))
+}
+
 func TestSingleCannotBeJoined(t *testing.T) {
 	g := NewGroup[string](limits)
-	f := g.Single(5, time.Now())
+	f := g.Single(new(Flight[string]), 5, time.Now())
 	require.EqualValues(t, 5, f.Began)
 	require.Zero(t, g.Len())
 	f.Land()
@@ -198,7 +226,7 @@ func TestHandlersContextHasTheValuesOfTheLeaderButNotItsEnd(t *testing.T) {
 		follow(t, g, "a", f)
 		leader, cancel := context.WithTimeout(context.WithValue(t.Context(), contextKey{}, "v"), time.Second)
 		defer cancel()
-		ctx, stop := f.Context(leader)
+		ctx, stop := begin(f, leader)
 		require.Equal(t, "v", ctx.Value(contextKey{}))
 		time.Sleep(time.Hour)
 		require.NoError(t, ctx.Err(), "somebody still waits")
@@ -228,7 +256,7 @@ func TestHandlersContextEndsWithTheLastThatIsInterested(t *testing.T) {
 				follow(t, g, "a", f)
 				leader, cancel := context.WithCancel(t.Context())
 				defer cancel()
-				ctx, stop := f.Context(leader)
+				ctx, stop := begin(f, leader)
 				defer stop()
 				tt.leave(cancel, f)
 				synctest.Wait()
@@ -243,10 +271,10 @@ func TestHandlersContextEndsWithTheLastThatIsInterested(t *testing.T) {
 
 func TestLeaderThatHadLeftBeforeItBeganEndsTheHandlersContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		f := NewGroup[string](limits).Single(0, time.Now())
+		f := NewGroup[string](limits).Single(new(Flight[string]), 0, time.Now())
 		leader, cancel := context.WithCancel(t.Context())
 		cancel()
-		ctx, stop := f.Context(leader)
+		ctx, stop := begin(f, leader)
 		defer stop()
 		<-ctx.Done()
 		require.ErrorIs(t, context.Cause(ctx), ErrLeft)
@@ -258,7 +286,7 @@ func TestFlightThatIsWorthItIsFinishedForItsOwnSake(t *testing.T) {
 		g = NewGroup[string](limits)
 		f = lead(t, g, "a")
 		leader, cancel := context.WithCancel(t.Context())
-		ctx, stop = f.Context(leader)
+		ctx, stop = begin(f, leader)
 		f.Worth()
 		f.Share("page")
 		return g, f, func() { cancel(); synctest.Wait() }, ctx, stop
@@ -317,7 +345,7 @@ func TestFollowersMayLeaveAfterTheHandlerIsDone(t *testing.T) {
 		g := NewGroup[string](limits)
 		f := lead(t, g, "a")
 		follow(t, g, "a", f)
-		_, stop := f.Context(t.Context())
+		_, stop := begin(f, t.Context())
 		f.Worth()
 		f.Share("page")
 		stop()
@@ -344,7 +372,7 @@ func TestOneLeadsOfAThousand(t *testing.T) {
 						mu.Lock()
 						leads++
 						mu.Unlock()
-						_, stop := f.Context(t.Context())
+						_, stop := begin(f, t.Context())
 						time.Sleep(time.Second)
 						f.Share(want)
 						stop()
@@ -385,7 +413,7 @@ func TestFlightsUnderRacingEverything(t *testing.T) {
 				f.Leave()
 				return
 			}
-			handler, stop := f.Context(ctx)
+			handler, stop := begin(f, ctx)
 			switch i % 4 {
 			case 0:
 				cancel()

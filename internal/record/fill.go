@@ -45,9 +45,10 @@ const (
 type Fill struct {
 	w        http.ResponseWriter // the client's
 	judge    Judge
-	outer    http.Header // w's, untouched until the Judge writes it
-	header   http.Header // the handler's
-	said     http.Header // what header was when the handler had said its status, if the body is kept
+	outer    http.Header  // w's, untouched until the Judge writes it
+	header   http.Header  // the handler's
+	said     []saidField  // what header was when the handler had said its status, if the body is kept
+	array    [8]saidField // for said, as a rule
 	sink     Sink
 	status   int
 	declared int64 // Content-Length; -1 when there is none that is valid
@@ -56,29 +57,42 @@ type Fill struct {
 	mode     mode
 }
 
+// saidField is a field as the handler left it when it had said its status.
+type saidField struct {
+	name   string
+	values []string
+}
+
 // Init prepares f for a handler whose client listens at w and returns the writer to call the handler with. The handler's header starts as a copy of w's.
 func (f *Fill) Init(w http.ResponseWriter, judge Judge) http.ResponseWriter {
-	*f = Fill{w: w, judge: judge, outer: w.Header(), header: w.Header().Clone(), declared: -1}
-	if f.header == nil {
+	outer := w.Header()
+	*f = Fill{w: w, judge: judge, outer: outer, declared: -1}
+	if len(outer) == 0 {
 		f.header = make(http.Header)
+	} else {
+		f.header = outer.Clone()
 	}
 	return Shape(f, w)
 }
 
-// Direct lets the rest of the response through to the client as if nothing stood between: header, body, flushes and trailers. before may add fields to the client's header.
-func (f *Fill) Direct(before func(http.Header)) {
+// Direct lets the rest of the response through to the client as if nothing stood between: header, body, flushes and trailers. It returns the client's header, to which fields may be added before Send.
+func (f *Fill) Direct() http.Header {
 	f.mode = direct
-	f.ReplaceHeader(f.w.Header())
-	if before != nil {
-		before(f.w.Header())
-	}
-	f.w.WriteHeader(f.status)
+	h := f.w.Header()
+	f.ReplaceHeader(h)
+	return h
 }
+
+// Send sends the header of a direct response.
+func (f *Fill) Send() { f.w.WriteHeader(f.status) }
 
 // Keep sends the body to sink; the header and what the client gets of it all is up to the Judge.
 func (f *Fill) Keep(sink Sink) {
 	f.mode, f.sink = kept, sink
-	f.said = maps.Clone(f.header) // its client gets it later, when the handler may have changed it
+	f.said = f.array[:0] // its client gets it later, when the handler may have changed its header
+	for name, values := range f.header {
+		f.said = append(f.said, saidField{name, values})
+	}
 }
 
 // Discard throws the body away.
@@ -86,12 +100,14 @@ func (f *Fill) Discard() { f.mode = discarded }
 
 // ReplaceHeader makes dst equal to the handler's header: to what it was at the moment of the status, if the body is kept, else to what it is now.
 func (f *Fill) ReplaceHeader(dst http.Header) {
-	from := f.header
-	if f.said != nil {
-		from = f.said
-	}
 	clear(dst)
-	maps.Copy(dst, from)
+	if f.said == nil {
+		maps.Copy(dst, f.header)
+		return
+	}
+	for i := range f.said {
+		dst[f.said[i].name] = f.said[i].values
+	}
 }
 
 // Own returns the fields that the handler itself has set: those that were not there before, or not so. It shares no slice with the handler's header.

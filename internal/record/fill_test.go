@@ -30,7 +30,8 @@ func (j *judge) Commit(status int) {
 	j.header = j.fill.Own()
 	switch j.plan {
 	case "direct":
-		j.fill.Direct(func(h http.Header) { h.Set("X-Cache", "BYPASS") })
+		j.fill.Direct().Set("X-Cache", "BYPASS")
+		j.fill.Send()
 	case "keep":
 		j.fill.Keep(&j.body)
 	case "discard":
@@ -104,7 +105,8 @@ func TestDirectNeedsNoAddition(t *testing.T) {
 	f.Init(w, nil)
 	f.Header().Set("A", "b")
 	f.status = 204
-	f.Direct(nil)
+	f.Direct()
+	f.Send()
 	require.Equal(t, http.Header{"A": {"b"}}, w.Result().Header)
 }
 

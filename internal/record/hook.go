@@ -17,43 +17,58 @@ import (
 // without writing; it is not to be called after a panic. The writer has the
 // shape of w and is, like w, for one goroutine at a time.
 func Hook(w http.ResponseWriter, before func(status int)) (hw http.ResponseWriter, finish func()) {
-	h := &hook{w: w, before: before}
-	return Shape(h, w), h.finish
+	h := new(Hooked)
+	return h.Init(w, beforeFunc(before)), h.Finish
 }
 
-type hook struct {
+type beforeFunc func(status int)
+
+func (f beforeFunc) Commit(status int) { f(status) }
+
+// Committer is told of the final status before the final header is written.
+type Committer interface{ Commit(status int) }
+
+// Hooked is the writer of Hook, for those who have a place for it.
+type Hooked struct {
 	w      http.ResponseWriter
-	before func(status int)
+	before Committer
 	done   bool // before was called, or the connection was hijacked
 }
 
-func (h *hook) commit(status int) {
+// Init prepares h for a handler whose client listens at w, and returns the writer to call the handler with.
+func (h *Hooked) Init(w http.ResponseWriter, before Committer) http.ResponseWriter {
+	*h = Hooked{w: w, before: before}
+	return Shape(h, w)
+}
+
+func (h *Hooked) commit(status int) {
 	if !h.done {
 		h.done = true
-		h.before(status)
+		h.before.Commit(status)
 	}
 }
 
-func (h *hook) finish() { h.commit(http.StatusOK) }
+// Finish is finish of Hook.
+func (h *Hooked) Finish() { h.commit(http.StatusOK) }
 
-func (h *hook) Header() http.Header         { return h.w.Header() }
-func (h *hook) Unwrap() http.ResponseWriter { return h.w }
+func (h *Hooked) Header() http.Header         { return h.w.Header() }
+func (h *Hooked) Unwrap() http.ResponseWriter { return h.w }
 
 // WriteHeader hands on every call, superfluous and invalid ones too, for w to
 // log or to panic as it does without us.
-func (h *hook) WriteHeader(status int) {
+func (h *Hooked) WriteHeader(status int) {
 	if status == http.StatusSwitchingProtocols || status >= 200 && status <= 999 {
 		h.commit(status)
 	}
 	h.w.WriteHeader(status)
 }
 
-func (h *hook) Write(b []byte) (int, error) {
+func (h *Hooked) Write(b []byte) (int, error) {
 	h.commit(http.StatusOK)
 	return h.w.Write(b)
 }
 
-func (h *hook) WriteString(s string) (int, error) {
+func (h *Hooked) WriteString(s string) (int, error) {
 	h.commit(http.StatusOK)
 	return io.WriteString(h.w, s)
 }
@@ -63,7 +78,7 @@ func (h *hook) WriteString(s string) (int, error) {
 // A source that ends or breaks before its first byte writes no header in
 // net/http: the handler may still answer 404 or 500. So the header waits for a
 // first piece, which costs a small copy only where no WriteHeader came before.
-func (h *hook) ReadFrom(src io.Reader) (n int64, err error) {
+func (h *Hooked) ReadFrom(src io.Reader) (n int64, err error) {
 	if !h.done {
 		n, err = readFirst(h, src)
 		if err != nil || n == 0 {
@@ -104,7 +119,7 @@ func readFirst(w io.Writer, src io.Reader) (n int64, err error) {
 }
 
 // FlushError writes the header only if there is something to flush it with.
-func (h *hook) FlushError() error {
+func (h *Hooked) FlushError() error {
 	if !h.done && canFlush(h.w) {
 		h.commit(http.StatusOK)
 	}
@@ -125,7 +140,7 @@ func canFlush(w http.ResponseWriter) bool {
 	}
 }
 
-func (h *hook) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (h *Hooked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	conn, rw, err := http.NewResponseController(h.w).Hijack()
 	if err == nil {
 		h.done = true
@@ -133,7 +148,7 @@ func (h *hook) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-func (h *hook) Push(target string, opts *http.PushOptions) error {
+func (h *Hooked) Push(target string, opts *http.PushOptions) error {
 	if p, ok := h.w.(http.Pusher); ok {
 		return p.Push(target, opts)
 	}

@@ -175,7 +175,7 @@ func TestHookIsNotPassedByAController(t *testing.T) {
 	if err := http.NewResponseController(w).Flush(); !errors.Is(err, http.ErrNotSupported) || len(p.log) != 0 {
 		t.Errorf("flush of what cannot: got %v after %q, want not supported and no header", err, p.log)
 	}
-	h := &hook{w: struct{ rw }{p}, before: func(int) { t.Error("decided") }}
+	h := &Hooked{w: struct{ rw }{p}, before: beforeFunc(func(int) { t.Error("decided") })}
 	if err := h.Push("/", nil); !errors.Is(err, http.ErrNotSupported) {
 		t.Errorf("push of what cannot: got %v", err)
 	}
@@ -183,7 +183,7 @@ func TestHookIsNotPassedByAController(t *testing.T) {
 
 func TestHookCopiesWhereTheWriterHasNoReadFrom(t *testing.T) {
 	rec := httptest.NewRecorder()
-	h := &hook{w: rec, before: func(int) {}}
+	h := &Hooked{w: rec, before: beforeFunc(func(int) {})}
 	n, err := h.ReadFrom(strings.NewReader(strings.Repeat("x", 2000)))
 	if n != 2000 || err != nil || rec.Body.Len() != 2000 {
 		t.Errorf("got %d, %v and %d bytes, want 2000", n, err, rec.Body.Len())

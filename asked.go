@@ -1,0 +1,62 @@
+package edgecache
+
+import (
+	"net/http"
+
+	"github.com/edgecache-go/edgecache/internal/key"
+)
+
+// asked is what the header of a request said when its handler began. By that it is decided for whom the page is, not by what the handler has made of the header by then.
+type asked struct {
+	taken bool // else nobody changes the header
+	lines []line
+	array [16]line // for lines, as a rule
+}
+
+// line is one of the lines of a field.
+type line struct{ name, value string }
+
+// take notes all lines of h, and reports whether that was possible. It is not for a header with conditions or ranges, which are not for a handler that makes the whole page, nor for a field without any line, which is none but is there.
+// A copy of the map would do as well, at several times the cost.
+func (a *asked) take(h http.Header) bool {
+	a.lines = a.array[:0]
+	for name, values := range h {
+		if len(values) == 0 {
+			return false
+		}
+		switch name {
+		case "If-None-Match", "If-Modified-Since", "If-Range", "Range":
+			return false
+		}
+		for _, value := range values {
+			a.lines = append(a.lines, line{name, value})
+		}
+	}
+	a.taken = true
+	return true
+}
+
+// variant returns which variant of a page the request with the header h is for.
+func (a *asked) variant(vary []string, h http.Header) string {
+	if len(vary) == 0 {
+		return ""
+	}
+	if a.taken {
+		h = a.header(vary)
+	}
+	var buf [256]byte
+	return string(key.Variant(buf[:0], vary, h))
+}
+
+// header returns those fields that were taken and are named.
+func (a *asked) header(names []string) http.Header {
+	h := make(http.Header, len(names))
+	for _, name := range names {
+		for _, l := range a.lines {
+			if l.name == name {
+				h[name] = append(h[name], l.value)
+			}
+		}
+	}
+	return h
+}

@@ -1,0 +1,121 @@
+package flight
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Context is the context of a handler that runs for a flight: it has the values of the leader's context, neither its end nor its deadline, and ends when the flight says so.
+// Its zero value is to be given to Flight.Begin, and must not be copied after that.
+//
+// Most handlers never ask when their context ends. So what that takes is made only when somebody does, and until then the leader's context is not watched but looked at.
+type Context struct {
+	leader context.Context // for its values
+
+	mu     sync.Mutex
+	flight watcher                 // nil when the handler has returned: who keeps the context must not keep the page
+	cause  error                   // of the end; nil before
+	end    context.Context         // made for the first who asks for it
+	cancel context.CancelCauseFunc // of end
+	unhook func() bool             // from the leader's end
+}
+
+// watcher is a Flight.
+type watcher interface {
+	leaderLeft()
+}
+
+// causeKey is what the context package asks a context for to find who is to end it, and why it has ended. Its key is not exported, so it is asked for it.
+var causeKey = func() any {
+	var p probe
+	context.Cause(&p)
+	return p.key
+}()
+
+// probe is a context that notes by which key it was asked.
+type probe struct{ key any }
+
+func (*probe) Deadline() (deadline time.Time, ok bool) { return deadline, false }
+func (*probe) Done() <-chan struct{}                   { return nil }
+func (*probe) Err() error                              { return context.Canceled }
+func (p *probe) Value(key any) any                     { p.key = key; return nil }
+
+// Deadline is none.
+func (c *Context) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
+
+// Done is closed when nobody is left that wants the answer, and when the handler has returned.
+func (c *Context) Done() <-chan struct{} { return c.ending().Done() }
+
+// Err is nil before the end, and context.Canceled after it. context.Cause tells more.
+func (c *Context) Err() error {
+	c.look()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cause == nil {
+		return nil
+	}
+	return context.Canceled
+}
+
+// Value is that of the leader's context.
+func (c *Context) Value(key any) any {
+	if key == causeKey {
+		return c.ending().Value(key)
+	}
+	return c.leader.Value(key)
+}
+
+// ending returns a context of the standard library that ends when this one does: others can be its children at no cost, and it tells its cause.
+func (c *Context) ending() context.Context {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.end == nil {
+		c.end, c.cancel = context.WithCancelCause(context.Background())
+		switch {
+		case c.cause != nil:
+			c.cancel(c.cause)
+		case c.flight != nil:
+			c.unhook = context.AfterFunc(c.leader, c.flight.leaderLeft)
+		}
+	}
+	return c.end
+}
+
+// look lets the flight know when its leader has left, if nothing watches that.
+func (c *Context) look() {
+	c.mu.Lock()
+	flight := c.flight
+	if c.end != nil {
+		flight = nil
+	}
+	c.mu.Unlock()
+	if flight != nil && c.leader.Err() != nil {
+		flight.leaderLeft()
+	}
+}
+
+// finish ends the context. Only the first cause counts.
+func (c *Context) finish(cause error) {
+	c.mu.Lock()
+	cancel := c.cancel
+	if c.cause == nil {
+		c.cause = cause
+	}
+	c.mu.Unlock()
+	if cancel != nil {
+		cancel(cause)
+	}
+}
+
+// release parts the context from its flight: the handler has returned.
+func (c *Context) release() {
+	c.mu.Lock()
+	unhook := c.unhook
+	c.flight, c.unhook = nil, nil
+	c.mu.Unlock()
+	if unhook != nil {
+		unhook()
+	}
+	c.finish(context.Canceled)
+}

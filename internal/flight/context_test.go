@@ -1,0 +1,130 @@
+package flight
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestWhatTheHandlerMakesOfItsContextEndsWithIt(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		child func(context.Context) (context.Context, context.CancelFunc)
+	}{
+		{"the context itself", func(c context.Context) (context.Context, context.CancelFunc) { return c, func() {} }},
+		{"a child with a value", func(c context.Context) (context.Context, context.CancelFunc) {
+			return context.WithValue(c, contextKey{}, "own"), func() {}
+		}},
+		{"a child that can be cancelled", context.WithCancel},
+		{"a child with a deadline", func(c context.Context) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(c, time.Hour)
+		}},
+		{"a child's child", func(c context.Context) (context.Context, context.CancelFunc) {
+			c, outer := context.WithCancel(c)
+			c, inner := context.WithCancelCause(context.WithValue(c, contextKey{}, "own"))
+			return c, func() { inner(nil); outer() }
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := lead(t, NewGroup[string](limits), "a")
+				leader, leave := context.WithCancelCause(context.WithValue(t.Context(), contextKey{}, "leader's"))
+				ctx, end := begin(f, leader)
+				defer end()
+				child, cancel := tt.child(ctx)
+				defer cancel()
+				called := make(chan struct{})
+				context.AfterFunc(child, func() { close(called) })
+				undone := context.AfterFunc(child, func() { t.Error("was called though it had been stopped") })
+				require.True(t, undone())
+				synctest.Wait()
+				require.NoError(t, child.Err())
+				leave(errors.New("the leader's own reason"))
+				<-called
+				<-child.Done()
+				require.ErrorIs(t, child.Err(), context.Canceled)
+				require.ErrorIs(t, context.Cause(child), ErrLeft)
+				require.NotNil(t, child.Value(contextKey{}))
+			})
+		})
+	}
+}
+
+func TestContextHasNoDeadlineOfTheLeader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGroup[string](limits)
+		f := lead(t, g, "a")
+		follow(t, g, "a", f)
+		leader, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		ctx, end := begin(f, leader)
+		defer end()
+		_, ok := ctx.Deadline()
+		require.False(t, ok)
+		child, cancel := context.WithTimeout(ctx, time.Minute)
+		defer cancel()
+		began := time.Now()
+		<-child.Done()
+		require.Equal(t, time.Minute, time.Since(began))
+		require.ErrorIs(t, child.Err(), context.DeadlineExceeded)
+		require.NoError(t, ctx.Err())
+	})
+}
+
+func TestContextOfAHandlerThatAsksOnlyNowAndThenEndsToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := lead(t, NewGroup[string](limits), "a")
+		leader, leave := context.WithCancel(t.Context())
+		ctx, end := begin(f, leader)
+		defer end()
+		require.NoError(t, ctx.Err())
+		require.NoError(t, context.Cause(ctx))
+		leave()
+		require.ErrorIs(t, ctx.Err(), context.Canceled)
+		require.ErrorIs(t, context.Cause(ctx), ErrLeft)
+		<-ctx.Done()
+	})
+}
+
+// unwatched is a context that nobody may wait for.
+type unwatched struct {
+	context.Context
+	t *testing.T
+}
+
+func (u unwatched) Done() <-chan struct{} {
+	u.t.Error("somebody waits for the leader's end")
+	return nil
+}
+
+func TestLeaderIsNotWatchedForAHandlerThatDoesNotAsk(t *testing.T) {
+	f := lead(t, NewGroup[string](limits), "a")
+	ctx, end := begin(f, unwatched{t.Context(), t})
+	require.Nil(t, ctx.Value(contextKey{}))
+	require.NoError(t, ctx.Err())
+	f.Worth()
+	f.Share("page")
+	end()
+	f.Land()
+	require.ErrorIs(t, ctx.Err(), context.Canceled, "the handler is done")
+	<-ctx.Done()
+	require.ErrorIs(t, context.Cause(ctx), context.Canceled)
+}
+
+func TestWhoKeepsTheContextDoesNotKeepTheFlight(t *testing.T) {
+	f := lead(t, NewGroup[string](limits), "a")
+	ctx, end := begin(f, t.Context())
+	_ = ctx.Done()
+	end()
+	c := ctx.(*Context)
+	require.Nil(t, c.flight)
+	require.Nil(t, c.unhook)
+}
+
+func TestContextPackageAsksByOneKey(t *testing.T) {
+	require.NotNil(t, causeKey, "or the cause of the end would be the leader's")
+}

@@ -1,0 +1,92 @@
+package edgecache
+
+import (
+	"bytes"
+	"net/http"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/record"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// passage is a request that is passed on, and whose answer goes to its client as it is, but for the status fields.
+type passage struct {
+	record.Hooked
+	handler *handler
+	w       http.ResponseWriter
+	r       *http.Request // as it came
+	in      *inward       // what goes in with the request
+	inner   *http.Request // as the handler gets it
+	account account
+	status  int
+	check   *headCheck // nil unless the answer tells about what is stored
+	unsafe  bool       // the request may have changed what is stored
+	room    [2]string  // for the status fields
+}
+
+// headCheck is what the answer to a HEAD is compared with.
+type headCheck struct {
+	key   []byte
+	old   *variant
+	outer http.Header // what outer middleware has put on the answer
+	req   rules.Request
+	began uint64
+}
+
+func (h *handler) newPassage(w http.ResponseWriter, r *http.Request, a *account) *passage {
+	p := &passage{handler: h, w: w, r: r, in: enter(r), account: *a, status: http.StatusOK}
+	p.in.Context = r.Context()
+	p.inner = p.in.request(r, p.in)
+	return p
+}
+
+// pass lets a request through that the cache has no part in, except that it says so, and that unsafe methods invalidate (RFC 9111, 4.4).
+func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Request, reason Reason) {
+	p := h.newPassage(w, r, &account{status: Dynamic, forward: reason, reason: reason, came: time.Now()})
+	p.unsafe = req.Unsafe
+	// Once more when the handler is done, however it ends: it may write before it commits.
+	defer p.invalidate()
+	p.run()
+}
+
+// head passes a HEAD request on that could not be answered from what is stored. Its answer is never stored, but tells whether what is stored for GET still holds (RFC 9111, 4.3.5).
+func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request, k []byte, old *variant, reason Reason) {
+	p := h.newPassage(w, r, &account{status: Miss, forward: reason, reason: reason, came: time.Now()})
+	p.in.edge = h.edge
+	if old != nil {
+		p.account.status = Expired
+		p.check = &headCheck{key: bytes.Clone(k), old: old, outer: w.Header().Clone(), req: req, began: h.edge.fence.now()}
+		p.inner.Header = r.Header.Clone() // the handler may change it; the variant is that of what came in
+	}
+	p.run()
+}
+
+func (p *passage) run() {
+	p.handler.next.ServeHTTP(p.Init(p.w, p), p.inner)
+	p.Finish()
+	p.r.Pattern = p.inner.Pattern
+}
+
+// Commit looks at the answer when its header is complete.
+func (p *passage) Commit(status int) {
+	p.status = status
+	p.r.Pattern = p.inner.Pattern
+	h := p.w.Header()
+	delete(h, originErrorField)
+	if p.in.seat.claimed(h, p.r) {
+		came := p.account.came
+		p.account = p.in.seat.account
+		p.account.came = came
+	} else if c := p.check; c != nil && status == http.StatusOK {
+		p.handler.edge.updateByHead(c.key, c.old, record.Own(c.outer, h), field.Canonical(h), &c.req, p.r, c.began, p.account.came)
+	}
+	p.invalidate() // before the client learns that its write succeeded, so that it cannot read what was there before
+	p.handler.edge.report(h, p.r, &p.account, p.room[:0])
+}
+
+func (p *passage) invalidate() {
+	if p.unsafe && rules.Invalidates(p.r.Method, p.status) {
+		p.handler.edge.invalidate(p.r, p.w.Header())
+	}
+}
