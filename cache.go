@@ -59,6 +59,8 @@ type Edge struct {
 	filling      atomic.Int64 // handlers that run for the store
 	statusHeader string       // canonical; "" sends none
 	cacheStatus  string       // our name in Cache-Status; "" sends none
+	statusTexts  statusTexts
+	dates        dateLines
 }
 
 // New returns an edge cache for cfg. Mistakes in cfg are reported all at once: the error joins a [*ConfigError] for each.

@@ -254,7 +254,7 @@ func (f *fill) Commit(status int) {
 		delete(p.header, name)
 	}
 	if _, ok := p.header["Date"]; !ok {
-		p.header["Date"] = []string{f.now.UTC().Format(http.TimeFormat)} // net/http would add that of each hit
+		p.header["Date"] = e.dates.of(f.now) // net/http would add that of each hit
 	}
 	f.page = p
 	f.Keep(p.body)

@@ -45,9 +45,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	f.in = enter(r)
 	f.in.Context = r.Context()
 	f.inner = f.in.request(r, f.in)
-	if e.config.Observer != nil || !f.asked.take(r.Header) {
-		f.inner.Header = r.Header.Clone() // the variant is that of what came in
-	}
+	f.inner.Header = r.Header.Clone() // the variant is that of what came in
 	p := &poster{fill: f, status: http.StatusOK}
 	writer := f.Init(w, p)
 	returned := false

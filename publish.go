@@ -98,6 +98,11 @@ func (e *Edge) refuse(k []byte, class int, old *variant, now time.Time) {
 	if class == 0 && old != nil {
 		e.dropSecondPage(k)
 	}
+	if old == nil {
+		if r, _ := e.memory.Peek(k); r.refusedJustNow(class, now) {
+			return // a page that is asked for all the time need not be written for each request
+		}
+	}
 	e.update(k, nil, e.fence.now(), func(r resource) resource {
 		if class == 0 && old != nil {
 			r = r.without(old, now)

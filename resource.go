@@ -271,6 +271,11 @@ func (r resource) expectsRefusal(class int, now time.Time) bool {
 	return r.more != nil && now.Before(r.more.refused[class])
 }
 
+// refusedJustNow reports whether it has been noted within the last second that an answer of this class could not be stored.
+func (r resource) refusedJustNow(class int, now time.Time) bool {
+	return r.more != nil && r.more.refused[class].Sub(now) > uncacheableFor-time.Second
+}
+
 // with returns the resource with v in place of what v replaces: the variant for the same requests, and old, if it is not nil.
 // A full list loses the variant that was used least, so that somebody who makes up request headers cannot push out what others use. A list over maxBytes loses the oldest ones.
 func (r resource) with(v *variant, old *variant, class int, maxBytes int64) resource {

@@ -3,6 +3,7 @@ package edgecache
 import (
 	"net/http"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/rules"
@@ -95,13 +96,52 @@ func (e *Edge) writeStatus(h http.Header, a *account, room []string) {
 		b = append(b, "; detail="...)
 		b = append(b, a.reason.String()...)
 	}
+	text := e.statusTexts.of(b, a)
 	// RFC 9211, 2: one member per cache, that closest to the client last; what stands there already stays.
 	if before := h["Cache-Status"]; len(before) > 0 {
-		h["Cache-Status"] = append(before[:len(before):len(before)], string(b))
+		h["Cache-Status"] = append(before[:len(before):len(before)], text)
 		return
 	}
-	room = append(room, string(b))
+	room = append(room, text)
 	h["Cache-Status"] = room[len(room)-1 : len(room) : len(room)]
+}
+
+// statusTexts are the values of Cache-Status that say nothing but why an answer was passed on, by the reason: there are few, and each is sent again and again.
+type statusTexts [64]atomic.Pointer[string]
+
+// of returns b as a string.
+func (t *statusTexts) of(b []byte, a *account) string {
+	if a.hasTTL || int(a.reason) >= len(t) {
+		return string(b)
+	}
+	known := t[a.reason].Load()
+	if known == nil {
+		text := string(b)
+		t[a.reason].Store(&text)
+		return text
+	}
+	if *known == string(b) {
+		return *known
+	}
+	return string(b)
+}
+
+// dateLines are the lines of Date for the present second.
+type dateLines struct{ last atomic.Pointer[dateLine] }
+
+type dateLine struct {
+	second int64
+	lines  []string // not to be changed
+}
+
+func (d *dateLines) of(now time.Time) []string {
+	second := now.Unix()
+	if last := d.last.Load(); last != nil && last.second == second {
+		return last.lines
+	}
+	next := &dateLine{second, []string{now.UTC().Format(http.TimeFormat)}}
+	d.last.Store(next)
+	return next.lines
 }
 
 // floorSeconds rounds down, also below zero.

@@ -94,8 +94,50 @@ func (cc *CacheControl) add(member string) {
 	case onlyIfCached, minFresh, maxStale:
 		cc.addRequest(known, member, hasArgument)
 	default:
-		cc.addResponse(known, member, argument)
+		if !cc.addPlain(known, argument, hasArgument) {
+			cc.addResponse(known, member, argument)
+		}
 	}
+}
+
+// addPlain reads what needs no parsing: a directive without an argument where it may have none, or with a few digits where it takes seconds. That is nearly all there is.
+func (cc *CacheControl) addPlain(known directive, argument string, hasArgument bool) bool {
+	const maxDigits = 9 // fits a delta, so nothing has to be decided
+	if !hasArgument {
+		switch known {
+		case noStore:
+			cc.NoStore = true
+		case noCache:
+			cc.NoCache, cc.noCacheAll = true, true
+		case private:
+			cc.Private, cc.privateAll = true, true
+		case public:
+			cc.Public = true
+		case mustRevalidate:
+			cc.MustRevalidate = true
+		default:
+			return false
+		}
+		return true
+	}
+	n, ok := parseDigits(argument)
+	if !ok || len(argument) > maxDigits {
+		return false
+	}
+	d := Delta{Set: true, Valid: true, Value: time.Duration(n) * time.Second}
+	switch known {
+	case maxAge:
+		cc.MaxAge = earlierOf(cc.MaxAge, d)
+	case sharedMaxAge:
+		cc.SharedMaxAge = earlierOf(cc.SharedMaxAge, d)
+	case staleWhileRevalidate:
+		cc.StaleWhileRevalidate = earlierOf(cc.StaleWhileRevalidate, d)
+	case staleIfError:
+		cc.StaleIfError = earlierOf(cc.StaleIfError, d)
+	default:
+		return false
+	}
+	return true
 }
 
 func (cc *CacheControl) addRequest(known directive, member string, hasArgument bool) {

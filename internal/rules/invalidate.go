@@ -29,11 +29,14 @@ func Invalidates(method string, status int) bool {
 // InvalidationTargets returns the URLs, beside that of r, which a successful unsafe request makes invalid: those in
 // Location and Content-Location, if they are of the same origin (RFC 9111, 4.4). At most max, no duplicates.
 func InvalidationTargets(r *http.Request, h http.Header, max int) []Target {
+	h = field.Canonical(h)
+	if len(h["Location"]) == 0 && len(h["Content-Location"]) == 0 {
+		return nil
+	}
 	own, ok := targetOf(r)
 	if !ok {
 		return nil
 	}
-	h = field.Canonical(h)
 	var targets []Target
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		for _, line := range h[name] {

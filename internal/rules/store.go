@@ -55,9 +55,12 @@ func (o *Options) StorePost(r *http.Request, req *Request, status int, h http.He
 		return Meta{}, Method
 	}
 	h = field.Canonical(h)
-	own, ok := targetOf(r)
 	lines := h["Content-Location"]
-	if !ok || len(lines) != 1 {
+	if len(lines) != 1 {
+		return Meta{}, ContentLocation
+	}
+	own, ok := targetOf(r)
+	if !ok {
 		return Meta{}, ContentLocation
 	}
 	if stored, ok := own.resolve(lines[0]); !ok || stored != own.Target {
