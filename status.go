@@ -106,24 +106,21 @@ func (e *Edge) writeStatus(h http.Header, a *account, room []string) {
 	h["Cache-Status"] = room[len(room)-1 : len(room) : len(room)]
 }
 
-// statusTexts are the values of Cache-Status that say nothing but why an answer was passed on, by the reason: there are few, and each is sent again and again.
+// statusTexts are the values of Cache-Status that were sent last where the handler ran, by the reason: the same are sent again and again.
 type statusTexts [64]atomic.Pointer[string]
 
 // of returns b as a string.
 func (t *statusTexts) of(b []byte, a *account) string {
-	if a.hasTTL || int(a.reason) >= len(t) {
-		return string(b)
+	if a.forward == rules.None || int(a.reason) >= len(t) {
+		return string(b) // a hit's changes every second
 	}
-	known := t[a.reason].Load()
-	if known == nil {
-		text := string(b)
-		t[a.reason].Store(&text)
-		return text
-	}
-	if *known == string(b) {
+	last := &t[a.reason]
+	if known := last.Load(); known != nil && *known == string(b) {
 		return *known
 	}
-	return string(b)
+	text := string(b)
+	last.Store(&text)
+	return text
 }
 
 // dateLines are the lines of Date for the present second.

@@ -48,6 +48,7 @@ type Fill struct {
 	outer    http.Header  // w's, untouched until the Judge writes it
 	header   http.Header  // the handler's
 	said     []saidField  // what header was when the handler had said its status, if the body is kept
+	values   [8]string    // room for those of Own, which is called once as a rule
 	array    [8]saidField // for said, as a rule
 	sink     Sink
 	status   int
@@ -112,24 +113,29 @@ func (f *Fill) ReplaceHeader(dst http.Header) {
 
 // Own returns the fields that the handler itself has set: those that were not there before, or not so. It shares no slice with the handler's header.
 // What outer middleware puts on every response is not part of the page, and may be another for each request.
-func (f *Fill) Own() http.Header { return Own(f.outer, f.header) }
+func (f *Fill) Own() http.Header { return own(f.outer, f.header, f.values[:]) }
 
 // Own returns a copy of the fields of header that are not the same in outer, under canonical names.
-func Own(outer, header http.Header) http.Header {
-	own := make(http.Header, len(header)+3)
+func Own(outer, header http.Header) http.Header { return own(outer, header, nil) }
+
+// own is Own with room for all values at once, if it suffices.
+func own(outer, header http.Header, room []string) http.Header {
 	total := 0
 	for _, values := range header {
 		total += len(values)
 	}
-	array := make([]string, total) // for all values at once
+	if total > len(room) {
+		room = make([]string, total)
+	}
+	copied := make(http.Header, len(header)+3)
 	for name, values := range field.Canonical(header) {
 		if before, ok := outer[name]; !ok || !slices.Equal(before, values) {
-			n := copy(array, values)
-			own[name] = array[:n:n]
-			array = array[n:]
+			n := copy(room, values)
+			copied[name] = room[:n:n]
+			room = room[n:]
 		}
 	}
-	return own
+	return copied
 }
 
 // Committed reports whether the handler has said its status, or has taken the connection.
