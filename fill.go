@@ -354,7 +354,7 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 			return false
 		}
 		var v *variant
-		late := e.tooLate(f.inner, f.Said(), f.Header())
+		late := e.tooLate(f.inner, f.Said("Cache-Control"), f.Header()["Cache-Control"])
 		if body, ok := f.page.body.Object(); ok && !late {
 			v = e.newVariant(f.page.sealed(body, f.old), tagNames(f.page.groups, f.key), f.flight.Began, f.r.Pattern)
 			e.publish(f.key, v, f.old, f.class)

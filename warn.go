@@ -46,10 +46,9 @@ func (e *Edge) warnOfNanoseconds(r *http.Request, lines []string) {
 	}
 }
 
-// tooLate reports whether a handler has said, after the header that went out, that the page must not be kept, or not used without asking.
+// tooLate reports whether a handler has said in Cache-Control, after the header that went out, that the page must not be kept, or not used without asking.
 // It tells the observer of whatever was said then.
-func (e *Edge) tooLate(r *http.Request, sent, now http.Header) (restricts bool) {
-	before, after := sent["Cache-Control"], now["Cache-Control"]
+func (e *Edge) tooLate(r *http.Request, before, after []string) (restricts bool) {
 	if slices.Equal(before, after) {
 		return false
 	}

@@ -177,8 +177,15 @@ func (f *Fill) Declared() int64 { return f.declared }
 // Header is the handler's map.
 func (f *Fill) Header() http.Header { return f.header }
 
-// Said is what Header was when the handler had said its status; of a kept response only.
-func (f *Fill) Said() http.Header { return f.said }
+// Said is what Header had under that name when the handler had said its status; of a kept response only.
+func (f *Fill) Said(name string) []string {
+	for i := range f.said {
+		if f.said[i].name == name {
+			return f.said[i].values
+		}
+	}
+	return nil
+}
 
 // WriteHeader is http.ResponseWriter's.
 func (f *Fill) WriteHeader(status int) {
