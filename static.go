@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -91,7 +92,7 @@ func Static(fsys fs.FS, opts StaticOptions) (*Assets, error) {
 	if fsys == nil {
 		return nil, &ConfigError{Field: "fsys", Value: nil, Reason: "want a file system such as an embed.FS"}
 	}
-	return newAssets(fsys, opts, nil)
+	return newAssets(fsys, opts, "", nil)
 }
 
 // StaticDir serves the files of a directory on disk. It opens nothing outside, wherever symbolic links lead. A file that changes is noticed by its size and time of
@@ -101,15 +102,15 @@ func StaticDir(dir string, opts StaticOptions) (*Assets, error) {
 	if err != nil {
 		return nil, fmt.Errorf("edgecache: %w", err)
 	}
-	a, err := newAssets(assets.Folder(root), opts, root)
+	a, err := newAssets(assets.Folder(root), opts, dir, root)
 	if err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
 	return a, nil
 }
 
-func newAssets(fsys fs.FS, opts StaticOptions, root *os.Root) (*Assets, error) {
-	resolved, err := opts.resolve()
+func newAssets(fsys fs.FS, opts StaticOptions, dir string, root *os.Root) (*Assets, error) {
+	resolved, err := opts.resolve(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -121,8 +122,8 @@ func newAssets(fsys fs.FS, opts StaticOptions, root *os.Root) (*Assets, error) {
 	return a, nil
 }
 
-// resolve returns the options with their defaults filled in, or every mistake in them.
-func (o StaticOptions) resolve() (assets.Options, error) {
+// resolve returns the options with their defaults filled in, or every mistake in them. dir is the directory that is served, "" if it is none.
+func (o StaticOptions) resolve(dir string) (assets.Options, error) {
 	var mistakes []error
 	wrong := func(name string, value any, reason string) {
 		mistakes = append(mistakes, &ConfigError{Field: "StaticOptions." + name, Value: value, Reason: reason})
@@ -154,6 +155,9 @@ func (o StaticOptions) resolve() (assets.Options, error) {
 	if o.MaxAge < 0 || o.MaxAge > maxStaticAge {
 		wrong("MaxAge", o.MaxAge, "want 0 (ask each time) to 24h; what has a hash in its URL is cached for ever anyway")
 	}
+	if dir != "" && o.Retain != "" && serves(dir, o.Retain) {
+		wrong("Retain", o.Retain, "want a folder outside of the one that is served: else what is retained is served, and retained again")
+	}
 	switch {
 	case o.RetainFor < 0:
 		wrong("RetainFor", o.RetainFor, "want 0 (default) or more")
@@ -173,6 +177,20 @@ func (o StaticOptions) resolve() (assets.Options, error) {
 		Prefix: o.Prefix, Host: host, Dev: o.Dev, ViteManifest: o.ViteManifest, ESBuildMetafile: o.ESBuildMetafile, SPA: o.SPA,
 		MaxAge: o.MaxAge, Retain: o.Retain, RetainFor: o.RetainFor, MaxEncodedBytes: o.MaxEncodedBytes, Log: o.Logger,
 	}, errors.Join(mistakes...)
+}
+
+// serves reports whether folder lies in dir, and is not hidden by a dot.
+func serves(dir, folder string) bool {
+	var err error
+	if dir, err = filepath.Abs(dir); err == nil {
+		folder, err = filepath.Abs(folder)
+	}
+	if err != nil {
+		return false
+	}
+	below, err := filepath.Rel(dir, folder)
+	below = filepath.ToSlash(below)
+	return err == nil && (below == "." || filepath.IsLocal(below) && !strings.Contains("/"+below, "/."))
 }
 
 // Close releases the directory of StaticDir and the folder of StaticOptions.Retain. No request may come after it.

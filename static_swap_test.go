@@ -2,6 +2,7 @@ package edgecache
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -294,5 +295,23 @@ func TestStaticMountedWrongly(t *testing.T) {
 	}
 	if n := strings.Count(log.String(), "http.StripPrefix"); n != 1 {
 		t.Errorf("got %d reports, want one:\n%s", n, &log)
+	}
+}
+
+// TestStaticRetainInsideTheFolder holds that retained files are not served, and retained, once more with every start.
+func TestStaticRetainInsideTheFolder(t *testing.T) {
+	dir := folder(t, map[string]string{"a.js": "a", "sub/b.js": "b"})
+	for retain, wrong := range map[string]bool{
+		dir: true, filepath.Join(dir, "kept"): true, filepath.Join(dir, "sub", "..", "sub", "kept"): true,
+		dir + "-kept": false, filepath.Join(dir, "..", "kept"): false, filepath.Join(dir, ".kept"): false,
+	} {
+		a, err := StaticDir(dir, StaticOptions{Retain: retain})
+		var mistake *ConfigError
+		if errors.As(err, &mistake) != wrong || wrong && mistake.Field != "StaticOptions.Retain" || !wrong && err != nil {
+			t.Errorf("%s: got %v, want a mistake: %v", retain, err, wrong)
+		}
+		if err == nil {
+			require.NoError(t, a.Close())
+		}
 	}
 }

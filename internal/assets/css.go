@@ -44,7 +44,7 @@ func writeURL(b *strings.Builder, before, next string) {
 	quote := byte(0)
 	if before != "" && (before[0] == '"' || before[0] == '\'') {
 		quote = before[0]
-	} else if strings.ContainsAny(next, " \t\n\r\f\"'()\\") {
+	} else if strings.ContainsFunc(next, func(c rune) bool { return c <= ' ' || c == 0x7f || strings.ContainsRune("\"'()\\", c) }) {
 		quote = '"'
 	}
 	if quote == 0 {

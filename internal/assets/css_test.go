@@ -83,6 +83,7 @@ func TestRewrite(t *testing.T) {
 		{"an unquoted url stays unquoted", "a{b:url( x.png )}", "y.png", "a{b:url( y.png )}"},
 		{"quotes stay as they are", `a{b:url('x.png')}`, "y.png", `a{b:url('y.png')}`},
 		{"an unquoted url gets quotes where it needs them", "a{b:url(x.png)}", "y z.png", `a{b:url("y z.png")}`},
+		{"so does one with a control character", `a{b:url(x.png?\1 z)}`, "y.png?\x01z", "a{b:url(\"y.png?\x01z\")}"},
 		{"a quote is escaped", `@import 'x.png';`, "y'.png", `@import 'y\'.png';`},
 		{"a backslash is escaped", `@import "x.png";`, `y\.png`, `@import "y\\.png";`},
 		{"nothing else changes", "/* x.png */ a { b : url(x.png)/**/ }\r\n", "y", "/* x.png */ a { b : url(y)/**/ }\r\n"},
