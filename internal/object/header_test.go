@@ -136,19 +136,6 @@ func TestPackedHeaderTakesLittleMoreThanItsText(t *testing.T) {
 	}
 }
 
-func BenchmarkCopyTo(b *testing.B) {
-	h := Pack(http.Header{
-		"Content-Type": {"text/html; charset=utf-8"}, "Content-Length": {"1024"}, "Cache-Control": {"max-age=3600"},
-		"Etag": {`"ec-0123456789abcdef01234567"`}, "Date": {"Sun, 22 Nov 2026 12:00:00 GMT"},
-	})
-	dst := make(http.Header, 16)
-	b.ReportAllocs()
-	for b.Loop() {
-		clear(dst)
-		h.CopyTo(dst, 3)
-	}
-}
-
 // FuzzHeader: unpack(pack(h)) = h. Each line of text is a name, a tab, and values with tabs between.
 func FuzzHeader(f *testing.F) {
 	for _, h := range headers {

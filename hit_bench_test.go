@@ -1,0 +1,64 @@
+package edgecache
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache/internal/key"
+)
+
+// BenchmarkHit is the steps of a hit that are done here. Those of the parts have the same name in their packages.
+func BenchmarkHit(b *testing.B) {
+	for name, vary := range map[string]string{"plain": "", "Vary Accept-Encoding": "Accept-Encoding"} {
+		edge, err := New(Config{})
+		require.NoError(b, err)
+		h := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			MaxAge(w, time.Hour)
+			Vary(w, vary)
+		}))
+		r := httptest.NewRequest(http.MethodGet, "/page", nil)
+		r.Header.Set("Accept-Encoding", "gzip, deflate, br, zstd")
+		for i := range maxVariants {
+			r.Header.Set("X-Forwarded-Prefix", "/"+strconv.Itoa(i)) // so many scopes
+			h.ServeHTTP(httptest.NewRecorder(), r)
+		}
+		k, ok := key.Of(nil, r)
+		require.True(b, ok)
+		for where, i := range map[string]int{"newest": maxVariants - 1, "oldest of 64": 0} {
+			r.Header.Set("X-Forwarded-Prefix", "/"+strconv.Itoa(i))
+			req := edge.rules.Request(r)
+			scope := edge.scope(nil, r, &req)
+			res, _ := edge.memory.Get(k)
+			require.NotNil(b, res.find(scope, r.Header))
+			b.Run("find/"+name+"/"+where, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					res.find(scope, r.Header)
+				}
+			})
+			if where != "newest" || vary != "" {
+				continue
+			}
+			v, now := res.find(scope, r.Header), time.Now()
+			b.Run("plan", func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					v.reuse(&edge.rules, &req, now)
+				}
+			})
+			header, room := http.Header{}, make([]string, 0, statusRoom)
+			b.Run("status", func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					clear(header)
+					edge.report(header, r, &account{status: Hit, ttl: time.Hour - 1, hasTTL: true, came: now}, room)
+				}
+			})
+		}
+	}
+}
