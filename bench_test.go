@@ -9,7 +9,9 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -123,6 +125,23 @@ func TestHitAllocatesLittleMoreThanABareHandler(t *testing.T) {
 	}
 }
 
+// The array of header values is one client's. The texts in it are shared: the status of a page with minutes to live is ready made.
+func TestHitOfAShortLivedPageAllocatesOnce(t *testing.T) {
+	h := edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		edgecache.MaxAge(w, 2*time.Minute)
+		edgecache.Vary(w, "Accept-Encoding")
+		_, _ = w.Write(make([]byte, 1<<10))
+	}))
+	r, w := browserRequest("https://example.com/page"), newSink()
+	h.ServeHTTP(w, r)
+	if allocs, size := cost(func() { w.reset(); h.ServeHTTP(w, r) }); allocs > 1 || size > 160 {
+		t.Errorf("got %v allocations and %v B, want at most 1 and 160 B", allocs, size)
+	}
+	if got := w.header.Get("Cache-Status"); !strings.HasPrefix(got, "edgecache; hit; ttl=1") {
+		t.Errorf("got %q", got)
+	}
+}
+
 func benchmarkHandler(b *testing.B, h http.Handler, r *http.Request) {
 	w := newSink()
 	b.ReportAllocs()
@@ -139,6 +158,30 @@ func BenchmarkInProcess(b *testing.B) {
 	b.Run("hit/1KiB", func(b *testing.B) { benchmarkHandler(b, hits(b, small, r), r) })
 	b.Run("bare/1MiB", func(b *testing.B) { benchmarkHandler(b, bare(large), r) })
 	b.Run("hit/1MiB", func(b *testing.B) { benchmarkHandler(b, hits(b, large, r), r) })
+	b.Run("hit/64KiB", func(b *testing.B) { benchmarkHandler(b, hits(b, bytes.Repeat(small, 64), r), r) })
+	for _, row := range []struct {
+		name   string
+		policy edgecache.Policy
+		fields []string // added to what a browser sends
+	}{
+		{"proxied", edgecache.Policy{}, []string{"X-Forwarded-For", "192.0.2.1", "X-Forwarded-Host", "example.com", "X-Forwarded-Proto", "https"}},
+		{"vary", edgecache.Policy{Vary: []string{"Accept-Encoding"}}, nil},
+		{"session", edgecache.Policy{Public: true}, []string{"Cookie", "session=0123456789abcdef"}},
+		{"reload", edgecache.Policy{Immutable: true}, []string{"Cache-Control", "max-age=0"}},
+	} {
+		b.Run("hit/"+row.name, func(b *testing.B) {
+			r := browserRequest("https://example.com/page")
+			for i := 0; i < len(row.fields); i += 2 {
+				r.Header.Set(row.fields[i], row.fields[i+1])
+			}
+			h := edgecache.Cache(row.policy.Handler(page(small)))
+			h.ServeHTTP(newSink(), r)
+			w := newSink()
+			h.ServeHTTP(w, r)
+			require.Equal(b, "HIT", w.header.Get("X-Cache"))
+			benchmarkHandler(b, h, r)
+		})
+	}
 	b.Run("304", func(b *testing.B) {
 		h := hits(b, small, r)
 		w := newSink()

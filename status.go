@@ -70,6 +70,11 @@ func (e *Edge) writeStatus(h http.Header, a *account, room []string) {
 	if e.cacheStatus == "" {
 		return
 	}
+	if text := e.hitTexts.of(e.cacheStatus, a); text != "" && len(h["Cache-Status"]) == 0 {
+		room = append(room, text)
+		h["Cache-Status"] = room[len(room)-1 : len(room) : len(room)]
+		return
+	}
 	var buf [128]byte
 	b := append(buf[:0], e.cacheStatus...)
 	if a.forward == rules.None {
@@ -139,6 +144,27 @@ func (d *dateLines) of(now time.Time) []string {
 	next := &dateLine{second, []string{now.UTC().Format(http.TimeFormat)}}
 	d.last.Store(next)
 	return next.lines
+}
+
+// hitTexts are values of Cache-Status for plain hits, by the seconds that their pages stay fresh: those of the last five minutes,
+// in which pages with a short lifetime always are.
+type hitTexts [300]atomic.Pointer[string]
+
+// of returns the text for an answer of the cache of this name; "" if it is no plain hit, or stays fresh for longer.
+func (t *hitTexts) of(name string, a *account) string {
+	if a.forward != rules.None || a.reason != rules.None || !a.hasTTL {
+		return ""
+	}
+	seconds := floorSeconds(a.ttl)
+	if seconds < 0 || seconds >= int64(len(t)) {
+		return ""
+	}
+	if known := t[seconds].Load(); known != nil {
+		return *known
+	}
+	text := name + "; hit; ttl=" + strconv.FormatInt(seconds, 10)
+	t[seconds].Store(&text)
+	return text
 }
 
 // floorSeconds rounds down, also below zero.

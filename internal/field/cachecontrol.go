@@ -61,6 +61,14 @@ func size(lines []string) (n int) {
 //
 // A field of more than MaxCacheControl bytes is not read: it counts as no-store.
 func ParseCacheControl(lines []string) CacheControl {
+	if len(lines) == 1 {
+		switch lines[0] { // what browsers send when their users reload: nothing is parsed for a hit
+		case "max-age=0":
+			return CacheControl{MaxAge: Delta{Set: true, Valid: true}}
+		case "no-cache":
+			return CacheControl{NoCache: true}
+		}
+	}
 	if size(lines) > MaxCacheControl {
 		return CacheControl{NoStore: true}
 	}

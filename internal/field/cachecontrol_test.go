@@ -1,6 +1,7 @@
 package field
 
 import (
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -97,6 +98,18 @@ func TestParseCacheControl_RFC9111_5_2(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			require.Equal(t, row.want, ParseCacheControl(row.lines))
 		})
+	}
+}
+
+func TestParseCacheControlOfReloads(t *testing.T) {
+	for _, line := range []string{"max-age=0", "no-cache"} {
+		got, want := ParseCacheControl([]string{line}), ParseCacheControl([]string{line, ""}) // the short way, and the long one
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %+v, want %+v", line, got, want)
+		}
+		if n := testing.AllocsPerRun(100, func() { ParseCacheControl([]string{line}) }); n != 0 {
+			t.Errorf("%s: %v allocations, want none", line, n)
+		}
 	}
 }
 
