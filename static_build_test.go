@@ -81,6 +81,8 @@ func TestStaticThatCannotStart(t *testing.T) {
 	require.ErrorContains(t, err, `"index.html"`)
 	_, err = Static(fstest.MapFS{}, StaticOptions{ViteManifest: "manifest.json"})
 	require.ErrorContains(t, err, "manifest.json")
+	_, err = Static(fstest.MapFS{}, StaticOptions{ViteManifest: ".vite/manifest.json"})
+	require.ErrorContains(t, err, "//go:embed all:")
 	_, err = Static(fstest.MapFS{"m.json": {Data: []byte("[")}}, StaticOptions{ESBuildMetafile: "m.json"})
 	require.ErrorContains(t, err, "m.json")
 	require.Panics(t, func() { static(t, nil, StaticOptions{}).Handler(nil) })
@@ -191,6 +193,19 @@ func TestStaticBuildTools(t *testing.T) {
 		t.Error("an unknown entry: got no error")
 	}
 	checkAnswer(t, "a metafile is hidden", ask(esbuild, "/static/meta.json"), 404, "no-store", "Not Found\n")
+}
+
+// TestStaticBuildWithoutHashes holds that a name that is too short to have a hash in it is not taken for one that has: older manifests do not say what a chunk was made of.
+func TestStaticBuildWithoutHashes(t *testing.T) {
+	a := static(t, map[string]string{
+		"m.json":          `{"src/app.ts":{"file":"app-AAAAAAAA.js","src":"src/app.ts","imports":["_vendor.js"],"css":["style.css"],"assets":["DMkyD6NY.png"]},"_vendor.js":{"file":"vendor.js"}}`,
+		"app-AAAAAAAA.js": "1", "vendor.js": "2", "style.css": "3", "DMkyD6NY.png": "4",
+	}, StaticOptions{ViteManifest: "m.json"})
+	for name, control := range map[string]string{"app-AAAAAAAA.js": immutably, "vendor.js": "no-cache", "style.css": "no-cache", "DMkyD6NY.png": immutably} {
+		if got := ask(a, "/static/"+name).Header().Get("Cache-Control"); got != control {
+			t.Errorf("%s: got %q, want %q", name, got, control)
+		}
+	}
 }
 
 // TestStaticBuildOutputThatChanges holds that a name of a build tool's is no longer believed when other bytes come under it.

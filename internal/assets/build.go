@@ -2,7 +2,9 @@ package assets
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path"
 	"slices"
@@ -47,6 +49,9 @@ func (s *Set) readBuild(originals map[string]*original) (*build, error) {
 			continue
 		}
 		o, err := readManifest(s, name, originals)
+		if errors.Is(err, fs.ErrNotExist) && strings.Contains("/"+name, "/.") {
+			return nil, fmt.Errorf("%w (of an embedded folder, names with a dot in front are there with //go:embed all: only)", err)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -69,6 +74,9 @@ func readManifest(s *Set, name string, originals map[string]*original) (*origina
 	}
 	return read(s.fsys, name)
 }
+
+// viteHash is how many characters Vite's hashes have. A shorter name has none: older manifests do not say what a chunk was made of.
+const viteHash = 8
 
 // vite reads a manifest (Vite, "Backend Integration"). Its names are relative to the folder that .vite lies in.
 func (b *build) vite(dir string, text []byte) error {
@@ -95,7 +103,7 @@ func (b *build) vite(dir string, text []byte) error {
 	// What keeps the name of its source has no hash: for it the next build makes other bytes under the same name.
 	add := func(file string, sources ...string) string {
 		name := path.Join(dir, file)
-		if file != "" && !slices.ContainsFunc(sources, func(s string) bool { return s != "" && bare(s) == bare(name) }) {
+		if file != "" && len(bare(name)) >= viteHash && !slices.ContainsFunc(sources, func(s string) bool { return s != "" && bare(s) == bare(name) }) {
 			b.outputs[name] = true
 		}
 		return name
