@@ -29,7 +29,7 @@ type watcher interface {
 // causeKey is what the context package asks a context for to find who is to end it, and why it has ended. Its key is not exported, so it is asked for it.
 var causeKey = func() any {
 	var p probe
-	context.Cause(&p)
+	_ = context.Cause(&p) // the error does not matter, only the question
 	return p.key
 }()
 
