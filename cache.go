@@ -61,7 +61,7 @@ type Edge struct {
 	cacheStatus  string       // our name in Cache-Status; "" sends none
 	statusTexts  statusTexts
 	dates        dateLines
-	hitTexts     hitTexts     // of this name
+	hitTexts     hitTexts // of this name
 }
 
 // New returns an edge cache for cfg. Mistakes in cfg are reported all at once: the error joins a [*ConfigError] for each.
