@@ -54,6 +54,7 @@ type Tier[V any] struct {
 
 	maxBytes int64
 	maxEntry int64 // never more than a shard can hold
+	pool     pool
 	overhead int64 // EntryOverhead and the size of V
 }
 
@@ -62,9 +63,11 @@ type Stats struct {
 	Len      int
 	Bytes    int64 // what the entries are charged; never more than MaxBytes
 	MaxBytes int64
+	Reserved int64 // by Reserve; with Bytes never more than MaxBytes
 
 	Evictions  uint64 // entries that made room for others
 	Rejections uint64 // updates refused: too large, or not worth the room
+	Refused    uint64 // by Reserve
 }
 
 // New returns an empty Tier.
@@ -85,12 +88,13 @@ func New[V any](cfg Config) *Tier[V] {
 	}
 	// A shard's window is not room for what has left it.
 	t.maxEntry = min(t.maxEntry, perShard-windowBytes(perShard))
+	t.pool.init(budget, perShard, int64(n), t.maxEntry)
 	for i := range t.shards {
 		random := cfg.seed + uint64(i)
 		if cfg.seed == 0 {
 			random = rand.Uint64()
 		}
-		t.shards[i].init(perShard, random)
+		t.shards[i].init(perShard, random, &t.pool)
 	}
 	return t
 }
@@ -196,6 +200,8 @@ func (t *Tier[V]) Update(key []byte, f func(old V, found bool) (v V, cost int64,
 		return false
 	}
 	cost = fixed + max(cost, 0)
+	s.pool.decay()
+	s.fit()
 	if e != nil {
 		return s.replace(e, v, cost)
 	}
@@ -253,7 +259,7 @@ func (t *Tier[V]) Clear() {
 
 // Stats locks one shard after the other, for reading and for a moment.
 func (t *Tier[V]) Stats() Stats {
-	st := Stats{MaxBytes: t.maxBytes}
+	st := Stats{MaxBytes: t.maxBytes, Reserved: t.pool.reserved(), Refused: t.pool.refused.Load()}
 	for i := range t.shards {
 		t.shards[i].addTo(&st)
 	}

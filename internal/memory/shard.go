@@ -46,7 +46,8 @@ func (e *entry[V]) count(now uint32) int64 { return heat(e.heat.Load()).at(now) 
 // out; those that leave it are kept in main if policy.go says so.
 //
 // bytes is windowUsed + mainUsed, windowUsed <= windowMax and
-// mainUsed <= mainMax: at all times, since room is made before it is used.
+// mainUsed <= mainMax: at all times, since room is made before it is used; but
+// for the moment in which a reservation lowers the limits, see pool.
 type shard[V any] struct {
 	mu    sync.RWMutex
 	index map[string]*entry[V]
@@ -59,18 +60,18 @@ type shard[V any] struct {
 	mainUsed, mainMax     int64
 
 	policy policy
+	pool   *pool
 
 	removed func(V) // see Tier.OnRemove; never nil
 
 	evictions, rejections uint64
 }
 
-func (s *shard[V]) init(budget int64, random uint64) {
-	s.windowMax = windowBytes(budget)
-	s.mainMax = budget - s.windowMax
+func (s *shard[V]) init(budget int64, random uint64, p *pool) {
 	s.index = make(map[string]*entry[V])
-	s.policy = newPolicy(budget, random)
+	s.policy, s.pool = newPolicy(budget, random), p
 	s.removed = func(V) {}
+	s.fit()
 }
 
 // insert makes a new key resident, if it is worth that.
@@ -115,15 +116,19 @@ func (s *shard[V]) place(e *entry[V]) bool {
 		return s.contest(e)
 	}
 	for s.windowUsed+e.cost > s.windowMax {
-		c := s.oldest
-		s.detach(c)
-		if !s.contest(c) {
-			s.forget(c)
-			s.evictions++
-		}
+		s.leaveWindow(s.oldest)
 	}
 	s.pushWindow(e)
 	return true
+}
+
+// leaveWindow moves e from the window to main, or takes it out.
+func (s *shard[V]) leaveWindow(e *entry[V]) {
+	s.detach(e)
+	if !s.contest(e) {
+		s.forget(e)
+		s.evictions++
+	}
 }
 
 // remove takes a resident out.

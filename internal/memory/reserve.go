@@ -1,0 +1,170 @@
+package memory
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+const (
+	// smallGrowth is how large something that grows may be and still draw on all
+	// that can be reserved. Beyond it, it may not use the last quarter: else a few
+	// large ones, or clients that stand still in the middle of one, would keep
+	// every small page from being stored.
+	smallGrowth = 64 << 10
+
+	// trimBatch is how many residents give way before others get the lock.
+	trimBatch = 256
+
+	// giveBack is the share of what is granted in excess that each entry which
+	// comes returns to the residents. It is small because what is reserved next
+	// would have to evict again, the cheapest whatever its own worth is; and
+	// entries that find room unfilled are not asked for theirs.
+	giveBack = 64
+)
+
+// pool is what residents have left to what is not an entry yet.
+//
+// Residents and reservations together never take more than the budget: granted
+// grows first, then each shard makes room, then free grows; and what is taken
+// back leaves free before it leaves granted. A shard reads granted under its
+// lock whenever it takes something in.
+type pool struct {
+	granted atomic.Int64 // bytes that residents must not use, each shard its part
+	free    atomic.Int64 // of these, what nobody has reserved
+	growing sync.Mutex   // held while granted grows
+	refused atomic.Uint64
+
+	shards  int64
+	limit   int64 // granted never exceeds it
+	large   int64 // the same for what is larger than smallGrowth
+	largest int64 // what can be reserved when nothing else is, and become an entry beside that
+	step    int64 // what is granted in advance
+}
+
+func (p *pool) init(budget, perShard, shards, maxEntry int64) {
+	p.shards = shards
+	p.step = min(max(budget/256, 1), 1<<20)
+	// An entry must fit its shard however much is granted.
+	p.limit = min(budget/2, shards*(perShard-windowBytes(perShard)-maxEntry))
+	p.largest = maxEntry
+	if p.limit < maxEntry {
+		half := perShard / 100 * 49 // the rest is for the window
+		p.limit, p.largest = shards*half, min(maxEntry, half)
+	}
+	p.large = max(p.limit/4*3, p.largest)
+}
+
+// share is what each shard must leave.
+func (p *pool) share() int64 { return (p.granted.Load() + p.shards - 1) / p.shards }
+
+// reserved is what has been reserved and not been released.
+func (p *pool) reserved() int64 { return max(p.granted.Load()-p.free.Load(), 0) }
+
+// take takes n bytes out of free, if they are there.
+func (p *pool) take(n int64) bool {
+	for {
+		free := p.free.Load()
+		if free < n {
+			return false
+		}
+		if p.free.CompareAndSwap(free, free-n) {
+			return true
+		}
+	}
+}
+
+// decay lets residents have some of what is granted in excess.
+func (p *pool) decay() {
+	excess := p.free.Load() - p.step
+	if excess <= p.step {
+		return
+	}
+	if n := excess / giveBack; p.take(n) {
+		p.granted.Add(-n)
+	}
+}
+
+// Reserve sets n bytes of the budget aside for something that grows and has has
+// bytes by now; residents give way to it. It returns false, and changes nothing,
+// if too much is reserved already: about half of the budget. Each reservation
+// must be released.
+//
+// What is reserved for a value is to be released when Update has made it
+// resident, not before: so it must be worth its room like any other, and its
+// bytes are counted at every moment.
+func (t *Tier[V]) Reserve(n, has int64) bool {
+	p := &t.pool
+	limit := p.limit
+	if has+n > smallGrowth {
+		limit = p.large
+	}
+	if p.reserved()+n > limit || !p.take(n) && !t.grant(n) {
+		p.refused.Add(1)
+		return false
+	}
+	return true
+}
+
+// grant takes n bytes that are to be taken from residents first.
+func (t *Tier[V]) grant(n int64) bool {
+	p := &t.pool
+	p.growing.Lock()
+	defer p.growing.Unlock()
+	for !p.take(n) {
+		short := n - p.free.Load()
+		if short <= 0 {
+			continue
+		}
+		more := min(short+p.step, p.limit-p.granted.Load())
+		if more < short {
+			return false
+		}
+		p.granted.Add(more)
+		for i := range t.shards {
+			t.shards[i].makeRoom()
+		}
+		p.free.Add(more)
+	}
+	return true
+}
+
+// Release gives back n bytes that Reserve has set aside.
+func (t *Tier[V]) Release(n int64) { t.pool.free.Add(n) }
+
+// MaxReserve is the most that can be reserved for one value, when nothing else
+// is reserved, and that may be charged for it then, key and overhead included.
+// It is less than half of what one shard holds, since a value and the one that
+// takes its place must fit side by side.
+func (t *Tier[V]) MaxReserve() int64 { return t.pool.largest }
+
+// fit makes the limits of s what is left beside what is granted.
+func (s *shard[V]) fit() {
+	left := s.policy.budget - s.pool.share()
+	s.windowMax = windowBytes(left)
+	s.mainMax = left - s.windowMax
+}
+
+// makeRoom evicts until s keeps to its limits.
+func (s *shard[V]) makeRoom() {
+	for s.trim() {
+	}
+}
+
+// trim evicts some and reports whether that was not enough.
+func (s *shard[V]) trim() (more bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fit()
+	for range trimBatch {
+		switch {
+		case s.mainUsed > s.mainMax:
+			s.remove(s.main[s.cheapest(len(s.main))])
+			s.evictions++
+		case s.windowUsed > s.windowMax:
+			s.leaveWindow(s.oldest)
+		default:
+			return false
+		}
+	}
+	return true
+}

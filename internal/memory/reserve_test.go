@@ -1,0 +1,209 @@
+package memory
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// stuff makes a tier full of entries of the given charge.
+func stuff(t *testing.T, tier *Tier[int], charge int64) {
+	t.Helper()
+	for i := range 3 * tier.maxBytes / charge {
+		key := fmt.Sprintf("fill %08d", i)
+		put(tier, key, int(i), charged(key, charge))
+	}
+	check(t, tier)
+	require.Greater(t, tier.Stats().Bytes, tier.maxBytes*8/10)
+}
+
+// settled holds a tier that nobody uses at the moment to its budget.
+func settled(t *testing.T, tier *Tier[int], reserved int64) {
+	t.Helper()
+	check(t, tier)
+	st := tier.Stats()
+	if st.Reserved != reserved {
+		t.Fatalf("%d bytes are reserved, want %d", st.Reserved, reserved)
+	}
+	if st.Bytes+st.Reserved > st.MaxBytes {
+		t.Fatalf("%d bytes are charged and %d reserved, more than %d", st.Bytes, st.Reserved, st.MaxBytes)
+	}
+}
+
+func TestResidentsGiveWayToWhatIsReservedAndComeBack(t *testing.T) {
+	for _, shards := range []int{1, 4} {
+		tier := newTier(Config{MaxBytes: 1 << 20, Shards: shards})
+		stuff(t, tier, 1000)
+		const piece = 10_000
+		n := int64(0)
+		for tier.Reserve(piece, n) {
+			n += piece
+			settled(t, tier, n)
+		}
+		if n < 3<<20/10 {
+			t.Errorf("%d shards: only %d bytes of %d could be reserved", shards, n, 1<<20)
+		}
+		require.Less(t, tier.Stats().Bytes, int64(3<<20/4))
+		require.EqualValues(t, 1, tier.Stats().Refused)
+		for range n / piece {
+			tier.Release(piece)
+		}
+		settled(t, tier, 0)
+		stuff(t, tier, 1000)
+		stuff(t, tier, 1000)
+		if got := tier.Stats().Bytes; got < 9<<20/10 {
+			t.Errorf("%d shards: residents have %d bytes of %d when nothing is reserved any more", shards, got, 1<<20)
+		}
+	}
+}
+
+func TestWhatCanBeReserved(t *testing.T) {
+	const mib = 1 << 20
+	for _, tt := range []struct {
+		name    string
+		cfg     Config
+		largest int64
+	}{
+		{"the largest entry of the default", Config{MaxBytes: 64 * mib}, 8 * mib},
+		{"of a single shard", Config{MaxBytes: 8 * mib}, mib},
+		{"of the smallest budget", Config{MaxBytes: 64 << 10}, 8 << 10},
+		{"of many shards", Config{MaxBytes: 2048 * mib}, 16 * mib},
+		{"of a configuration that says so", Config{MaxBytes: 64 * mib, MaxEntryBytes: 20 * mib}, 20 * mib},
+		{"less than half, where a larger one is allowed", Config{MaxBytes: 100_000, MaxEntryBytes: 90_000}, 49_000},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tier := newTier(tt.cfg)
+			if tt.cfg.MaxBytes >= 1024*mib {
+				tt.largest = min(tt.cfg.MaxBytes/8, tt.cfg.MaxBytes/int64(len(tier.shards))/2)
+			}
+			require.Equal(t, tt.largest, tier.MaxReserve())
+			half := tt.cfg.MaxBytes / 2
+			if half < 64*mib {
+				stuff(t, tier, max(half/500, 300))
+			}
+			require.True(t, tier.Reserve(tt.largest, 0), "the largest alone")
+			tier.Release(tt.largest)
+			require.False(t, tier.Reserve(half+1, 0), "more than half")
+			settled(t, tier, 0)
+
+			var reserved int64
+			for tier.Reserve(1000, smallGrowth) {
+				reserved += 1000
+			}
+			if tt.largest < tier.pool.limit*3/4 {
+				require.InDelta(t, tier.pool.limit*3/4, reserved, 1000, "what is large leaves a quarter to what is small")
+			}
+			for tier.Reserve(1000, 0) {
+				reserved += 1000
+			}
+			settled(t, tier, reserved)
+			if want := half * 9 / 10; reserved < want {
+				t.Errorf("%d bytes could be reserved, want %d", reserved, want)
+			}
+			tier.DeleteFunc(func(string, int) bool { return true })
+			if !put(tier, "the largest", 1, charged("the largest", tt.largest)) {
+				t.Error("an entry of the largest size does not fit beside all that is reserved")
+			}
+			settled(t, tier, reserved)
+			tier.Release(reserved)
+			settled(t, tier, 0)
+		})
+	}
+}
+
+// An entry that was made in reserved bytes must be worth its room, as any other; a crawler that asks for large pages must not empty the cache.
+func TestReservingDoesNotLetInWhatIsNotWorthIt(t *testing.T) {
+	tier := newTier(Config{MaxBytes: 8 << 20, Shards: 1})
+	var keys [][]byte
+	for i := range 6000 {
+		key := fmt.Sprintf("popular %08d", i)
+		put(tier, key, i, charged(key, 1000))
+		keys = append(keys, []byte(key))
+	}
+	hits := func() (n int) {
+		for _, k := range keys {
+			if _, ok := tier.Get(k); ok {
+				n++
+			}
+		}
+		return n
+	}
+	for range 10 {
+		hits()
+	}
+	before := hits()
+	for i := range 200 {
+		const size = 900_000
+		require.True(t, tier.Reserve(size, 0))
+		key := fmt.Sprint("crawled ", i)
+		put(tier, key, i, charged(key, size))
+		tier.Release(size)
+		hits()
+	}
+	if after := hits(); after < before*3/4 {
+		t.Errorf("%d of %d popular entries are left after a crawl over 200 large ones", after, before)
+	}
+	settled(t, tier, 0)
+}
+
+func TestReservationsAmongMany(t *testing.T) {
+	tier := newTier(Config{MaxBytes: 4 << 20, Shards: 4})
+	var held atomic.Int64
+	for round := range 20 {
+		var group sync.WaitGroup
+		for worker := range 8 {
+			group.Go(func() {
+				random := rand.New(rand.NewPCG(uint64(round), uint64(worker)))
+				var mine []int64
+				for range 500 {
+					switch random.IntN(4) {
+					case 0, 1:
+						n := 1 + random.Int64N(64<<10)
+						if tier.Reserve(n, random.Int64N(128<<10)) {
+							mine = append(mine, n)
+							if got := held.Add(n); got > 2<<20 {
+								t.Errorf("%d bytes are reserved, more than half", got)
+							}
+						}
+					case 2:
+						key := fmt.Sprint("key ", random.IntN(5000))
+						put(tier, key, 1, random.Int64N(20_000))
+					default:
+						if len(mine) > 0 {
+							last := len(mine) - 1
+							held.Add(-mine[last])
+							tier.Release(mine[last])
+							mine = mine[:last]
+						}
+					}
+				}
+				for _, n := range mine {
+					if random.IntN(2) == 0 || round%3 == 0 {
+						held.Add(-n)
+						tier.Release(n)
+					} else {
+						defer func() { held.Add(-n); tier.Release(n) }()
+					}
+				}
+			})
+		}
+		group.Wait()
+		settled(t, tier, 0)
+		require.Zero(t, held.Load())
+	}
+}
+
+func TestReservingDoesNotAllocate(t *testing.T) {
+	tier := newTier(Config{MaxBytes: 64 << 20})
+	if got := testing.AllocsPerRun(1000, func() {
+		if tier.Reserve(4<<10, 0) {
+			tier.Release(4 << 10)
+		}
+	}); got != 0 {
+		t.Errorf("%v allocations, want none", got)
+	}
+}
