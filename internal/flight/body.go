@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"sync"
-	"time"
 
 	"github.com/edgecache-go/edgecache/internal/object"
 )
@@ -15,11 +14,8 @@ const (
 	minChunk = 4 << 10
 	maxChunk = 256 << 10
 
-	// window is how much of a body that has outgrown its limit stays in memory for readers that lag behind, in bytes. The writer waits for them beyond it.
-	window = 1 << 20
-
-	// StallLimit is how long the writer of such a body waits for its slowest readers while others want to go on. Then the slow ones are let go.
-	StallLimit = 10 * time.Second
+	// trust is how many times what has come a declared length may size a chunk ahead: who declares much and sends little takes little.
+	trust = 8
 )
 
 var (
@@ -36,33 +32,37 @@ var (
 // Body is a response body that one goroutine writes while any number of others read it, each at its own pace.
 // Written bytes never move or change, so readers look at them without copying.
 //
-// Up to its limit the body keeps every byte. Once it outgrows the limit it can no longer be stored: it takes no new readers, and goes on for those that it has with a bounded window.
+// Up to its limit the body keeps every byte. Once it outgrows the limit, or the room that it draws from has nothing left, it can no longer be stored: it takes no new readers, and goes on for those that it has with a bounded window.
+// What it has drawn goes back when nobody can want the bytes any more, or when they are those of an object that is accounted for.
 type Body struct {
-	limit int64 // in bytes
+	limit    int64 // in bytes
+	declared int64 // what the handler announced, or -1
+	room     Room  // nil is without bounds
+	leader   Leader
 
 	mu       sync.Mutex
 	chunks   [][]byte // all but the last are full
 	dropped  int      // chunks that are gone from the front of an outgrown body
 	base     int64    // bytes in them
 	size     int64    // bytes written so far
+	held     int64    // what the chunks take
+	reserved int64    // of that, what is drawn from room; the rest is at most looseWindow
 	flushed  int64    // size at the writer's last Flush; -1 before the first
 	outgrown bool
 	done     bool
+	left     bool                 // the leader wants nothing of it any more
+	stored   bool                 // the bytes are those of an object
+	gone     bool                 // nobody wanted them any more
 	err      error                // why it ended early
 	readers  map[*Reader]struct{} // those that have not closed
 	wake     chan struct{}        // closed when there is news for readers; nil while nobody waits
 	hold     func() bool          // says that somebody is still about to read from the beginning
-	room     chan struct{}        // closed when there may be news for the writer; nil while it does not wait
+	moved    chan struct{}        // closed when there may be news for the writer; nil while it does not wait
 }
 
 // NewBody returns an empty body that keeps up to limit bytes. declared is the length that the handler announced, or -1.
 func NewBody(limit, declared int64) *Body {
-	b := &Body{limit: limit, flushed: -1}
-	if declared > 0 && limit > 0 {
-		// The announcement sizes the first chunk only: memory follows what really comes.
-		b.chunks = [][]byte{make([]byte, 0, min(declared, limit, maxChunk))}
-	}
-	return b
+	return &Body{limit: limit, declared: declared, flushed: -1}
 }
 
 // Write appends a copy of p. It waits only when the body has outgrown its limit, for readers that lag behind.
@@ -75,19 +75,10 @@ func write[T []byte | string](b *Body, p T) (n int, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for n < len(p) {
-		if b.done {
-			return n, ErrClosed // a goroutine that the handler left behind must not add to a page that is complete
+		if err := b.makeRoom(int64(len(p) - n)); err != nil {
+			return n, err
 		}
-		if b.size >= b.limit && !b.outgrown {
-			b.outgrown = true
-			b.tellReaders()
-		}
-		if b.outgrown {
-			if err := b.waitForRoom(); err != nil {
-				return n, err
-			}
-		}
-		last := b.lastChunk(len(p) - n)
+		last := len(b.chunks) - 1
 		c := b.chunks[last]
 		m := copy(c[len(c):cap(c)], p[n:])
 		b.chunks[last] = c[:len(c)+m]
@@ -97,100 +88,6 @@ func write[T []byte | string](b *Body, p T) (n int, err error) {
 	}
 	return n, nil
 }
-
-// lastChunk returns the index of a last chunk with room; want is how many bytes are to come at least.
-func (b *Body) lastChunk(want int) int {
-	last := len(b.chunks) - 1
-	if last >= 0 && len(b.chunks[last]) < cap(b.chunks[last]) {
-		return last
-	}
-	size := min(max(minChunk, b.size, int64(want)), maxChunk)
-	if !b.outgrown {
-		size = min(size, b.limit-b.size)
-	}
-	b.chunks = append(b.chunks, make([]byte, 0, size))
-	return last + 1
-}
-
-// waitForRoom returns when less than a window lies between the writer and its slowest reader. It is called, and returns, with the lock held, but does not hold it while it waits.
-func (b *Body) waitForRoom() error {
-	var stalled *time.Timer
-	for {
-		b.drop()
-		if len(b.readers) == 0 {
-			return ErrNobody
-		}
-		if b.size-b.base < window {
-			return nil
-		}
-		if stalled == nil {
-			stalled = time.NewTimer(StallLimit)
-			defer stalled.Stop()
-			b.mark()
-		}
-		room := make(chan struct{})
-		b.room = room
-		b.mu.Unlock()
-		expired := false
-		select {
-		case <-room:
-		case <-stalled.C:
-			expired = true
-		}
-		b.mu.Lock()
-		if expired {
-			b.hold = nil
-			b.letStalledGo()
-			b.mark()
-			stalled.Reset(StallLimit)
-		}
-	}
-}
-
-// drop forgets the chunks that every reader has passed.
-func (b *Body) drop() {
-	if b.base == 0 && b.hold != nil && b.hold() {
-		return
-	}
-	first := b.dropped + len(b.chunks)
-	for r := range b.readers {
-		first = min(first, r.chunk)
-	}
-	for ; b.dropped < first && len(b.chunks) > 1; b.dropped++ {
-		b.base += int64(len(b.chunks[0]))
-		b.chunks[0] = nil
-		b.chunks = b.chunks[1:]
-	}
-}
-
-// mark remembers where each reader stands.
-func (b *Body) mark() {
-	for r := range b.readers {
-		r.mark = r.total
-	}
-}
-
-// letStalledGo ends the readers that have not moved since mark, all at once, so that many of them at different places cost the others no more than one.
-// If nobody else is there they stay: a client that nobody waits behind may be as slow as it likes.
-func (b *Body) letStalledGo() {
-	others := false
-	for r := range b.readers {
-		others = others || !r.stalled()
-	}
-	if !others {
-		return
-	}
-	for r := range b.readers {
-		if r.stalled() {
-			r.err = ErrStalled
-			delete(b.readers, r)
-		}
-	}
-	b.tellReaders()
-}
-
-// stalled reports whether the reader has not moved since mark though there was something to read.
-func (r *Reader) stalled() bool { return r.total == r.mark && r.total < r.body.size }
 
 // Hold keeps the beginning of a body that has outgrown its limit while there says that somebody is on the way to read it; Wake is to be called when that may have changed.
 // there is called under the body's lock. Like readers, those on the way are waited for no longer than StallLimit.
@@ -205,6 +102,7 @@ func (b *Body) Wake() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.tellWriter()
+	b.forget()
 }
 
 // Flush marks what has been written so far as wanted by the clients now.
@@ -233,9 +131,9 @@ func (b *Body) tellReaders() {
 }
 
 func (b *Body) tellWriter() {
-	if b.room != nil {
-		close(b.room)
-		b.room = nil
+	if b.moved != nil {
+		close(b.moved)
+		b.moved = nil
 	}
 }
 
@@ -258,7 +156,7 @@ func (b *Body) Ready(ctx context.Context, n int64) error {
 	}
 }
 
-// Done waits until the body has ended, like Ready. A body that outgrows its limit counts as one that ended early.
+// Done waits until the body has ended, like Ready. A body that outgrows what can be kept counts as one that ended early.
 func (b *Body) Done(ctx context.Context) error {
 	for {
 		b.mu.Lock()
@@ -295,7 +193,7 @@ func (b *Body) Size() int64 {
 	return b.size
 }
 
-// Outgrown reports whether the body passed its limit, so that it cannot be stored.
+// Outgrown reports whether the body outgrew its limit, or its room, so that it cannot be stored.
 func (b *Body) Outgrown() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -306,18 +204,18 @@ func (b *Body) Outgrown() bool {
 func (b *Body) Object() (body object.Body, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.done || b.err != nil || b.outgrown {
+	if !b.done || b.err != nil || b.outgrown || b.gone {
 		return object.Body{}, false
 	}
-	chunks := make([][]byte, len(b.chunks)) // readers may still walk b.chunks
-	copy(chunks, b.chunks)
-	if last := len(chunks) - 1; last >= 0 {
-		if c := chunks[last]; len(c) == 0 {
-			chunks = chunks[:last]
-		} else if cap(c)-len(c) > len(c)/8 {
-			chunks[last] = append(make([]byte, 0, len(c)), c...) // slack would be charged to the budget for as long as the object lives
+	if last := len(b.chunks) - 1; last >= 0 {
+		if c := b.chunks[last]; cap(c)-len(c) > len(c)/8 {
+			b.chunks[last] = append(make([]byte, 0, len(c)), c...) // slack would be charged to the budget for as long as the object lives
+			b.held -= int64(cap(c) - cap(b.chunks[last]))
+			b.giveBack(b.held)
 		}
 	}
+	chunks := make([][]byte, len(b.chunks))
+	copy(chunks, b.chunks)
 	return object.NewBody(chunks...), true
 }
 
@@ -332,11 +230,11 @@ type Reader struct {
 	err     error // why it was let go
 }
 
-// Reader returns a reader that stands at the beginning, or nil when the beginning is gone because the body has outgrown its limit.
+// Reader returns a reader that stands at the beginning, or nil when the beginning is gone because the body has outgrown its limit, or because nobody wanted it any more.
 func (b *Body) Reader() *Reader {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.base > 0 {
+	if b.base > 0 || b.gone {
 		return nil
 	}
 	r := &Reader{body: b, flushed: -1}
@@ -353,6 +251,7 @@ func (r *Reader) Close() {
 	defer r.body.mu.Unlock()
 	delete(r.body.readers, r)
 	r.body.tellWriter()
+	r.body.forget()
 }
 
 // Next returns the bytes after those returned before, read only, waiting until there are some. flush says that the writer asked for all bytes returned so far to be on their way; it may come without bytes.
