@@ -77,7 +77,7 @@ func New(cfg Config) (*Edge, error) {
 		tags:   new(tags),
 	}
 	e.memory.OnRemove(e.removed)
-	e.maxObject = e.memory.MaxEntryBytes()
+	e.maxObject = e.memory.MaxReserve()
 	if cfg.StatusHeader != "-" {
 		e.statusHeader = cfg.StatusHeader
 	}

@@ -65,6 +65,7 @@ type fill struct {
 	broken   bool        // if next is coverUp: there was no answer at all
 	page     *page       // if next is keep
 	made     page        // page
+	unkept   Reason      // why page turned out not to be kept
 	room     [2]string   // for the status fields
 	fields   http.Header // what the handler itself put on a 304
 	effect   http.Header // all that stands on it
@@ -104,6 +105,7 @@ func (h *handler) newFill(w http.ResponseWriter, r *http.Request, req *rules.Req
 func (f *fill) lead(fl *flight.Flight[landing]) {
 	f.flight = fl
 	defer fl.Land()
+	defer f.leaveBody()
 	if f.restore() {
 		return
 	}
@@ -257,6 +259,7 @@ func (f *fill) Commit(status int) {
 		p.header["Date"] = e.dates.of(f.now) // net/http would add that of each hit
 	}
 	f.page = p
+	p.body.Draw(e.memory, f)
 	f.Keep(p.body)
 	p.body.Hold(f.flight.Unseated)
 	f.flight.OnSeat(p.body)
@@ -357,11 +360,15 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 		late := e.tooLate(f.inner, f.Said("Cache-Control"), f.Header()["Cache-Control"])
 		if body, ok := f.page.body.Object(); ok && !late {
 			v = e.newVariant(f.page.sealed(body, f.old), tagNames(f.page.groups, f.key), f.flight.Began, f.r.Pattern)
-			e.publish(f.key, v, f.old, f.class)
+			if e.publish(f.key, v, f.old, f.class) {
+				f.page.body.Stored(v.Body)
+			}
 			f.keepSecond(v)
 			e.routes.of(f.pattern(), f.class).stored()
-		} else if late || f.page.body.Outgrown() {
+		} else if late {
 			e.refuse(f.key, f.class, f.old, f.now)
+		} else if f.page.body.Outgrown() {
+			f.outgrown()
 		}
 		f.ran()
 		f.flight.Land() // its client may be slow; that is no reason for others to wait for what is past

@@ -193,15 +193,24 @@ func (f *fill) ride(p *page, now time.Time, seated func()) bool {
 	status := p.status
 	want, part := p.wanted(f.r, &f.req, now)
 	offset, length := int64(0), int64(-1)
+	var reader *flight.Reader
 	switch want {
 	case wantsWhole:
-		if err := p.body.Done(ctx); err != nil {
+		if reader = p.body.Reader(); reader == nil {
+			return false
+		}
+		defer reader.Close()
+		err := p.body.Done(ctx)
+		if err == nil {
+			body, _ := p.body.Object()
+			o := p.sealed(body, nil)
+			e.answer(f.w, f.r, &f.req, &o, now, &a)
+			return true
+		}
+		if !errors.Is(err, flight.ErrOutgrown) {
 			return f.lost(err)
 		}
-		body, _ := p.body.Object()
-		o := p.sealed(body, nil)
-		e.answer(f.w, f.r, &f.req, &o, now, &a)
-		return true
+		// It will never be there as a whole. All of it, as it comes, answers any request (RFC 9110, 14.2).
 	case wantsNothing:
 		status = http.StatusNotModified
 	case wantsPart:
@@ -213,11 +222,12 @@ func (f *fill) ride(p *page, now time.Time, seated func()) bool {
 			return f.lost(err)
 		}
 	}
-	reader := p.body.Reader()
 	if reader == nil {
-		return false // it has outgrown what is kept: too late to get on
+		if reader = p.body.Reader(); reader == nil {
+			return false // it has outgrown what is kept: too late to get on
+		}
+		defer reader.Close()
 	}
-	defer reader.Close()
 	seated()
 
 	h := f.w.Header()
@@ -251,7 +261,7 @@ func (f *fill) lost(err error) (done bool) {
 		return true
 	}
 	now := time.Now()
-	if errors.Is(err, flight.ErrOutgrown) || !f.oldStandsIn(true, now) {
+	if !f.oldStandsIn(true, now) {
 		return false
 	}
 	a := f.answers(Stale, rules.StaleUnreachable)

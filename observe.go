@@ -78,12 +78,13 @@ type Stats struct {
 	Refreshes  uint64 // background refreshes that ended
 	Purges     uint64 // calls of the purge methods
 	Evictions  uint64 // URLs that made room for others
-	Rejections uint64 // URLs that were not worth the room, or too large
+	Rejections uint64 // URLs that were not worth the room, or too large, or for which there was none while they were made
 	OpenFills  int    // handlers running that others can wait for
 
 	URLs     int   // with something stored, or known to be uncacheable
 	Entries  int   // stored responses, purged ones that have not been met since included
-	Bytes    int64 // what they are charged, never more than MaxBytes
+	Bytes    int64 // what they are charged
+	Growing  int64 // bytes that pages under way have taken; with Bytes never more than MaxBytes
 	MaxBytes int64
 
 	Store StoreStats // of Config.Store
@@ -104,6 +105,7 @@ type StoreStats struct {
 type counters struct {
 	stripes   [16]stripe
 	collapsed atomic.Uint64
+	outgrown  atomic.Uint64
 	refreshes atomic.Uint64
 	purges    atomic.Uint64
 }
@@ -132,8 +134,8 @@ func (e *Edge) Stats() Stats {
 		Hits: c.total(Hit), Misses: c.total(Miss), Expired: c.total(Expired), Revalidated: c.total(Revalidated),
 		Stale: c.total(Stale), Updating: c.total(Updating), Bypassed: c.total(Bypass), Dynamic: c.total(Dynamic),
 		Collapsed: c.collapsed.Load(), Refreshes: c.refreshes.Load(), Purges: c.purges.Load(),
-		Evictions: m.Evictions, Rejections: m.Rejections, OpenFills: e.flights.Len(),
-		URLs: m.Len, Entries: int(e.entries.Load()), Bytes: m.Bytes, MaxBytes: m.MaxBytes,
+		Evictions: m.Evictions, Rejections: m.Rejections + c.outgrown.Load(), OpenFills: e.flights.Len(),
+		URLs: m.Len, Entries: int(e.entries.Load()), Bytes: m.Bytes, Growing: m.Reserved, MaxBytes: m.MaxBytes,
 	}
 	if e.second != nil {
 		t := e.second.Stats()

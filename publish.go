@@ -70,8 +70,13 @@ func (e *Edge) newVariant(o object.Object, tagNames []string, began uint64, patt
 }
 
 // publish stores v, in place of old if there is one.
-func (e *Edge) publish(k []byte, v, old *variant, class int) {
-	e.update(k, v.tagNames(), v.began, func(r resource) resource { return r.with(v, old, class, e.maxObject) })
+func (e *Edge) publish(k []byte, v, old *variant, class int) bool {
+	stored := false
+	resident := e.update(k, v.tagNames(), v.began, func(r resource) resource {
+		stored = true
+		return r.with(v, old, class, e.maxObject)
+	})
+	return resident && stored
 }
 
 // replace stores v in place of old, if old is still what is stored: a validation must not bring back what has been removed or replaced in the meantime.

@@ -14,6 +14,8 @@ import (
 // sendAt is how much of a body may wait for the handler to return, in bytes. It is what net/http holds back itself before it sends the first byte, so no client waits longer than without a cache.
 const sendAt = 2048
 
+var errCrowded = errors.New("edgecache: pages under way have taken what MaxBytes leaves them, so this one was not stored")
+
 // reply is how far the client's answer has come.
 type reply uint8
 
@@ -57,7 +59,7 @@ func (f *fill) pattern() string {
 // account says how this request was answered from what the handler made.
 func (f *fill) account(reason Reason) account {
 	a := f.answers(Miss, reason)
-	a.stored = f.next == keep
+	a.stored = f.next == keep && reason == rules.None
 	switch {
 	case reason != rules.None && reason.Forward() != "miss":
 		a.status = Dynamic // the request itself is why
@@ -84,11 +86,40 @@ func (f *fill) notModified(reason Reason) {
 	f.w.WriteHeader(http.StatusNotModified)
 }
 
-// Grow starts to send when the page has become longer than net/http would hold back, or than can be stored.
+// Grow starts to send when the page has become longer than net/http would hold back.
 func (f *fill) Grow(n int) {
-	size := f.page.body.Size() + int64(n)
-	if outgrows := size > f.page.limit; f.client == pending && (size > sendAt || outgrows) || f.client == waiting && outgrows {
+	if f.client == pending && f.page.body.Size()+int64(n) > sendAt {
 		f.send()
+	}
+}
+
+// Outgrow starts to send a page that will not be kept, because it is too large or because bodies under way have taken what memory there is for them: who waits for the whole gets it as it comes.
+func (f *fill) Outgrow() {
+	f.unkept = rules.Busy
+	if f.page.body.Size() >= f.page.limit {
+		f.unkept = rules.TooLarge
+	}
+	if f.client == pending || f.client == waiting {
+		f.send()
+	}
+}
+
+// outgrown ends the fill of such a page. That there was no memory says nothing about the next time.
+func (f *fill) outgrown() {
+	e := f.handler.edge
+	e.counters.outgrown.Add(1)
+	if f.page.body.Size() > f.page.limit {
+		e.refuse(f.key, f.class, f.old, f.now)
+		return
+	}
+	e.tell(Event{Kind: Failed, Request: f.r, Pattern: f.pattern(), Reason: rules.Busy, Err: errCrowded})
+}
+
+// leaveBody gives back what the body took, as soon as those who follow are done with it.
+func (f *fill) leaveBody() {
+	if f.page != nil {
+		f.page.body.Close(errAborted)
+		f.page.body.Leave()
 	}
 }
 
@@ -114,7 +145,7 @@ func (f *fill) writeHeader() {
 	h := f.w.Header()
 	f.ReplaceHeader(h)
 	status := f.Status()
-	a := f.account(rules.None)
+	a := f.account(f.unkept)
 	if f.length >= 0 {
 		a.fwdStatus = status
 		status = http.StatusPartialContent

@@ -86,6 +86,7 @@ func (f *fill) serveOld(broken bool) {
 	now := time.Now()
 	f.old.failed(broken, now)
 	f.flight.Land() // the client may be slow, and who comes next may have better luck with the handler
+	f.leaveBody()   // likewise
 	a := f.answers(Stale, rules.StaleIfError)
 	if broken {
 		a.reason = rules.StaleUnreachable

@@ -21,8 +21,8 @@ const (
 
 // Room is a budget from which bodies draw the memory that they take.
 type Room interface {
-	// Reserve takes n bytes for a body that has has bytes of it already, and reports whether there was as much left.
-	Reserve(n, has int64) bool
+	// Reserve takes n bytes for a body that has has bytes of it already, and reports whether there was as much left. passing says that the body is not kept.
+	Reserve(n, has int64, passing bool) bool
 	// Release gives n bytes back.
 	Release(n int64)
 }
@@ -69,7 +69,7 @@ func (b *Body) extend(want int64) bool {
 
 // draw adds a chunk of the given size, if there is room for it.
 func (b *Body) draw(size int64) bool {
-	if b.room != nil && !b.room.Reserve(size, b.held) {
+	if b.room != nil && !b.room.Reserve(size, b.held, b.outgrown) {
 		return false
 	}
 	b.reserved += size

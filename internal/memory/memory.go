@@ -200,7 +200,7 @@ func (t *Tier[V]) Update(key []byte, f func(old V, found bool) (v V, cost int64,
 		return false
 	}
 	cost = fixed + max(cost, 0)
-	s.pool.decay()
+	s.pool.giveBack(cost)
 	s.fit()
 	if e != nil {
 		return s.replace(e, v, cost)

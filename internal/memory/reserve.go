@@ -14,12 +14,6 @@ const (
 
 	// trimBatch is how many residents give way before others get the lock.
 	trimBatch = 256
-
-	// giveBack is the share of what is granted in excess that each entry which
-	// comes returns to the residents. It is small because what is reserved next
-	// would have to evict again, the cheapest whatever its own worth is; and
-	// entries that find room unfilled are not asked for theirs.
-	giveBack = 64
 )
 
 // pool is what residents have left to what is not an entry yet.
@@ -73,29 +67,35 @@ func (p *pool) take(n int64) bool {
 	}
 }
 
-// decay lets residents have some of what is granted in excess.
-func (p *pool) decay() {
+// giveBack lets an entry that comes have the room for which it would have to
+// compete, if that much is granted in excess. Not all at once: what is reserved
+// next would have to evict again, the cheapest whatever its own worth is.
+func (p *pool) giveBack(cost int64) {
 	excess := p.free.Load() - p.step
-	if excess <= p.step {
+	if excess <= 0 {
 		return
 	}
-	if n := excess / giveBack; p.take(n) {
+	if n := min(excess, p.shards*cost); p.take(n) {
 		p.granted.Add(-n)
 	}
 }
 
 // Reserve sets n bytes of the budget aside for something that grows and has has
 // bytes by now; residents give way to it. It returns false, and changes nothing,
-// if too much is reserved already: about half of the budget. Each reservation
-// must be released.
+// if too much is reserved already: about half of the budget, less for what is
+// large, and half of that for what is passing, so not to be kept. Each
+// reservation must be released.
 //
 // What is reserved for a value is to be released when Update has made it
 // resident, not before: so it must be worth its room like any other, and its
 // bytes are counted at every moment.
-func (t *Tier[V]) Reserve(n, has int64) bool {
+func (t *Tier[V]) Reserve(n, has int64, passing bool) bool {
 	p := &t.pool
 	limit := p.limit
-	if has+n > smallGrowth {
+	switch {
+	case passing:
+		limit = p.large / 2
+	case has+n > smallGrowth:
 		limit = p.large
 	}
 	if p.reserved()+n > limit || !p.take(n) && !t.grant(n) {

@@ -40,7 +40,7 @@ func TestResidentsGiveWayToWhatIsReservedAndComeBack(t *testing.T) {
 		stuff(t, tier, 1000)
 		const piece = 10_000
 		n := int64(0)
-		for tier.Reserve(piece, n) {
+		for tier.Reserve(piece, n, false) {
 			n += piece
 			settled(t, tier, n)
 		}
@@ -85,19 +85,20 @@ func TestWhatCanBeReserved(t *testing.T) {
 			if half < 64*mib {
 				stuff(t, tier, max(half/500, 300))
 			}
-			require.True(t, tier.Reserve(tt.largest, 0), "the largest alone")
+			require.True(t, tier.Reserve(tt.largest, 0, false), "the largest alone")
 			tier.Release(tt.largest)
-			require.False(t, tier.Reserve(half+1, 0), "more than half")
+			require.False(t, tier.Reserve(half+1, 0, false), "more than half")
+			require.False(t, tier.Reserve(tier.pool.large/2+1, 0, true), "more for what is not kept than leaves as much for what is")
 			settled(t, tier, 0)
 
 			var reserved int64
-			for tier.Reserve(1000, smallGrowth) {
+			for tier.Reserve(1000, smallGrowth, false) {
 				reserved += 1000
 			}
 			if tt.largest < tier.pool.limit*3/4 {
 				require.InDelta(t, tier.pool.limit*3/4, reserved, 1000, "what is large leaves a quarter to what is small")
 			}
-			for tier.Reserve(1000, 0) {
+			for tier.Reserve(1000, 0, false) {
 				reserved += 1000
 			}
 			settled(t, tier, reserved)
@@ -138,7 +139,7 @@ func TestReservingDoesNotLetInWhatIsNotWorthIt(t *testing.T) {
 	before := hits()
 	for i := range 200 {
 		const size = 900_000
-		require.True(t, tier.Reserve(size, 0))
+		require.True(t, tier.Reserve(size, 0, false))
 		key := fmt.Sprint("crawled ", i)
 		put(tier, key, i, charged(key, size))
 		tier.Release(size)
@@ -163,7 +164,7 @@ func TestReservationsAmongMany(t *testing.T) {
 					switch random.IntN(4) {
 					case 0, 1:
 						n := 1 + random.Int64N(64<<10)
-						if tier.Reserve(n, random.Int64N(128<<10)) {
+						if tier.Reserve(n, random.Int64N(128<<10), random.IntN(3) == 0) {
 							mine = append(mine, n)
 							if got := held.Add(n); got > 2<<20 {
 								t.Errorf("%d bytes are reserved, more than half", got)
@@ -200,7 +201,7 @@ func TestReservationsAmongMany(t *testing.T) {
 func TestReservingDoesNotAllocate(t *testing.T) {
 	tier := newTier(Config{MaxBytes: 64 << 20})
 	if got := testing.AllocsPerRun(1000, func() {
-		if tier.Reserve(4<<10, 0) {
+		if tier.Reserve(4<<10, 0, false) {
 			tier.Release(4 << 10)
 		}
 	}); got != 0 {

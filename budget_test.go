@@ -1,0 +1,416 @@
+package edgecache_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+// Pages under way are a part of MaxBytes.
+
+// inBudget holds what an Edge has at this moment to its budget.
+func inBudget(t *testing.T, edge *edgecache.Edge) edgecache.Stats {
+	t.Helper()
+	st := edge.Stats()
+	if st.Bytes+st.Growing > st.MaxBytes || st.Growing > st.MaxBytes/2 {
+		t.Errorf("%d bytes are stored and %d under way, of %d", st.Bytes, st.Growing, st.MaxBytes)
+	}
+	return st
+}
+
+// text is a page of n bytes in which no two places are alike.
+func text(n int) string {
+	var b strings.Builder
+	for b.Len() < n {
+		fmt.Fprint(&b, b.Len(), " ")
+	}
+	return b.String()[:n]
+}
+
+// liveHeap is what is live on the heap, in bytes.
+func liveHeap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// counter is a client that keeps nothing but how much it got, and what it should have got.
+type counter struct {
+	header http.Header
+	n      atomic.Int64
+	wrong  bool
+	page   string
+}
+
+func (c *counter) Header() http.Header { return c.header }
+func (c *counter) WriteHeader(int)     {}
+func (c *counter) Write(p []byte) (int, error) {
+	at := c.n.Load()
+	if at+int64(len(p)) > int64(len(c.page)) || c.page[at:at+int64(len(p))] != string(p) {
+		c.wrong = true
+	}
+	c.n.Add(int64(len(p)))
+	return len(p), nil
+}
+
+func TestFillsThatStandStillKeepToTheBudget(t *testing.T) {
+	const (
+		fills  = 32
+		size   = 4 << 20
+		budget = 64 << 20
+	)
+	page := text(size)
+	before := liveHeap()
+	synctest.Test(t, func(t *testing.T) {
+		goOn := make(chan struct{})
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			for p := page[:size-1]; len(p) > 0; p = p[min(32<<10, len(p)):] {
+				if _, err := io.WriteString(w, p[:min(32<<10, len(p))]); err != nil {
+					t.Error(err)
+				}
+			}
+			<-goOn
+			_, _ = io.WriteString(w, page[size-1:])
+		})
+		clients := make([]*counter, fills)
+		var all sync.WaitGroup
+		for i := range clients {
+			clients[i] = &counter{header: http.Header{}, page: page}
+			all.Go(func() { s.h.ServeHTTP(clients[i], request("GET", fmt.Sprint("/", i))) })
+		}
+		synctest.Wait()
+		for i, c := range clients {
+			if got := c.n.Load(); got != size-1 {
+				t.Errorf("client %d has got %d bytes, want all %d that were written", i, got, size-1)
+			}
+		}
+		st := inBudget(t, s.edge)
+		require.Greater(t, st.Growing, int64(8<<20), "there was room for some")
+		heap := liveHeap() - before
+		if bound := int64(budget + budget/10 + 8<<20); heap > bound {
+			t.Errorf("%d MiB are live, want at most %d", heap>>20, bound>>20)
+		}
+		t.Logf("%d fills of %d MiB: %d MiB are live, %d MiB reserved", fills, size>>20, heap>>20, st.Growing>>20)
+		close(goOn)
+		all.Wait()
+		for i, c := range clients {
+			if c.wrong || c.n.Load() != size {
+				t.Errorf("client %d has got %d bytes, right: %v", i, c.n.Load(), !c.wrong)
+			}
+		}
+		st = inBudget(t, s.edge)
+		require.Zero(t, st.Growing)
+		require.Positive(t, st.Entries)
+		require.EqualValues(t, fills-st.Entries, st.Rejections)
+	})
+}
+
+func TestDeclaredLengthsAreNotBelievedAhead(t *testing.T) {
+	const fills = 1000
+	for _, tt := range []struct {
+		name  string
+		first string
+		most  int64 // for each
+	}{
+		{"a header alone reserves nothing", "", 0},
+		{"one byte reserves the smallest chunk", "x", 4 << 10},
+		{"4 KiB reserve eight times as much", text(4 << 10), 64 << 10},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				goOn := make(chan struct{})
+				s := newStage(t, edgecache.Config{MaxBytes: 256 << 20}, func(w http.ResponseWriter, r *http.Request, call int) {
+					w.Header().Set("Content-Length", fmt.Sprint(4<<20))
+					w.WriteHeader(http.StatusOK)
+					_, _ = io.WriteString(w, tt.first)
+					w.(http.Flusher).Flush()
+					<-goOn
+				})
+				var all []*visit
+				for i := range fills {
+					all = append(all, s.visit(fmt.Sprint("/", i)))
+				}
+				synctest.Wait()
+				if got := inBudget(t, s.edge).Growing; got > fills*tt.most {
+					t.Errorf("%d bytes are reserved for each of %d fills, want at most %d", got/fills, fills, tt.most)
+				}
+				close(goOn)
+				words(all)
+				require.Zero(t, s.edge.Stats().Growing)
+			})
+		})
+	}
+}
+
+// crowded is a stage on which pages under way have taken 64 KiB each of the 512 that they may in all, until over is closed.
+func crowded(t *testing.T, cfg edgecache.Config, n int, handler func(w http.ResponseWriter, r *http.Request, call int)) (s *stage, over chan struct{}, hogs []*visit) {
+	over = make(chan struct{})
+	cfg.MaxBytes = 1 << 20
+	s = newStage(t, cfg, func(w http.ResponseWriter, r *http.Request, call int) {
+		if strings.HasPrefix(r.URL.Path, "/hog") {
+			_, _ = io.WriteString(w, text(64<<10))
+			<-over
+			return
+		}
+		handler(w, r, call)
+	})
+	for i := range n {
+		hogs = append(hogs, s.visit(fmt.Sprint("/hog/", i)))
+	}
+	synctest.Wait()
+	require.EqualValues(t, n*64<<10, s.edge.Stats().Growing)
+	return s, over, hogs
+}
+
+func TestPageThatFindsNoRoomIsStreamedToEverybody(t *testing.T) {
+	const etag = `"ec-000000000000000000000000"` // as this cache makes them
+	for _, size := range []int{10, 1000, 3000, 20 << 10, 100 << 10} {
+		page := text(size)
+		for _, tt := range []struct {
+			name   string
+			header []string
+		}{
+			{"plain requests", nil},
+			{"ranges of unknown length", []string{"Range", "bytes=3-5"}},
+			{"a condition by a tag that this cache made", []string{"If-None-Match", etag}},
+			{"a range outside", []string{"Range", "bytes=900000-"}},
+		} {
+			for _, flushes := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s of %d bytes, flushed: %v", tt.name, size, flushes), func(t *testing.T) {
+					synctest.Test(t, func(t *testing.T) {
+						var told atomic.Int32
+						cfg := edgecache.Config{Observer: func(ev edgecache.Event) {
+							if ev.Kind == edgecache.Failed && ev.Reason.String() == "busy" && ev.Err != nil {
+								told.Add(1)
+							}
+						}}
+						s, over, hogs := crowded(t, cfg, 8, func(w http.ResponseWriter, r *http.Request, call int) {
+							time.Sleep(time.Second)
+							if flushes {
+								w.(http.Flusher).Flush()
+							}
+							for p := page; len(p) > 0; p = p[min(len(p), 700):] {
+								if _, err := io.WriteString(w, p[:min(len(p), 700)]); err != nil {
+									t.Error(err)
+								}
+							}
+						})
+						leader := s.visit("/", tt.header...)
+						synctest.Wait()
+						riders := append(s.visits(5, "/", tt.header...), s.visits(5, "/")...)
+						leader.wants(t, leader.word(), 200, page)
+						if !flushes {
+							require.Contains(t, []string{"BYPASS", "MISS"}, leader.word())
+							if size <= 2000 || tt.header != nil {
+								require.Equal(t, "busy", leader.detail())
+								require.NotContains(t, leader.sent.Get("Cache-Status"), "stored")
+							}
+						}
+						for _, v := range riders {
+							v.wants(t, "HIT", 200, page)
+						}
+						require.EqualValues(t, 9, s.calls.Load(), "one for all")
+						require.EqualValues(t, 1, told.Load())
+						st := inBudget(t, s.edge)
+						require.EqualValues(t, 512<<10, st.Growing)
+						require.EqualValues(t, 1, st.Rejections)
+
+						close(over)
+						words(hogs)
+						require.Zero(t, s.edge.Stats().Growing)
+						// It was not the page's fault.
+						s.visit("/").wants(t, "MISS", 200, page)
+						s.visit("/").wants(t, "HIT", 200, page)
+					})
+				})
+			}
+		}
+	}
+}
+
+func TestPageThatRunsOutOfRoomInTheMiddleIsStreamedToItsEnd(t *testing.T) {
+	const size = 100 << 10
+	page := text(size)
+	for _, declared := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			s, over, hogs := crowded(t, edgecache.Config{}, 5, func(w http.ResponseWriter, r *http.Request, call int) {
+				if declared {
+					w.Header().Set("Content-Length", fmt.Sprint(size))
+				}
+				time.Sleep(time.Second)
+				for p := page; len(p) > 0; p = p[1<<10:] {
+					if _, err := io.WriteString(w, p[:1<<10]); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			slow := &visit{}
+			slow.stall = make(chan struct{})
+			s.send(slow, t.Context(), s.h, request("GET", "/"))
+			synctest.Wait()
+			part, whole := s.visit("/", "Range", "bytes=10-19"), s.visit("/")
+			time.Sleep(time.Second)
+			synctest.Wait()
+			require.Greater(t, inBudget(t, s.edge).Growing, int64(5*64<<10), "a part of it had room")
+			require.Less(t, slow.body.Len(), size)
+			close(slow.stall)
+			slow.wants(t, "MISS", 200, page)
+			whole.wants(t, "HIT", 200, page)
+			if declared {
+				part.wants(t, "HIT", 206, page[10:20])
+			} else {
+				part.wants(t, "HIT", 200, page)
+			}
+			require.EqualValues(t, 5*64<<10, s.edge.Stats().Growing)
+			close(over)
+			words(hogs)
+			require.Zero(t, s.edge.Stats().Growing)
+			require.EqualValues(t, 6, s.calls.Load())
+			s.visit("/").wants(t, "MISS", 200, page)
+			s.visit("/").wants(t, "HIT", 200, page)
+		})
+	}
+}
+
+func TestResidentsGiveWayToPagesUnderWayAndComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		goOn := make(chan struct{})
+		s := newStage(t, edgecache.Config{MaxBytes: 1 << 20}, func(w http.ResponseWriter, r *http.Request, call int) {
+			_, _ = io.WriteString(w, text(2000))
+			if strings.HasPrefix(r.URL.Path, "/slow") {
+				_, _ = io.WriteString(w, text(60_000))
+				<-goOn
+			}
+		})
+		fill := func() int64 {
+			for i := range 500 {
+				<-s.visit(fmt.Sprint("/", i)).done
+			}
+			return inBudget(t, s.edge).Bytes
+		}
+		full := fill()
+		require.Greater(t, full, int64(900<<10))
+		var slow []*visit
+		for i := range 8 {
+			slow = append(slow, s.visit(fmt.Sprint("/slow/", i)))
+		}
+		synctest.Wait()
+		st := inBudget(t, s.edge)
+		require.Greater(t, st.Growing, int64(400<<10))
+		require.Less(t, st.Bytes, full-st.Growing/2)
+		require.Positive(t, st.Evictions)
+		close(goOn)
+		words(slow)
+		require.Zero(t, s.edge.Stats().Growing)
+		fill()
+		require.Greater(t, fill(), full*9/10)
+	})
+}
+
+// However a fill ends, what was reserved for it goes back.
+func TestNothingStaysReserved(t *testing.T) {
+	runs := scaled(20, 300)
+	for run := range runs {
+		synctest.Test(t, func(t *testing.T) {
+			random := rand.New(rand.NewPCG(uint64(run), 7))
+			budget := int64(1 << (17 + random.IntN(6)))
+			var mu sync.Mutex
+			draw := func(n int) int {
+				mu.Lock()
+				defer mu.Unlock()
+				return random.IntN(n)
+			}
+			var s *stage
+			s = newStage(t, edgecache.Config{MaxBytes: budget, Logger: silent(), DefaultTTL: time.Second, StaleIfError: time.Minute}, func(w http.ResponseWriter, r *http.Request, call int) {
+				size, kind := draw(int(budget)/4), draw(12)
+				if draw(3) > 0 {
+					size = draw(9000)
+				}
+				switch kind {
+				case 0:
+					edgecache.NoStore(w)
+				case 1:
+					w.Header().Set("Content-Length", fmt.Sprint(size+draw(2)))
+				case 2:
+					if r.Header.Get("If-None-Match") != "" {
+						w.WriteHeader(http.StatusNotModified)
+						return
+					}
+				case 3:
+					w.WriteHeader(http.StatusInternalServerError)
+				}
+				w.Header().Set("Etag", `"1"`)
+				for rest := size; rest > 0; {
+					n := min(rest, 1+draw(40_000))
+					if _, err := w.Write(make([]byte, n)); err != nil {
+						break
+					}
+					rest -= n
+					if draw(4) == 0 {
+						w.(http.Flusher).Flush()
+					}
+					time.Sleep(time.Duration(draw(50)) * time.Millisecond)
+				}
+				switch kind {
+				case 4:
+					panic("boom")
+				case 5:
+					panic(http.ErrAbortHandler)
+				case 6:
+					runtime.Goexit()
+				case 7:
+					_, _ = s.edge.Purge(context.Background(), "http://example.com"+r.URL.Path)
+				}
+			})
+			var all []*visit
+			for range 150 {
+				v := &visit{}
+				if draw(5) == 0 {
+					v.stall = make(chan struct{})
+				}
+				var header []string
+				switch draw(5) {
+				case 0:
+					header = []string{"Range", "bytes=5-9"}
+				case 1:
+					header = []string{"If-None-Match", `"ec-000000000000000000000000"`}
+				case 2:
+					header = []string{"Cookie", "session=1"}
+				}
+				s.send(v, t.Context(), s.h, request("GET", fmt.Sprint("/", draw(12)), header...))
+				all = append(all, v)
+				time.Sleep(time.Duration(draw(20)) * time.Millisecond)
+				if draw(4) == 0 {
+					all[draw(len(all))].leave()
+				}
+				inBudget(t, s.edge)
+			}
+			for _, v := range all {
+				if v.stall != nil {
+					close(v.stall)
+				}
+			}
+			words(all)
+			require.NoError(t, s.edge.Close(t.Context()))
+			synctest.Wait()
+			if got := inBudget(t, s.edge).Growing; got != 0 {
+				t.Errorf("run %d: %d bytes are still reserved when all is over", run, got)
+			}
+		})
+	}
+}
