@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net/http"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -117,6 +119,67 @@ func TestFillsThatStandStillKeepToTheBudget(t *testing.T) {
 		require.Zero(t, st.Growing)
 		require.Positive(t, st.Entries)
 		require.EqualValues(t, fills-st.Entries, st.Rejections)
+	})
+}
+
+// At its worst moment: memory is full, and many bodies of all sizes, one byte to 8 MiB, stand still somewhere in the middle.
+func TestHeapAtThePeakOfAChurn(t *testing.T) {
+	const (
+		fills   = 64
+		largest = 8 << 20
+		budget  = 64 << 20
+	)
+	page := text(largest)
+	before := liveHeap()
+	synctest.Test(t, func(t *testing.T) {
+		random := rand.New(rand.NewPCG(1, 2))
+		var (
+			stops atomic.Pointer[chan struct{}]
+			peak  int64
+			most  int64
+		)
+		s := newStage(t, edgecache.Config{MaxBytes: budget}, func(w http.ResponseWriter, r *http.Request, call int) {
+			size, _ := strconv.Atoi(r.URL.Query().Get("size"))
+			for p := page[:size]; len(p) > 0; p = p[min(len(p), 32<<10):] {
+				if _, err := io.WriteString(w, p[:min(len(p), 32<<10)]); err != nil {
+					t.Error(err)
+				}
+			}
+			if stop := stops.Load(); stop != nil {
+				<-*stop
+			}
+		})
+		for round := range scaled(6, 60) {
+			for i := range 200 { // nothing stands still: these fill memory
+				size := 1 + int(math.Pow(1<<20, random.Float64()))
+				s.h.ServeHTTP(&counter{header: http.Header{}, page: page}, request("GET", fmt.Sprintf("/%d/%d?size=%d", round, i, size)))
+			}
+			stop := make(chan struct{})
+			stops.Store(&stop)
+			var all sync.WaitGroup
+			for i := range fills {
+				size := int(math.Pow(largest, random.Float64()))
+				c := &counter{header: http.Header{}, page: page}
+				all.Go(func() {
+					s.h.ServeHTTP(c, request("GET", fmt.Sprintf("/slow/%d/%d?size=%d", round, i, size)))
+					if c.wrong || c.n.Load() != int64(size) {
+						t.Errorf("a client has got %d of %d bytes, right: %v", c.n.Load(), size, !c.wrong)
+					}
+				})
+			}
+			synctest.Wait()
+			st := inBudget(t, s.edge)
+			peak, most = max(peak, liveHeap()-before), max(most, st.Growing)
+			stops.Store(nil)
+			close(stop)
+			all.Wait()
+			require.Zero(t, inBudget(t, s.edge).Growing)
+		}
+		if bound := int64(budget + budget/10 + 8<<20); peak > bound {
+			t.Errorf("%d MiB are live, want at most %d", peak>>20, bound>>20)
+		}
+		require.Greater(t, s.edge.Stats().Bytes, int64(budget/2), "memory is not full")
+		t.Logf("%d fills stood still at once: %.1f MiB were live at most, %.1f MiB of them reserved", fills, float64(peak)/(1<<20), float64(most)/(1<<20))
 	})
 }
 
