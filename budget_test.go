@@ -240,6 +240,19 @@ func crowded(t *testing.T, cfg edgecache.Config, n int, handler func(w http.Resp
 	return s, over, hogs
 }
 
+// isStoredSoon checks that the page may be stored. Not at once if it is large: others may be worth as much.
+func (s *stage) isStoredSoon(page string) {
+	s.t.Helper()
+	require.Equal(s.t, "uri-miss", s.edge.Explain(request("GET", "/")).Reason.String())
+	s.visit("/").wants(s.t, "MISS", 200, page)
+	for range 20 {
+		if s.visit("/").word() == "HIT" {
+			return
+		}
+	}
+	s.t.Error("the page is not stored when there is room again")
+}
+
 func TestPageThatFindsNoRoomIsStreamedToEverybody(t *testing.T) {
 	const etag = `"ec-000000000000000000000000"` // as this cache makes them
 	for _, size := range []int{10, 1000, 3000, 20 << 10, 100 << 10} {
@@ -297,8 +310,7 @@ func TestPageThatFindsNoRoomIsStreamedToEverybody(t *testing.T) {
 						words(hogs)
 						require.Zero(t, s.edge.Stats().Growing)
 						// It was not the page's fault.
-						s.visit("/").wants(t, "MISS", 200, page)
-						s.visit("/").wants(t, "HIT", 200, page)
+						s.isStoredSoon(page)
 					})
 				})
 			}
@@ -344,8 +356,7 @@ func TestPageThatRunsOutOfRoomInTheMiddleIsStreamedToItsEnd(t *testing.T) {
 			words(hogs)
 			require.Zero(t, s.edge.Stats().Growing)
 			require.EqualValues(t, 6, s.calls.Load())
-			s.visit("/").wants(t, "MISS", 200, page)
-			s.visit("/").wants(t, "HIT", 200, page)
+			s.isStoredSoon(page)
 		})
 	}
 }

@@ -32,11 +32,12 @@ const minMaxBytes = 64 << 10
 //
 // Durations that are 0 mean the documented default; negative ones are mistakes. Sizes are in bytes.
 type Config struct {
-	// MaxBytes is the memory budget: bodies, headers, keys and overhead together. 0 means DefaultMaxBytes (64 MiB).
+	// MaxBytes is the memory budget: bodies, headers, keys and overhead together, and the bodies of pages that are being
+	// made, which may take half of it. 0 means DefaultMaxBytes (64 MiB).
 	MaxBytes int64
 
 	// MaxObjectBytes is the largest response that is stored, header included. Larger ones stream through. 0 means an
-	// eighth of MaxBytes.
+	// eighth of MaxBytes. More than 49 % of MaxBytes counts as that: a page and the one that replaces it must fit.
 	MaxObjectBytes int64
 
 	// DefaultTTL is how long a response that says nothing about caching is fresh: GET 200; 203, 301, 308, 404

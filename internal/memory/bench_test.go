@@ -81,3 +81,16 @@ func BenchmarkDeleteFunc(b *testing.B) {
 		tier.DeleteFunc(func(string, *int) bool { return false })
 	}
 }
+
+// BenchmarkReserve is what a small page costs beside its place: taking its chunk and giving it back.
+func BenchmarkReserve(b *testing.B) {
+	tier := New[int](Config{MaxBytes: 64 << 20})
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if tier.Reserve(4<<10, 0, false) {
+				tier.Release(4 << 10)
+			}
+		}
+	})
+}

@@ -14,6 +14,10 @@ const (
 
 	// trimBatch is how many residents give way before others get the lock.
 	trimBatch = 256
+
+	// slowly is the part of what is granted in excess that a large entry brings
+	// back to the residents.
+	slowly = 64
 )
 
 // pool is what residents have left to what is not an entry yet.
@@ -67,15 +71,21 @@ func (p *pool) take(n int64) bool {
 	}
 }
 
-// giveBack lets an entry that comes have the room for which it would have to
-// compete, if that much is granted in excess. Not all at once: what is reserved
-// next would have to evict again, the cheapest whatever its own worth is.
+// giveBack returns to the residents, as entries come, what is granted in excess:
+// to a small one what it needs, to a large one little. Otherwise what is reserved
+// for one large entry would be room for which the next need not compete, and
+// reserving again would evict others for it, whatever its worth: a crawl over
+// large pages would push out all that is popular.
 func (p *pool) giveBack(cost int64) {
 	excess := p.free.Load() - p.step
 	if excess <= 0 {
 		return
 	}
-	if n := min(excess, p.shards*cost); p.take(n) {
+	n := excess / slowly
+	if cost <= p.step {
+		n = max(n, min(excess, p.shards*cost))
+	}
+	if p.take(n) {
 		p.granted.Add(-n)
 	}
 }

@@ -120,7 +120,7 @@ func TestWhatCanBeReserved(t *testing.T) {
 func TestReservingDoesNotLetInWhatIsNotWorthIt(t *testing.T) {
 	tier := newTier(Config{MaxBytes: 8 << 20, Shards: 1})
 	var keys [][]byte
-	for i := range 6000 {
+	for i := range 8000 {
 		key := fmt.Sprintf("popular %08d", i)
 		put(tier, key, i, charged(key, 1000))
 		keys = append(keys, []byte(key))
@@ -137,16 +137,18 @@ func TestReservingDoesNotLetInWhatIsNotWorthIt(t *testing.T) {
 		hits()
 	}
 	before := hits()
-	for i := range 200 {
-		const size = 900_000
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range 1000 {
+		size := 100_000 + random.Int64N(900_000)
 		require.True(t, tier.Reserve(size, 0, false))
 		key := fmt.Sprint("crawled ", i)
 		put(tier, key, i, charged(key, size))
 		tier.Release(size)
 		hits()
 	}
-	if after := hits(); after < before*3/4 {
-		t.Errorf("%d of %d popular entries are left after a crawl over 200 large ones", after, before)
+	after := hits()
+	if after < before*3/4 {
+		t.Errorf("%d of %d popular entries are left after a crawl over 1000 large ones", after, before)
 	}
 	settled(t, tier, 0)
 }

@@ -136,7 +136,7 @@ var descriptions = [reasons]description{
 	Incomplete:  {"incomplete", "miss", "The body is shorter or longer than its Content-Length; only complete responses are stored."},
 	Aborted:     {"aborted", "miss", "The handler panicked or gave up, so its response is not kept."},
 	Uncacheable: {"uncacheable", "miss", "A recent answer of this URL could not be stored, so requests for it do not wait for each other."},
-	Busy:        {"busy", "miss", "So many requests wait for this page, or for so long, that this one was passed on alone; it says nothing about the page."},
+	Busy:        {"busy", "miss", "So much is going on that this answer was passed on and not kept: too many requests wait for the page, or for too long, or pages under way take all the memory that they may."},
 	Breaker:     {"breaker", "", "The handler failed several times in a row, so the stale page is served at once; the handler is tried again after a pause."},
 	Restored:    {"restored", "", "The store behind memory had the page: a hit, and in memory from now on."},
 	Unreachable: {"unreachable", "miss", "The handler said that the origin gave no answer, and nothing stored may stand in for it."},
