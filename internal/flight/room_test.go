@@ -163,7 +163,7 @@ func TestWhatABodyHasDrawnGoesBack(t *testing.T) {
 			b.Leave()
 			require.Equal(t, tt.kept, p.has() > 0)
 			got, err := readAll(t.Context(), r)
-			require.Equal(t, size, len(got))
+			require.Len(t, got, size)
 			require.True(t, err == nil || errors.Is(err, errBroken))
 			r.Close()
 			require.Zero(t, p.has())
