@@ -37,7 +37,7 @@ func passing(body []byte) []passed {
 	head.Method = http.MethodHead
 	return []passed{
 		{"no-store", refused(body), browserRequest("https://example.com/page"), 5},
-		{"POST", refused(body), post, 13},
+		{"POST", refused(body), post, 11},
 		{"HEAD", refused(body), head, 3},
 	}
 }

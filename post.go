@@ -35,11 +35,15 @@ func (p *poster) invalidate() (purges uint64) {
 // It reports false when the URL has no key.
 func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Request) bool {
 	e := h.edge
-	k, ok := key.Of(nil, r)
+	var (
+		keyBuf   [256]byte
+		scopeBuf [128]byte
+	)
+	k, ok := key.Of(keyBuf[:0], r)
 	if !ok {
 		return false
 	}
-	f := h.newFill(w, r, req, k, e.scope(nil, r, req), rules.Method, time.Now())
+	f := h.newFill(w, r, req, k, e.scope(scopeBuf[:0], r, req), rules.Method, time.Now())
 	f.posts, f.start = true, time.Now()
 	f.flight = e.flights.Single(&f.own, e.fence.now(), f.start)
 	f.in = enter(r)
