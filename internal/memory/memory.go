@@ -8,6 +8,7 @@ package memory
 import (
 	"hash/maphash"
 	"iter"
+	"math"
 	"math/bits"
 	"math/rand/v2"
 	"reflect"
@@ -18,7 +19,7 @@ const (
 	// and the cost that Update reports: the entry, its place in the index and
 	// in the queues, its share of the frequency sketch, and the rounding of the
 	// allocator. It is measured; see TestHeapPerEntry.
-	EntryOverhead = 176
+	EntryOverhead = 128
 
 	// shardBytes is the budget that is worth a shard, and so a lock, of its own.
 	shardBytes = 16 << 20
@@ -35,14 +36,15 @@ type Config struct {
 	// MaxEntryBytes is the most that one entry may be charged; larger ones are
 	// refused. 0 means an eighth of MaxBytes or half a shard, whichever is less.
 	// If set, there are as few shards as it takes for such an entry to fit one;
-	// it is at most what a single shard can hold.
+	// it is at most what a single shard can hold, and less than 4 GiB.
 	MaxEntryBytes int64
 
 	// Shards is the number of independently locked parts, rounded down to a
 	// power of two. 0 means one per 16 MiB of MaxBytes, at least 1, at most 64.
 	Shards int
 
-	seed uint64 // not 0: keys are hashed and residents sampled the same way in every run
+	seed uint64                  // not 0: keys are hashed and residents sampled the same way in every run
+	hash func(key string) uint64 // of keys, if not nil
 }
 
 // Tier holds values of type V by key. It is safe for concurrent use. Values are
@@ -50,7 +52,7 @@ type Config struct {
 type Tier[V any] struct {
 	shards []shard[V]
 	seed   maphash.Seed
-	fixed  uint64 // Config.seed
+	fixed  func(key string) uint64 // in place of seed, in tests; else nil
 
 	maxBytes int64
 	maxEntry int64 // never more than a shard can hold
@@ -78,7 +80,7 @@ func New[V any](cfg Config) *Tier[V] {
 	t := &Tier[V]{
 		shards:   make([]shard[V], n),
 		seed:     maphash.MakeSeed(),
-		fixed:    cfg.seed,
+		fixed:    cfg.hash,
 		maxBytes: budget,
 		maxEntry: cfg.MaxEntryBytes,
 		overhead: EntryOverhead + int64(reflect.TypeFor[V]().Size()),
@@ -87,14 +89,17 @@ func New[V any](cfg Config) *Tier[V] {
 		t.maxEntry = min(budget/8, perShard/2)
 	}
 	// A shard's window is not room for what has left it.
-	t.maxEntry = min(t.maxEntry, perShard-windowBytes(perShard))
+	t.maxEntry = min(t.maxEntry, perShard-windowBytes(perShard), math.MaxUint32)
 	t.pool.init(budget, perShard, int64(n), t.maxEntry)
+	if cfg.seed != 0 && cfg.hash == nil {
+		t.fixed = func(key string) uint64 { return fixedHash(cfg.seed, key) }
+	}
 	for i := range t.shards {
 		random := cfg.seed + uint64(i)
 		if cfg.seed == 0 {
 			random = rand.Uint64()
 		}
-		t.shards[i].init(perShard, random, &t.pool)
+		t.shards[i].init(perShard, random, t.hash, &t.pool)
 	}
 	return t
 }
@@ -132,9 +137,10 @@ func (t *Tier[V]) MaxEntryBytes() int64 { return t.maxEntry }
 // Get returns the value of key and counts a hit for it. It does not allocate
 // and takes a read lock only.
 func (t *Tier[V]) Get(key []byte) (V, bool) {
-	s := t.shard(t.hash(key))
+	h := t.hashOf(key)
+	s := t.shard(h)
 	s.mu.RLock()
-	e := s.index[string(key)]
+	e := s.at(h, key)
 	if e == nil {
 		s.mu.RUnlock()
 		var zero V
@@ -148,10 +154,11 @@ func (t *Tier[V]) Get(key []byte) (V, bool) {
 
 // Peek is Get without counting a hit.
 func (t *Tier[V]) Peek(key []byte) (V, bool) {
-	s := t.shard(t.hash(key))
+	h := t.hashOf(key)
+	s := t.shard(h)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if e := s.index[string(key)]; e != nil {
+	if e := s.at(h, key); e != nil {
 		return e.value, true
 	}
 	var zero V
@@ -170,12 +177,12 @@ func (t *Tier[V]) Peek(key []byte) (V, bool) {
 // then the old one is gone as well. A value that replaces another keeps the hits
 // that its key had.
 func (t *Tier[V]) Update(key []byte, f func(old V, found bool) (v V, cost int64, keep bool)) (resident bool) {
-	h := t.hash(key)
+	h := t.hashOf(key)
 	s := t.shard(h)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 
-	e := s.index[string(key)]
+	e := s.at(h, key)
 	var old V
 	if e != nil {
 		old = e.value
@@ -205,15 +212,16 @@ func (t *Tier[V]) Update(key []byte, f func(old V, found bool) (v V, cost int64,
 	if e != nil {
 		return s.replace(e, v, cost)
 	}
-	return s.insert(&entry[V]{key: string(key), hash: h, value: v, cost: cost})
+	return s.insert(h, &entry[V]{key: string(key), value: v, charge: uint32(cost)})
 }
 
 // Delete removes key and returns the value that it had.
 func (t *Tier[V]) Delete(key []byte) (V, bool) {
-	s := t.shard(t.hash(key))
+	h := t.hashOf(key)
+	s := t.shard(h)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.index[string(key)]
+	e := s.at(h, key)
 	if e == nil {
 		var zero V
 		return zero, false
@@ -266,20 +274,28 @@ func (t *Tier[V]) Stats() Stats {
 	return st
 }
 
-// hash is seeded at random for each tier: a client that could choose keys which
+// hashOf is seeded at random for each tier: a client that could choose keys which
 // share a shard would have a fraction of the cache and all of a lock.
-func (t *Tier[V]) hash(key []byte) uint64 {
-	if t.fixed != 0 {
-		return fixedHash(t.fixed, key)
+func (t *Tier[V]) hashOf(key []byte) uint64 {
+	if t.fixed != nil {
+		return t.fixed(string(key))
 	}
 	return maphash.Bytes(t.seed, key)
 }
 
+// hash is hashOf for a string.
+func (t *Tier[V]) hash(key string) uint64 {
+	if t.fixed != nil {
+		return t.fixed(key)
+	}
+	return maphash.String(t.seed, key)
+}
+
 // fixedHash is FNV-1a, finished so that all bits depend on all bytes.
-func fixedHash(seed uint64, key []byte) uint64 {
+func fixedHash(seed uint64, key string) uint64 {
 	h := seed ^ 14695981039346656037
-	for _, c := range key {
-		h = (h ^ uint64(c)) * 1099511628211
+	for i := range len(key) {
+		h = (h ^ uint64(key[i])) * 1099511628211
 	}
 	return mix(h)
 }

@@ -35,10 +35,10 @@ func check[V any](t testing.TB, tier *Tier[V]) {
 		members := 0
 		var last *entry[V]
 		for e := s.oldest; e != nil; e = e.newer {
-			if s.index[e.key] != e || e.slot != inWindow || e.older != last {
+			if s.index[tier.hash(e.key)] != e || e.slot != inWindow || e.older != last {
 				t.Fatalf("shard %d: window entry %q is linked wrongly", i, e.key)
 			}
-			window += e.cost
+			window += e.cost()
 			members++
 			last = e
 		}
@@ -46,10 +46,10 @@ func check[V any](t testing.TB, tier *Tier[V]) {
 			t.Fatalf("shard %d: newest is not the end of the window", i)
 		}
 		for j, e := range s.main {
-			if s.index[e.key] != e || e.slot != int32(j) {
+			if s.index[tier.hash(e.key)] != e || e.slot != int32(j) {
 				t.Fatalf("shard %d: main entry %q has slot %d, want %d", i, e.key, e.slot, j)
 			}
-			main += e.cost
+			main += e.cost()
 			members++
 		}
 		if members != len(s.index) || s.peak < members {
@@ -261,7 +261,8 @@ func TestShards(t *testing.T) {
 		{"a small budget is one shard", Config{MaxBytes: mib}, 1, mib / 8},
 		{"a shard for each 16 MiB", Config{MaxBytes: 64 * mib}, 4, 8 * mib},
 		{"a power of two", Config{MaxBytes: 127 * mib}, 4, 127 * mib / 8},
-		{"at most 64", Config{MaxBytes: 1 << 40}, 64, 1 << 33},
+		{"at most 64", Config{MaxBytes: 1 << 40, MaxEntryBytes: 1 << 30}, 64, 1 << 30},
+		{"no entry of 4 GiB", Config{MaxBytes: 1 << 40}, 64, math.MaxUint32},
 		{"as many as asked for", Config{MaxBytes: 64 * mib, Shards: 8}, 8, 4 * mib},
 		{"fewer, so that the largest entry is half a shard", Config{MaxBytes: 64 * mib, MaxEntryBytes: 16 * mib}, 2, 16 * mib},
 		{"the largest entry fits beside the window", Config{MaxBytes: 1000, MaxEntryBytes: 1000}, 1, 1000 - windowBytes(1000)},
@@ -309,7 +310,7 @@ func TestSeedsDiffer(t *testing.T) {
 	a, b := New[int](Config{MaxBytes: 1}), New[int](Config{MaxBytes: 1})
 	same := 0
 	for i := range 64 {
-		key := []byte(fmt.Sprint(i))
+		key := fmt.Sprint(i)
 		if a.hash(key) == b.hash(key) {
 			same++
 		}
@@ -396,5 +397,45 @@ func TestOnRemoveHearsOfEachValueOnce(t *testing.T) {
 		if n != 0 {
 			t.Fatalf("value %d after Clear: got %d, want 0", v, n)
 		}
+	}
+}
+
+// Keys whose hashes are the same, all 64 bits of them, must not be mixed up. They may push each other out.
+func TestKeysOfOneHash(t *testing.T) {
+	for _, hash := range []func(string) uint64{
+		func(string) uint64 { return 7 },
+		func(key string) uint64 { return uint64(len(key)) },
+	} {
+		tier := newTier(Config{MaxBytes: 1 << 20, Shards: 4, hash: hash})
+		var gone []int
+		tier.OnRemove(func(v int) { gone = append(gone, v) })
+		require.True(t, put(tier, "a", 1, 0))
+		if _, ok := tier.Get([]byte("b")); ok {
+			t.Error("Get: got the value of another key")
+		}
+		if _, ok := tier.Peek([]byte("b")); ok {
+			t.Error("Peek: got the value of another key")
+		}
+		if _, ok := tier.Delete([]byte("b")); ok {
+			t.Error("Delete: deleted another key")
+		}
+		require.True(t, tier.Update([]byte("b"), func(old int, found bool) (int, int64, bool) {
+			if found || old != 0 {
+				t.Errorf("Update: got the value %d of another key", old)
+			}
+			return 2, 0, true
+		}))
+		check(t, tier)
+		require.Equal(t, []int{1}, gone)
+		v, ok := tier.Get([]byte("b"))
+		require.True(t, ok)
+		require.Equal(t, 2, v)
+		if _, ok := tier.Get([]byte("a")); ok {
+			t.Error("the one that was pushed out is still there")
+		}
+		require.EqualValues(t, 1, tier.Stats().Evictions)
+		require.Zero(t, tier.DeleteFunc(func(key string, _ int) bool { return key == "a" }))
+		require.Equal(t, 1, tier.DeleteFunc(func(key string, _ int) bool { return key == "b" }))
+		check(t, tier)
 	}
 }

@@ -104,10 +104,10 @@ func (p *policy) below(n int) int {
 // contest lets e, which has no place, into main if there is room, or if it is
 // worth more than those that must make room for it.
 func (s *shard[V]) contest(e *entry[V]) bool {
-	if e.cost > s.mainMax {
+	if e.cost() > s.mainMax {
 		return false
 	}
-	need := s.mainUsed + e.cost - s.mainMax
+	need := s.mainUsed + e.cost() - s.mainMax
 	// Victims are moved behind n, where they are not drawn twice; nobody leaves
 	// unless e comes.
 	n := len(s.main)
@@ -118,7 +118,7 @@ func (s *shard[V]) contest(e *entry[V]) bool {
 		}
 		n--
 		s.swap(int(v.slot), n)
-		need -= v.cost
+		need -= v.cost()
 	}
 	for len(s.main) > n {
 		s.remove(s.main[len(s.main)-1])
@@ -142,5 +142,5 @@ func (s *shard[V]) cheapest(n int) int {
 // worthMore reports whether a was asked for more often for each byte than b.
 func (s *shard[V]) worthMore(a, b *entry[V]) bool {
 	now := s.policy.now
-	return (a.count(now)+chance)*b.cost > (b.count(now)+chance)*a.cost
+	return (a.count(now)+chance)*b.cost() > (b.count(now)+chance)*a.cost()
 }

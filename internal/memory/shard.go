@@ -17,15 +17,17 @@ const (
 // readers change under the read lock.
 type entry[V any] struct {
 	key   string
-	hash  uint64
 	value V
-	cost  int64
+	heat  atomic.Uint64 // a heat: how often it was asked for lately
 
-	heat atomic.Uint64 // a heat: how often it was asked for lately
-	slot int32         // its index in shard.main, or inWindow
+	charge uint32 // see cost
+	slot   int32  // its index in shard.main, or inWindow
 
 	older, newer *entry[V] // neighbours in the window
 }
+
+// cost is what e is charged: at most Tier.maxEntry, so that it fits four bytes.
+func (e *entry[V]) cost() int64 { return int64(e.charge) }
 
 const inWindow = -1
 
@@ -50,8 +52,9 @@ func (e *entry[V]) count(now uint32) int64 { return heat(e.heat.Load()).at(now) 
 // for the moment in which a reservation lowers the limits, see pool.
 type shard[V any] struct {
 	mu    sync.RWMutex
-	index map[string]*entry[V]
-	peak  int // the largest len(index) since it was built
+	hash  func(key string) uint64
+	index map[uint64]*entry[V] // by the hash of its key, which is enough to tell keys apart but for an accident, see at
+	peak  int                  // the largest len(index) since it was built
 
 	oldest, newest *entry[V] // the window
 	main           []*entry[V]
@@ -67,22 +70,34 @@ type shard[V any] struct {
 	evictions, rejections uint64
 }
 
-func (s *shard[V]) init(budget int64, random uint64, p *pool) {
-	s.index = make(map[string]*entry[V])
+func (s *shard[V]) init(budget int64, random uint64, hash func(string) uint64, p *pool) {
+	s.hash, s.index = hash, make(map[uint64]*entry[V])
 	s.policy, s.pool = newPolicy(budget, random), p
 	s.removed = func(V) {}
 	s.fit()
 }
 
+// at returns the resident with this key, nil if there is none. Of keys with the same hash only one can be resident.
+func (s *shard[V]) at(h uint64, key []byte) *entry[V] {
+	if e := s.index[h]; e != nil && e.key == string(key) {
+		return e
+	}
+	return nil
+}
+
 // insert makes a new key resident, if it is worth that.
-func (s *shard[V]) insert(e *entry[V]) bool {
-	e.heat.Store(uint64(s.policy.arrive(e.hash, e.cost, len(s.index))))
+func (s *shard[V]) insert(h uint64, e *entry[V]) bool {
+	if other := s.index[h]; other != nil {
+		s.remove(other)
+		s.evictions++
+	}
+	e.heat.Store(uint64(s.policy.arrive(h, e.cost(), len(s.index))))
 	if !s.place(e) {
 		s.rejections++
 		s.removed(e.value)
 		return false
 	}
-	s.index[e.key] = e
+	s.index[h] = e
 	s.peak = max(s.peak, len(s.index))
 	return true
 }
@@ -94,13 +109,13 @@ func (s *shard[V]) replace(e *entry[V], v V, cost int64) bool {
 	if e.slot == inWindow {
 		used, limit = &s.windowUsed, s.windowMax
 	}
-	if *used-e.cost+cost <= limit {
-		*used += cost - e.cost
-		e.value, e.cost = v, cost
+	if *used-e.cost()+cost <= limit {
+		*used += cost - e.cost()
+		e.value, e.charge = v, uint32(cost)
 		return true
 	}
 	s.detach(e)
-	e.value, e.cost = v, cost
+	e.value, e.charge = v, uint32(cost)
 	if !s.place(e) {
 		s.forget(e)
 		s.rejections++
@@ -112,10 +127,10 @@ func (s *shard[V]) replace(e *entry[V], v V, cost int64) bool {
 // place puts e, which has no place, into the window, or into main if it is too
 // large for that. It does not touch the index entry of e.
 func (s *shard[V]) place(e *entry[V]) bool {
-	if e.cost > s.windowMax {
+	if e.cost() > s.windowMax {
 		return s.contest(e)
 	}
-	for s.windowUsed+e.cost > s.windowMax {
+	for s.windowUsed+e.cost() > s.windowMax {
 		s.leaveWindow(s.oldest)
 	}
 	s.pushWindow(e)
@@ -140,9 +155,10 @@ func (s *shard[V]) remove(e *entry[V]) {
 // forget takes e, which has no place any more, out of the index. What it was
 // asked for is remembered, for when it comes back.
 func (s *shard[V]) forget(e *entry[V]) {
-	delete(s.index, e.key)
+	h := s.hash(e.key)
+	delete(s.index, h)
 	s.removed(e.value)
-	s.policy.leave(e.hash, e.count(s.policy.now))
+	s.policy.leave(h, e.count(s.policy.now))
 	s.shrink()
 }
 
@@ -154,9 +170,9 @@ func (s *shard[V]) shrink() {
 	if s.peak < minShrink || len(s.index) > s.peak/4 {
 		return
 	}
-	index := make(map[string]*entry[V], len(s.index))
-	for k, e := range s.index {
-		index[k] = e
+	index := make(map[uint64]*entry[V], len(s.index))
+	for h, e := range s.index {
+		index[h] = e
 	}
 	s.index, s.peak = index, len(index)
 	s.main = append(make([]*entry[V], 0, len(s.main)), s.main...)
@@ -171,13 +187,13 @@ func (s *shard[V]) pushWindow(e *entry[V]) {
 		s.oldest = e
 	}
 	s.newest = e
-	s.windowUsed += e.cost
+	s.windowUsed += e.cost()
 }
 
 func (s *shard[V]) pushMain(e *entry[V]) {
 	e.slot = int32(len(s.main))
 	s.main = append(s.main, e)
-	s.mainUsed += e.cost
+	s.mainUsed += e.cost()
 }
 
 // detach takes e out of the window or of main.
@@ -187,7 +203,7 @@ func (s *shard[V]) detach(e *entry[V]) {
 		s.swap(int(e.slot), last)
 		s.main[last] = nil
 		s.main = s.main[:last]
-		s.mainUsed -= e.cost
+		s.mainUsed -= e.cost()
 		return
 	}
 	if e.older != nil {
@@ -201,7 +217,7 @@ func (s *shard[V]) detach(e *entry[V]) {
 		s.newest = e.older
 	}
 	e.older, e.newer = nil, nil
-	s.windowUsed -= e.cost
+	s.windowUsed -= e.cost()
 }
 
 func (s *shard[V]) swap(i, j int) {
@@ -246,7 +262,7 @@ func (s *shard[V]) deleteAmong(batch []pair[V], f func(string, V) bool) (n int) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range batch {
-		if e := s.index[p.key]; e != nil && f(e.key, e.value) {
+		if e := s.index[s.hash(p.key)]; e != nil && e.key == p.key && f(e.key, e.value) {
 			s.remove(e)
 			n++
 		}
@@ -260,11 +276,11 @@ func (s *shard[V]) clear() {
 	}
 }
 
-func (s *shard[V]) takeAll() map[string]*entry[V] {
+func (s *shard[V]) takeAll() map[uint64]*entry[V] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := s.index
-	s.index, s.peak = make(map[string]*entry[V]), 0
+	s.index, s.peak = make(map[uint64]*entry[V]), 0
 	s.oldest, s.newest, s.main = nil, nil, nil
 	s.windowUsed, s.mainUsed = 0, 0
 	s.policy = newPolicy(s.policy.budget, s.policy.random)

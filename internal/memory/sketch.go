@@ -16,7 +16,7 @@ const (
 	sketchRows  = 3
 	minSketch   = 64 // words
 	maxCount    = 255
-	sketchWords = 2 // words for each resident, since absent keys are many more
+	sketchWords = 1 // words for each resident; with two the hit ratio is .0006 more, for up to 16 bytes a resident
 )
 
 func newSketch(words int) sketch {
