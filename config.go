@@ -37,7 +37,8 @@ type Config struct {
 	MaxBytes int64
 
 	// MaxObjectBytes is the largest response that is stored, header included. Larger ones stream through. 0 means an
-	// eighth of MaxBytes. More than 49 % of MaxBytes counts as that: a page and the one that replaces it must fit.
+	// eighth of MaxBytes. More than 49 % of MaxBytes counts as that: a page and the one that replaces it must fit. It is
+	// never more than 4 GiB.
 	MaxObjectBytes int64
 
 	// DefaultTTL is how long a response that says nothing about caching is fresh: GET 200; 203, 301, 308, 404

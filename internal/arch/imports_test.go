@@ -23,6 +23,7 @@ var layers = map[string][]string{
 		"internal/record", "internal/rules", "internal/tier",
 	},
 	"internal/assets": {"internal/coding", "internal/field", "internal/rules"},
+	"internal/clock":  {},
 	"internal/coding": {"internal/field"},
 	"internal/field":  {},
 	"internal/flight": {"internal/object"},
@@ -31,7 +32,7 @@ var layers = map[string][]string{
 	"internal/memory": {},
 	"internal/object": {"internal/field", "internal/frame", "internal/rules"},
 	"internal/record": {"internal/field"},
-	"internal/rules":  {"internal/field", "internal/key"},
+	"internal/rules":  {"internal/clock", "internal/field", "internal/key"},
 	"internal/tier":   {"internal/frame", "internal/key", "internal/object", "internal/rules"},
 
 	"cmd/precompress": {"internal/assets"},

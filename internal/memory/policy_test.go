@@ -261,12 +261,12 @@ func TestSketch(t *testing.T) {
 	k.raise(mix(90), 5)
 	judge("raised to less than it is", 2)
 	k.fit(5000)
-	if got, want := len(k.words), 16384; got != want {
+	if got, want := len(k.words), 8192; got != want {
 		t.Errorf("%d words for 5000 residents, want %d", got, want)
 	}
 	judge("grown", 2)
 	k.shrink(100)
-	if got, want := len(k.words), 256; got != want {
+	if got, want := len(k.words), 128; got != want {
 		t.Errorf("%d words for 100 residents, want %d", got, want)
 	}
 	judge("shrunk", 2)

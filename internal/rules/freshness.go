@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/clock"
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
@@ -21,11 +22,11 @@ const (
 
 // Age returns the current_age of RFC 9111, 4.2.3. It is never negative, whatever the clock does.
 func (t *Terms) Age(now time.Time) time.Duration {
-	return t.initialAge + bounded(now.Sub(t.responseTime))
+	return t.initialAge + bounded(t.responseTime.Until(now))
 }
 
 // Came returns when the response came, or when it was restored.
-func (t *Terms) Came() time.Time { return t.responseTime }
+func (t *Terms) Came() time.Time { return t.responseTime.Time() }
 
 // Lifetime returns the freshness lifetime.
 func (t *Terms) Lifetime() time.Duration { return t.lifetime }
@@ -37,7 +38,7 @@ func (t *Terms) TTL(now time.Time) time.Duration { return t.lifetime - t.Age(now
 func (t *Terms) Explicit() bool { return t.explicit }
 
 func (m *Meta) setAge(h http.Header, requestTime, now time.Time) {
-	m.responseTime = now
+	m.responseTime = clock.Of(now)
 	value, _ := field.ParseAge(h["Age"])
 	corrected := bounded(value) + bounded(now.Sub(requestTime))
 	// Date has whole seconds, so what is left of a second says nothing about the response's age.
@@ -93,7 +94,7 @@ func (m *Meta) expires(lines []string) time.Duration {
 			return 0
 		}
 	}
-	at, ok := field.ParseDate(lines[0], m.responseTime)
+	at, ok := field.ParseDate(lines[0], m.came)
 	if !ok {
 		return 0
 	}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/edgecache-go/edgecache/internal/clock"
 )
 
 // validateFor is how long past its lifetime a response with a validator is worth keeping: a 304 brings it back without a render.
@@ -29,7 +31,7 @@ type Facts struct {
 func (t *Terms) Facts(vary []string, now time.Time) Facts {
 	return Facts{
 		Lifetime: t.lifetime, WhileRevalidate: t.whileRevalidate, IfError: t.ifError,
-		InitialAge: t.initialAge, Resident: bounded(now.Sub(t.responseTime)),
+		InitialAge: t.initialAge, Resident: bounded(t.responseTime.Until(now)),
 		Vary:    vary,
 		NoCache: t.noCache, NoStale: t.noStale, Immutable: t.immutable, Explicit: t.explicit,
 		Cookies: t.cookies, Authorization: t.authorization,
@@ -76,7 +78,7 @@ func (o *Options) Restore(f *Facts, status int, h http.Header, own bool, elapsed
 		return Meta{}, NoCache
 	}
 	// Ages count by the clock of this process from here on.
-	m.responseTime, m.initialAge = now, bounded(m.initialAge+resident+elapsed)
+	m.responseTime, m.initialAge = clock.Of(now), bounded(m.initialAge+resident+elapsed)
 	if own {
 		m.Validators = ValidatorsOf(h, came)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/clock"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/key"
 )
@@ -23,7 +24,7 @@ type Meta struct {
 // Terms are on what conditions a stored response may be reused: what is kept of its Meta, so that a hit parses nothing and an
 // entry takes little. They hold no reference to the header. The zero Terms belong to nothing that may be stored, and serve nobody.
 type Terms struct {
-	responseTime             time.Time     // with its monotonic reading
+	responseTime             clock.Instant
 	initialAge               time.Duration // corrected_initial_age of RFC 9111, 4.2.3
 	lifetime                 time.Duration
 	whileRevalidate, ifError time.Duration // zero if must-revalidate or proxy-revalidate forbid it
