@@ -45,7 +45,7 @@ func (a *asked) variant(vary []string, h http.Header) string {
 		h = a.header(vary)
 	}
 	var buf [256]byte
-	return string(key.Variant(buf[:0], vary, h))
+	return string(key.Values(buf[:0], vary, h))
 }
 
 // header returns those fields that were taken and are named.

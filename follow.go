@@ -151,7 +151,7 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 		return true, nil
 	}
 	p := result.page
-	if string(key.Variant(nil, p.meta.Vary, f.r.Header)) != p.variant {
+	if string(key.Values(nil, p.meta.Vary, f.r.Header)) != p.variant {
 		return false, p.meta.Vary
 	}
 	if f.late(fl, tagNames(p.groups, f.key), came) {
@@ -171,7 +171,7 @@ func (f *fill) late(fl *flight.Flight[landing], tags []string, came uint64) bool
 
 // fits reports whether a page that was made for another request may answer this one: by the fields that it varies by, by this client's credentials, and as fresh.
 func (f *fill) fits(t *rules.Terms, vary []string, variant string, now time.Time) bool {
-	if string(key.Variant(nil, vary, f.r.Header)) != variant {
+	if string(key.Values(nil, vary, f.r.Header)) != variant {
 		return false
 	}
 	action, reason := t.Reuse(&f.handler.edge.rules, &f.req, now)

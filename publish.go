@@ -136,7 +136,7 @@ func (e *Edge) freshened(k []byte, old *variant, fields, effect http.Header, req
 	}
 	d := object.Draft{
 		Status: old.Status(), Header: header, Body: old.Body, Meta: meta,
-		Scope: selector.Scope, Variant: string(key.Variant(nil, meta.Vary, r.Header)),
+		Scope: selector.Scope, Variant: string(key.Values(nil, meta.Vary, r.Header)),
 	}
 	return e.newVariant(d.Seal(), tagNames(effect["Cache-Groups"], k), began, old.pattern.Value()), reason
 }

@@ -199,7 +199,7 @@ func (r resource) find(scope []byte, h http.Header) *variant {
 		}
 		if wants == nil || vary != s.Vary {
 			vary = s.Vary
-			wants = key.Variant(buf[:0], vary.Append(list[:0]), h)
+			wants = key.Values(buf[:0], vary.Append(list[:0]), h)
 		}
 		if s.Variant == string(wants) {
 			return v

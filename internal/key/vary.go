@@ -85,6 +85,27 @@ func Variant(dst []byte, names []string, h http.Header) []byte {
 	return bounded(dst, start, MaxVariant, kindVariantSum)
 }
 
+// Values is Variant without the names: as good where they are known to be the same, and less to keep. With equal names two
+// Values are equal if, and only if, the Variants are.
+func Values(dst []byte, names []string, h http.Header) []byte {
+	start := len(dst)
+	for _, name := range names {
+		lines, present := h[name]
+		if !present || name == "Host" {
+			dst = append(dst, 0)
+			continue
+		}
+		at := len(dst)
+		dst = appendNormalized(append(dst, 0), name, lines)
+		length := len(dst) - at // of the value, and one more: 0 is an absent field
+		if dst[at] = byte(length); length >= 0x80 {
+			var buf [binary.MaxVarintLen64]byte
+			dst = slices.Replace(dst, at, at+1, buf[:binary.PutUvarint(buf[:], uint64(length))]...)
+		}
+	}
+	return bounded(dst, start, MaxVariant, kindVariantSum)
+}
+
 // bounded replaces what was appended since start by its digest when it is longer than limit.
 func bounded(dst []byte, start, limit int, kind byte) []byte {
 	if len(dst)-start <= limit {

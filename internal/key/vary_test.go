@@ -165,6 +165,13 @@ func TestVariant_RFC9111_4_1(t *testing.T) {
 		if len(a) > MaxVariant {
 			t.Errorf("%s: %d bytes, want at most %d", row.name, len(a), MaxVariant)
 		}
+		v, w := Values([]byte("before"), names, headerWith(row.field, row.a)), Values([]byte("before"), names, headerWith(row.field, row.b))
+		if (string(v) == string(w)) != (string(a) == string(b)) {
+			t.Errorf("%s: by values it is otherwise: %q and %q", row.name, v, w)
+		}
+		if len(v) > MaxVariant+len("before") || !strings.HasPrefix(string(v), "before") {
+			t.Errorf("%s: got the values %q", row.name, v)
+		}
 	}
 	require.Equal(t, "before", string(Variant([]byte("before"), nil, http.Header{"A": {"1"}})), "no names append nothing")
 	require.NotEqual(t, Variant(nil, []string{"Foo"}, http.Header{"Foo": {"1"}}), Variant(nil, []string{"Bar"}, http.Header{"Bar": {"1"}}), "names are part of it")
@@ -269,6 +276,12 @@ func FuzzVariant(f *testing.F) {
 		}
 		if swapped := Variant(nil, names, http.Header{name: {b}, "Other": linesA}); a != b && string(swapped) == string(textA) && normal.Get(name) != normal.Get("Other") {
 			t.Errorf("%s: %q and %q change places unnoticed", name, a, b)
+		}
+		for _, other := range []http.Header{normal, {name: {b}, "Other": linesA}, {"Other": {b}}, {name: {a}, "Other": {b}}, {}} {
+			sameVariant := string(Variant(nil, names, other)) == string(textA)
+			if same := string(Values(nil, names, other)) == string(Values(nil, names, http.Header{name: linesA, "Other": {b}})); same != sameVariant {
+				t.Fatalf("%q: %v and %v: equal by values %v, by variant %v", name, other, linesA, same, sameVariant)
+			}
 		}
 		if absent := Variant(nil, names, http.Header{"Other": {b}}); string(absent) == string(textA) {
 			t.Errorf("%s: %q is the same as none", name, linesA)

@@ -17,7 +17,7 @@ import (
 )
 
 // kind is the layout below. It changes with the layout, and with what keys, scopes and variants mean: what another version has stored is not read.
-var kind = frame.Kind{'e', 'c', 'o', 1}
+var kind = frame.Kind{'e', 'c', 'o', 2}
 
 // Limits of what is decoded. What exceeds them is not encoded either.
 const (

@@ -192,7 +192,7 @@ func pageFor(t testing.TB, request http.Header, scope, body string, lines ...str
 	meta, reason := options.Store(&rules.Request{}, 200, h, now, now)
 	require.Equal(t, rules.None, reason)
 	h["Date"] = []string{now.UTC().Format(http.TimeFormat)}
-	d := object.Draft{Status: 200, Header: h, Body: object.NewBody([]byte(body)), Meta: meta, Scope: scope, Variant: string(key.Variant(nil, meta.Vary, request))}
+	d := object.Draft{Status: 200, Header: h, Body: object.NewBody([]byte(body)), Meta: meta, Scope: scope, Variant: string(key.Values(nil, meta.Vary, request))}
 	o := d.Seal()
 	return &o
 }

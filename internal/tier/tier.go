@@ -184,7 +184,7 @@ func (t *Tier) lookup(ctx context.Context, k, scope []byte, header http.Header, 
 	var variant []byte
 	for i, v := range x.variants {
 		if i == 0 || !slices.Equal(v.vary, x.variants[i-1].vary) {
-			variant = key.Variant(variant[:0], v.vary, header)
+			variant = key.Values(variant[:0], v.vary, header)
 		}
 		if v.id != t.variantID(k, scope, v.vary, variant) {
 			result.Outcome = Mismatch
