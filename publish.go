@@ -130,6 +130,9 @@ func (e *Edge) freshened(k []byte, old *variant, fields, effect http.Header, req
 	meta, reason := e.rules.Store(req, old.Status(), effect, start, now)
 	if reason != rules.None {
 		meta = rules.Meta{Terms: old.Terms, Vary: selector.Vary.Append(nil)} // good for this one answer
+		if _, ok := header["Date"]; !ok {
+			header["Date"] = []string{now.UTC().Format(http.TimeFormat)} // else the conditions would count from when old came
+		}
 	}
 	for _, name := range meta.Strip {
 		delete(header, name)

@@ -230,3 +230,31 @@ func TestConditionAfterAValidationIsAboutTheNewDate(t *testing.T) {
 		want(t, s.get("/", "If-Modified-Since", seen, "Cache-Control", "no-store"), "REVALIDATED", 200, "page")
 	})
 }
+
+// A 304 that may not be stored makes the page good for one answer. That answer was made now: a client whose copy is older than it gets the page, as it would without a cache (RFC 9111, 4.3.2).
+func TestAConfirmedPageThatIsNotKeptIsOfNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Etag", `"v1"`)
+			w.Header().Set("Cache-Control", "no-cache")
+			if r.Header.Get("If-None-Match") != "" {
+				w.Header().Set("Cache-Control", "no-store")
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			fmt.Fprint(w, "page")
+		}))
+		get := func(since time.Time) *http.Response {
+			r := httptest.NewRequest("GET", "/", nil)
+			if !since.IsZero() {
+				r.Header.Set("If-Modified-Since", since.UTC().Format(http.TimeFormat))
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			return w.Result()
+		}
+		want(t, get(time.Time{}), "MISS", 200, "page")
+		time.Sleep(time.Hour)
+		want(t, get(time.Now().Add(-time.Minute)), "REVALIDATED", 200, "page")
+	})
+}
