@@ -261,7 +261,7 @@ func (f *fill) Commit(status int) {
 	f.page = p
 	p.body.Draw(e.memory, f)
 	f.Keep(p.body)
-	p.body.Hold(f.flight.Unseated)
+	p.body.Hold(f.flight)
 	f.flight.OnSeat(p.body)
 	f.flight.Worth()
 	f.flight.Share(landing{page: p})

@@ -12,6 +12,8 @@ import (
 
 const (
 	minChunk = 4 << 10
+	// oneChunk is the least that a handler's first write brings, in bytes, to be taken for the whole page: one that renders into a buffer writes once.
+	oneChunk = 512
 	maxChunk = 256 << 10
 
 	// trust is how many times what has come a declared length may size a chunk ahead: who declares much and sends little takes little.
@@ -41,13 +43,14 @@ type Body struct {
 	leader   Leader
 
 	mu       sync.Mutex
-	chunks   [][]byte // all but the last are full
-	dropped  int      // chunks that are gone from the front of an outgrown body
-	base     int64    // bytes in them
-	size     int64    // bytes written so far
-	held     int64    // what the chunks take
-	reserved int64    // of that, what is drawn from room; the rest is at most looseWindow
-	flushed  int64    // size at the writer's last Flush; -1 before the first
+	chunks   [][]byte  // all but the last are full
+	one      [1][]byte // for chunks, as a rule
+	dropped  int       // chunks that are gone from the front of an outgrown body
+	base     int64     // bytes in them
+	size     int64     // bytes written so far
+	held     int64     // what the chunks take
+	reserved int64     // of that, what is drawn from room; the rest is at most looseWindow
+	flushed  int64     // size at the writer's last Flush; -1 before the first
 	outgrown bool
 	done     bool
 	left     bool                 // the leader wants nothing of it any more
@@ -56,7 +59,7 @@ type Body struct {
 	err      error                // why it ended early
 	readers  map[*Reader]struct{} // those that have not closed
 	wake     chan struct{}        // closed when there is news for readers; nil while nobody waits
-	hold     func() bool          // says that somebody is still about to read from the beginning
+	hold     Queue                // of those who are still about to read from the beginning; nil for nobody
 	moved    chan struct{}        // closed when there may be news for the writer; nil while it does not wait
 }
 
@@ -89,12 +92,18 @@ func write[T []byte | string](b *Body, p T) (n int, err error) {
 	return n, nil
 }
 
-// Hold keeps the beginning of a body that has outgrown its limit while there says that somebody is on the way to read it; Wake is to be called when that may have changed.
-// there is called under the body's lock. Like readers, those on the way are waited for no longer than StallLimit.
-func (b *Body) Hold(there func() bool) {
+// Queue is who has not begun to read a body.
+type Queue interface {
+	// Unseated reports whether there is anybody. It is called under the body's lock.
+	Unseated() bool
+}
+
+// Hold keeps the beginning of a body that has outgrown its limit while somebody in the queue is on the way to read it; Wake is to be called when that may have changed.
+// Like readers, those on the way are waited for no longer than StallLimit.
+func (b *Body) Hold(queue Queue) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.hold = there
+	b.hold = queue
 }
 
 // Wake makes a writer that waits look again.
@@ -214,9 +223,7 @@ func (b *Body) Object() (body object.Body, ok bool) {
 			b.giveBack(b.held)
 		}
 	}
-	chunks := make([][]byte, len(b.chunks))
-	copy(chunks, b.chunks)
-	return object.NewBody(chunks...), true
+	return object.NewBody(b.chunks...), true
 }
 
 // Reader reads a body from its beginning while it grows. It belongs to one goroutine, which must Close it.

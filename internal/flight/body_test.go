@@ -510,7 +510,7 @@ func TestOutgrownBodyKeepsItsBeginningForThoseOnTheWay(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := NewBody(limit, -1)
 				onTheWay := true
-				b.Hold(func() bool { return onTheWay })
+				b.Hold(queue(func() bool { return onTheWay }))
 				first := b.Reader()
 				go func() {
 					defer first.Close()
@@ -547,3 +547,8 @@ func TestOutgrownBodyKeepsItsBeginningForThoseOnTheWay(t *testing.T) {
 		})
 	}
 }
+
+// queue is a Queue that is asked by calling it.
+type queue func() bool
+
+func (q queue) Unseated() bool { return q() }

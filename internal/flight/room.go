@@ -61,6 +61,9 @@ func (b *Body) extend(want int64) bool {
 		return false
 	}
 	size := max(minChunk, b.size, want)
+	if b.size == 0 && want >= oneChunk {
+		size = want
+	}
 	if rest := b.declared - b.size; rest > 0 {
 		size = min(max(size, trust*(b.size+want)), rest)
 	}
@@ -79,6 +82,9 @@ func (b *Body) draw(size int64) bool {
 
 func (b *Body) add(size int64) {
 	b.held += size
+	if b.chunks == nil {
+		b.chunks = b.one[:0]
+	}
 	b.chunks = append(b.chunks, make([]byte, 0, size))
 }
 
@@ -152,7 +158,7 @@ func (b *Body) slide(want int64) bool {
 
 // drop forgets the chunks that every reader has passed.
 func (b *Body) drop() {
-	if b.base == 0 && b.hold != nil && b.hold() {
+	if b.base == 0 && b.hold != nil && b.hold.Unseated() {
 		return
 	}
 	first := b.dropped + len(b.chunks)
@@ -180,7 +186,7 @@ func (b *Body) giveBack(n int64) {
 
 // forget drops all bytes, once nobody can want them any more.
 func (b *Body) forget() {
-	if b.left && b.done && !b.stored && len(b.readers) == 0 && (b.hold == nil || !b.hold()) {
+	if b.left && b.done && !b.stored && len(b.readers) == 0 && (b.hold == nil || !b.hold.Unseated()) {
 		b.gone, b.chunks, b.held = true, nil, 0
 		b.giveBack(0)
 	}

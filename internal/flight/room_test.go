@@ -181,7 +181,7 @@ func TestWhatABodyHasDrawnGoesBack(t *testing.T) {
 	t.Run("not while somebody is about to read", func(t *testing.T) {
 		b, p, _ := drawing(1<<20, -1, 1<<20)
 		coming := true
-		b.Hold(func() bool { return coming })
+		b.Hold(queue(func() bool { return coming }))
 		mustWrite(t, b, pattern(size))
 		b.Close(nil)
 		b.Leave()
@@ -197,7 +197,7 @@ func TestWhatABodyHasDrawnGoesBack(t *testing.T) {
 	t.Run("when who was about to read does not come", func(t *testing.T) {
 		b, p, _ := drawing(1<<20, -1, 1<<20)
 		coming := true
-		b.Hold(func() bool { return coming })
+		b.Hold(queue(func() bool { return coming }))
 		mustWrite(t, b, pattern(size))
 		b.Close(nil)
 		b.Leave()

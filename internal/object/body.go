@@ -1,6 +1,9 @@
 package object
 
-import "io"
+import (
+	"io"
+	"slices"
+)
 
 // Body is the payload of a stored response: a list of chunks, as the fill received them, so that storing never copies a large body into one slice.
 // The zero value is an empty body. A Body is immutable once published, and safe for concurrent use then.
@@ -15,7 +18,7 @@ type rest struct {
 	size   int64    // sum of their lengths
 }
 
-// NewBody takes ownership of chunks: nobody may write them afterwards. Empty ones are left out.
+// NewBody takes ownership of the bytes of chunks: nobody may write them afterwards. The list itself stays the caller's. Leading empty ones are left out.
 func NewBody(chunks ...[]byte) Body {
 	for len(chunks) > 0 && len(chunks[0]) == 0 {
 		chunks = chunks[1:]
@@ -25,7 +28,7 @@ func NewBody(chunks ...[]byte) Body {
 	}
 	b := Body{first: chunks[0]}
 	if len(chunks) > 1 {
-		b.rest = &rest{chunks: chunks[1:]}
+		b.rest = &rest{chunks: slices.Clone(chunks[1:])}
 		for _, c := range b.rest.chunks {
 			b.rest.size += int64(len(c))
 		}
@@ -46,7 +49,7 @@ func (b Body) Size() int64 {
 func (b Body) Footprint() int64 {
 	n := int64(cap(b.first))
 	if b.rest != nil {
-		n += 32 + int64(cap(b.rest.chunks)+1)*24 // the first one, too, stands in their array
+		n += 32 + int64(cap(b.rest.chunks))*24
 		for _, c := range b.rest.chunks {
 			n += int64(cap(c))
 		}
