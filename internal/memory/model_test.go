@@ -38,6 +38,20 @@ func run(t *testing.T, ops []byte) {
 				t.Fatalf("%s is %d, %v after an update to %d, %v", key, v, ok, version, resident)
 			}
 		case 4, 5:
+			if op&0x80 != 0 {
+				before, resident := tier.Peek([]byte(key))
+				more, wanted := int64(next())*36, op&0x40 != 0
+				grown := tier.Grow([]byte(key), more, func(v int) bool {
+					if v != before {
+						t.Fatalf("%s grows as %d, is %d", key, v, before)
+					}
+					return wanted
+				})
+				if v, ok := tier.Peek([]byte(key)); ok != resident || v != before || grown && !(wanted && resident) {
+					t.Fatalf("%s is %d, %v after it grew (%v), was %d, %v", key, v, ok, grown, before, resident)
+				}
+				break
+			}
 			v, ok := tier.Get([]byte(key))
 			if _, known := model[key]; ok && (!known || v != want) {
 				t.Fatalf("%s is %d, want %d", key, v, want)

@@ -1,0 +1,72 @@
+package memory
+
+// Grow charges the value of key for more bytes, for something that it can do without. If the room for that can be had, f is called with the value, and may add to
+// what it points to; if f returns false, or if there is no room that it is worth, the value stays charged as before. Unlike Update it never costs the key its place.
+// Others that gave way to make room are not brought back.
+//
+// f runs under the lock of the key's shard: it must be short, and must not call the tier. If f panics, nothing is charged. Grow reports whether it is.
+func (t *Tier[V]) Grow(key []byte, more int64, f func(V) bool) bool {
+	h := t.hashOf(key)
+	s := t.shard(h)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.at(h, key)
+	if e == nil || more < 0 || more > t.maxEntry-e.cost() {
+		return false
+	}
+	s.pool.giveBack(more)
+	s.fit()
+	if !s.grow(e, more) {
+		return false
+	}
+	grown := false
+	defer func() {
+		if !grown {
+			s.shed(e, more)
+		}
+	}()
+	grown = f(e.value)
+	return grown
+}
+
+// grow makes room for e to be larger.
+func (s *shard[V]) grow(e *entry[V], more int64) bool {
+	used, limit := s.part(e)
+	if *used+more <= limit {
+		*used += more
+		e.charge += uint32(more)
+		return true
+	}
+	young := e.slot == inWindow
+	s.detach(e)
+	e.charge += uint32(more)
+	if young && e.cost() <= s.windowMax {
+		return s.place(e) // as the newest; older ones leave the window
+	}
+	if s.contest(e) {
+		return true
+	}
+	// Nobody has left, so the room that e had is still there.
+	e.charge -= uint32(more)
+	if young {
+		s.pushWindow(e)
+	} else {
+		s.pushMain(e)
+	}
+	return false
+}
+
+// shed makes e smaller.
+func (s *shard[V]) shed(e *entry[V], less int64) {
+	used, _ := s.part(e)
+	*used -= less
+	e.charge -= uint32(less)
+}
+
+// part is what counts the bytes of the part of the shard where e is, and how many there may be.
+func (s *shard[V]) part(e *entry[V]) (used *int64, limit int64) {
+	if e.slot == inWindow {
+		return &s.windowUsed, s.windowMax
+	}
+	return &s.mainUsed, s.mainMax
+}
