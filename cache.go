@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/memory"
 	"github.com/edgecache-go/edgecache/internal/rules"
@@ -57,8 +58,9 @@ type Edge struct {
 	aliases      aliases
 	routes       routes
 	filling      atomic.Int64 // handlers that run for the store
-	statusHeader string       // canonical; "" sends none
-	cacheStatus  string       // our name in Cache-Status; "" sends none
+	encoders     encoders
+	statusHeader string // canonical; "" sends none
+	cacheStatus  string // our name in Cache-Status; "" sends none
 	statusTexts  statusTexts
 	dates        dateLines
 	hitTexts     hitTexts // of this name
@@ -84,6 +86,7 @@ func New(cfg Config) (*Edge, error) {
 	if cfg.StatusName != "-" {
 		e.cacheStatus = cfg.StatusName
 	}
+	e.encoders.encode = coding.Encode
 	e.flights = flight.NewGroup[landing](flight.Limits{Wait: cfg.MaxWait, Leader: leaderAge, Finish: finishTimeout, Waiters: maxWaiters})
 	e.fence.init()
 	if cfg.Store != nil {

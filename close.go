@@ -34,6 +34,12 @@ func (e *Edge) Close(ctx context.Context) error {
 	}
 }
 
+func (e *Edge) isClosed() bool {
+	e.closing.Lock()
+	defer e.closing.Unlock()
+	return e.closed
+}
+
 // begin reserves a place for background work, unless the Edge is closed. The work must call e.background.Done.
 func (e *Edge) begin() bool {
 	e.closing.Lock()

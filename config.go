@@ -99,6 +99,12 @@ type Config struct {
 	// InsecureStoreSetCookie stores Set-Cookie and replays it to everybody, as RFC 9111, 7.3 allows. Visitors then share sessions.
 	InsecureStoreSetCookie bool
 
+	// Compress sends stored pages as br, zstd or gzip to clients that accept them. Each is made once for a page, in the background,
+	// when the first hit asks for it, and counts in MaxBytes. Pages that may be sent so say Vary: Accept-Encoding. Those that are
+	// coded already, say no-transform, carry a digest or vary on Accept-Encoding by themselves are left alone. A page that says public
+	// should not repeat what its visitor sent beside a secret: the length of a compressed page tells about both (BREACH).
+	Compress bool
+
 	// Version is asked with each request for what the whole site depends on beside its data, and its value separates
 	// pages: Assets.Version, for instance, keeps a page that names the files of an earlier deploy from being served by the
 	// next one, out of a Store or beside files that change. It must be quick, and short. nil means none.

@@ -6,6 +6,7 @@ import (
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing/fstest"
 	"time"
 
@@ -127,4 +128,30 @@ func ExampleStatic() {
 	// Output:
 	// /static/app-997faceca2605a98.css
 	// public, max-age=31536000, immutable
+}
+
+// Each coding of a page is made once, in the background, when the first hit asks for it.
+func ExampleConfig_compress() {
+	edge, err := edgecache.New(edgecache.Config{Compress: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	site := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"v1"`)
+		fmt.Fprint(w, "<!doctype html>", strings.Repeat("<p>once upon a time</p>", 100))
+	}))
+	visit := func() http.Header {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Accept-Encoding", "gzip, deflate, br, zstd")
+		w := httptest.NewRecorder()
+		site.ServeHTTP(w, r)
+		return w.Header()
+	}
+	visit()
+	for visit().Get("Content-Encoding") == "" {
+		time.Sleep(time.Millisecond)
+	}
+	h := visit()
+	fmt.Println(h.Get("X-Cache"), h.Get("Content-Encoding"), h.Get("ETag"), h.Get("Vary"))
+	// Output: HIT br "v1-br" Accept-Encoding
 }

@@ -20,6 +20,7 @@ type Explanation struct {
 	Age      time.Duration // of the page that fits
 	Lifetime time.Duration // of the page that fits; from the headers, or inferred
 	Inferred bool          // the lifetime is inferred: the response does not say it
+	Codings  []string      // in which the page that fits is kept, beside identity: see Config.Compress
 }
 
 // Explain returns what the cache would do with r, without doing it: nothing is counted, and no handler runs.
@@ -60,6 +61,7 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 			x.Tags = append(x.Tags, name)
 		}
 	}
+	x.Codings = v.codings().names()
 	x.Age, x.Lifetime, x.Inferred = v.Terms.Age(now), v.Terms.Lifetime(), !v.Terms.Explicit()
 	action, reason := v.reuse(&e.rules, &req, now)
 	x.Reason = reason

@@ -1,8 +1,10 @@
 package edgecache
 
 import (
+	"io"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
@@ -47,3 +49,15 @@ func (e *Edge) SoftenUnfenced(host, path string) {
 		}
 	}
 }
+
+// Encoder makes a coding, as coding.Encode does.
+type Encoder = func(c coding.Coding, from io.WriterTo, best bool) ([]byte, error)
+
+// WrapEncoder changes how pages are coded.
+func (e *Edge) WrapEncoder(wrap func(Encoder) Encoder) { e.encoders.encode = wrap(e.encoders.encode) }
+
+// Limits of Config.Compress.
+const (
+	MaxEncoders  = maxEncoders
+	MaxEncodings = maxEncodings
+)

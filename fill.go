@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/record"
@@ -258,6 +259,7 @@ func (f *fill) Commit(status int) {
 	if _, ok := p.header["Date"]; !ok {
 		p.header["Date"] = e.dates.of(f.now) // net/http would add that of each hit
 	}
+	p.codable = e.config.Compress && e.codable(status, without(canonical, meta.Strip), meta.Vary, meta.ETag) && (p.declared < 0 || coding.MinSize <= p.declared && p.declared <= coding.MaxSize)
 	f.page = p
 	p.body.Draw(e.memory, f)
 	f.Keep(p.body)
@@ -360,6 +362,7 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 		late := e.tooLate(f.inner, f.Said("Cache-Control"), f.Header()["Cache-Control"])
 		if body, ok := f.page.body.Object(); ok && !late {
 			v = e.newVariant(f.page.sealed(body, f.old), tagNames(f.page.groups, f.key), f.flight.Began, f.r.Pattern)
+			e.inherit(v, f.old, f.key)
 			if e.publish(f.key, v, f.old, f.class) {
 				f.page.body.Stored(v.Body)
 			}
@@ -409,5 +412,5 @@ func (f *fill) freshen() {
 		f.w.Header()["Set-Cookie"] = cookies
 	}
 	f.flight.Land()
-	e.answer(f.w, f.r, &f.req, &v.Object, f.now, &a)
+	e.answer(f.w, f.r, &f.req, v, f.now, &a)
 }

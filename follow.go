@@ -38,7 +38,7 @@ func (f *fill) obtain(vary []string, collapse bool) {
 			if v := f.overtaken(fl); v != nil {
 				v.touch()
 				a := account{status: Hit, came: f.came, pattern: v.pattern.Value()}
-				e.answer(f.w, f.r, &f.req, &v.Object, time.Now(), &a)
+				e.answer(f.w, f.r, &f.req, v, time.Now(), &a)
 				return
 			}
 			f.lead(fl)
@@ -133,7 +133,7 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 		if result.broken {
 			a.reason = rules.StaleUnreachable
 		}
-		e.answer(f.w, f.r, &f.req, &f.old.Object, now, &a)
+		e.answer(f.w, f.r, &f.req, f.old, now, &a)
 		return true, nil
 	case result.stored != nil:
 		v := result.stored
@@ -147,7 +147,7 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 		if result.confirmed {
 			a.fwdStatus = http.StatusNotModified
 		}
-		e.answer(f.w, f.r, &f.req, &v.Object, now, &a)
+		e.answer(f.w, f.r, &f.req, v, now, &a)
 		return true, nil
 	}
 	p := result.page
@@ -203,8 +203,7 @@ func (f *fill) ride(p *page, now time.Time, seated func()) bool {
 		err := p.body.Done(ctx)
 		if err == nil {
 			body, _ := p.body.Object()
-			o := p.sealed(body, nil)
-			e.answer(f.w, f.r, &f.req, &o, now, &a)
+			e.answer(f.w, f.r, &f.req, e.newVariant(p.sealed(body, nil), nil, 0, ""), now, &a)
 			return true
 		}
 		if !errors.Is(err, flight.ErrOutgrown) {
@@ -243,6 +242,7 @@ func (f *fill) ride(p *page, now time.Time, seated func()) bool {
 		h["Content-Range"] = []string{contentRange(offset, length, p.declared)}
 		h["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 	}
+	p.describe(h, f.r, &f.req, want == wantsNothing, now)
 	e.report(h, f.r, &a, nil)
 	f.w.WriteHeader(status)
 	if want == wantsNothing || !object.BodyAllowed(status) {
@@ -266,7 +266,7 @@ func (f *fill) lost(err error) (done bool) {
 	}
 	a := f.answers(Stale, rules.StaleUnreachable)
 	a.collapsed = true
-	f.handler.edge.answer(f.w, f.r, &f.req, &f.old.Object, now, &a)
+	f.handler.edge.answer(f.w, f.r, &f.req, f.old, now, &a)
 	return true
 }
 

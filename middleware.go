@@ -76,7 +76,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		} else if reason != rules.None {
 			a.status, a.ttl, a.hasTTL = Stale, v.ttl(now), true
 		}
-		e.answer(w, r, &req, &v.Object, now, &a)
+		e.answer(w, r, &req, v, now, &a)
 		if after != nil {
 			after()
 		}
@@ -84,7 +84,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case rules.ServeAndRefresh:
 		if after, ok := h.refresh(w, r, &req, k, scope, v, rules.StaleWhileRevalidate); ok {
 			v.touch()
-			e.answer(w, r, &req, &v.Object, now, &account{status: Updating, reason: reason, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
+			e.answer(w, r, &req, v, now, &account{status: Updating, reason: reason, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
 			if after != nil {
 				after()
 			}
@@ -103,7 +103,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if action == rules.Validate && v != nil {
 		if spares, broken := v.spares(now); spares && v.standsIn(&e.rules, &req, broken, now) {
-			e.answer(w, r, &req, &v.Object, now, &account{status: Stale, reason: rules.Breaker, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
+			e.answer(w, r, &req, v, now, &account{status: Stale, reason: rules.Breaker, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
 			return
 		}
 	}

@@ -79,6 +79,7 @@ type Stats struct {
 	Purges     uint64 // calls of the purge methods
 	Evictions  uint64 // URLs that made room for others
 	Rejections uint64 // URLs that were not worth the room, or too large, or for which there was none while they were made
+	Compressed uint64 // codings of pages that Config.Compress has made
 	OpenFills  int    // handlers running that others can wait for
 
 	URLs     int   // with something stored, or known to be uncacheable
@@ -134,7 +135,7 @@ func (e *Edge) Stats() Stats {
 		Hits: c.total(Hit), Misses: c.total(Miss), Expired: c.total(Expired), Revalidated: c.total(Revalidated),
 		Stale: c.total(Stale), Updating: c.total(Updating), Bypassed: c.total(Bypass), Dynamic: c.total(Dynamic),
 		Collapsed: c.collapsed.Load(), Refreshes: c.refreshes.Load(), Purges: c.purges.Load(),
-		Evictions: m.Evictions, Rejections: m.Rejections + c.outgrown.Load(), OpenFills: e.flights.Len(),
+		Evictions: m.Evictions, Rejections: m.Rejections + c.outgrown.Load(), Compressed: e.encoders.made.Load(), OpenFills: e.flights.Len(),
 		URLs: m.Len, Entries: int(e.entries.Load()), Bytes: m.Bytes, Growing: m.Reserved, MaxBytes: m.MaxBytes,
 	}
 	if e.second != nil {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/object"
@@ -23,6 +24,7 @@ type page struct {
 	scope    string
 	variant  string
 	came     time.Time // when the header came
+	codable  bool      // the stored page may be coded, so the answer varies on Accept-Encoding
 }
 
 // want is what of a page a client is to get.
@@ -38,14 +40,18 @@ const (
 // wanted evaluates the client's conditions and ranges as far as the header allows.
 func (p *page) wanted(r *http.Request, req *rules.Request, now time.Time) (want, field.Range) {
 	if req.Conditional {
-		if p.meta.Condition(r.Header, p.status, now) == rules.Unmodified {
+		unmodified := p.meta.Condition(r.Header, p.status, now) == rules.Unmodified
+		if p.codable {
+			_, unmodified = p.confirmed(r, req, now)
+		}
+		if unmodified {
 			return wantsNothing, field.Range{}
 		}
-		if p.status == http.StatusOK && !p.meta.Has() && asksForMade(r.Header) {
+		if p.status == http.StatusOK && !p.meta.Has() && p.asksForMade(r.Header) {
 			return wantsWhole, field.Range{}
 		}
 	}
-	if req.Range && p.status == http.StatusOK {
+	if req.Range && p.status == http.StatusOK && !p.wantsWhole(r, req) {
 		size := p.declared
 		if size < 0 {
 			size = math.MaxInt64 // every range may turn out to lie inside
@@ -63,8 +69,11 @@ func (p *page) wanted(r *http.Request, req *rules.Request, now time.Time) (want,
 }
 
 // asksForMade reports whether If-None-Match names a tag that this cache may have made.
-func asksForMade(h http.Header) bool {
+func (p *page) asksForMade(h http.Header) bool {
 	for tag := range field.ETags(h["If-None-Match"]) {
+		if p.codable {
+			tag = coding.Plain(tag)
+		}
 		if object.IsMade(tag) {
 			return true
 		}

@@ -60,11 +60,13 @@ func (e *Edge) removed(r resource) {
 // newVariant returns o with what memory keeps about it.
 func (e *Edge) newVariant(o object.Object, tagNames []string, began uint64, pattern string) *variant {
 	v := &variant{Object: o, began: began, pattern: unique.Make(pattern)}
-	if len(tagNames) > 0 {
-		v.labels = &labels{tagNames, make([]*tag, len(tagNames))}
-		for i, name := range tagNames {
-			v.labels.tags[i] = e.tags.get(name)
-		}
+	codings := e.codingsOf(&v.Object)
+	if len(tagNames) == 0 && codings == nil {
+		return v
+	}
+	v.extras = &extras{tagNames, make([]*tag, len(tagNames)), codings}
+	for i, name := range tagNames {
+		v.extras.tags[i] = e.tags.get(name)
 	}
 	return v
 }
@@ -141,7 +143,9 @@ func (e *Edge) freshened(k []byte, old *variant, fields, effect http.Header, req
 		Status: old.Status(), Header: header, Body: old.Body, Meta: meta,
 		Scope: selector.Scope, Variant: string(key.Values(nil, meta.Vary, r.Header)),
 	}
-	return e.newVariant(d.Seal(), tagNames(effect["Cache-Groups"], k), began, old.pattern.Value()), reason
+	v := e.newVariant(d.Seal(), tagNames(effect["Cache-Groups"], k), began, old.pattern.Value())
+	e.inherit(v, old, k)
+	return v, reason
 }
 
 // updateByHead lets the answer to a HEAD say whether what is stored for GET still holds (RFC 9111, 4.3.5).

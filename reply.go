@@ -80,6 +80,9 @@ func (f *fill) notModified(reason Reason) {
 	h := f.w.Header()
 	f.ReplaceHeader(h)
 	dropContent(h)
+	if f.page != nil {
+		f.page.describe(h, f.r, &f.req, true, f.now)
+	}
 	a := f.account(reason)
 	a.fwdStatus = http.StatusOK
 	f.handler.edge.report(h, f.r, &a, f.room[:0])
@@ -152,6 +155,7 @@ func (f *fill) writeHeader() {
 		h["Content-Range"] = []string{contentRange(f.offset, f.length, f.Declared())}
 		h["Content-Length"] = []string{strconv.FormatInt(f.length, 10)}
 	}
+	f.page.describe(h, f.r, &f.req, false, f.now)
 	f.handler.edge.report(h, f.r, &a, f.room[:0])
 	f.w.WriteHeader(status)
 }
@@ -208,7 +212,7 @@ func (f *fill) finish(o *variant) {
 	case waiting, pending:
 		if o != nil && (f.client == waiting || f.req.Conditional || f.req.Range) {
 			a := f.account(rules.None)
-			e.answer(f.w, f.r, &f.req, &o.Object, f.now, &a)
+			e.answer(f.w, f.r, &f.req, o, f.now, &a)
 			return
 		}
 		f.length = -1

@@ -22,7 +22,7 @@ const (
 	// What a resource keeps beside its objects, in bytes.
 	moreOverhead    = 96  // of a resource that has more than one variant, and for each further one 8
 	variantOverhead = 48  // beside its object
-	labelsOverhead  = 64  // of a variant with tags
+	extrasOverhead  = 64  // of a variant with tags, or with codings
 	tagOverhead     = 184 // for each tag: that it may be the only one to carry
 )
 
@@ -74,33 +74,42 @@ type variant struct {
 	object.Object
 	began   uint64                // where the purge sequence stood when it began to be made
 	pattern unique.Handle[string] // of the route that made it, as http.ServeMux has it; that of "" if there was none
-	labels  *labels               // nil without tags
+	extras  *extras               // nil without any
 
 	trouble   atomic.Pointer[trouble] // nil while there has been none
 	used      atomic.Uint32           // grows with use, saturates; decides which variant gives way
 	refreshed atomic.Bool             // it is being made anew ahead of its end
 }
 
-// labels are the tags of a stored response.
-type labels struct {
-	names []string
-	tags  []*tag // of these names
+// extras are what most stored responses do without.
+type extras struct {
+	names   []string
+	tags    []*tag   // of these names
+	codings *codings // nil if the response may not be coded
 }
 
 // tags returns the tags of v.
 func (v *variant) tags() []*tag {
-	if v.labels == nil {
+	if v.extras == nil {
 		return nil
 	}
-	return v.labels.tags
+	return v.extras.tags
 }
 
 // tagNames returns the names of v's tags, in order.
 func (v *variant) tagNames() []string {
-	if v.labels == nil {
+	if v.extras == nil {
 		return nil
 	}
-	return v.labels.names
+	return v.extras.names
+}
+
+// codings returns the forms of v; nil if it may have none.
+func (v *variant) codings() *codings {
+	if v.extras == nil {
+		return nil
+	}
+	return v.extras.codings
 }
 
 // vary returns the fields by which v varies.
@@ -339,8 +348,8 @@ func (r resource) size() (n int64) {
 	}
 	for v := range r.variants {
 		n += v.Size() + variantOverhead
-		if tags := len(v.tags()); tags > 0 {
-			n += labelsOverhead + int64(tags)*tagOverhead
+		if v.extras != nil {
+			n += extrasOverhead + int64(len(v.extras.tags))*tagOverhead + v.extras.codings.size()
 		}
 	}
 	return n

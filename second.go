@@ -46,7 +46,7 @@ func (f *fill) restore() (answered bool) {
 		if reason != rules.Fresh {
 			a.status, a.reason = Stale, reason
 		}
-		e.answer(f.w, f.r, &f.req, &v.Object, now, &a)
+		e.answer(f.w, f.r, &f.req, v, now, &a)
 		return true
 	case rules.Forward:
 		return false // it is there, but not for this request

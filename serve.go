@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/object"
 	"github.com/edgecache-go/edgecache/internal/rules"
@@ -17,39 +18,49 @@ import (
 const statusRoom = 3
 
 // answer sends a stored response to the client: whole, or what its conditions and ranges ask for.
-func (e *Edge) answer(w http.ResponseWriter, r *http.Request, req *rules.Request, o *object.Object, now time.Time, a *account) {
+func (e *Edge) answer(w http.ResponseWriter, r *http.Request, req *rules.Request, v *variant, now time.Time, a *account) {
 	h := w.Header()
-	room := o.CopyHeader(h, statusRoom)
+	var n negotiation
+	extra := statusRoom
+	if v.codings() != nil && !e.codedOutside(h, v) {
+		n = negotiate(r, req, v)
+		extra += codedRoom
+	}
+	room := v.CopyHeader(h, extra)
 	// Age is whole seconds, rounded down (RFC 9111, 5.1).
-	room = append(room, strconv.FormatInt(int64(o.Terms.Age(now)/time.Second), 10))
+	room = append(room, strconv.FormatInt(int64(v.Terms.Age(now)/time.Second), 10))
 	h["Age"] = room[:1:1]
 	if a.forward == rules.None && !a.hasTTL {
-		a.ttl, a.hasTTL = o.Terms.TTL(now), true
+		a.ttl, a.hasTTL = v.Terms.TTL(now), true
+	}
+	ranges, outcome := v.outcome(r.Header, req, &n, now)
+	body := &v.Body
+	if n.on {
+		room = n.describe(h, v, outcome, room)
+		if outcome == rules.Full && n.chosen != coding.Identity {
+			body = &v.codings().forms[n.chosen].Load().body
+		}
+		if outcome == rules.Full && n.chosen != n.wanted && !req.Head && a.reuses() {
+			e.wish(r, v, n.wanted)
+		}
 	}
 	e.report(h, r, a, room)
 
-	if req.Conditional && o.Condition(r.Header, now) == rules.Unmodified {
+	switch {
+	case outcome == rules.Unmodified:
 		dropContent(h)
 		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	if req.Range && !req.Head && o.Status() == http.StatusOK {
-		ranges, outcome := o.Ranges(r.Header, now)
-		switch {
-		case outcome == rules.Unsatisfiable:
-			unsatisfiable(w, o.Body.Size())
-			return
-		case outcome == rules.Partial && len(ranges) == 1:
-			onePart(w, o.Body, ranges[0])
-			return
-		case outcome == rules.Partial:
-			manyParts(w, o.Body, ranges)
-			return
+	case outcome == rules.Unsatisfiable:
+		unsatisfiable(w, v.Body.Size())
+	case outcome == rules.Partial && len(ranges) == 1:
+		onePart(w, v.Body, ranges[0])
+	case outcome == rules.Partial:
+		manyParts(w, v.Body, ranges)
+	default:
+		w.WriteHeader(v.Status())
+		if !req.Head && object.BodyAllowed(v.Status()) {
+			_, _ = body.WriteTo(w) // the client has gone: nobody to tell
 		}
-	}
-	w.WriteHeader(o.Status())
-	if !req.Head && object.BodyAllowed(o.Status()) {
-		_, _ = o.Body.WriteTo(w) // the client has gone: nobody to tell
 	}
 }
 
