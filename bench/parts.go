@@ -190,8 +190,9 @@ func (o options) scale(f *found) error {
 	f.entries, f.churn = entries, churn
 	many := report.Table{Head: []string{"stored pages", fmt.Sprint(entries.Stored)}, Rows: [][]string{
 		{"body of each", fmt.Sprintf("%d B", entries.Body)},
-		{"key and header values of each", fmt.Sprintf("%d B", entries.Text)},
+		{"key and header of each", fmt.Sprintf("%d B", entries.Text)},
 		{"heap beyond these, for each", fmt.Sprintf("%.0f B", entries.Overhead)},
+		{"the same, were header names not counted, most of which are kept as one byte", fmt.Sprintf("%.0f B", entries.Overhead+float64(entries.Names))},
 		{"heap in all", scale.MiB(entries.Heap)},
 		{"charged to the budget", scale.MiB(entries.Charged)},
 		{"a full collection", entries.Collect.Round(time.Microsecond).String()},

@@ -16,11 +16,11 @@ import (
 type Entries struct {
 	Stored   int
 	Body     int // bytes each
-	Text     int // bytes of key and header values each
+	Text     int // bytes of key and header each
+	Names    int // bytes of header names in that; well-known ones are kept as one byte
 	Heap     int64
-	Charged  int64 // by Stats
-	Overhead float64
-	Names    int // bytes of header names each, which are shared and not in Overhead
+	Charged  int64   // by Stats
+	Overhead float64 // bytes of heap beyond body and text, each
 
 	StartHeap int64 // of an Edge that has seen nothing
 	StartRSS  int64 // of the process then
@@ -61,7 +61,7 @@ func MeasureEntries(n, size int, profile func(*pprof.Profile)) (Entries, error) 
 			m.Text += len(v)
 		}
 	}
-	m.Text += len(key.OfURL(nil, "http", "bench.example", "/articles/00000000?page=1"))
+	m.Text += m.Names + len(key.OfURL(nil, "http", "bench.example", "/articles/00000000?page=1"))
 	clear(c.header)
 
 	m.Heap = liveHeap() - before
