@@ -4,6 +4,7 @@
 //
 //	go run .           everything in its short form, a few minutes
 //	go run . -full     everything, about an hour
+//	go run . -full -rounds 4
 //	go run . -parts peers -only bare,edgecache
 //
 // It speaks to loopback addresses only. Servers that are not installed are left out. An interrupted run goes on where it was; one that has come to its end is forgotten.
@@ -27,6 +28,7 @@ import (
 type options struct {
 	full     bool
 	fresh    bool
+	rounds   int // of part peers, 0 for as many as the form has
 	parts    []string
 	only     []string
 	docs     string
@@ -39,6 +41,7 @@ func main() {
 	var parts, only, serve, loadName, child string
 	flag.BoolVar(&o.full, "full", false, "take the time that good figures need, about an hour")
 	flag.BoolVar(&o.fresh, "fresh", false, "forget what an interrupted run has measured")
+	flag.IntVar(&o.rounds, "rounds", 0, "how often part peers measures each cell, 0 for 3, or 9 with -full")
 	flag.StringVar(&parts, "parts", "peers,traces,scale", "what to measure")
 	flag.StringVar(&only, "only", "", "servers to measure, all if empty")
 	flag.StringVar(&o.docs, "docs", "../docs", "folder of performance.md and performance.svg")
@@ -123,6 +126,9 @@ func (o options) command(part string) string {
 	if o.full {
 		c += " -full"
 	}
+	if o.rounds > 0 {
+		c += fmt.Sprint(" -rounds ", o.rounds)
+	}
 	return fmt.Sprintf("Measured on %s with `%s` in `bench`, on %s.", time.Now().UTC().Format(time.DateOnly), c, machine())
 }
 
@@ -133,6 +139,9 @@ func (o options) peers(f *found) error {
 	}
 	if o.full {
 		race.Rounds, race.Warm, race.Measure, race.Heats = 9, 200*time.Millisecond, time.Second, contest.Full()
+	}
+	if o.rounds > 0 {
+		race.Rounds = o.rounds
 	}
 	samples, err := race.Run()
 	if err != nil {
