@@ -18,7 +18,7 @@ const maxPurgeBody = 1 << 20
 //   - POST with a JSON body, as Cloudflare knows it, removes what one or more of "files", "tags", "prefixes" (lists of strings) and
 //     "purge_everything" (true) name. With "soft": true it is made stale instead.
 //
-// The answer is JSON: {"success":true,"purged":3}, or {"success":false,"error":"…"} with 400, 403, 405, 413 or 415.
+// The answer is JSON: {"success":true,"purged":3}, or {"success":false,"purged":0,"error":"…"} with 400, 403, 405, 413 or 415.
 func (e *Edge) PurgeHandler(authorize func(*http.Request) bool) (http.Handler, error) {
 	if authorize == nil {
 		return nil, errors.New("edgecache: PurgeHandler needs a function that authorizes requests, got nil")
@@ -70,7 +70,7 @@ func (h *purgeHandler) post(w http.ResponseWriter, r *http.Request) {
 	err := d.Decode(&req)
 	if err == nil {
 		if _, err = d.Token(); err == nil {
-			err = errors.New("want one JSON object")
+			err = errors.New("there is more behind the object")
 		} else if errors.Is(err, io.EOF) {
 			err = nil
 		}
@@ -81,7 +81,7 @@ func (h *purgeHandler) post(w http.ResponseWriter, r *http.Request) {
 		answerPurge(w, http.StatusRequestEntityTooLarge, 0, "body is too large; purge in several requests")
 		return
 	case err != nil:
-		answerPurge(w, http.StatusBadRequest, 0, err.Error())
+		answerPurge(w, http.StatusBadRequest, 0, err.Error()+`: want one JSON object with "files", "tags", "prefixes" or "purge_everything", and perhaps "soft"`)
 		return
 	case !req.Everything && len(req.Files)+len(req.Tags)+len(req.Prefixes) == 0:
 		answerPurge(w, http.StatusBadRequest, 0, `want one of "files", "tags", "prefixes" and "purge_everything"`)

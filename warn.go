@@ -40,7 +40,7 @@ func (e *Edge) warnOfNanoseconds(r *http.Request, lines []string) {
 	for member := range field.Members(lines) {
 		mark, count, _ := strings.Cut(member, "=")
 		if name, ok := strings.CutSuffix(mark, inNanoseconds); ok {
-			e.warned(r, fmt.Errorf("edgecache: %s is %q nanoseconds, which is 0: want a number of seconds as %[2]s*time.Second", name, count))
+			e.warned(r, fmt.Errorf("edgecache: %s is %q nanoseconds, which counts as 0: want a time.Duration with its unit, such as %[2]s*time.Second", name, count))
 			return
 		}
 	}
