@@ -37,8 +37,8 @@ type Config struct {
 	MaxBytes int64
 
 	// MaxObjectBytes is the largest response that is stored, header included. Larger ones stream through. 0 means an
-	// eighth of MaxBytes. More than 49 % of MaxBytes counts as that: a page and the one that replaces it must fit. It is
-	// never more than 4 GiB.
+	// eighth of MaxBytes, but not more than 8 to 16 MiB, or a 128th of MaxBytes where that is more. More than 49 % of
+	// MaxBytes counts as that: a page and the one that replaces it must fit. It is never more than 4 GiB.
 	MaxObjectBytes int64
 
 	// DefaultTTL is how long a response that says nothing about caching is fresh: GET 200; 203, 301, 308, 404
@@ -110,16 +110,17 @@ type Config struct {
 	// next one, out of a Store or beside files that change. It must be quick, and short. nil means none.
 	Version func() string
 
-	// Store is a second tier behind memory, for pages that shall outlive memory or the process: read when memory has
-	// nothing, within 50 ms, and written in the background. Its trouble is a miss and an [Event], never an error. nil
-	// means none. Close the Edge before the store.
+	// Store is a second tier behind memory, for pages that shall outlive memory: read when memory has nothing, within
+	// 50 ms, and written in the background. They outlive the process only in a store with [Generations]. Its trouble is
+	// a miss and an [Event], never an error. nil means none. Close the Edge before the store.
 	Store Store
 
 	// Observer is called with each decision, in the goroutine that made it: for a request before its header is written. It
 	// must be quick and safe for concurrent use. nil means none.
 	Observer func(Event)
 
-	// Logger gets what an operator should know: panics that a stored page has covered up. nil means slog.Default.
+	// Logger gets what an operator should know: panics that no client sees, such as one that a stored page has covered
+	// up. nil means slog.Default. Warnings go to Observer only.
 	Logger *slog.Logger
 }
 

@@ -44,7 +44,7 @@ type Event struct {
 	Status  Status
 	Reason  Reason        // why; none for a plain hit
 	Forward Reason        // why the handler ran; none when it did not
-	Stored  bool          // the answer is being stored
+	Stored  bool          // the answer is being stored; it is not kept if the handler then breaks off, or forbids it too late
 	Elapsed time.Duration // from the arrival of the request to this decision
 	TTL     time.Duration // how much longer the page is fresh, where there is one; negative if it is stale
 	Count   int           // stored responses that a purge concerned

@@ -24,7 +24,7 @@ const (
 	Miss               // nothing fitting was stored: the handler made the page
 	Expired            // what was stored is past its time: the handler made the page anew
 	Revalidated        // what was stored was past its time, and the handler said that it still holds
-	Stale              // past its time, served because the handler failed
+	Stale              // past its time, served because the handler failed, or because the client accepts that
 	Updating           // past its time, served while the page is made anew
 	Bypass             // the response forbids to store it
 	Dynamic            // the request is none that a shared cache may answer
