@@ -16,7 +16,7 @@ import (
 )
 
 var (
-	errIncomplete = errors.New("edgecache: body is not as long as its Content-Length")
+	errIncomplete = errors.New("edgecache: body is not as long as its Content-Length, or a write of it panicked")
 	errAborted    = errors.New("edgecache: handler did not return normally")
 )
 

@@ -53,6 +53,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	p := &poster{fill: f, status: http.StatusOK}
 	writer := f.Init(w, p)
 	returned := false
+	defer f.leaveBody()
 	defer func() {
 		if !returned {
 			f.abort()

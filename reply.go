@@ -138,9 +138,19 @@ func (f *fill) Flush() {
 func (f *fill) send() {
 	reader := f.page.body.Reader()
 	f.client = sending
-	f.writeHeader()
 	f.pumped = make(chan struct{})
-	go f.pump(reader)
+	begun := false
+	defer func() {
+		if begun {
+			go f.pump(reader)
+			return
+		}
+		// The client's writer has panicked, and gets no more. The handler may go on all the same.
+		reader.Close()
+		close(f.pumped)
+	}()
+	f.writeHeader()
+	begun = true
 }
 
 // writeHeader writes the header of a page that goes to the client as it comes.

@@ -55,6 +55,7 @@ type Fill struct {
 	declared int64 // Content-Length; -1 when there is none that is valid
 	written  int64 // to the sink, or thrown away
 	excess   bool  // the handler tried to write more than it declared
+	under    int   // header and writes under way; after a panic of the client's writer it never gets back to 0
 	mode     mode
 }
 
@@ -168,8 +169,10 @@ func (f *Fill) Trailers() {
 	}
 }
 
-// Complete reports whether a kept body has the length that was declared.
-func (f *Fill) Complete() bool { return f.declared < 0 || f.declared == f.written && !f.excess }
+// Complete reports whether a kept body is all that the handler wrote, and has the length that was declared. A handler that recovered from a panic of the client's writer has lost a piece of it.
+func (f *Fill) Complete() bool {
+	return f.under == 0 && (f.declared < 0 || f.declared == f.written && !f.excess)
+}
 
 // Declared is the length that the handler declared, or -1.
 func (f *Fill) Declared() int64 { return f.declared }
@@ -216,7 +219,9 @@ func (f *Fill) commit(status int) {
 			f.declared = n
 		}
 	}
+	f.under++
 	f.judge.Commit(status)
+	f.under--
 	if f.mode == undecided {
 		panic("edgecache: the judge of a fill did not decide") // a bug in this module, not in the handler
 	}
@@ -232,8 +237,10 @@ func (f *Fill) Write(p []byte) (int, error) {
 		if err := f.admit(len(p)); err != nil {
 			return 0, err
 		}
+		f.under++
 		f.judge.Grow(len(p))
 		n, err := f.sink.Write(p)
+		f.under--
 		f.written += int64(n)
 		return n, err
 	}
@@ -254,8 +261,10 @@ func (f *Fill) WriteString(s string) (int, error) {
 		if err := f.admit(len(s)); err != nil {
 			return 0, err
 		}
+		f.under++
 		f.judge.Grow(len(s))
 		n, err := f.sink.WriteString(s)
+		f.under--
 		f.written += int64(n)
 		return n, err
 	}
