@@ -48,6 +48,19 @@ func (a *asked) variant(vary []string, h http.Header) string {
 	return string(key.Values(buf[:0], vary, h))
 }
 
+// request returns r, the client's request, as it was when its handler began.
+func (a *asked) request(r *http.Request) *http.Request {
+	if !a.taken {
+		return r
+	}
+	r = r.WithContext(r.Context())
+	r.Header = make(http.Header, len(a.lines))
+	for _, l := range a.lines {
+		r.Header[l.name] = append(r.Header[l.name], l.value)
+	}
+	return r
+}
+
 // header returns those fields that were taken and are named.
 func (a *asked) header(names []string) http.Header {
 	h := make(http.Header, len(names))

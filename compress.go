@@ -165,18 +165,13 @@ func without(h http.Header, names []string) http.Header {
 	return h
 }
 
-// describeHead adds to the answer to a HEAD that the handler gives what the same GET would say.
-func (e *Edge) describeHead(h http.Header, r *http.Request, status int, start time.Time) {
-	if !e.config.Compress {
-		return
-	}
-	req := e.rules.Request(r)
-	req.Head = false
+// describeHead adds to the answer to a HEAD that the handler gives what the same GET, of which req tells, would say.
+func (e *Edge) describeHead(h http.Header, req *rules.Request, status int, start time.Time) {
 	canonical := field.Canonical(h)
 	if status == http.StatusNotModified {
 		status = http.StatusOK // it says of that what it would say itself, as far as it says anything (RFC 9110, 15.4.5)
 	}
-	meta, reason := e.rules.Store(&req, status, canonical, start, time.Now())
+	meta, reason := e.rules.Store(req, status, canonical, start, time.Now())
 	if reason == rules.None && e.codable(status, without(canonical, meta.Strip), meta.Vary, meta.ETag) {
 		h["Vary"] = coding.AddVary(h["Vary"])
 	}

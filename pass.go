@@ -20,10 +20,10 @@ type passage struct {
 	inner   *http.Request // as the handler gets it
 	account account
 	status  int
-	check   *headCheck // nil unless the answer tells about what is stored
-	unsafe  bool       // the request may have changed what is stored
-	head    bool       // a HEAD whose GET might be stored
-	room    [2]string  // for the status fields
+	check   *headCheck     // nil unless the answer tells about what is stored
+	unsafe  bool           // the request may have changed what is stored
+	get     *rules.Request // what a HEAD would be as a GET; nil if nobody asks
+	room    [2]string      // for the status fields
 }
 
 // headCheck is what the answer to a HEAD is compared with.
@@ -54,7 +54,12 @@ func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Reques
 // head passes a HEAD request on that could not be answered from what is stored. Its answer is never stored, but tells whether what is stored for GET still holds (RFC 9111, 4.3.5).
 func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request, k []byte, old *variant, reason Reason) {
 	p := h.newPassage(w, r, &account{status: Miss, forward: reason, reason: reason, came: time.Now()})
-	p.in.edge, p.head = h.edge, true
+	p.in.edge = h.edge
+	if h.edge.config.Compress {
+		get := req
+		get.Head = false
+		p.get = &get
+	}
 	if old != nil {
 		p.account.status = Expired
 		p.check = &headCheck{key: bytes.Clone(k), old: old, outer: w.Header().Clone(), req: req, began: h.edge.fence.now()}
@@ -83,8 +88,8 @@ func (p *passage) Commit(status int) {
 		if c := p.check; c != nil && status == http.StatusOK {
 			p.handler.edge.updateByHead(c.key, c.old, record.Own(c.outer, h), field.Canonical(h), &c.req, p.r, c.began, p.account.came)
 		}
-		if p.head {
-			p.handler.edge.describeHead(h, p.r, status, p.account.came)
+		if p.get != nil {
+			p.handler.edge.describeHead(h, p.get, status, p.account.came)
 		}
 	}
 	p.invalidate() // before the client learns that its write succeeded, so that it cannot read what was there before

@@ -222,7 +222,7 @@ func (f *fill) finish(o *variant) {
 	case waiting, pending:
 		if o != nil && (f.client == waiting || f.req.Conditional || f.req.Range) {
 			a := f.account(rules.None)
-			e.answer(f.w, f.r, &f.req, o, f.now, &a)
+			e.answer(f.w, f.asked.request(f.r), &f.req, o, f.now, &a)
 			return
 		}
 		f.length = -1

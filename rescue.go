@@ -94,5 +94,5 @@ func (f *fill) serveOld(broken bool) {
 	if f.Committed() {
 		a.fwdStatus = f.Status()
 	}
-	f.handler.edge.answer(f.w, f.r, &f.req, f.old, now, &a)
+	f.handler.edge.answer(f.w, f.asked.request(f.r), &f.req, f.old, now, &a)
 }
