@@ -69,7 +69,7 @@ func (f *fill) overtaken(fl *flight.Flight[landing]) *variant {
 	if v == nil || v == f.old {
 		return nil
 	}
-	if e.fence.stops(f.key, v.began) || e.fence.stopsTags(v.tagNames(), v.began) {
+	if f.fenced(v) {
 		return nil // a purge is on its way; those who join later may have come after it
 	}
 	if action, reason := v.reuse(&e.rules, &f.req, time.Now()); action != rules.Serve || reason != rules.Fresh {
@@ -78,6 +78,12 @@ func (f *fill) overtaken(fl *flight.Flight[landing]) *variant {
 	fl.Share(landing{stored: v})
 	fl.Land()
 	return v
+}
+
+// fenced reports whether v is older than a purge. Of one that has not left its mark yet it does not know: who shares v is to be asked again by those who get it.
+func (f *fill) fenced(v *variant) bool {
+	e := f.handler.edge
+	return e.fence.stops(f.key, v.began) || e.fence.stopsTags(v.tagNames(), v.began)
 }
 
 // joinable reports whether a request that comes now may wait for fl, as far as that is known: not if a purge has come since it began, nor if what it has brought is past its time already.
@@ -137,7 +143,7 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 		return true, nil
 	case result.stored != nil:
 		v := result.stored
-		if f.late(fl, v.tagNames(), came) {
+		if f.late(fl, v.tagNames(), came) || v.began < fl.Began && f.fenced(v) {
 			return false, append([]string{}, v.vary()...)
 		}
 		if !f.fits(&v.Terms, v.vary(), v.Selector().Variant, now) {

@@ -1,0 +1,53 @@
+package edgecache
+
+import (
+	"hash/maphash"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache/internal/flight"
+	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// A purge takes its number before it leaves its mark. A leader that begins in between finds the old page still good, and ends its flight with it; who boards that flight may have come when the purge was over.
+func TestPageThatOvertookAFlightIsNotForWhoComesAfterAPurge(t *testing.T) {
+	for _, purged := range []bool{false, true} {
+		e, err := New(Config{})
+		require.NoError(t, err)
+		h, ok := e.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { MaxAge(w, time.Hour) })).(*handler)
+		require.True(t, ok)
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+		come := func() *fill {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			req := e.rules.Request(r)
+			k, ok := key.Of(nil, r)
+			require.True(t, ok)
+			return h.newFill(httptest.NewRecorder(), r, &req, k, nil, rules.URIMiss, time.Now())
+		}
+		leader, follower := come(), come()
+		number := e.fence.sequence.Add(1)
+		enter := func(f *fill) (*flight.Flight[landing], flight.Role) {
+			return e.flights.Enter(&f.own, f.flightID(nil), number, time.Now(), func(fl *flight.Flight[landing]) bool {
+				return f.joinable(fl, number, time.Now())
+			})
+		}
+		fl, role := enter(leader)
+		require.Equal(t, flight.Lead, role)
+		_, role = enter(follower)
+		require.Equal(t, flight.Follow, role)
+		require.NotNil(t, leader.overtaken(fl))
+		if purged {
+			lift(&e.fence.urls[maphash.Bytes(e.fence.seed, leader.key)%uint64(len(e.fence.urls))], number)
+			e.memory.Delete(leader.key)
+		}
+		result, outcome := fl.Wait(t.Context())
+		require.Equal(t, flight.Shared, outcome)
+		done, _ := follower.follow(fl, result, outcome, number)
+		require.Equal(t, !purged, done)
+	}
+}
