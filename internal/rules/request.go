@@ -141,7 +141,7 @@ func (o *Options) ignores(pair string) bool {
 		return false
 	}
 	name, value := field.TrimBlanks(pair[:at]), pair[at+1:]
-	if name == "" {
+	if name == "" || strings.ContainsAny(name, ", \t") {
 		return false
 	}
 	if last := strings.LastIndexByte(value, '='); last > 0 && strings.ContainsAny(value[:last], ", \t") {

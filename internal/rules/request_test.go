@@ -114,6 +114,8 @@ func TestRequest_Credentials(t *testing.T) {
 		{name: "a cookie without a name", text: "Cookie: =1", cookie: true},
 		{name: "a cookie without =", text: "Cookie: _ga", cookie: true},
 		{name: "a cookie that hides another behind a comma", text: "Cookie: _ga=1, session=2", cookie: true},
+		{name: "a cookie that hides another behind a comma, and has no value", text: "Cookie: _ga_1, session=2", cookie: true},
+		{name: "a cookie that hides another behind a blank, and has no value", text: "Cookie: theme session=2", cookie: true},
 		{name: "a comma that hides nothing", text: "Cookie: consent={\"ads\":false,\"stats\":true}"},
 		{name: "an = before the comma hides nothing", text: "Cookie: consent=a=1,b"},
 		{name: "Authorization", text: "Authorization: Bearer x", authorization: true},
