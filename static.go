@@ -56,7 +56,7 @@ type StaticOptions struct {
 	MaxAge time.Duration
 
 	// Retain is a folder in which the files of earlier versions, and of those that other processes serve, are kept and found while
-	// a new version is brought out. It is made if it is not there. "" keeps none.
+	// a new version is brought out. It must lie outside of the one that is served, and is made if it is not there. "" keeps none.
 	Retain string
 
 	// RetainFor is how long a file is retained that no version has any more. 0 means DefaultRetainFor (30 days).

@@ -80,7 +80,7 @@ func TestStaticThatCannotStart(t *testing.T) {
 	_, err = Static(fstest.MapFS{}, StaticOptions{SPA: "index.html"})
 	require.ErrorContains(t, err, `"index.html"`)
 	_, err = Static(fstest.MapFS{}, StaticOptions{ViteManifest: "manifest.json"})
-	require.ErrorContains(t, err, "manifest.json")
+	require.ErrorContains(t, err, `no manifest "manifest.json" of a build tool`)
 	_, err = Static(fstest.MapFS{}, StaticOptions{ViteManifest: ".vite/manifest.json"})
 	require.ErrorContains(t, err, "//go:embed all:")
 	_, err = Static(fstest.MapFS{"m.json": {Data: []byte("[")}}, StaticOptions{ESBuildMetafile: "m.json"})

@@ -53,7 +53,7 @@ func (s *Set) readBuild(originals map[string]*original) (*build, error) {
 			return nil, fmt.Errorf("%w (of an embedded folder, names with a dot in front are there with //go:embed all: only)", err)
 		}
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("no manifest %q of a build tool in the tree: %w", name, err)
 		}
 		b.watch = append(b.watch, o)
 		text, err := o.bytes()
