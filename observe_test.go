@@ -245,6 +245,7 @@ func TestPurgeHandler(t *testing.T) {
 		{name: "no JSON is a mistake", method: "POST", contentType: json, body: `files=/a`, status: 400, answer: "invalid", left: 4},
 		{name: "two objects are a mistake", method: "POST", contentType: json, body: `{"files":["/a"]}{}`, status: 400, answer: "one JSON object", left: 4},
 		{name: "one bad URL and nothing is purged", method: "POST", contentType: json, body: `{"files":["/a","nowhere"]}`, status: 400, answer: "nowhere", left: 4},
+		{name: "an empty tag and nothing is purged", method: "POST", contentType: json, body: `{"files":["/a"],"tags":["all",""]}`, status: 400, answer: "at least one byte", left: 4},
 		{name: "a form is not taken, so that no other site can send one", method: "POST", contentType: "text/plain", body: `{"purge_everything":true}`, status: 415, answer: "application/json", left: 4},
 		{name: "GET purges nothing", method: "GET", status: 405, answer: "PURGE", left: 4},
 		{name: "a body over the limit is refused", method: "POST", contentType: json, body: `{"tags":["` + strings.Repeat("x", 1<<20) + `"]}`, status: 413, answer: "too large", left: 4},

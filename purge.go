@@ -2,6 +2,7 @@ package edgecache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -111,11 +112,13 @@ func (p Purger) key(t *purgeTarget, k []byte) int {
 	return res.alive()
 }
 
+var errEmptyTag = errors.New(`edgecache: tag is "": want at least one byte`)
+
 // PurgeTags is like [Edge.PurgeTags].
 func (p Purger) PurgeTags(ctx context.Context, tags ...string) (n int, err error) {
 	for _, t := range tags {
 		if t == "" {
-			return 0, fmt.Errorf("edgecache: tag is %q: want at least one byte", t)
+			return 0, errEmptyTag
 		}
 	}
 	seconds := make([]tier.Target, len(tags))

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 )
 
 // maxPurgeBody bounds the body of a purge request, in bytes.
@@ -18,7 +19,8 @@ const maxPurgeBody = 1 << 20
 //   - POST with a JSON body, as Cloudflare knows it, removes what one or more of "files", "tags", "prefixes" (lists of strings) and
 //     "purge_everything" (true) name. With "soft": true it is made stale instead.
 //
-// The answer is JSON: {"success":true,"purged":3}, or {"success":false,"purged":0,"error":"…"} with 400, 403, 405, 413 or 415.
+// The answer is JSON: {"success":true,"purged":3}, or {"success":false,"purged":0,"error":"…"} with 400, 403, 405, 413 or 415,
+// or with 502 and what was purged here if the [Store] could not be told.
 func (e *Edge) PurgeHandler(authorize func(*http.Request) bool) (http.Handler, error) {
 	if authorize == nil {
 		return nil, errors.New("edgecache: PurgeHandler needs a function that authorizes requests, got nil")
@@ -96,6 +98,10 @@ func (h *purgeHandler) post(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
+	if slices.Contains(req.Tags, "") {
+		answerPurge(w, http.StatusBadRequest, 0, errEmptyTag.Error())
+		return
+	}
 	p := h.edge.hard()
 	if req.Soft {
 		p = h.edge.Soft()
@@ -122,11 +128,14 @@ func (h *purgeHandler) post(w http.ResponseWriter, r *http.Request) {
 }
 
 func conclude(w http.ResponseWriter, purged int, err error) {
-	if err != nil {
+	switch {
+	case errors.Is(err, errUntold):
+		answerPurge(w, http.StatusBadGateway, purged, err.Error())
+	case err != nil:
 		answerPurge(w, http.StatusBadRequest, purged, err.Error())
-		return
+	default:
+		answerPurge(w, http.StatusOK, purged, "")
 	}
-	answerPurge(w, http.StatusOK, purged, "")
 }
 
 func answerPurge(w http.ResponseWriter, status, purged int, message string) {

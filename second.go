@@ -2,12 +2,16 @@ package edgecache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/rules"
 	"github.com/edgecache-go/edgecache/internal/tier"
 )
+
+// errUntold is what a purge says that other processes do not know of yet.
+var errUntold = errors.New("edgecache: purged here, but the store does not know yet, and is told again")
 
 // openStore puts the second tier behind memory.
 func (e *Edge) openStore(s Store) {
@@ -78,7 +82,7 @@ func (e *Edge) purgeSecond(targets ...tier.Target) (tell func(context.Context) e
 	p := e.second.Purge(targets...)
 	return func(ctx context.Context) error {
 		if err := p.Tell(ctx); err != nil {
-			return fmt.Errorf("edgecache: purged here, but the store does not know yet, and is told again: %w", err)
+			return fmt.Errorf("%w: %w", errUntold, err)
 		}
 		return nil
 	}

@@ -1,6 +1,8 @@
 package edgecache_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -178,5 +180,28 @@ func TestVersionSeparatesDeploys(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
 		require.NoError(t, again.edge.Close(t.Context()))
+	})
+}
+
+// deaf is a store that cannot be told of purges.
+type deaf struct{ *storetest.Map }
+
+func (deaf) Bump(context.Context, ...string) (uint64, error) { return 0, errors.New("down") }
+
+func TestPurgeHandlerTellsThatTheStoreDoesNotKnow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := process(t, deaf{storetest.NewMap()}, func(w http.ResponseWriter, r *http.Request) { edgecache.MaxAge(w, time.Minute) })
+		purge, err := s.edge.PurgeHandler(func(*http.Request) bool { return true })
+		require.NoError(t, err)
+		s.get("/")
+		w := httptest.NewRecorder()
+		purge.ServeHTTP(w, httptest.NewRequest("PURGE", "http://example.com/", nil))
+		require.Equal(t, http.StatusBadGateway, w.Code)
+		require.Contains(t, w.Body.String(), `"purged":1`)
+		require.Contains(t, w.Body.String(), "does not know yet")
+		require.Equal(t, "MISS", s.get("/").Header.Get("X-Cache"), "here the purge holds")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_ = s.edge.Close(ctx) // it would go on telling
 	})
 }

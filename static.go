@@ -152,15 +152,15 @@ func (o StaticOptions) resolve(dir string) (assets.Options, error) {
 			wrong(f.name, f.value, `want the name of a file in the tree, such as "index.html"`)
 		}
 	}
-	if o.MaxAge < 0 || o.MaxAge > maxStaticAge {
-		wrong("MaxAge", o.MaxAge, "want 0 (ask each time) to 24h; what has a hash in its URL is cached for ever anyway")
+	if o.MaxAge < 0 || o.MaxAge > maxStaticAge || 0 < o.MaxAge && o.MaxAge < time.Second {
+		wrong("MaxAge", o.MaxAge, "want 0 (ask each time), or time.Second to 24*time.Hour; what has a hash in its URL is cached for ever anyway")
 	}
 	if dir != "" && o.Retain != "" && serves(dir, o.Retain) {
 		wrong("Retain", o.Retain, "want a folder outside of the one that is served: else what is retained is served, and retained again")
 	}
 	switch {
-	case o.RetainFor < 0:
-		wrong("RetainFor", o.RetainFor, "want 0 (default) or more")
+	case o.RetainFor < 0 || 0 < o.RetainFor && o.RetainFor < time.Second:
+		wrong("RetainFor", o.RetainFor, "want 0 (default), or time.Second or more")
 	case o.RetainFor == 0:
 		o.RetainFor = DefaultRetainFor
 	}

@@ -55,6 +55,7 @@ func TestStaticOptionsMistakes(t *testing.T) {
 		{StaticOptions{ViteManifest: "../manifest.json", ESBuildMetafile: "/meta.json", SPA: "a/"}, "ViteManifest ESBuildMetafile SPA"},
 		{StaticOptions{MaxAge: -1}, "MaxAge"},
 		{StaticOptions{MaxAge: 25 * time.Hour}, "MaxAge"},
+		{StaticOptions{MaxAge: 60, RetainFor: 60}, "MaxAge RetainFor"},
 		{StaticOptions{RetainFor: -1, MaxEncodedBytes: -1, MaxAge: -1}, "MaxAge RetainFor MaxEncodedBytes"},
 	} {
 		_, err := Static(fstest.MapFS{}, row.options)
