@@ -2,6 +2,8 @@ package edgecache
 
 import (
 	"net/http"
+	"reflect"
+	"strings"
 
 	"github.com/edgecache-go/edgecache/internal/key"
 )
@@ -34,6 +36,13 @@ func (a *asked) take(h http.Header) bool {
 	}
 	a.taken = true
 	return true
+}
+
+// looksAway reports whether w is known not to look at its request's header when it writes: the pump writes while the handler may change that header. Those of net/http are; others,
+// which middleware outside has put there, may look.
+func looksAway(w http.ResponseWriter) bool {
+	t := reflect.TypeOf(w)
+	return t.Kind() == reflect.Pointer && (t.Elem().PkgPath() == "net/http" || strings.HasPrefix(t.Elem().PkgPath(), "net/http/"))
 }
 
 // variant returns which variant of a page the request with the header h is for.

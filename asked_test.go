@@ -1,10 +1,12 @@
 package edgecache_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -121,4 +123,30 @@ func TestHandlerMayChangeItsRequestAtAnyTime(t *testing.T) {
 	w := httptest.NewRecorder()
 	cache.ServeHTTP(w, r)
 	require.Equal(t, "HIT", w.Header().Get("X-Cache"))
+}
+
+// looking is the writer of a middleware outside that looks at the request with each write.
+type looking struct {
+	http.ResponseWriter
+	r *http.Request
+}
+
+func (l *looking) Write(p []byte) (int, error) {
+	_ = l.r.Header.Get("Accept-Encoding")
+	return l.ResponseWriter.Write(p)
+}
+
+// While the client gets the page, from another goroutine, its handler goes on. Two goroutines must not share a map that one of them changes: that ends the process.
+func TestMiddlewareOutsideMayLookAtTheRequestWhileTheHandlerChangesIt(t *testing.T) {
+	cache := edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for i := range 200 {
+			_, _ = io.WriteString(w, strings.Repeat("x", 100))
+			r.Header.Set("X-Piece", fmt.Sprint(i))
+		}
+	}))
+	for i := range 50 {
+		w, r := httptest.NewRecorder(), request("GET", fmt.Sprint("/", i))
+		cache.ServeHTTP(&looking{w, r}, r)
+		require.Equal(t, 20_000, w.Body.Len())
+	}
 }

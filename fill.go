@@ -176,7 +176,7 @@ func (f *fill) passedOn(ctx context.Context) *http.Request {
 		own := *f.r.URL // the handler is asked again, and has had the other one
 		inner.URL = &own
 	}
-	if !f.asks() && !f.req.Conditional && !f.req.Range && f.handler.edge.config.Observer == nil && f.asked.take(f.r.Header) {
+	if !f.asks() && !f.req.Conditional && !f.req.Range && f.handler.edge.config.Observer == nil && looksAway(f.w) && f.asked.take(f.r.Header) {
 		return inner
 	}
 	f.asked.taken = false
