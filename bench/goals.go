@@ -24,7 +24,6 @@ type found struct {
 // goals says what edgecache is to reach, and what this run has seen of it.
 func (o options) goals(f found) error {
 	hit := contest.Results(f.samples, "hit-1k", load.HTTP1, 64)
-	slow := contest.Results(f.samples, "slow", load.HTTP1, 64)
 	edge := hit["edgecache"]
 	t := report.Table{Head: []string{"figure", "goal", "measured", ""}}
 	add := func(figure, goal, measured string, reached bool) {
@@ -40,7 +39,12 @@ func (o options) goals(f found) error {
 			add("the same against "+name+", one worker per core", "≥ 1.00", fmt.Sprintf("%.2f", ratio), ratio >= 1)
 		}
 	}
-	if p99 := float64(slow["edgecache"].P99) / float64(max(edge.P99, 1)); edge.Rounds > 0 {
+	// With few clients the missing ones leave the server idle; with many it is at its limit both times.
+	many, slow := contest.Results(f.samples, "hit-1k", load.HTTP1, 512)["edgecache"], contest.Results(f.samples, "slow", load.HTTP1, 512)["edgecache"]
+	if many.Rounds == 0 || slow.Rounds == 0 {
+		many, slow = edge, contest.Results(f.samples, "slow", load.HTTP1, 64)["edgecache"]
+	}
+	if p99 := float64(slow.P99) / float64(max(many.P99, 1)); many.Rounds > 0 {
 		add("p99 of hits while 5 % miss a handler of 50 ms, against p99 without", "≤ 2.0", fmt.Sprintf("%.1f", p99), p99 <= 2)
 	}
 	means := map[string]float64{}

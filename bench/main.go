@@ -3,7 +3,7 @@
 // Command bench measures edgecache beside what else could stand in front of a Go service, and writes docs/performance.md.
 //
 //	go run .           everything in its short form, a few minutes
-//	go run . -full     everything, about an hour
+//	go run . -full     everything, over an hour
 //	go run . -full -rounds 4
 //	go run . -parts peers -only bare,edgecache
 //
@@ -39,7 +39,7 @@ type options struct {
 func main() {
 	var o options
 	var parts, only, serve, loadName, child string
-	flag.BoolVar(&o.full, "full", false, "take the time that good figures need, about an hour")
+	flag.BoolVar(&o.full, "full", false, "take the time that good figures need, over an hour")
 	flag.BoolVar(&o.fresh, "fresh", false, "forget what an interrupted run has measured")
 	flag.IntVar(&o.rounds, "rounds", 0, "how often part peers measures each cell, 0 for 3, or 9 with -full")
 	flag.StringVar(&parts, "parts", "peers,traces,scale", "what to measure")

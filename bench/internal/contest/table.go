@@ -148,8 +148,8 @@ func Plot(samples []Sample, protocol load.Protocol, clients int) report.Bars {
 			}
 			g.Values = append(g.Values, v)
 		}
-		if len(g.Label) > 44 {
-			g.Label = g.Label[:44] + "…"
+		if len(g.Label) > 60 {
+			g.Label = g.Label[:60] + "…"
 		}
 		p.Groups = append(p.Groups, g)
 	}

@@ -22,8 +22,8 @@ type Group struct {
 
 // Measures of the plot, in pixels.
 const (
-	plotWidth = 860
-	plotLeft  = 300 // where bars begin
+	plotWidth = 940
+	plotLeft  = 370 // where bars begin
 	plotRight = 70  // room for figures behind the longest bar
 	barHeight = 13
 	groupGap  = 14
@@ -56,6 +56,9 @@ func (p Bars) SVG() string {
 		fmt.Fprintf(&b, `<rect x="%d" y="40" width="11" height="11" fill="%s"/><text x="%d" y="50">%s</text>`+"\n", x, colours[i%len(colours)], x+15, html.EscapeString(s))
 		x += 30 + 8*len(s)
 	}
+	if p.Mark > 0 {
+		fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1f" y1="%d" y2="%d" stroke="#444444" stroke-dasharray="3 3"/>`+"\n", plotLeft+p.Mark*scale, plotLeft+p.Mark*scale, plotTop-6, height-groupGap/2)
+	}
 	y := plotTop
 	for _, g := range p.Groups {
 		bars := 0
@@ -64,14 +67,11 @@ func (p Bars) SVG() string {
 				continue
 			}
 			fmt.Fprintf(&b, `<rect x="%d" y="%d" width="%.1f" height="%d" fill="%s"/>`, plotLeft, y+bars*barHeight, v*scale, barHeight-2, colours[i%len(colours)])
-			fmt.Fprintf(&b, `<text x="%.1f" y="%d" font-size="10">%.2f</text>`+"\n", plotLeft+v*scale+4, y+bars*barHeight+barHeight-4, v)
+			fmt.Fprintf(&b, `<text x="%.1f" y="%d" font-size="10" stroke="#ffffff" stroke-width="3" paint-order="stroke">%.2f</text>`+"\n", plotLeft+v*scale+4, y+bars*barHeight+barHeight-4, v)
 			bars++
 		}
 		fmt.Fprintf(&b, `<text x="%d" y="%d" text-anchor="end">%s</text>`+"\n", plotLeft-8, y+bars*barHeight/2+4, html.EscapeString(g.Label))
 		y += bars*barHeight + groupGap
-	}
-	if p.Mark > 0 {
-		fmt.Fprintf(&b, `<line x1="%.1f" x2="%.1f" y1="%d" y2="%d" stroke="#444444" stroke-dasharray="3 3"/>`+"\n", plotLeft+p.Mark*scale, plotLeft+p.Mark*scale, plotTop-6, y-groupGap+4)
 	}
 	b.WriteString("</svg>\n")
 	return b.String()
