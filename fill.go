@@ -3,6 +3,7 @@ package edgecache
 import (
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -69,7 +70,7 @@ type fill struct {
 	unkept   Reason      // why page turned out not to be kept
 	room     [2]string   // for the status fields
 	fields   http.Header // what the handler itself put on a 304
-	effect   http.Header // all that stands on it
+	edits    field.Edits // what it did there to the fields of middleware outside
 	client   reply
 	offset   int64         // of the part that the client gets
 	length   int64         // of it; -1 is all there is
@@ -211,8 +212,9 @@ func (f *fill) Commit(status int) {
 		return
 	}
 	if status == http.StatusNotModified && f.asks() {
-		f.next, f.fields, f.effect = refresh, f.Own(), field.Canonical(header).Clone()
-		if v := f.old.Validators(); !v.Confirmed(f.effect) {
+		f.next = refresh
+		f.fields, f.edits = f.Own()
+		if v := f.old.Validators(); !v.Confirmed(header) {
 			f.next = askAgain
 		}
 		f.Discard()
@@ -224,7 +226,7 @@ func (f *fill) Commit(status int) {
 		f.Discard()
 		return
 	}
-	canonical := field.Canonical(header)
+	canonical := f.withOuterVary(field.Canonical(header))
 	e.warn(f.inner, canonical)
 	var meta rules.Meta
 	reason := rules.Unreachable
@@ -247,8 +249,9 @@ func (f *fill) Commit(status int) {
 	}
 	f.next = keep
 	p := &f.made
+	own, edits := f.Own()
 	*p = page{
-		status: status, header: f.Own(), groups: slices.Clone(canonical["Cache-Groups"]), meta: meta, declared: f.Declared(), came: f.now,
+		status: status, header: own, edits: edits, groups: slices.Clone(canonical["Cache-Groups"]), meta: meta, declared: f.Declared(), came: f.now,
 		body: flight.NewBody(limit, f.Declared()), limit: limit, scope: f.scope,
 		variant: f.asked.variant(meta.Vary, f.r.Header),
 	}
@@ -256,6 +259,7 @@ func (f *fill) Commit(status int) {
 	for _, name := range meta.Strip {
 		delete(p.header, name)
 	}
+	p.edits.Prune(p.header)
 	if _, ok := p.header["Date"]; !ok {
 		p.header["Date"] = e.dates.of(f.now) // net/http would add that of each hit
 	}
@@ -270,6 +274,22 @@ func (f *fill) Commit(status int) {
 	if !f.posts { // a POST has no use for conditions on what a GET would show, nor for ranges of it
 		f.plan()
 	}
+}
+
+// withOuterVary returns h, the handler's header, with what middleware outside has put into Vary, whatever the handler did to that: it decides, too. It leaves h as it is.
+func (f *fill) withOuterVary(h http.Header) http.Header {
+	outer := f.OuterVary()
+	if len(outer) == 0 {
+		return h
+	}
+	if own := h["Vary"]; len(own) > 0 {
+		if united := field.UniteVary(outer, own); &united[0] == &own[0] {
+			return h
+		}
+	}
+	h = maps.Clone(h)
+	f.UniteVary(h)
+	return h
 }
 
 // footprint is what an object with this header and key takes in memory beside its body, in bytes, rounded up.
@@ -395,7 +415,7 @@ func (f *fill) end(ctx context.Context) error {
 // freshen takes a 304 into what is stored and answers with that (RFC 9111, 4.3.4).
 func (f *fill) freshen() {
 	e := f.handler.edge
-	v, reason := e.freshened(f.key, f.old, f.fields, f.effect, &f.req, f.r, f.flight.Began, f.start, f.now)
+	v, reason := e.freshened(f.key, f.old, &update{f.fields, f.edits, f.w.Header()}, &f.req, f.r, f.flight.Began, f.start, f.now)
 	a := f.answers(Revalidated, rules.Revalidated)
 	a.fwdStatus, a.pattern = http.StatusNotModified, v.pattern.Value()
 	if reason == rules.None {

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"net/http"
-	"slices"
 	"strconv"
 	"time"
 
@@ -236,9 +235,7 @@ func (f *fill) ride(p *page, now time.Time, seated func()) bool {
 	seated()
 
 	h := f.w.Header()
-	for name, values := range p.header {
-		h[name] = slices.Clone(values)
-	}
+	e.applyHeader(h, p.header, p.edits)
 	h["Age"] = []string{strconv.FormatInt(int64(p.meta.Age(now)/time.Second), 10)}
 	switch want {
 	case wantsNothing:

@@ -16,6 +16,7 @@ import (
 type page struct {
 	status   int
 	header   http.Header // what the handler set, hop-by-hop fields removed
+	edits    field.Edits // what it did to the fields of middleware outside
 	groups   []string    // the lines of Cache-Groups that count
 	meta     rules.Meta
 	body     *flight.Body
@@ -86,6 +87,6 @@ func (p *page) sealed(body object.Body, old *variant) object.Object {
 	if old != nil && old.Body.Equal(body) {
 		body = old.Body
 	}
-	d := object.Draft{Status: p.status, Header: p.header, Body: body, Meta: p.meta, Scope: p.scope, Variant: p.variant}
+	d := object.Draft{Status: p.status, Header: p.header, Edits: p.edits, Body: body, Meta: p.meta, Scope: p.scope, Variant: p.variant}
 	return d.Seal()
 }

@@ -30,7 +30,8 @@ type passage struct {
 type headCheck struct {
 	key   []byte
 	old   *variant
-	outer http.Header // what outer middleware has put on the answer
+	outer http.Header // what middleware outside has put on the answer
+	given record.Given
 	req   rules.Request
 	began uint64
 }
@@ -62,7 +63,7 @@ func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request
 	}
 	if old != nil {
 		p.account.status = Expired
-		p.check = &headCheck{key: bytes.Clone(k), old: old, outer: w.Header().Clone(), req: req, began: h.edge.fence.now()}
+		p.check = &headCheck{key: bytes.Clone(k), old: old, outer: w.Header().Clone(), given: record.Note(w.Header()), req: req, began: h.edge.fence.now()}
 		p.inner.Header = r.Header.Clone() // the handler may change it; the variant is that of what came in
 	}
 	p.run()
@@ -86,7 +87,9 @@ func (p *passage) Commit(status int) {
 		p.account.came = came
 	} else {
 		if c := p.check; c != nil && status == http.StatusOK {
-			p.handler.edge.updateByHead(c.key, c.old, record.Own(c.outer, h), field.Canonical(h), &c.req, p.r, c.began, p.account.came)
+			u := update{outer: c.outer}
+			u.fields, u.edits = c.given.Own(h)
+			p.handler.edge.updateByHead(c.key, c.old, field.Canonical(h), &u, &c.req, p.r, c.began, p.account.came)
 		}
 		if p.get != nil {
 			p.handler.edge.describeHead(h, p.get, status, p.account.came)

@@ -1,6 +1,7 @@
 package edgecache
 
 import (
+	"maps"
 	"net/http"
 	"time"
 	"unique"
@@ -118,17 +119,26 @@ func (e *Edge) refuse(k []byte, class int, old *variant, now time.Time) {
 	})
 }
 
+// update is what a 304, or the answer to a HEAD, says about what is stored.
+type update struct {
+	fields http.Header // what the handler itself said: it is stored
+	edits  field.Edits // what it did to the fields of middleware outside
+	outer  http.Header // these: what they say about caching counts, too
+}
+
 // freshened returns old with the header of a 304, or of a HEAD, taken in (RFC 9111, 3.2), and why it may not be stored any longer, if so.
-// fields is what the handler itself said, which is stored; effect is all that stands on the answer, which decides: what outer middleware says about caching counts, too.
-func (e *Edge) freshened(k []byte, old *variant, fields, effect http.Header, req *rules.Request, r *http.Request, began uint64, start, now time.Time) (*variant, Reason) {
-	field.RemoveHopByHop(fields)
-	stored := old.Header().Unpack()
+func (e *Edge) freshened(k []byte, old *variant, u *update, req *rules.Request, r *http.Request, began uint64, start, now time.Time) (*variant, Reason) {
+	field.RemoveHopByHop(u.fields)
 	selector := old.Selector()
-	header := rules.Freshen(stored, fields)
-	if old.MadeETag() && len(fields["Etag"]) == 0 {
+	header := rules.Freshen(old.Header().Unpack(), u.fields)
+	edits := freshenedEdits(old.Header().Edits(), u)
+	if old.MadeETag() && len(u.fields["Etag"]) == 0 {
 		delete(header, "Etag") // Seal makes the same again
 	}
-	effect = rules.Freshen(stored, effect)
+	edits.Prune(header)
+	// All that a hit of the same request would be answered with decides.
+	effect := rules.Freshen(nil, u.outer)
+	e.applyHeader(effect, header, edits)
 	meta, reason := e.rules.Store(req, old.Status(), effect, start, now)
 	if reason != rules.None {
 		meta = rules.Meta{Terms: old.Terms, Vary: selector.Vary.Append(nil)} // good for this one answer
@@ -140,7 +150,7 @@ func (e *Edge) freshened(k []byte, old *variant, fields, effect http.Header, req
 		delete(header, name)
 	}
 	d := object.Draft{
-		Status: old.Status(), Header: header, Body: old.Body, Meta: meta,
+		Status: old.Status(), Header: header, Edits: edits, Body: old.Body, Meta: meta,
 		Scope: selector.Scope, Variant: string(key.Values(nil, meta.Vary, r.Header)),
 	}
 	v := e.newVariant(d.Seal(), tagNames(effect["Cache-Groups"], k), began, old.pattern.Value())
@@ -148,13 +158,28 @@ func (e *Edge) freshened(k []byte, old *variant, fields, effect http.Header, req
 	return v, reason
 }
 
-// updateByHead lets the answer to a HEAD say whether what is stored for GET still holds (RFC 9111, 4.3.5).
-func (e *Edge) updateByHead(k []byte, old *variant, fields, effect http.Header, req *rules.Request, r *http.Request, began uint64, start time.Time) {
+// freshenedEdits returns stored with the edits of u, which belong to the fields that u has. What a 304 takes off says nothing: a 304 lacks most fields (RFC 9110, 15.4.5).
+func freshenedEdits(stored field.Edits, u *update) field.Edits {
+	edits := maps.Clone(stored)
+	for name := range u.fields {
+		delete(edits, name)
+		if edit := u.edits.Edit(name); edit != 0 {
+			if edits == nil {
+				edits = make(field.Edits)
+			}
+			edits[name] = edit
+		}
+	}
+	return edits
+}
+
+// updateByHead lets the answer to a HEAD, with the given header, say whether what is stored for GET still holds (RFC 9111, 4.3.5).
+func (e *Edge) updateByHead(k []byte, old *variant, header http.Header, u *update, req *rules.Request, r *http.Request, began uint64, start time.Time) {
 	now := time.Now()
 	get := *req
 	get.Head = false
-	if same := sameRepresentation(old, effect, now); same {
-		if v, reason := e.freshened(k, old, fields, effect, &get, r, began, start, now); reason == rules.None {
+	if same := sameRepresentation(old, header, now); same {
+		if v, reason := e.freshened(k, old, u, &get, r, began, start, now); reason == rules.None {
 			e.replace(k, v, old, 0)
 			return
 		}

@@ -26,7 +26,7 @@ func (e *Edge) answer(w http.ResponseWriter, r *http.Request, req *rules.Request
 		n = negotiate(r, req, v)
 		extra += codedRoom
 	}
-	room := v.CopyHeader(h, extra)
+	room := e.copyHeader(h, v, extra)
 	// Age is whole seconds, rounded down (RFC 9111, 5.1).
 	room = append(room, strconv.FormatInt(int64(v.Terms.Age(now)/time.Second), 10))
 	h["Age"] = room[:1:1]

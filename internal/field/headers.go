@@ -13,7 +13,7 @@ import (
 func Canonical(h http.Header) http.Header {
 	var odd []string
 	for key := range h {
-		if canonicalKey(key) != key {
+		if CanonicalName(key) != key {
 			odd = append(odd, key)
 		}
 	}
@@ -26,14 +26,15 @@ func Canonical(h http.Header) http.Header {
 		delete(folded, key)
 	}
 	for _, key := range odd {
-		name := canonicalKey(key)
+		name := CanonicalName(key)
 		folded[name] = append(folded[name], h[key]...)
 	}
 	return folded
 }
 
-// canonicalKey trims before it asks net/http, which leaves a key with a blank as it is.
-func canonicalKey(key string) string {
+// CanonicalName returns the canonical spelling of a key. It trims before it asks net/http, which leaves a key with a blank
+// as it is.
+func CanonicalName(key string) string {
 	return http.CanonicalHeaderKey(strings.Trim(key, " \t\r\n"))
 }
 
@@ -50,13 +51,14 @@ func RemoveHopByHop(h http.Header) {
 	for member := range Members(h["Connection"]) {
 		h.Del(member)
 	}
-	delete(h, "Connection")
-	for _, name := range hopByHop {
-		delete(h, name)
-	}
 	for key := range h {
-		if strings.HasPrefix(key, http.TrailerPrefix) {
+		if isHopByHop(key) {
 			delete(h, key)
 		}
 	}
+}
+
+// isHopByHop reports whether the field of this name belongs to one connection only, whatever Connection lists.
+func isHopByHop(name string) bool {
+	return name == "Connection" || slices.Contains(hopByHop[:], name) || strings.HasPrefix(name, http.TrailerPrefix)
 }

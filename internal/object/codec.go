@@ -21,8 +21,9 @@ var kind = frame.Kind{'e', 'c', 'o', 2}
 
 // Limits of what is decoded. What exceeds them is not encoded either.
 const (
-	maxTags = 2048 // a response carries at most field.MaxStrings groups, each under two names
-	maxVary = 64   // key.MaxVary, and those that a response implies
+	maxTags  = 2048 // a response carries at most field.MaxStrings groups, each under two names
+	maxVary  = 64   // key.MaxVary, and those that a response implies
+	maxEdits = 1024 // of fields that middleware outside has set
 )
 
 // Why a value cannot be used.
@@ -68,7 +69,7 @@ func (c *Codec) Append(dst []byte, r *Record, now time.Time) (value []byte, keep
 	keep = r.Terms.Keep(c.rules, r.Asks(), now)
 	selector := r.Selector()
 	vary := selector.Vary.Append(nil)
-	if keep <= 0 || len(r.Tags) > maxTags || len(vary) > maxVary {
+	if keep <= 0 || len(r.Tags) > maxTags || len(vary) > maxVary || r.Header().editReader().count > maxEdits {
 		return dst, 0
 	}
 	head := c.appendHead(nil, r, &selector, vary, keep, now)
@@ -92,18 +93,21 @@ const (
 	explicit
 	cookies
 	authorization
+	edited
 	flagsEnd
 )
 
 func (c *Codec) appendHead(dst []byte, r *Record, selector *Selector, vary []string, keep time.Duration, now time.Time) []byte {
 	f := r.Terms.Facts(vary, now)
 	var flags uint64
+	header := r.Header()
+	edits := header.Edits().Texts()
 	for _, claim := range [...]struct {
 		holds bool
 		flag  uint64
 	}{
 		{r.made, madeETag}, {f.NoCache, noCache}, {f.NoStale, noStale}, {f.Immutable, immutable},
-		{f.Explicit, explicit}, {f.Cookies, cookies}, {f.Authorization, authorization},
+		{f.Explicit, explicit}, {f.Cookies, cookies}, {f.Authorization, authorization}, {edits != nil, edited},
 	} {
 		if claim.holds {
 			flags |= claim.flag
@@ -124,11 +128,13 @@ func (c *Codec) appendHead(dst []byte, r *Record, selector *Selector, vary []str
 	dst = frame.AppendText(dst, selector.Variant)
 	dst = frame.AppendTexts(dst, f.Vary)
 	dst = frame.AppendTexts(dst, r.Tags)
-	header := r.Header()
 	dst = frame.AppendUint(dst, uint64(header.Len()))
 	for name, values := range header.All() {
 		dst = frame.AppendText(dst, name)
 		dst = frame.AppendTexts(dst, values)
+	}
+	if edits != nil {
+		dst = frame.AppendTexts(dst, edits)
 	}
 	return frame.AppendUint(dst, uint64(r.Body.Size()))
 }
@@ -163,8 +169,13 @@ func (c *Codec) Decode(value []byte, now time.Time) (*Record, error) {
 	f.Vary = d.Texts(maxVary)
 	r.Tags = d.Texts(maxTags)
 	draft.Header = header(&d)
+	known := true
+	if flags&edited != 0 {
+		draft.Edits, known = field.ParseEdits(d.Texts(maxEdits))
+		known = known && draft.Edits != nil
+	}
 	size := d.Uint()
-	if !d.Done() || size != uint64(len(body)) || flags >= flagsEnd || !ascending(f.Vary) {
+	if !d.Done() || size != uint64(len(body)) || flags >= flagsEnd || !known || !ascending(f.Vary) {
 		return nil, ErrCorrupt
 	}
 	draft.MadeETag = flags&madeETag != 0

@@ -9,12 +9,14 @@ import (
 	"reflect"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/frame"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -78,21 +80,28 @@ func same(t *testing.T, got, want *Object, now time.Time) {
 func examples(t testing.TB) map[string]*Object {
 	o := options()
 	return map[string]*Object{
-		"a page that says nothing":          stored(t, o, 200, http.Header{}, "hello"),
-		"an empty page":                     stored(t, o, 200, http.Header{}),
-		"a page in chunks":                  stored(t, o, 200, http.Header{"Content-Type": {"text/html"}}, "one ", "two ", "three"),
-		"a large page":                      stored(t, o, 200, http.Header{}, strings.Repeat("0123456789abcdef", 1<<16)),
-		"values in their order":             stored(t, o, 200, http.Header{"Link": {"<b>", "<a>", "<b>", ""}}, "x"),
-		"fields that are forbidden":         stored(t, o, 200, http.Header{"Content-Type": {}, "X-Nothing": nil}, "x"),
-		"an entity tag of the handler":      stored(t, o, 200, http.Header{"Etag": {`W/"v1"`}, "Cache-Control": {"no-cache"}}, "x"),
-		"a date of change":                  stored(t, o, 200, http.Header{"Last-Modified": {"Wed, 04 Mar 2026 01:00:00 GMT"}, "Date": {"Wed, 04 Mar 2026 05:06:07 GMT"}}, "x"),
-		"every directive":                   stored(t, o, 200, http.Header{"Cache-Control": {"public, max-age=60, immutable, stale-while-revalidate=30, stale-if-error=40"}}, "x"),
-		"for those with credentials":        stored(t, o, 200, http.Header{"Cache-Control": {"s-maxage=60, must-revalidate"}}, "x"),
-		"an age of its own":                 stored(t, o, 200, http.Header{"Age": {"30"}, "Cache-Control": {"max-age=100"}}, "x"),
-		"an expiry":                         stored(t, o, 200, http.Header{"Expires": {"Wed, 04 Mar 2026 06:00:00 GMT"}, "Date": {"Wed, 04 Mar 2026 05:06:00 GMT"}}, "x"),
-		"variants":                          stored(t, o, 200, http.Header{"Vary": {"Origin, Accept"}, "Content-Encoding": {"gzip"}}, "x"),
-		"a redirect":                        stored(t, o, 301, http.Header{"Location": {"/new"}}, "moved"),
-		"no content":                        stored(t, o, 204, http.Header{"Cache-Control": {"max-age=9"}}),
+		"a page that says nothing":     stored(t, o, 200, http.Header{}, "hello"),
+		"an empty page":                stored(t, o, 200, http.Header{}),
+		"a page in chunks":             stored(t, o, 200, http.Header{"Content-Type": {"text/html"}}, "one ", "two ", "three"),
+		"a large page":                 stored(t, o, 200, http.Header{}, strings.Repeat("0123456789abcdef", 1<<16)),
+		"values in their order":        stored(t, o, 200, http.Header{"Link": {"<b>", "<a>", "<b>", ""}}, "x"),
+		"fields that are forbidden":    stored(t, o, 200, http.Header{"Content-Type": {}, "X-Nothing": nil}, "x"),
+		"an entity tag of the handler": stored(t, o, 200, http.Header{"Etag": {`W/"v1"`}, "Cache-Control": {"no-cache"}}, "x"),
+		"a date of change":             stored(t, o, 200, http.Header{"Last-Modified": {"Wed, 04 Mar 2026 01:00:00 GMT"}, "Date": {"Wed, 04 Mar 2026 05:06:07 GMT"}}, "x"),
+		"every directive":              stored(t, o, 200, http.Header{"Cache-Control": {"public, max-age=60, immutable, stale-while-revalidate=30, stale-if-error=40"}}, "x"),
+		"for those with credentials":   stored(t, o, 200, http.Header{"Cache-Control": {"s-maxage=60, must-revalidate"}}, "x"),
+		"an age of its own":            stored(t, o, 200, http.Header{"Age": {"30"}, "Cache-Control": {"max-age=100"}}, "x"),
+		"an expiry":                    stored(t, o, 200, http.Header{"Expires": {"Wed, 04 Mar 2026 06:00:00 GMT"}, "Date": {"Wed, 04 Mar 2026 05:06:00 GMT"}}, "x"),
+		"variants":                     stored(t, o, 200, http.Header{"Vary": {"Origin, Accept"}, "Content-Encoding": {"gzip"}}, "x"),
+		"a redirect":                   stored(t, o, 301, http.Header{"Location": {"/new"}}, "moved"),
+		"no content":                   stored(t, o, 204, http.Header{"Cache-Control": {"max-age=9"}}),
+		"edits of outer fields": with(stored(t, o, 200, http.Header{"Link": {"</a>"}}, "x"), func(d *Draft) {
+			d.Edits = field.Edits{"Link": field.Added, "X-Frame-Options": field.Removed, "Cache-Control": field.Overrode, "x-odd": field.Removed}
+		}),
+		"a type left to others": with(stored(t, o, 200, http.Header{"Etag": {`"1"`}}, "x"), func(d *Draft) {
+			delete(d.Header, "Content-Type")
+			d.Edits = field.Edits{"Content-Type": field.Left}
+		}),
 		"the longest life that can be said": stored(t, o, 200, http.Header{"Cache-Control": {"max-age=99999999999"}}, "x"),
 	}
 }
@@ -189,11 +198,53 @@ func TestDecodeRefusesContradictions(t *testing.T) {
 	}
 }
 
+// Readers that know no edits refuse a response that has some: without them its fields mean something else. All others read as ever.
+func TestEditsAreAFlag(t *testing.T) {
+	o := options()
+	plain := stored(t, o, 200, http.Header{"Link": {"</a>"}}, "x")
+	flagsOf := func(o *Object) uint64 {
+		c := NewCodec(&rules.Options{})
+		selector := o.Selector()
+		d := frame.NewReader(string(c.appendHead(nil, record(o), &selector, nil, time.Hour, start)))
+		d.Fixed()
+		d.Fixed()
+		d.Uint()
+		d.Uint()
+		d.Fixed()
+		for range 6 {
+			d.Uint()
+		}
+		return d.Uint()
+	}
+	require.Zero(t, flagsOf(plain)&edited)
+	require.NotZero(t, flagsOf(with(plain, func(d *Draft) { d.Edits = field.Edits{"A": field.Removed} }))&edited)
+	c := NewCodec(&o)
+	for name, edits := range map[string]field.Edits{
+		"an edit that is unknown": {"A": '?'},
+		"an edit without a name":  {"": field.Added},
+	} {
+		value, _ := c.Append(nil, record(with(plain, func(d *Draft) { d.Edits = edits })), start)
+		require.NotEmpty(t, value)
+		_, err := c.Decode(value, start)
+		require.ErrorIs(t, err, ErrCorrupt, name)
+	}
+	many := make(field.Edits)
+	for i := range maxEdits + 1 {
+		many["X-"+strconv.Itoa(i)] = field.Removed
+	}
+	value, _ := c.Append(nil, record(with(plain, func(d *Draft) { d.Edits = many })), start)
+	require.Empty(t, value)
+	delete(many, "X-0")
+	value, _ = c.Append(nil, record(with(plain, func(d *Draft) { d.Edits = many })), start)
+	_, err := c.Decode(value, start)
+	require.NoError(t, err)
+}
+
 // draftOf is what sealing made into o.
 func draftOf(o *Object) Draft {
 	s := o.Selector()
 	return Draft{
-		Status: o.Status(), Header: o.Header().Unpack(), Body: o.Body, Scope: s.Scope, Variant: s.Variant, MadeETag: o.MadeETag(),
+		Status: o.Status(), Header: o.Header().Unpack(), Edits: o.Header().Edits(), Body: o.Body, Scope: s.Scope, Variant: s.Variant, MadeETag: o.MadeETag(),
 		Meta: rules.Meta{Terms: o.Terms, Vary: s.Vary.Append(nil)},
 	}
 }

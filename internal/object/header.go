@@ -5,15 +5,22 @@ import (
 	"iter"
 	"net/http"
 	"slices"
+
+	"github.com/edgecache-go/edgecache/internal/field"
 )
 
 // Header is a response header in one string, which takes little more than its text. The zero value is empty. It is immutable; the strings that it hands out are parts of it.
+// With the fields it keeps what the response does to the fields of middleware outside, see [field.Edits].
 //
-// The layout: how many values there are; then, in ascending order of names, for each field its name, how many values it has, and these.
+// The layout: how many values there are; then, if there are edits, the empty name, how many edits there are, and their texts; then, in ascending order of names, for each field
+// its name, how many values it has, and these.
 type Header struct{ packed string }
 
+// editsMark is what appendName makes of the empty name, which no field has.
+const editsMark = byte(len(wellKnown))
+
 // Pack returns h, of which it keeps nothing.
-func Pack(h http.Header) Header { return Header{string(appendHeader(nil, h, &own{}))} }
+func Pack(h http.Header) Header { return Header{string(appendHeader(nil, h, nil, &own{}))} }
 
 // own are the values of the fields that sealing adds or replaces; "" leaves a field as it is.
 type own struct{ length, tag, contentType string }
@@ -30,12 +37,12 @@ func (o *own) value(name string) string {
 	return ""
 }
 
-// appendHeader appends h with own in place of its fields.
-func appendHeader(dst []byte, h http.Header, own *own) []byte {
+// appendHeader appends h with own in place of its fields, and edits. A field without a name is none.
+func appendHeader(dst []byte, h http.Header, edits field.Edits, own *own) []byte {
 	var buf [32]string
 	names, values := buf[:0], 0
 	for name, lines := range h {
-		if own.value(name) == "" {
+		if own.value(name) == "" && name != "" {
 			names = append(names, name)
 			values += len(lines)
 		}
@@ -48,6 +55,12 @@ func appendHeader(dst []byte, h http.Header, own *own) []byte {
 	}
 	slices.Sort(names)
 	dst = appendNumber(dst, values)
+	if texts := edits.Texts(); texts != nil {
+		dst = appendNumber(append(dst, editsMark), len(texts))
+		for _, text := range texts {
+			dst = appendText(dst, text)
+		}
+	}
 	for _, name := range names {
 		dst = appendName(dst, name)
 		if value := own.value(name); value != "" {
@@ -114,24 +127,94 @@ func (h Header) Unpack() http.Header {
 	return unpacked
 }
 
-// CopyTo puts the fields into dst, replacing those of the same name. The value lists are cut from one fresh array, so whoever changes dst later changes nothing here.
-// The array has room for extra more values; that room is returned as an empty slice.
+// CopyTo puts the fields into dst, in place of those of the same name or behind them, and takes those off that the response takes off, see [field.Edits.Apply].
+// The value lists are cut from one fresh array, so whoever changes dst later changes nothing here. The array has room for extra more values; that room is returned as an empty slice.
 func (h Header) CopyTo(dst http.Header, extra int) []string {
 	if h.packed == "" {
 		return make([]string, 0, extra)
 	}
 	r := reader{h.packed}
-	array := make([]string, r.number()+extra)
+	size := r.number() + extra
+	edits := r.edits()
+	before := 0 // lines that stay before those of the response
+	if len(dst) > 0 {
+		for e := edits; e.next(); {
+			switch {
+			case e.edit == field.Added:
+				before += len(dst[e.name])
+			case e.edit.Removes():
+				delete(dst, e.name)
+			}
+		}
+	}
+	array := make([]string, size+before)
 	for r.rest != "" {
 		name := r.name()
-		n := r.number()
-		for i := range n {
-			array[i] = r.text()
+		n, m := r.number(), 0
+		if before > 0 {
+			for edits.name < name && edits.next() { //nolint:revive // edits and fields come in the same order
+			}
+			if edits.name == name && edits.edit == field.Added {
+				m = copy(array, dst[name])
+			}
 		}
-		dst[name] = array[:n:n]
-		array = array[n:]
+		for i := range n {
+			array[m+i] = r.text()
+		}
+		dst[name] = array[: m+n : m+n]
+		array = array[m+n:]
 	}
 	return array[:0]
+}
+
+// Edits returns what the response does to the fields of middleware outside. The caller owns the map.
+func (h Header) Edits() field.Edits {
+	var edits field.Edits
+	for e := h.editReader(); e.next(); {
+		if edits == nil {
+			edits = make(field.Edits)
+		}
+		edits[e.name] = e.edit
+	}
+	return edits
+}
+
+// Edit returns what the response does to one of these.
+func (h Header) Edit(name string) field.Edit {
+	for e := h.editReader(); e.next(); {
+		if e.name == name {
+			return e.edit
+		}
+	}
+	return 0
+}
+
+func (h Header) editReader() edits {
+	if h.packed == "" {
+		return edits{}
+	}
+	r := reader{h.packed}
+	r.number()
+	return r.edits()
+}
+
+// edits reads edits one by one.
+type edits struct {
+	texts reader
+	count int // that are still to come
+	name  string
+	edit  field.Edit
+}
+
+// next goes to the next edit; false if there is none, and the last stays.
+func (e *edits) next() bool {
+	if e.count == 0 {
+		return false
+	}
+	e.count--
+	text := e.texts.text()
+	e.edit, e.name = field.Edit(text[0]), text[1:]
+	return true
 }
 
 // reader stands at the first field.
@@ -139,8 +222,21 @@ func (h Header) reader() reader {
 	r := reader{h.packed}
 	if h.packed != "" {
 		r.number()
+		r.edits()
 	}
 	return r
+}
+
+// edits reads the edits, if there are any.
+func (r *reader) edits() (e edits) {
+	if r.rest == "" || r.rest[0] != editsMark {
+		return e
+	}
+	r.rest = r.rest[1:]
+	e.count = r.number()
+	e.texts = *r
+	r.skip(e.count)
+	return e
 }
 
 // appendNumber appends what reader.number reads: a varint.

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache/internal/field"
 )
 
 // headers are one of each kind.
@@ -18,7 +20,7 @@ var headers = map[string]http.Header{
 	"names around the well-known":    {"A": {"1"}, "Accept": {"2"}, "Zz": {"3"}, "X-Xss-Protection": {"4"}},
 	"values in their order":          {"Link": {"</b>", "</a>", "</b>", ""}},
 	"a field without values":         {"Date": {}, "Etag": {`"1"`}, "X-Nothing": {}},
-	"a name that is not canonical":   {"etag": {"1"}, "Etag": {"2"}, "": {"3"}},
+	"a name that is not canonical":   {"etag": {"1"}, "Etag": {"2"}, " ": {"3"}},
 	"texts of more than 127 bytes":   {strings.Repeat("X", 300): {strings.Repeat("v", 127), strings.Repeat("v", 128), strings.Repeat("v", 1<<15)}},
 	"more than 127 values":           {"Link": slices.Repeat([]string{"v"}, 200), "Via": {"1"}},
 	"bytes that are no text":         {"X-\x00\xff": {"\x00\xff\x80"}},
@@ -149,7 +151,9 @@ func FuzzHeader(f *testing.F) {
 		h := http.Header{}
 		for line := range strings.SplitSeq(text, "\n") {
 			parts := strings.Split(line, "\t")
-			h[parts[0]] = parts[1:]
+			if parts[0] != "" { // which is no field
+				h[parts[0]] = parts[1:]
+			}
 		}
 		packed := Pack(h)
 		if got := packed.Unpack(); !reflect.DeepEqual(got, h) {
@@ -172,4 +176,43 @@ func FuzzHeader(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What a response does to the fields of middleware outside takes place in one pass, and costs no allocation more.
+func TestCopyToEdits(t *testing.T) {
+	fields := http.Header{"Link": {"</b>", "</c>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Server": {"s"}, "A": {"1"}}
+	edits := field.Edits{
+		"Link": field.Added, "Via": field.Added, "X-Frame-Options": field.Removed, "Cache-Control": field.Overrode,
+		"Content-Type": field.Left, "x-odd": field.Removed, "B": field.Added,
+	}
+	packed := Header{string(appendHeader(nil, fields, edits, &own{}))}
+	require.Equal(t, edits, packed.Edits())
+	require.Equal(t, field.Added, packed.Edit("Link"))
+	require.Zero(t, packed.Edit("Server"))
+	require.Equal(t, len(fields), packed.Len())
+	require.Equal(t, fields, packed.Unpack())
+	require.Equal(t, "max-age=1", packed.Get("Cache-Control"))
+	for _, outer := range []http.Header{
+		{},
+		{"Server": {"t"}},
+		{"Link": {"</a>"}, "X-Frame-Options": {"DENY"}, "x-odd": {"1"}, "Content-Type": {"text/css"}, "Cache-Control": {"no-store"}},
+		{"Link": {"</a>", "</x>"}, "Via": {"1.0 a"}, "B": {"2"}, "Date": {"now"}},
+	} {
+		want := outer.Clone()
+		edits.Apply(want, fields)
+		got := outer.Clone()
+		room := packed.CopyTo(got, 2)
+		require.Equal(t, want, got)
+		require.Empty(t, room)
+		require.GreaterOrEqual(t, cap(room), 2)
+		got["Link"] = append(got["Link"], "</more>")
+		require.Equal(t, "1.1 b", got["Via"][len(got["Via"])-1], "one list does not run into the next")
+	}
+	dst := http.Header{"Link": {"</a>"}}
+	if got := testing.AllocsPerRun(100, func() { dst["Link"] = dst["Link"][:1]; packed.CopyTo(dst, 3) }); got != 1 {
+		t.Errorf("got %v allocations, want 1", got)
+	}
+	require.Nil(t, Pack(fields).Edits())
+	require.Zero(t, Header{}.Edit("Link"))
+	require.Equal(t, Header{}.Len(), Pack(http.Header{"": {"no field"}}).Len())
 }

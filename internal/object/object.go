@@ -16,6 +16,7 @@ import (
 type Draft struct {
 	Status int
 	Header http.Header // canonical names; only what the wrapped handler set; no hop-by-hop fields; an empty list means that the handler forbade net/http to add the field
+	Edits  field.Edits // what the handler did to the fields of middleware outside
 	Body   Body
 	Meta   rules.Meta
 
@@ -42,7 +43,7 @@ type Object struct {
 const overhead = 136
 
 // Seal makes the object to be published: the length becomes explicit, a response without validator gets an entity tag of its bytes, and one without type that which its bytes look like.
-// It keeps nothing of d.Header, and does not change it.
+// It keeps nothing of d.Header and d.Edits, and does not change them.
 func (d *Draft) Seal() Object {
 	o := Object{Terms: d.Meta.Terms, Body: d.Body, status: uint16(d.Status), made: d.MadeETag}
 	var (
@@ -53,12 +54,12 @@ func (d *Draft) Seal() Object {
 	)
 	if BodyAllowed(d.Status) {
 		own.length = string(strconv.AppendInt(length[:0], d.Body.Size(), 10))
-		if d.Status == http.StatusOK && len(d.Header["Etag"]) == 0 && len(d.Header["Last-Modified"]) == 0 {
+		if d.Status == http.StatusOK && len(d.Header["Etag"]) == 0 && len(d.Header["Last-Modified"]) == 0 && d.Edits["Etag"] != field.Left {
 			// One with Last-Modified keeps to that: its handler answers conditions by it, and would ignore a tag that it never gave.
 			o.made = true
 			own.tag = string(appendETag(tag[:0], d.Header["Content-Encoding"], d.Body))
 		}
-		if _, ok := d.Header["Content-Type"]; !ok && d.Body.Size() > 0 && len(d.Header["Content-Encoding"]) == 0 {
+		if _, ok := d.Header["Content-Type"]; !ok && d.Body.Size() > 0 && len(d.Header["Content-Encoding"]) == 0 && d.Edits["Content-Type"] != field.Left {
 			own.contentType = http.DetectContentType(d.Body.Prefix(512)) // as net/http does, but once
 		}
 	}
@@ -66,7 +67,7 @@ func (d *Draft) Seal() Object {
 	text = appendText(text, d.Variant)
 	text = appendNames(text, d.Meta.Vary)
 	o.header = uint32(len(text))
-	o.text = string(appendHeader(text, d.Header, &own))
+	o.text = string(appendHeader(text, d.Header, d.Edits, &own))
 	return o
 }
 
@@ -89,6 +90,9 @@ func (o *Object) Header() Header { return Header{o.text[o.header:]} }
 func (o *Object) CopyHeader(dst http.Header, extra int) []string {
 	return o.Header().CopyTo(dst, extra)
 }
+
+// Edit is Header().Edit.
+func (o *Object) Edit(name string) field.Edit { return o.Header().Edit(name) }
 
 // Validators are those of the header.
 func (o *Object) Validators() rules.Validators { return o.validators(true) }

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -46,10 +45,13 @@ type Fill struct {
 	w        http.ResponseWriter // the client's
 	judge    Judge
 	outer    http.Header  // w's, untouched until the Judge writes it
+	vary     []string     // the lines of Vary in outer
+	given    Given        // what the handler's header began as
 	header   http.Header  // the handler's
 	said     []saidField  // what header was when the handler had said its status, if the body is kept
 	values   [8]string    // room for those of Own, which is called once as a rule
 	array    [8]saidField // for said, as a rule
+	handed   [6]handed    // room for given
 	sink     Sink
 	status   int
 	declared int64 // Content-Length; -1 when there is none that is valid
@@ -68,12 +70,8 @@ type saidField struct {
 // Init prepares f for a handler whose client listens at w and returns the writer to call the handler with. The handler's header starts as a copy of w's.
 func (f *Fill) Init(w http.ResponseWriter, judge Judge) http.ResponseWriter {
 	outer := w.Header()
-	*f = Fill{w: w, judge: judge, outer: outer, declared: -1}
-	if len(outer) == 0 {
-		f.header = make(http.Header)
-	} else {
-		f.header = outer.Clone()
-	}
+	*f = Fill{w: w, judge: judge, outer: outer, vary: outer["Vary"], declared: -1}
+	f.header = f.given.hand(outer, f.handed[:0])
 	return Shape(f, w)
 }
 
@@ -101,43 +99,30 @@ func (f *Fill) Keep(sink Sink) {
 func (f *Fill) Discard() { f.mode = discarded }
 
 // ReplaceHeader makes dst equal to the handler's header: to what it was at the moment of the status, if the body is kept, else to what it is now.
+// What middleware outside has put into Vary stays, whatever the handler did to it: the response depends on it all the same.
 func (f *Fill) ReplaceHeader(dst http.Header) {
 	clear(dst)
 	if f.said == nil {
 		maps.Copy(dst, f.header)
-		return
 	}
 	for i := range f.said {
 		dst[f.said[i].name] = f.said[i].values
 	}
+	f.UniteVary(dst)
 }
 
-// Own returns the fields that the handler itself has set: those that were not there before, or not so. It shares no slice with the handler's header.
-// What outer middleware puts on every response is not part of the page, and may be another for each request.
-func (f *Fill) Own() http.Header { return own(f.outer, f.header, f.values[:]) }
-
-// Own returns a copy of the fields of header that are not the same in outer, under canonical names.
-func Own(outer, header http.Header) http.Header { return own(outer, header, nil) }
-
-// own is Own with room for all values at once, if it suffices.
-func own(outer, header http.Header, room []string) http.Header {
-	total := 0
-	for _, values := range header {
-		total += len(values)
+// UniteVary adds to h what middleware outside has put into Vary, if it is not there.
+func (f *Fill) UniteVary(h http.Header) {
+	if len(f.vary) > 0 {
+		h["Vary"] = field.UniteVary(f.vary, h["Vary"])
 	}
-	if total > len(room) {
-		room = make([]string, total)
-	}
-	copied := make(http.Header, len(header)+3)
-	for name, values := range field.Canonical(header) {
-		if before, ok := outer[name]; !ok || !slices.Equal(before, values) {
-			n := copy(room, values)
-			copied[name] = room[:n:n]
-			room = room[n:]
-		}
-	}
-	return copied
 }
+
+// OuterVary is what middleware outside has put into Vary.
+func (f *Fill) OuterVary() []string { return f.vary }
+
+// Own returns the fields that the handler itself has set, and what it did to those of middleware outside, see [Given.Own].
+func (f *Fill) Own() (http.Header, field.Edits) { return f.given.own(f.header, f.values[:]) }
 
 // Committed reports whether the handler has said its status, or has taken the connection.
 func (f *Fill) Committed() bool { return f.mode != undecided }

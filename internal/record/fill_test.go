@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache/internal/field"
 )
 
 // judge decides as it is told and notes what it hears.
@@ -23,11 +25,12 @@ type judge struct {
 	flushes int
 	body    bytes.Buffer
 	header  http.Header // the handler's own fields at the commit
+	edits   field.Edits // and what it did to others
 }
 
 func (j *judge) Commit(status int) {
 	j.commits = append(j.commits, status)
-	j.header = j.fill.Own()
+	j.header, j.edits = j.fill.Own()
 	switch j.plan {
 	case "direct":
 		j.fill.Direct().Set("X-Cache", "BYPASS")
@@ -155,12 +158,81 @@ func TestDiscardThrowsTheBodyAway(t *testing.T) {
 }
 
 func TestOwnIsWhatTheHandlerHasSet(t *testing.T) {
-	outer := http.Header{"X-Request-Id": {"7"}, "Vary": {"Accept"}, "Server": {"s"}}
-	inner := http.Header{"X-Request-Id": {"7"}, "Vary": {"Accept", "Cookie"}, "cache-control": {"no-store"}, "Etag": {`"1"`}}
-	own := Own(outer, inner)
-	require.Equal(t, http.Header{"Vary": {"Accept", "Cookie"}, "Cache-Control": {"no-store"}, "Etag": {`"1"`}}, own)
-	inner["Etag"][0] = `"2"`
-	require.Equal(t, []string{`"1"`}, own["Etag"], "it shares no slice with the handler's header")
+	for _, row := range []struct {
+		name    string
+		outer   http.Header
+		handler func(h http.Header)
+		own     http.Header
+		edits   field.Edits
+	}{
+		{"nothing is edited where nothing was", nil, func(h http.Header) { h.Set("A", "1"); h.Del("B") }, http.Header{"A": {"1"}}, nil},
+		{"what is left alone is not the handler's", http.Header{"A": {"1"}, "B": {}}, func(http.Header) {}, http.Header{}, nil},
+		{"another value of the same text is", http.Header{"A": {"1"}}, func(h http.Header) { h.Set("A", "1") }, http.Header{"A": {"1"}}, nil},
+		{"a changed line is", http.Header{"A": {"1", "2"}}, func(h http.Header) { h["A"][1] = "3" }, http.Header{"A": {"1", "3"}}, nil},
+		{"a shortened list is", http.Header{"A": {"1", "2"}}, func(h http.Header) { h["A"] = h["A"][:1] }, http.Header{"A": {"1"}}, nil},
+		{"an emptied list is", http.Header{"A": {"1"}}, func(h http.Header) { h["A"] = nil }, http.Header{"A": {}}, nil},
+		{"lines in a list that was empty are", http.Header{"A": {}}, func(h http.Header) { h.Add("A", "1") }, http.Header{"A": {"1"}}, nil},
+		{"of added lines only these are", http.Header{"A": {"1", "2"}}, func(h http.Header) { h.Add("A", "2") }, http.Header{"A": {"2"}}, field.Edits{"A": field.Added}},
+		{"a field that is gone is an edit", http.Header{"A": {"1"}, "B": {}}, func(h http.Header) { clear(h) }, http.Header{}, field.Edits{"A": field.Removed, "B": field.Removed}},
+		{"Vary has no edits", http.Header{"Vary": {"Accept"}}, func(h http.Header) { h.Del("Vary") }, http.Header{}, nil},
+		{"nor when it is added to", http.Header{"Vary": {"Accept"}}, func(h http.Header) { h.Add("Vary", "Cookie") }, http.Header{"Vary": {"Cookie"}}, nil},
+		{"a type that is left alone is noted", http.Header{"Content-Type": {"text/css"}, "Etag": {`"1"`}}, func(http.Header) {}, http.Header{},
+			field.Edits{"Content-Type": field.Left, "Etag": field.Left}},
+		{"a restriction that is replaced is noted", http.Header{"Cache-Control": {"no-store"}}, func(h http.Header) { h.Set("Cache-Control", "max-age=1") },
+			http.Header{"Cache-Control": {"max-age=1"}}, field.Edits{"Cache-Control": field.Overrode}},
+		{"a restriction that stays is not", http.Header{"Cache-Control": {"private"}}, func(h http.Header) { h.Set("Cache-Control", "private, max-age=1") },
+			http.Header{"Cache-Control": {"private, max-age=1"}}, nil},
+		{"a restriction that is taken off is noted", http.Header{"Cdn-Cache-Control": {"no-cache"}}, func(h http.Header) { h.Del("Cdn-Cache-Control") },
+			http.Header{}, field.Edits{"Cdn-Cache-Control": field.Overrode}},
+		{"odd spellings are folded", http.Header{}, func(h http.Header) {
+			h["cache-control"] = []string{"a"}
+			h["Cache-Control "] = []string{"b"}
+			h.Set("Cache-Control", "c")
+		},
+			http.Header{"Cache-Control": {"c", "b", "a"}}, nil},
+		{"an odd spelling outside that is changed gives way to the right one", http.Header{"x-a": {"1"}}, func(h http.Header) { h["x-a"] = []string{"2"} },
+			http.Header{"X-A": {"2"}}, field.Edits{"x-a": field.Removed}},
+		{"a field without a name is none", http.Header{"": {"1"}}, func(h http.Header) { h[""] = []string{"2"}; h[" "] = []string{"3"} }, http.Header{}, nil},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			for name, lines := range row.outer {
+				w.Header()[name] = lines
+			}
+			j := run("direct", w, func(w http.ResponseWriter) { row.handler(w.Header()) })
+			require.Equal(t, row.own, j.header)
+			require.Equal(t, row.edits, j.edits)
+
+			h := row.outer.Clone() // the handler gets the writer's own header
+			if h == nil {
+				h = http.Header{}
+			}
+			given := Note(h)
+			row.handler(h)
+			own, edits := given.Own(h)
+			require.Equal(t, row.own, own)
+			require.Equal(t, row.edits, edits)
+			for _, lines := range h {
+				for i := range lines {
+					lines[i] = "changed later"
+				}
+			}
+			require.Equal(t, row.own, own, "it shares no slice with the handler's header")
+		})
+	}
+}
+
+// RFC 9110, 12.5.5: whatever the handler does to Vary, what middleware outside depends on stays named.
+func TestOuterVaryStays(t *testing.T) {
+	for _, plan := range []string{"direct", "keep"} {
+		w := httptest.NewRecorder()
+		w.Header().Set("Vary", "Origin")
+		j := run(plan, w, func(w http.ResponseWriter) { w.Header().Set("Vary", "Accept") })
+		h := http.Header{}
+		j.fill.ReplaceHeader(h)
+		require.Equal(t, []string{"Origin", "Accept"}, h["Vary"], plan)
+		require.Equal(t, []string{"Accept"}, j.header["Vary"], plan)
+	}
 }
 
 // RFC 9110, 15.2: an interim answer is for the client that waits, and its fields are not those of the final one.

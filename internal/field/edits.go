@@ -1,0 +1,148 @@
+package field
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+)
+
+// Edit is what a handler did to a field that middleware outside had set before the handler ran. The zero value is
+// nothing: the field was not there, or its lines take the place of those outside.
+type Edit byte
+
+// The edits.
+const (
+	Added    Edit = '+' // the handler left the lines that were there, and added lines of its own behind them
+	Removed  Edit = '-' // the handler took the field off
+	Overrode Edit = '!' // the handler replaced or took off a Cache-Control that restricted more than its own
+	Left     Edit = '=' // the handler left the field alone, and the cache must not make one up: a Content-Type or ETag
+)
+
+// Removes reports whether the lines of middleware outside go.
+func (e Edit) Removes() bool { return e == Removed || e == Overrode }
+
+// Edits are the edits that one response has made, by the names of the fields. Usually there are none, and it is nil.
+type Edits map[string]Edit
+
+// Edit returns what was done to the field.
+func (e Edits) Edit(name string) Edit { return e[name] }
+
+// Apply makes dst, which has the fields of middleware outside, what it is with the stored fields of a response: it takes
+// off what the response took off, and puts its fields in place of those outside, or behind them. Values are shared with fields.
+func (e Edits) Apply(dst, fields http.Header) {
+	for name, edit := range e {
+		if edit.Removes() {
+			delete(dst, name)
+		}
+	}
+	for name, lines := range fields {
+		if e[name] == Added {
+			lines = slices.Concat(dst[name], lines)
+		}
+		dst[name] = lines
+	}
+}
+
+// Prune forgets the edits of fields that the response does not have, or may not have: those of the connection.
+func (e Edits) Prune(fields http.Header) {
+	for name, edit := range e {
+		if _, there := fields[name]; edit == Added && !there || isHopByHop(name) {
+			delete(e, name)
+		}
+	}
+}
+
+// Texts returns e as texts in ascending order of names, each an edit and a name; nil if there is none.
+func (e Edits) Texts() []string {
+	if len(e) == 0 {
+		return nil
+	}
+	texts := make([]string, 0, len(e))
+	for name, edit := range e {
+		texts = append(texts, string(rune(edit))+name)
+	}
+	slices.SortFunc(texts, func(a, b string) int { return strings.Compare(a[1:], b[1:]) })
+	return texts
+}
+
+// ParseEdits is the way back from Texts. ok is false if texts are none that Texts returns.
+func ParseEdits(texts []string) (e Edits, ok bool) {
+	if len(texts) == 0 {
+		return nil, true
+	}
+	e = make(Edits, len(texts))
+	last := ""
+	for _, text := range texts {
+		if len(text) < 2 || text[1:] <= last {
+			return nil, false
+		}
+		last = text[1:]
+		switch edit := Edit(text[0]); edit {
+		case Added, Removed, Overrode, Left:
+			e[last] = edit
+		default:
+			return nil, false
+		}
+	}
+	return e, true
+}
+
+// UniteVary returns the lines of a Vary that names what outer and own name (RFC 9110, 12.5.5): own, behind those lines of
+// outer that name something which own does not. The result may be own or outer itself; neither is changed.
+func UniteVary(outer, own []string) []string {
+	if len(own) == 0 {
+		return outer
+	}
+	missing := func(line string) bool {
+		for member := range Members([]string{line}) {
+			if !HasToken(own, member) {
+				return true
+			}
+		}
+		return false
+	}
+	var united []string
+	for _, line := range outer {
+		if missing(line) {
+			united = append(united, line)
+		}
+	}
+	if united == nil {
+		return own
+	}
+	return append(united, own...)
+}
+
+// Restrictions are those directives of a response that keep it from being stored, shared, or used without asking
+// (RFC 9111, 5.2.2), in the forms that concern the whole response.
+type Restrictions uint8
+
+// The restrictions.
+const (
+	RestrictsStoring Restrictions = 1 << iota // no-store
+	RestrictsSharing                          // private
+	RestrictsReuse                            // no-cache
+)
+
+// RestrictionsOf returns the restrictions that the lines of a Cache-Control, or of a field in its form, name.
+func RestrictionsOf(lines []string) (r Restrictions) {
+	if len(lines) == 0 {
+		return 0
+	}
+	cc := ParseCacheControl(lines)
+	if cc.NoStore {
+		r |= RestrictsStoring
+	}
+	if cc.Private && len(cc.PrivateFields) == 0 {
+		r |= RestrictsSharing
+	}
+	if cc.NoCache && len(cc.NoCacheFields) == 0 {
+		r |= RestrictsReuse
+	}
+	return r
+}
+
+// IsCacheControl reports whether the field has the form of Cache-Control (RFC 9213, 2.2).
+func IsCacheControl(name string) bool {
+	return name == "Cache-Control" || strings.HasSuffix(name, "-Cache-Control")
+}

@@ -1,0 +1,154 @@
+package record
+
+import (
+	"net/http"
+	"slices"
+
+	"github.com/edgecache-go/edgecache/internal/field"
+)
+
+// Given is what stood on a response before its handler ran: the fields of middleware outside, which belong to one
+// exchange and not to the response. The zero Given is nothing.
+type Given struct {
+	was    http.Header // nobody writes to it while the handler runs
+	handed []handed
+}
+
+// handed is a field as the handler found it: its lines are told by where they lie, not by how they read, so that a handler
+// which sets a field to the very text that was there has set it.
+type handed struct {
+	name  string
+	first *string // nil if there was no line
+}
+
+// Note returns what is given to a handler that gets h itself.
+func Note(h http.Header) (g Given) {
+	g.was = h.Clone()
+	g.note(h)
+	return g
+}
+
+// hand returns a copy of outer for the handler. room is where to note its fields, if it suffices.
+func (g *Given) hand(outer http.Header, room []handed) http.Header {
+	g.was, g.handed = outer, room
+	if len(outer) == 0 {
+		return make(http.Header)
+	}
+	h := outer.Clone()
+	g.note(h)
+	return h
+}
+
+func (g *Given) note(h http.Header) {
+	for name, lines := range h {
+		f := handed{name: name}
+		if len(lines) > 0 {
+			f.first = &lines[0]
+		}
+		g.handed = append(g.handed, f)
+	}
+}
+
+// Own returns what of header is the handler's, under canonical names: the fields that it has set, and the lines that it
+// has added to others; and what it did to the fields that were there. It shares no slice with header.
+//
+// Vary has no edits: what middleware outside has put there counts beside what is stored, whatever the handler did to it.
+func (g *Given) Own(header http.Header) (http.Header, field.Edits) { return g.own(header, nil) }
+
+// own is Own with room for all values at once, if it suffices.
+func (g *Given) own(header http.Header, room []string) (own http.Header, edits field.Edits) {
+	total := 0
+	for _, lines := range header {
+		total += len(lines)
+	}
+	if total > len(room) {
+		room = make([]string, total)
+	}
+	own = make(http.Header, len(header)+3)
+	var odd []string // names that are not spelled canonically
+	put := func(name string, lines []string) {
+		if name == "" {
+			return
+		}
+		if field.CanonicalName(name) != name {
+			odd = append(odd, name)
+			return
+		}
+		n := copy(room, lines)
+		if own[name] = room[:n:n]; n == 0 {
+			own[name] = []string{} // not nil: it forbids net/http to add the field
+		}
+		room = room[n:]
+	}
+	edit := func(name string, e field.Edit) {
+		if name == "Vary" {
+			return
+		}
+		if edits == nil {
+			edits = make(field.Edits)
+		}
+		edits[name] = e
+	}
+	for i := range g.handed {
+		f := &g.handed[i]
+		was := g.was[f.name]
+		lines, there := header[f.name]
+		canonical := field.CanonicalName(f.name) == f.name
+		switch {
+		case there && f.untouched(was, lines):
+			if f.name == "Content-Type" || f.name == "Etag" {
+				edit(f.name, field.Left)
+			}
+			continue
+		case !there || !canonical: // what it put under an odd name is stored under the right one
+			if restricts(f.name, was, lines) {
+				edit(f.name, field.Overrode)
+			} else {
+				edit(f.name, field.Removed)
+			}
+		case len(was) > 0 && len(lines) > len(was) && slices.Equal(lines[:len(was)], was):
+			edit(f.name, field.Added)
+			lines = lines[len(was):]
+		case restricts(f.name, was, lines):
+			edit(f.name, field.Overrode)
+		}
+		if there {
+			put(f.name, lines)
+		}
+	}
+	for name, lines := range header {
+		if _, given := g.was[name]; !given {
+			put(name, lines)
+		}
+	}
+	if odd != nil {
+		fold(own, header, odd)
+	}
+	return own, edits
+}
+
+// untouched reports whether a field, which had the lines was, still is what the handler found.
+func (f *handed) untouched(was, lines []string) bool {
+	if len(was) == 0 || len(lines) == 0 {
+		return len(was) == len(lines)
+	}
+	return &lines[0] == f.first && slices.Equal(was, lines)
+}
+
+// restricts reports whether outer, in a field of this name, forbids what own does not.
+func restricts(name string, outer, own []string) bool {
+	return field.IsCacheControl(name) && field.RestrictionsOf(outer)&^field.RestrictionsOf(own) != 0
+}
+
+// fold puts the fields of header that are spelled oddly behind those of own that they mean.
+func fold(own, header http.Header, odd []string) {
+	subset := make(http.Header, len(odd))
+	for _, name := range odd {
+		subset[name] = header[name]
+	}
+	subset = field.Canonical(subset)
+	delete(subset, "")
+	for name, lines := range subset {
+		own[name] = slices.Concat(own[name], lines)
+	}
+}
