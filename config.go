@@ -93,7 +93,8 @@ type Config struct {
 	StripSetCookie bool
 
 	// InsecureShareCookies declares that request cookies are no credentials: pages made for one visitor's cookies are
-	// shown to others. RFC 9111 allows it; hardly any site can.
+	// shown to others. RFC 9111 allows it; hardly any site can. It also restores RFC 9111, 3.5 in
+	// full: must-revalidate shares what was made for a request with an Authorization.
 	InsecureShareCookies bool
 
 	// InsecureStoreSetCookie stores Set-Cookie and replays it to everybody, as RFC 9111, 7.3 allows. Visitors then share sessions.

@@ -80,9 +80,9 @@ const edgeField = "Cdn-Cache-Control"
 func Immutable(w http.ResponseWriter) { permit(w, dirImmutable) }
 
 // MustRevalidate says that once it is stale the response must not be used without asking, not even when the handler
-// fails (RFC 9111, 5.2.2.2). It removes StaleWhileRevalidate and StaleIfError. It also permits something: RFC 9111, 3.5 lets
-// shared caches keep what was made for a request with Authorization if it says must-revalidate. Say Private where that is
-// not meant.
+// fails (RFC 9111, 5.2.2.2). It removes StaleWhileRevalidate and StaleIfError. It permits nothing
+// here. Other shared caches may take it for leave to keep what was made for a request with an
+// Authorization (RFC 9111, 3.5): say Private where they stand in front.
 func MustRevalidate(w http.ResponseWriter) { permit(w, dirMustRevalidate) }
 
 // StaleWhileRevalidate says for how long after its lifetime the response may still be served while a new one is being

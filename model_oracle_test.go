@@ -78,7 +78,7 @@ func (o *oracle) permits(s *said, status int) permissions {
 		noStale:   s.mustRevalidate || s.sMaxAge >= 0,
 		window:    seconds(max(s.whileRevalidate, s.ifError)),
 	}
-	p.bearers = p.everybody || s.mustRevalidate
+	p.bearers = p.everybody
 	switch {
 	case s.sMaxAge >= 0:
 		p.lifetime = seconds(s.sMaxAge)

@@ -98,10 +98,14 @@ func (t *Terms) Keep(o *Options, asks bool, now time.Time) time.Duration {
 	return t.TTL(now) + after
 }
 
+// audienceRules numbers the rules that are no options and decide who may share a response. It is
+// raised when they change: 2 since must-revalidate opens nothing.
+const audienceRules = 2
+
 // Audience is a digest of the choices by which requests are told to carry credentials, and by which fields a response is obeyed. What was stored under others was perhaps made for somebody:
 // it must not be read under these.
 func (o *Options) Audience() uint64 {
-	var text []byte
+	text := []byte{audienceRules}
 	if o.InsecureShareCookies {
 		text = append(text, 1)
 	}

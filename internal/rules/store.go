@@ -35,7 +35,7 @@ type Terms struct {
 	noStale       bool // must-revalidate, proxy-revalidate or s-maxage: not stale without leave of the response itself
 	immutable     bool // RFC 8246
 	cookies       bool // requests with a cookie or another credential may share it
-	authorization bool // requests with Authorization may share it
+	authorization bool // requests with Authorization or a client certificate may share it
 }
 
 // Store decides whether the response may be stored (None), or why not. The response must be the full answer to a GET.
@@ -102,7 +102,7 @@ func (o *Options) store(req *Request, status int, h http.Header, requestTime, no
 	if reason = o.cookies(&m, h); reason != None {
 		return m, reason
 	}
-	m.share(&cc)
+	o.share(&m.Terms, &cc)
 	if reason = m.refuses(req); reason != None {
 		return m, reason
 	}
@@ -176,11 +176,15 @@ func (o *Options) cookies(m *Meta, h http.Header) Reason {
 	return None
 }
 
-// share notes what the response permits for requests with credentials (RFC 9111, 3.5). max-age is no permission, not even
-// in a targeted field: it says how long, not for whom.
-func (t *Terms) share(cc *field.CacheControl) {
+// share notes what the response permits for requests with credentials. max-age is no permission,
+// not even in a targeted field: it says how long, not for whom.
+//
+// Deviation: RFC 9111, 3.5 also takes must-revalidate for leave to share what was made for an
+// Authorization. Everybody writes it to be stricter, so it opens nothing here, unless
+// InsecureShareCookies asks for the RFC to the letter.
+func (o *Options) share(t *Terms, cc *field.CacheControl) {
 	t.cookies = cc.Public || cc.SharedMaxAge.Valid
-	t.authorization = t.cookies || cc.MustRevalidate
+	t.authorization = t.cookies || o.InsecureShareCookies && cc.MustRevalidate
 }
 
 // refuses returns the credential for which the request can neither fill nor use this response.

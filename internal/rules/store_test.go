@@ -141,7 +141,6 @@ func TestRFC9111_3_5_Credentials(t *testing.T) {
 	}
 	none := []Reason{}
 	all := []Reason{Authorization, ClientCertificate, Cookie, Credential}
-	authorized := []Reason{Authorization, ClientCertificate}
 	rows := []struct {
 		name     string
 		response string
@@ -155,7 +154,11 @@ func TestRFC9111_3_5_Credentials(t *testing.T) {
 		{"public without a lifetime", "Cache-Control: public", all},
 		{"s-maxage", "Cache-Control: s-maxage=3600", all},
 		{"invalid s-maxage", "Cache-Control: s-maxage=foo\nETag: \"a\"", none},
-		{"must-revalidate", "Cache-Control: max-age=3600, must-revalidate", authorized},
+		{"must-revalidate", "Cache-Control: max-age=3600, must-revalidate", none},
+		{"must-revalidate alone", "Cache-Control: must-revalidate", none},
+		{"must-revalidate and proxy-revalidate", "Cache-Control: max-age=3600, must-revalidate, proxy-revalidate", none},
+		{"must-revalidate beside public", "Cache-Control: public, must-revalidate, max-age=3600", all},
+		{"must-revalidate beside s-maxage", "Cache-Control: s-maxage=3600, must-revalidate", all},
 		{"malformed must-revalidate", "Cache-Control: max-age=3600, must-revalidate=1", none},
 		{"malformed public", "Cache-Control: max-age=3600, public=x;y", none},
 		{"proxy-revalidate", "Cache-Control: max-age=3600, proxy-revalidate", none},
@@ -163,7 +166,7 @@ func TestRFC9111_3_5_Credentials(t *testing.T) {
 		{"Vary: Cookie, Authorization", "Cache-Control: max-age=3600\nVary: Cookie, Authorization", none},
 		{"public in a targeted field", "CDN-Cache-Control: public, max-age=3600", all},
 		{"s-maxage in a targeted field", "CDN-Cache-Control: s-maxage=3600", all},
-		{"must-revalidate in a targeted field", "CDN-Cache-Control: max-age=3600, must-revalidate", authorized},
+		{"must-revalidate in a targeted field", "CDN-Cache-Control: max-age=3600, must-revalidate", none},
 		{"max-age in a targeted field says how long, not for whom", "CDN-Cache-Control: max-age=3600", none},
 		{"public beside a targeted field that does not say it", "CDN-Cache-Control: max-age=3600\nCache-Control: public", none},
 		{"public beside an invalid targeted field", "CDN-Cache-Control: max-age=\"1\"\nCache-Control: public, max-age=3600", all},
@@ -204,9 +207,37 @@ func TestRFC9111_3_5_Credentials(t *testing.T) {
 		})
 	}
 	t.Run("a request with two credentials needs leave for both", func(t *testing.T) {
-		h := header("Cache-Control: max-age=3600, must-revalidate")
-		if _, got := usual.Store(usual.get("Authorization: x\nCookie: a=b"), 200, h, start, start); got != Cookie {
-			t.Errorf("got %q", got)
+		for text, want := range map[string]Reason{
+			"Authorization: x\nCookie: a=b":   Authorization,
+			"Cookie: a=b\nX-Api-Key: 1":       Cookie,
+			"Authorization: x\nX-Api-Key: 1":  Authorization,
+			"X-Api-Key: 1\nX-Auth-Token: abc": Credential,
+		} {
+			if _, got := usual.Store(usual.get(text), 200, header("Cache-Control: max-age=3600"), start, start); got != want {
+				t.Errorf("%q: got %q, want %q", text, got, want)
+			}
+		}
+	})
+	t.Run("InsecureShareCookies restores RFC 9111, 3.5", func(t *testing.T) {
+		o := usual
+		o.InsecureShareCookies = true
+		for response, may := range map[string][]Reason{
+			"Cache-Control: max-age=3600, must-revalidate":     {Authorization, ClientCertificate, Cookie},
+			"CDN-Cache-Control: max-age=3600, must-revalidate": {Authorization, ClientCertificate, Cookie},
+			"Cache-Control: max-age=3600":                      {Cookie},
+			"Cache-Control: max-age=3600, proxy-revalidate":    {Cookie},
+			"Cache-Control: max-age=3600, public":              all,
+		} {
+			for credential, r := range requests {
+				want := credential
+				if slices.Contains(may, credential) {
+					want = None
+				}
+				req := o.Request(r)
+				if _, got := o.Store(&req, 200, header(response), start, start); got != want {
+					t.Errorf("%s, %v: got %q, want %q", response, credential, got, want)
+				}
+			}
 		}
 	})
 	runAll(t, &literal, []exchange{
@@ -405,7 +436,7 @@ func FuzzStore(f *testing.F) {
 		case status < 200 || status == 206 || status == 304 || status > 599:
 			t.Fatalf("status %d was stored", status)
 		case (req.Authorization || req.Cookie || req.Credential) && !strings.Contains(string(text), "public") &&
-			!strings.Contains(string(text), "s-maxage") && !strings.Contains(string(text), "must-revalidate"):
+			!strings.Contains(string(text), "s-maxage"):
 			t.Fatal("stored for a request with credentials, without leave")
 		}
 		if age := m.Age(now); age < m.Age(start) || age < 0 {
