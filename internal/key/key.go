@@ -61,7 +61,8 @@ func Split(key string) (scheme, host, target string, ok bool) {
 	return scheme, host, target, true
 }
 
-// parts finds scheme, host and target of r, none of them normalised except that the target has a path.
+// parts finds scheme, host and target of r, none of them normalised except that the target has a path. That r.URL has
+// none then shows in the scope: a handler sees another path than for "/".
 func parts(r *http.Request) (scheme, host, target string, ok bool) {
 	if r.URL == nil || r.URL.Opaque != "" || r.Method == http.MethodConnect {
 		return "", "", "", false
@@ -103,10 +104,10 @@ func parts(r *http.Request) (scheme, host, target string, ok bool) {
 	if r.URL.Host != "" && !SameHost(scheme, r.URL.Host, host) {
 		return "", "", "", false
 	}
-	if target == "" {
-		target = "/"
+	if target == "" || target[0] == '?' {
+		target = "/" + target
 	}
-	return scheme, host, target, target[0] == '/' || target[0] == '?'
+	return scheme, host, target, target[0] == '/'
 }
 
 // splitHost cuts a host into its name without one trailing dot, and its port with the colon, empty when it is the
