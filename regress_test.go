@@ -3,8 +3,11 @@ package edgecache_test
 import (
 	"fmt"
 	"io"
+	"mime"
+	"mime/multipart"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -257,4 +260,34 @@ func TestAConfirmedPageThatIsNotKeptIsOfNow(t *testing.T) {
 		time.Sleep(time.Hour)
 		want(t, get(time.Now().Add(-time.Minute)), "REVALIDATED", 200, "page")
 	})
+}
+
+// net/http replaces line ends in the values that it writes; mime/multipart does not, so that a Content-Type which a client
+// has a say in (a download with ?type=) wrote fields, and content, into each part of a multipart answer.
+func TestLineEndsInAContentTypeDoNotReachParts(t *testing.T) {
+	h := edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/plain\r\nX-Injected: 1\r\n\r\n<script>")
+		_, _ = io.WriteString(w, "0123456789")
+	}))
+	for range 2 {
+		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("Range", "bytes=0-1,4-5")
+		h.ServeHTTP(w, r)
+		require.Equal(t, http.StatusPartialContent, w.Code)
+		_, params, err := mime.ParseMediaType(w.Header().Get("Content-Type"))
+		require.NoError(t, err)
+		require.Equal(t, strconv.Itoa(w.Body.Len()), w.Header().Get("Content-Length"))
+		parts := multipart.NewReader(w.Body, params["boundary"])
+		for _, want := range []string{"01", "45"} {
+			part, err := parts.NextPart()
+			require.NoError(t, err)
+			require.Len(t, part.Header, 2, "%v", part.Header)
+			require.Equal(t, "text/plain  X-Injected: 1    <script>", part.Header.Get("Content-Type"))
+			body, err := io.ReadAll(part)
+			require.NoError(t, err)
+			require.Equal(t, want, string(body))
+		}
+		_, err = parts.NextPart()
+		require.ErrorIs(t, err, io.EOF)
+	}
 }

@@ -110,7 +110,7 @@ func manyParts(w http.ResponseWriter, body object.Body, parts []field.Range) {
 	h := w.Header()
 	contentType := ""
 	if v := h["Content-Type"]; len(v) > 0 {
-		contentType = v[0]
+		contentType = field.OneLine(v[0]) // mime/multipart writes what it gets
 	}
 	write := func(to io.Writer, boundary string, content bool) (*multipart.Writer, error) {
 		m := multipart.NewWriter(to)

@@ -62,3 +62,14 @@ func RemoveHopByHop(h http.Header) {
 func isHopByHop(name string) bool {
 	return name == "Connection" || slices.Contains(hopByHop[:], name) || strings.HasPrefix(name, http.TrailerPrefix)
 }
+
+var lineEnds = strings.NewReplacer("\r", " ", "\n", " ")
+
+// OneLine returns value as net/http writes it into a header: without line ends, behind which another field could begin, and
+// without blanks around it. It is for what writes header fields by other means, such as mime/multipart.
+func OneLine(value string) string {
+	if strings.ContainsAny(value, "\r\n") {
+		value = lineEnds.Replace(value)
+	}
+	return TrimBlanks(value)
+}

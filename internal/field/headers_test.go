@@ -60,3 +60,13 @@ func TestRemoveHopByHop_RFC9111_3_1(t *testing.T) {
 	require.Equal(t, http.Header{"Content-Type": {"text/html"}, "Cache-Control": {"max-age=1"}}, h)
 	RemoveHopByHop(nil)
 }
+
+func TestOneLine(t *testing.T) {
+	for value, want := range map[string]string{
+		"": "", "text/html": "text/html", " a\tb\t": "a\tb", "a\r\nB: c": "a  B: c", "a\n": "a", "\r\n\r\n<p>": "<p>",
+	} {
+		if got := OneLine(value); got != want {
+			t.Errorf("%q: got %q, want %q", value, got, want)
+		}
+	}
+}
