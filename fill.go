@@ -3,6 +3,7 @@ package edgecache
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
@@ -19,7 +20,15 @@ import (
 var (
 	errIncomplete = errors.New("edgecache: body is not as long as its Content-Length, or a write of it panicked")
 	errAborted    = errors.New("edgecache: handler did not return normally")
+	errOriginLate = errors.New("edgecache: OriginError was called after the first byte of the body, so the page was not stored")
 )
+
+// errLate is an error status that came after the header.
+type errLate int
+
+func (s errLate) Error() string {
+	return fmt.Sprintf("edgecache: status %d was said after the header, which said another, so the page was not stored: find out what can fail before the first byte, for instance by rendering into a buffer", int(s))
+}
 
 // landing is what a flight tells those who wait for it: one of these.
 type landing struct {
@@ -371,11 +380,8 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 	case keep:
 		err := f.end(ctx)
 		f.page.body.Close(err)
-		if errors.Is(err, errIncomplete) {
-			e.tell(Event{Kind: Failed, Request: f.r, Pattern: f.pattern(), Reason: rules.Incomplete, Err: err})
-		}
-		if err != nil && f.mayCoverUp(true) {
-			f.serveOld(true)
+		if failed, broken := f.failed(err); failed && f.mayCoverUp(broken) {
+			f.serveOld(broken)
 			return false
 		}
 		var v *variant
@@ -402,6 +408,12 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 
 // end says whether the body that the handler wrote is the whole page.
 func (f *fill) end(ctx context.Context) error {
+	if late := f.Late(); late != 0 {
+		return errLate(late)
+	}
+	if _, broken := f.Header()[originErrorField]; broken {
+		return errOriginLate
+	}
 	if !f.Complete() {
 		return errIncomplete
 	}
@@ -412,18 +424,42 @@ func (f *fill) end(ctx context.Context) error {
 	return nil
 }
 
+// failed tells of a page that is not whole, for the reason err, and reports whether the handler failed: then a stale page may stand in for it, as for no answer at all if broken.
+func (f *fill) failed(err error) (failed, broken bool) {
+	if err == nil {
+		return false, false
+	}
+	ev := Event{Kind: Failed, Request: f.r, Pattern: f.pattern(), Reason: rules.Incomplete, Err: err}
+	failed, broken = true, true
+	late := errLate(0)
+	switch {
+	case errors.As(err, &late):
+		ev.Kind, ev.Reason = Warned, rules.Aborted
+		failed, broken = isFailure(int(late)), false
+	case errors.Is(err, errOriginLate):
+		ev.Kind, ev.Reason = Warned, rules.Aborted
+	case !errors.Is(err, errIncomplete):
+		return failed, broken // its client has left: that is no news
+	}
+	f.handler.edge.tell(ev)
+	return failed, broken
+}
+
 // freshen takes a 304 into what is stored and answers with that (RFC 9111, 4.3.4).
 func (f *fill) freshen() {
 	e := f.handler.edge
 	v, reason := e.freshened(f.key, f.old, &update{f.fields, f.edits, f.w.Header()}, &f.req, f.r, f.flight.Began, f.start, f.now)
 	a := f.answers(Revalidated, rules.Revalidated)
 	a.fwdStatus, a.pattern = http.StatusNotModified, v.pattern.Value()
-	if reason == rules.None {
+	switch {
+	case f.Late() != 0:
+		f.failed(errLate(f.Late())) // it confirmed nothing
+	case reason == rules.None:
 		a.stored = e.replace(f.key, v, f.old, f.class)
 		f.keepSecond(v)
 		f.flight.Share(landing{stored: v, confirmed: true})
 		a.ttl, a.hasTTL = v.Terms.TTL(f.now), true
-	} else {
+	default:
 		e.discard(f.key, f.old, f.now)
 		a.reason = reason
 	}

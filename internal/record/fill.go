@@ -54,6 +54,7 @@ type Fill struct {
 	handed   [6]handed    // room for given
 	sink     Sink
 	status   int
+	late     int   // an error status that came after status
 	declared int64 // Content-Length; -1 when there is none that is valid
 	written  int64 // to the sink, or thrown away
 	excess   bool  // the handler tried to write more than it declared
@@ -159,6 +160,10 @@ func (f *Fill) Complete() bool {
 	return f.under == 0 && (f.declared < 0 || f.declared == f.written && !f.excess)
 }
 
+// Late is the error status that the handler has said after its final one; 0 if there was none. What it has written by then is likely half a page: a template
+// that failed, a late http.Error, middleware that recovered from a panic.
+func (f *Fill) Late() int { return f.late }
+
 // Declared is the length that the handler declared, or -1.
 func (f *Fill) Declared() int64 { return f.declared }
 
@@ -181,7 +186,10 @@ func (f *Fill) WriteHeader(status int) {
 	case f.mode == direct || f.mode == hijacked || status < 100 || status > 999:
 		f.w.WriteHeader(status) // to complain or panic as it does without us
 	case f.mode != undecided:
-		// A second status is ignored, as net/http does.
+		// A second status is ignored, as net/http does; but who says an error is not done with the page.
+		if status >= 400 && status != f.status {
+			f.late = status
+		}
 	case status < 200 && status != http.StatusSwitchingProtocols:
 		// RFC 9110, 15.2: an interim answer is nobody's final one. It goes to the one client that waits for this handler.
 		outer := f.outer.Clone()

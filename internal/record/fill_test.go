@@ -222,6 +222,27 @@ func TestOwnIsWhatTheHandlerHasSet(t *testing.T) {
 	}
 }
 
+func TestLateIsAnErrorAfterTheStatus(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		handler func(w http.ResponseWriter)
+		want    int
+	}{
+		{"no second status", func(w http.ResponseWriter) { w.WriteHeader(500) }, 0},
+		{"an error after the first byte", func(w http.ResponseWriter) { w.Write([]byte("x")); w.WriteHeader(500) }, 500},
+		{"an error after the status, before any byte", func(w http.ResponseWriter) { w.WriteHeader(200); http.Error(w, "no", 404) }, 404},
+		{"another error after an error", func(w http.ResponseWriter) { w.WriteHeader(404); w.WriteHeader(500) }, 500},
+		{"the same again", func(w http.ResponseWriter) { w.WriteHeader(404); w.WriteHeader(404) }, 0},
+		{"no error", func(w http.ResponseWriter) { w.WriteHeader(404); w.WriteHeader(200); w.WriteHeader(399) }, 0},
+		{"an interim answer", func(w http.ResponseWriter) { w.WriteHeader(200); w.WriteHeader(103) }, 0},
+	} {
+		j := run("keep", httptest.NewRecorder(), row.handler)
+		if got := j.fill.Late(); got != row.want {
+			t.Errorf("%s: got %d, want %d", row.name, got, row.want)
+		}
+	}
+}
+
 // RFC 9110, 12.5.5: whatever the handler does to Vary, what middleware outside depends on stays named.
 func TestOuterVaryStays(t *testing.T) {
 	for _, plan := range []string{"direct", "keep"} {
