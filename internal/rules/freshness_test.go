@@ -91,7 +91,6 @@ func TestRFC9111_4_2_2_Heuristic(t *testing.T) {
 		exchange{name: "no heuristic beside explicit freshness", response: changed + "\nCache-Control: max-age=1", after: pause, action: Validate, reason: Stale},
 		exchange{name: "an ETag alone is kept to be validated", response: `ETag: "a"`, action: Validate, reason: Stale},
 		exchange{name: "Content-Disposition changes nothing", response: changed + "\nContent-Disposition: attachment", action: Serve, reason: Fresh},
-		exchange{name: "Pragma of a response means nothing (5.4)", response: changed + "\nPragma: no-cache", action: Serve, reason: Fresh},
 	)
 	runAll(t, &literal, rows)
 

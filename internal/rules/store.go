@@ -122,6 +122,9 @@ func (o *Options) store(req *Request, status int, h http.Header, requestTime, no
 }
 
 // directives returns those of the first targeted field that is valid (RFC 9213, 2.2), else those of Cache-Control.
+//
+// Deviation: RFC 9111, 5.4 leaves Pragma in responses without a meaning. Those who write it mean that the response is not
+// to be reused, and write it where nothing else says so; without Cache-Control it counts as no-cache.
 func (o *Options) directives(h http.Header) (cc field.CacheControl, targeted bool) {
 	for _, name := range o.TargetedFields {
 		if lines := h[name]; len(lines) > 0 {
@@ -130,7 +133,9 @@ func (o *Options) directives(h http.Header) (cc field.CacheControl, targeted boo
 			}
 		}
 	}
-	return field.ParseCacheControl(h["Cache-Control"]), false
+	cc = field.ParseCacheControl(h["Cache-Control"])
+	cc.NoCache = cc.NoCache || cc.Empty && field.HasToken(h["Pragma"], "no-cache")
+	return cc, false
 }
 
 // qualify applies private and no-cache. With field names as argument they concern these fields only (RFC 9111, 5.2.2.4
