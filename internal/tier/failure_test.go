@@ -216,6 +216,33 @@ func TestQueueIsBounded(t *testing.T) {
 	}
 }
 
+// TestPurgesLeaveRoomForWrites: a flood of purges, and a slow store.
+func TestPurgesLeaveRoomForWrites(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newPlain()
+		tier := open(t, s)
+		hold := make(chan struct{})
+		s.setHook(func(context.Context, string, string) error { <-hold; return nil })
+		for i := range DefaultQueueEntries {
+			tier.Purge(Page("a", "/made/up/"+number(i))).TellLater()
+		}
+		if n := tier.Stats().QueueEntries; n != DefaultQueueEntries/erasePart {
+			t.Errorf("got %d jobs, want %d", n, DefaultQueueEntries/erasePart)
+		}
+		if !tier.Put(home, page(t, "x"), nil, tier.Mark()) {
+			t.Error("a response was dropped")
+		}
+		close(hold)
+		synctest.Wait()
+		wants(t, tier, home, "x", Found)
+		tier.Purge(Page("a", "/")).TellLater()
+		synctest.Wait()
+		if n := len(s.values); n != 0 {
+			t.Errorf("got %d values after the purge, want none", n)
+		}
+	})
+}
+
 // TestOrder: the store sees the writes of one URL in their order.
 func TestOrder(t *testing.T) {
 	bubble(t, func(t *testing.T) {

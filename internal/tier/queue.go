@@ -13,6 +13,10 @@ const (
 	// lanes is how many writes go on at once. Those of one URL take the same lane, so they reach the store in their order.
 	lanes = 4
 
+	// erasePart is the part of the entries that what is to be erased may take, one of so many. Clients
+	// purge what they like, and must not keep responses from being written.
+	erasePart = 4
+
 	// jobOverhead is what a job is charged beside its object.
 	jobOverhead = 256
 )
@@ -42,6 +46,7 @@ type queue struct {
 	lanes   [lanes]lane
 	bytes   int64
 	entries int
+	erased  int // of these, how many erase
 	closed  bool
 }
 
@@ -73,7 +78,8 @@ func (t *Tier) push(j job) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	cost := j.cost()
-	if q.closed || q.entries >= t.config.QueueEntries || q.bytes+cost > t.config.QueueBytes {
+	if q.closed || q.entries >= t.config.QueueEntries || q.bytes+cost > t.config.QueueBytes ||
+		j.put == nil && q.erased >= max(t.config.QueueEntries/erasePart, 1) {
 		t.dropped(&j)
 		return false
 	}
@@ -87,9 +93,17 @@ func (t *Tier) push(j job) bool {
 		go t.work(l)
 	}
 	l.jobs = append(l.jobs, j)
-	q.entries++
-	q.bytes += cost
+	q.count(&j, 1)
 	return true
+}
+
+// count adds n jobs like j to what is queued.
+func (q *queue) count(j *job, n int) {
+	q.entries += n
+	q.bytes += int64(n) * j.cost()
+	if j.put == nil {
+		q.erased += n
+	}
 }
 
 func (t *Tier) dropped(j *job) {
@@ -115,8 +129,7 @@ func (t *Tier) work(l *lane) {
 		q.mu.Unlock()
 		t.do(&j)
 		q.mu.Lock()
-		q.entries--
-		q.bytes -= j.cost()
+		q.count(&j, -1)
 		q.mu.Unlock()
 	}
 }
