@@ -99,7 +99,7 @@ type StoreStats struct {
 	Skipped      uint64 // look-ups that did not ask it, because it had failed several times in a row
 	Written      uint64
 	Dropped      uint64 // not written: too much was waiting, or the store had failed
-	Untold       int    // purges that other processes do not know of yet
+	Untold       int    // names, two for most purges, whose purge other processes do not know of yet
 }
 
 // counters are spread so that processors do not fight for one cache line at every hit.

@@ -19,6 +19,7 @@ import (
 // A purge takes effect before the method returns: no request that comes afterwards is answered with what was stored before, and pages that were being made when the purge came go to
 // those who already wait for them, but are not kept. Each method returns how many stored responses it concerned; purging what is not there is no error. All are safe for concurrent use.
 // With a [Store] the error says that other processes could not be told yet; they will be, and for this process the purge holds all the same. What a soft purge concerns is removed from the store.
+// Such a call returns when the store has been told. It is told at most ten times a second of the same URL, tag or prefix: calls in between wait for the next time, so purge in one call what changed together.
 // Call them after the transaction that changed the data has committed: a page made before would show the old data.
 type Purger struct {
 	edge *Edge

@@ -12,6 +12,12 @@ const (
 	MaxStoreKey = 64
 	// MaxStoreTTL is the longest time to live.
 	MaxStoreTTL = 30 * 24 * time.Hour
+	// MaxStoreNames is the most names that [Generations] must keep, beside those that the application
+	// makes itself: one for each prefix that it purges, and one for everything. With [Config].StoreKey
+	// it is for each key.
+	MaxStoreNames = 1 << 16
+	// MaxStoreCallNames is the most names in one call of Bump or Load.
+	MaxStoreCallNames = 8192
 )
 
 // Store is a second tier behind memory: bytes by key, on a disk or in another process. It is a cache itself, so it may lose any value at any time.
@@ -42,6 +48,11 @@ type Store interface {
 //
 // There is one sequence of numbers. Names are like the keys of a Store, but apart from them: a name and a key with the same bytes have nothing to do with each other.
 // Numbers must not be lost before the values: a store that loses the sequence, or the generation of a name, within twice MaxStoreTTL of its Bump, must lose all values with it. It must not evict them to make room.
+//
+// Clients can make a purge of any URL and, where the application makes tags of what they send, of any
+// tag. So an Edge hashes these into MaxStoreNames names, and there are never more of them. Two URLs in
+// the same slots cost a render now and then, and never show a wrong response. An Edge calls Bump at most
+// about ten times a second for one name, and a hundred times for purges that nobody waits for.
 type Generations interface {
 	// Bump takes the next number of the sequence, greater than each one before, and makes it the generation of every name in names. It returns the number when every later Load, of any process, sees it.
 	Bump(ctx context.Context, names ...string) (now uint64, err error)

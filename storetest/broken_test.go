@@ -319,6 +319,16 @@ func (s *hundredNames) Bump(ctx context.Context, names ...string) (uint64, error
 	return s.Map.Bump(ctx, names[:min(len(names), 100)]...)
 }
 
+// forgetsNames has room for ten thousand names, and then none for new ones.
+type forgetsNames struct{ *Map }
+
+func (s *forgetsNames) Bump(ctx context.Context, names ...string) (uint64, error) {
+	s.mu.Lock()
+	known := len(s.generations)
+	s.mu.Unlock()
+	return s.Map.Bump(ctx, names[:min(len(names), max(0, 10_000-known))]...)
+}
+
 // amongValues keeps each generation as a value under its name.
 type amongValues struct{ *Map }
 

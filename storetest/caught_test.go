@@ -85,6 +85,7 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 		"a sequence for each name":           {func() edgecache.Store { return &ownSequence{NewMap(), sync.Mutex{}, map[string]uint64{}} }, "a bump gives all its names the next number, and no other name"},
 		"a bump without names is none":       {func() edgecache.Store { return &skipsEmpty{NewMap()} }, "a bump without names takes a number"},
 		"a hundred names at most":            {func() edgecache.Store { return &hundredNames{NewMap()} }, "many names at once"},
+		"ten thousand names in all":          {func() edgecache.Store { return &forgetsNames{NewMap()} }, "as many names as there can be are kept"},
 		"generations among the values":       {func() edgecache.Store { return &amongValues{NewMap()} }, "names are apart from keys, and live on"},
 		"a bump that is seen later":          {func() edgecache.Store { return &lateBump{NewMap()} }, "every bump of many goroutines has a number of its own, and is seen at once"},
 		"opens what is not there":            {func() edgecache.Store { return &opensNothing{NewMap()} }, "what is not there is not opened, without an error"},

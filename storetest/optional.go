@@ -39,12 +39,27 @@ func generationsTests() []test {
 			}
 		})},
 		{"many names at once", generations(func(t testing.TB, g edgecache.Generations) {
-			many := make([]string, 1000)
+			many := make([]string, edgecache.MaxStoreCallNames)
 			for i := range many {
 				many[i] = fmt.Sprintf("%0*d", edgecache.MaxStoreKey, i)
 			}
 			n := bump(t, g, many...)
 			loads(t, g, n, many, slices.Repeat([]uint64{n}, len(many)))
+		})},
+		{"as many names as there can be are kept", generations(func(t testing.TB, g edgecache.Generations) {
+			all := make([]string, edgecache.MaxStoreNames+100)
+			for i := range all {
+				all[i] = fmt.Sprintf("s%x", i)
+			}
+			var want []uint64
+			for part := range slices.Chunk(all, edgecache.MaxStoreCallNames) {
+				want = append(want, slices.Repeat([]uint64{bump(t, g, part...)}, len(part))...)
+			}
+			last := bump(t, g)
+			for part := range slices.Chunk(all, edgecache.MaxStoreCallNames) {
+				loads(t, g, last, part, want[:len(part)])
+				want = want[len(part):]
+			}
 		})},
 		{"names are apart from keys, and live on", func(t testing.TB, s edgecache.Store) {
 			generations(func(t testing.TB, g edgecache.Generations) {

@@ -336,8 +336,8 @@ func TestClose(t *testing.T) {
 			if took := time.Since(begin); took > 0 || s.count("bump") != tried+1 {
 				t.Errorf("got %d more trials in %v, want one at once", s.count("bump")-tried, took)
 			}
-			if n := tier.Stats().Unshared; n != 1 {
-				t.Errorf("got %d names that the store does not know, want 1", n)
+			if n := tier.Stats().Unshared; n != 2 {
+				t.Errorf("got %d names that the store does not know, want 2", n)
 			}
 		})
 	})

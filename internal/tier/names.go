@@ -24,12 +24,13 @@ const (
 	ofScopedPrefix = 'r' // of every host, for responses with a scope
 	ofTag          = 't'
 	everything     = "a"
+	ofSlot         = 's' // of generations: see slots.go
 
 	probeKey = "probe"
 )
 
 // layout is the version of the keys and of the index.
-const layout = 1
+const layout = 2
 
 func name(kind byte, parts ...string) string {
 	var buf [512]byte

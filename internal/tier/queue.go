@@ -155,7 +155,7 @@ func (t *Tier) do(j *job) {
 // write stores a response and lists it in the index of its URL.
 func (t *Tier) write(r *object.Record) (written bool, err error) {
 	selector := r.Selector()
-	if t.fence.stops(namesOf(r.Key, selector.Scope != "", r.Tags), r.Stamp.Local) {
+	if t.fence.stops(t.naming.places(namesOf(r.Key, selector.Scope != "", r.Tags)), r.Stamp.Local) {
 		return false, nil // its stamp would keep it from being used
 	}
 	now := time.Now()

@@ -74,6 +74,7 @@ type Tier struct {
 	generations Generations // nil if the store has none
 	codec       *object.Codec
 	instance    uint64 // tells what this Tier has stored from what others have
+	naming      naming
 
 	fence      fence
 	position   atomic.Uint64 // of the shared sequence, as last heard of; an older one makes stamps older than they are, which is safe
@@ -119,6 +120,8 @@ func New(cfg Config) *Tier {
 	t.generations, _ = cfg.Store.(Generations)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.queue.init()
+	t.naming = newNaming(nil)
+	t.pending.init(t.naming.place(everything))
 	return t
 }
 
@@ -286,7 +289,7 @@ type Stats struct {
 	Open         bool // the breaker is open
 	QueueEntries int
 	QueueBytes   int64
-	Unshared     int // names whose purge other processes do not know of yet
+	Unshared     int // names, two for most purges, that the store does not know to be purged yet
 }
 
 type counters struct {

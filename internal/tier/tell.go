@@ -1,0 +1,376 @@
+package tier
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// mergeFor is how long after a Bump of a name the next one of it waits, so that many purges of one
+	// name, such as a flood of POSTs, are a few calls of the store.
+	mergeFor = 100 * time.Millisecond
+
+	// gatherFor is how long after a Bump the next one waits that no Tell waits for, whatever it is about.
+	gatherFor = 10 * time.Millisecond
+
+	// maxBumped is how many names one Bump has at most.
+	maxBumped = 4096
+
+	// maxExact is how many names that are no slots may wait to be told to the store. Beyond that a
+	// purge by prefix is one of everything. Slots need no limit: there are only so many of them.
+	maxExact = 4096
+)
+
+// Purge is a purge that this process knows of, and that the store is to be told.
+type Purge struct {
+	tier   *Tier
+	names  []string // as the store has them
+	number uint64   // in the local sequence
+}
+
+// Purge makes everything that targets name unusable: what is stored, what is on its way to the store,
+// and what a Lookup is reading. When it returns, that holds for this process. It does not wait for the
+// store; until that knows, nothing that the purge concerns and another process has stored is used here.
+// The caller must Tell it, or TellLater.
+//
+// A cache in front of the Tier raises its own fence after this, and removes what it holds after that:
+// then nothing that was looked up before can get into it any more.
+func (t *Tier) Purge(targets ...Target) Purge {
+	all := join(targets)
+	p := Purge{tier: t}
+	list := t.naming.places(all.names)
+	fresh := true
+	if t.generations == nil {
+		p.number = t.fence.raise(list)
+	} else {
+		p.names, p.number, fresh = t.pending.add(list, t.naming.inStore(list), time.Now(), &t.fence)
+	}
+	if fresh { // else it was done a moment ago, or cannot be done yet
+		for _, k := range all.erased {
+			t.push(job{key: k}) // to make room; if it is lost, time will tell
+		}
+	}
+	return p
+}
+
+// Tell tells the store, within Config.WriteTimeout, so that the purge holds for other processes, too.
+// It waits for a Bump that began after the purge; one that was told less than mergeFor before is told
+// together with others. If Tell returns an error, the store is told later, as by TellLater.
+func (p Purge) Tell(ctx context.Context) error {
+	t := p.tier
+	if t.generations == nil || len(p.names) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, t.config.WriteTimeout)
+	defer cancel()
+	w := &t.pending
+	w.wait(1)
+	defer w.wait(-1)
+	for {
+		done, err, ended := w.outcome(&p)
+		if done {
+			return err
+		}
+		if !t.share() {
+			return errClosed
+		}
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// TellLater tells the store in the background, again and again until it knows. It does not block.
+func (p Purge) TellLater() {
+	if p.tier.generations != nil {
+		p.tier.share()
+	}
+}
+
+// pending is what other processes do not know of yet: the names that were purged here.
+//
+// A name is ready to be told, or it is being told, or it was told less than mergeFor ago: then its next
+// Bump waits, and stands for all its purges until that begins.
+type pending struct {
+	count atomic.Int64 // of names that are untold, to be seen without the lock
+
+	all place // of everything
+
+	mu      sync.Mutex
+	names   map[string]*untold
+	exact   int           // of names that are no slots
+	ready   []string      // to be told, in this order
+	recent  []bumped      // oldest first
+	waiting int           // calls of Tell
+	active  bool          // a goroutine tells the store
+	notYet  time.Time     // before this no Bump begins that no Tell waits for
+	pause   time.Duration // after the next failure
+	err     error         // why the last Bump that failed did
+	wake    chan struct{} // has one item when there is something new for that goroutine
+	ended   chan struct{} // closed at the end of a Bump, and then another one
+}
+
+// untold is what is known of one name.
+type untold struct {
+	purged uint64 // the local number of its last purge
+	told   uint64 // the store knows of its purges up to this number
+	failed uint64 // it could not be told of those up to this one
+}
+
+// bumped is one Bump.
+type bumped struct {
+	names []string
+	upto  uint64 // the local number at which it began: it stands for the purges before
+	began time.Time
+}
+
+// init takes the place of everything, and its name in the store.
+func (p *pending) init(all place) {
+	p.all = all
+	p.names = make(map[string]*untold)
+	p.wake = make(chan struct{}, 1)
+	p.ended = make(chan struct{})
+	p.pause = breakerPause
+}
+
+func (p *pending) size() int { return int(p.count.Load()) }
+
+// add raises the fence for list, whose names in the store are names. It returns the names that are told
+// for it, and whether one of them was not waiting already. Whoever sees the new number in the fence also
+// sees that the names are untold.
+func (p *pending) add(list []place, names []string, now time.Time, f *fence) (told []string, number uint64, fresh bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.count.Add(1) // makes have wait for the lock
+	defer p.count.Add(-1)
+	p.age(now, false)
+	if p.tooMany(names) {
+		list, names = []place{p.all}, []string{p.all.own}
+	}
+	number = f.raise(list)
+	for _, name := range names {
+		u := p.names[name]
+		if u == nil {
+			fresh = true
+			u = new(untold)
+			name = strings.Clone(name) // it may be a part of something longer
+			p.names[name] = u
+			p.ready = append(p.ready, name)
+			if !isSlot(name) {
+				p.exact++
+			}
+		}
+		if u.told >= u.purged {
+			p.count.Add(1)
+		}
+		u.purged = number
+	}
+	return names, number, fresh
+}
+
+// tooMany reports whether names would be more than maxExact that are no slots.
+func (p *pending) tooMany(names []string) bool {
+	exact := p.exact
+	for _, name := range names {
+		if !isSlot(name) && p.names[name] == nil && name != p.all.own {
+			exact++
+		}
+	}
+	return exact > max(p.exact, maxExact)
+}
+
+// age makes the names ready that were purged again after a Bump mergeFor ago, or after any if all is
+// true, and forgets the others.
+func (p *pending) age(now time.Time, all bool) {
+	for len(p.recent) > 0 && (all || now.Sub(p.recent[0].began) >= mergeFor) {
+		for _, name := range p.recent[0].names {
+			if u := p.names[name]; u.told < u.purged {
+				p.ready = append(p.ready, name)
+				continue
+			}
+			delete(p.names, name)
+			if !isSlot(name) {
+				p.exact--
+			}
+		}
+		p.recent[0] = bumped{}
+		p.recent = p.recent[1:]
+	}
+	if len(p.names) == 0 {
+		p.names, p.recent = make(map[string]*untold), nil // what many names took up
+	}
+}
+
+// have reports of each name whether it is untold; nil if none is.
+func (p *pending) have(names []string) []bool {
+	if p.count.Load() == 0 {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := make([]bool, len(names))
+	for i, name := range names {
+		u := p.names[name]
+		list[i] = u != nil && u.told < u.purged
+	}
+	return list
+}
+
+func (p *pending) wait(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.waiting += n
+}
+
+// outcome reports whether the store knows of a purge, or could not be told. If neither, ended is closed
+// at the end of the next Bump.
+func (p *pending) outcome(purge *Purge) (done bool, err error, ended <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	done = true
+	for _, name := range purge.names {
+		u := p.names[name]
+		switch {
+		case u == nil || u.told >= purge.number:
+		case u.failed >= purge.number:
+			return true, p.err, nil
+		default:
+			done = false
+		}
+	}
+	return done, nil, p.ended
+}
+
+// begin reports whether the caller is to tell the store. If that goes on already, it is reminded.
+func (p *pending) begin() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.active {
+		select {
+		case p.wake <- struct{}{}:
+		default:
+		}
+		return false
+	}
+	p.active = p.count.Load() > 0
+	return p.active
+}
+
+func (p *pending) stop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.active = false
+}
+
+// next returns the next Bump, if it is due, or how long to wait for it. When nothing is untold, it
+// returns false, and nobody is telling the store any more. A Tell waits for no pause after a Bump of
+// other names, and neither does the last attempt of all.
+func (p *pending) next(now time.Time, f *fence, last bool) (b bumped, wait time.Duration, more bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.age(now, last)
+	if p.count.Load() == 0 {
+		p.active = false
+		return b, 0, false
+	}
+	if len(p.ready) > 0 && (last || p.waiting > 0 || !now.Before(p.notYet)) {
+		n := min(len(p.ready), maxBumped)
+		b = bumped{names: slices.Clone(p.ready[:n]), upto: f.now(), began: now}
+		if p.ready = p.ready[n:]; len(p.ready) == 0 {
+			p.ready = nil
+		}
+		return b, 0, true
+	}
+	wait = breakerMaxPause
+	if len(p.ready) > 0 {
+		wait = p.notYet.Sub(now)
+	}
+	if len(p.recent) > 0 {
+		wait = min(wait, p.recent[0].began.Add(mergeFor).Sub(now))
+	}
+	return b, wait, true
+}
+
+// done takes down how a Bump went.
+func (p *pending) done(b bumped, err error, now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, name := range b.names {
+		u := p.names[name]
+		if err != nil {
+			u.failed = b.upto
+			continue
+		}
+		u.told = b.upto
+		if u.told >= u.purged {
+			p.count.Add(-1)
+		}
+	}
+	p.recent = append(p.recent, b)
+	if err != nil {
+		p.err = err // it stays for those who have not asked yet
+		p.notYet = now.Add(p.pause)
+		p.pause = min(2*p.pause, breakerMaxPause)
+	} else {
+		p.notYet, p.pause = b.began.Add(gatherFor), breakerPause
+	}
+	close(p.ended)
+	p.ended = make(chan struct{})
+}
+
+// share tells the store of what is pending, in the background, until it knows everything. It returns
+// false if the Tier is closed.
+func (t *Tier) share() bool {
+	if !t.pending.begin() {
+		return true
+	}
+	if !t.tasks.begin() {
+		t.pending.stop()
+		return false
+	}
+	go t.tell()
+	return true
+}
+
+func (t *Tier) tell() {
+	defer t.tasks.end()
+	p := &t.pending
+	for last := false; ; {
+		b, wait, more := p.next(time.Now(), &t.fence, last)
+		if !more {
+			return
+		}
+		if b.names != nil {
+			if err := t.bump(b); err != nil && last {
+				p.stop() // others will have to live with it
+				return
+			}
+			continue
+		}
+		select {
+		case <-time.After(wait):
+		case <-p.wake:
+		case <-t.closing:
+			last = true // once more
+		}
+	}
+}
+
+func (t *Tier) bump(b bumped) error {
+	ctx, cancel := context.WithTimeout(t.ctx, t.config.WriteTimeout)
+	defer cancel()
+	now, err := call(t, ctx, t.bumps, func(ctx context.Context) (uint64, error) {
+		return t.generations.Bump(ctx, b.names...)
+	})
+	if t.settle(t.ctx, err) {
+		t.at(now)
+	}
+	t.pending.done(b, err, time.Now())
+	return err
+}
