@@ -22,8 +22,9 @@ import (
 
 // Bounds of what is indexed: a tree of more is the wrong folder, or one in which symbolic links make ever more ways.
 const (
-	maxFiles  = 1 << 17
-	maxLinked = 1 << 12 // folders, below symbolic links
+	maxFiles   = 1 << 17
+	maxFolders = 1 << 16
+	maxLinked  = 1 << 12 // folders, below symbolic links
 )
 
 // kind says how long an asset's own URL may be cached.
@@ -85,10 +86,11 @@ type entry struct {
 
 // walk lists regular files. follow also takes what symbolic links lead to: only os.Root knows that it lies inside.
 type walk struct {
-	fsys   fs.FS
-	follow bool
-	linked int
-	found  []entry
+	fsys    fs.FS
+	follow  bool
+	folders int
+	linked  int
+	found   []entry
 }
 
 // below lists what is in a folder; above are those on the way to it, linked says that a symbolic link is.
@@ -98,13 +100,17 @@ func (w *walk) below(dir string, above []fs.FileInfo, linked bool) error {
 			return fmt.Errorf("symbolic links lead to more than %d folders, %s among them", maxLinked, dir)
 		}
 	}
+	if w.folders++; w.folders > maxFolders {
+		return fmt.Errorf("more than %d folders, %s among them", maxFolders, dir)
+	}
 	list, err := fs.ReadDir(w.fsys, dir)
 	if err != nil {
 		return err
 	}
 	for _, d := range list {
-		name := path.Join(dir, d.Name())
-		if !validName(name) && name != ".well-known" {
+		// An empty name, or one of dots, would be the folder itself or one above it.
+		base, name := d.Name(), path.Join(dir, d.Name())
+		if path.Base(name) != base || !validName(name) && name != ".well-known" {
 			continue
 		}
 		var info fs.FileInfo
