@@ -3,6 +3,7 @@ package edgecache
 import (
 	"archive/zip"
 	"bytes"
+	"compress/flate"
 	"embed"
 	"fmt"
 	"io"
@@ -12,7 +13,9 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -105,6 +108,65 @@ func TestStaticZip(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestStaticZipUnpacksOnce holds that one request unpacks an entry once at most, whatever ranges it asks for and in whatever order.
+func TestStaticZipUnpacksOnce(t *testing.T) {
+	large := strings.Repeat("0123456789", 500_000)
+	archive := zipped(t, fstest.MapFS{"large.txt": {Data: []byte(large)}}).(*zip.Reader)
+	var unpacked atomic.Int64
+	archive.RegisterDecompressor(zip.Deflate, func(r io.Reader) io.ReadCloser {
+		return &unpacking{flate.NewReader(r), &unpacked}
+	})
+	a, err := Static(archive, StaticOptions{})
+	require.NoError(t, err)
+	last := len(large) - 1
+	descending := make([]string, 16)
+	for i := range descending {
+		at := last - i*1000
+		descending[i] = fmt.Sprintf("%d-%d", at, at)
+	}
+	for _, row := range []struct {
+		name, ranges string
+		want         []string // the parts that come, in this order
+	}{
+		{"sixteen ranges backwards", strings.Join(descending, ","), []string{
+			"4984999", "4985999", "4986999", "4987999", "4988999", "4989999", "4990999", "4991999", "4992999", "4993999", "4994999", "4995999", "4996999", "4997999", "4998999", "4999999",
+		}},
+		{"ranges that overlap are one", "4000000-4000009,3999990-4000004,10-10", []string{"10", "3999990"}},
+		{"all of it, in overlapping halves", "2000000-4000000,0-2000000", []string{""}},
+		{"the start, again and again", "0-0,0-0,0-1,0-0", []string{""}},
+		{"two that touch stay two", "5-9,0-4", []string{"0", "5"}},
+	} {
+		unpacked.Store(0)
+		got := ask(a, a.URL("large.txt"), "Range", "bytes="+row.ranges)
+		require.Equal(t, 206, got.Code, row.name)
+		if n := unpacked.Load(); n > int64(len(large)) {
+			t.Errorf("%s: got %d bytes unpacked of an entry of %d", row.name, n, len(large))
+		}
+		if fmt.Sprint(got.Body.Len()) != got.Header().Get("Content-Length") {
+			t.Errorf("%s: got %d bytes, announced %s", row.name, got.Body.Len(), got.Header().Get("Content-Length"))
+		}
+		var starts []string
+		for _, m := range regexp.MustCompile(`Content-Range: bytes (\d+)-\d+/5000000\r\n`).FindAllStringSubmatch(got.Body.String(), -1) {
+			starts = append(starts, m[1])
+		}
+		if strings.Join(starts, " ") != strings.Join(row.want, " ") {
+			t.Errorf("%s: got parts at %q, want %q", row.name, starts, row.want)
+		}
+	}
+}
+
+// unpacking counts what comes out of a decompressor.
+type unpacking struct {
+	io.ReadCloser
+	n *atomic.Int64
+}
+
+func (u *unpacking) Read(p []byte) (int, error) {
+	n, err := u.ReadCloser.Read(p)
+	u.n.Add(int64(n))
+	return n, err
 }
 
 // nowhere is a writer that costs nothing.

@@ -1,6 +1,7 @@
 package assets
 
 import (
+	"cmp"
 	"io"
 	"mime/multipart"
 	"net/http"
@@ -89,6 +90,9 @@ func (a *answer) parts(asset *Asset, control string, judge func(bool) Verdict, p
 		return false
 	}
 	defer body.close()
+	if !body.seeks() {
+		parts = inOnePass(parts)
+	}
 	h := a.w.Header()
 	values := a.header(h, asset, control, 10)
 	h["X-Content-Type-Options"] = put(&values, "nosniff")
@@ -136,6 +140,23 @@ func (a *answer) parts(asset *Asset, control string, judge func(bool) Verdict, p
 	a.w.WriteHeader(http.StatusPartialContent)
 	_, _ = write(a.w, m.Boundary(), true)
 	return true
+}
+
+// inOnePass sorts ranges and merges those that overlap, for a file that can only be read from its
+// start: an entry of an archive is unpacked once for each request, not once for each range.
+//
+// Deviation: parts should come in the order in which they were asked for (RFC 9110, 15.3.7.2).
+func inOnePass(parts []field.Range) []field.Range {
+	slices.SortFunc(parts, func(a, b field.Range) int { return cmp.Compare(a.Start, b.Start) })
+	merged := parts[:1]
+	for _, next := range parts[1:] {
+		if last := &merged[len(merged)-1]; next.Start < last.Start+last.Length {
+			last.Length = max(last.Length, next.Start+next.Length-last.Start)
+		} else {
+			merged = append(merged, next)
+		}
+	}
+	return merged
 }
 
 func contentRange(part field.Range, size string) string {

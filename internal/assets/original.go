@@ -285,6 +285,16 @@ func (c *content) unchanged() bool {
 	return n == 0 && errors.Is(err, io.EOF)
 }
 
+// seeks reports whether the body can be read in any order. If not, what is sent has to be in
+// ascending order.
+func (c *content) seeks() bool {
+	if c.file == nil {
+		return true
+	}
+	_, ok := c.file.(io.Seeker)
+	return ok
+}
+
 func (c *content) seek(offset int64) error {
 	if c.at == offset {
 		return nil
@@ -292,15 +302,6 @@ func (c *content) seek(offset int64) error {
 	if s, ok := c.file.(io.Seeker); ok {
 		_, err := s.Seek(offset, io.SeekStart)
 		return err
-	}
-	if offset < c.at {
-		_ = c.file.Close()
-		again, err := c.from.open()
-		if err != nil {
-			c.file = nil
-			panic(http.ErrAbortHandler)
-		}
-		c.file, c.at = again.file, 0
 	}
 	_, err := io.CopyN(io.Discard, c.file, offset-c.at)
 	return err
