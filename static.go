@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
-	"os"
 	"path"
 	"path/filepath"
 	"strings"
@@ -80,8 +79,7 @@ type StaticFile = assets.File
 // scripts that know no other, and is asked for each time. robots.txt, favicon.ico, sw.js, web manifests and HTML have the plain one only.
 type Assets struct {
 	set    *assets.Set
-	status *Edge    // writes the status headers where no cache stands in front
-	root   *os.Root // nil unless StaticDir opened it
+	status *Edge // writes the status headers where no cache stands in front
 }
 
 // Static serves the files of fsys: an embed.FS, a zip archive, or any other. It reads and hashes all of them before it returns.
@@ -92,31 +90,36 @@ func Static(fsys fs.FS, opts StaticOptions) (*Assets, error) {
 	if fsys == nil {
 		return nil, &ConfigError{Field: "fsys", Value: nil, Reason: "want a file system such as an embed.FS"}
 	}
-	return newAssets(fsys, opts, "", nil)
+	return newAssets(assets.FromFS(fsys), opts, "")
 }
 
 // StaticDir serves the files of a directory on disk. It opens nothing outside, wherever symbolic links lead. A file that changes is noticed by its size and time of
 // change before it is served, and gets a new URL; a new one is found when somebody asks for it, or another changes. Close it to release the directory.
+//
+// The directory may be replaced: moved aside, removed and made again, or reached by a symbolic link that is switched. What
+// is there now is served within a second, and at once with Dev. A new one whose manifest is not there
+// yet is not served before it is.
 func StaticDir(dir string, opts StaticOptions) (*Assets, error) {
-	root, err := os.OpenRoot(dir)
+	source, err := assets.FromDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("edgecache: %w", err)
 	}
-	a, err := newAssets(assets.Folder(root), opts, dir, root)
+	a, err := newAssets(source, opts, dir)
 	if err != nil {
-		return nil, errors.Join(err, root.Close())
+		source.Close()
+		return nil, err
 	}
 	return a, nil
 }
 
-func newAssets(fsys fs.FS, opts StaticOptions, dir string, root *os.Root) (*Assets, error) {
+func newAssets(source *assets.Source, opts StaticOptions, dir string) (*Assets, error) {
 	resolved, err := opts.resolve(dir)
 	if err != nil {
 		return nil, err
 	}
-	a := &Assets{status: &Edge{statusHeader: DefaultStatusHeader, cacheStatus: DefaultStatusName}, root: root}
-	resolved.Follow, resolved.Report = root != nil, a.report
-	if a.set, err = assets.New(fsys, resolved); err != nil {
+	a := &Assets{status: &Edge{statusHeader: DefaultStatusHeader, cacheStatus: DefaultStatusName}}
+	resolved.Report = a.report
+	if a.set, err = assets.New(source, resolved); err != nil {
 		return nil, fmt.Errorf("edgecache: static files: %w", err)
 	}
 	return a, nil
@@ -194,13 +197,7 @@ func serves(dir, folder string) bool {
 }
 
 // Close releases the directory of StaticDir and the folder of StaticOptions.Retain. No request may come after it.
-func (a *Assets) Close() error {
-	err := a.set.Close()
-	if a.root != nil {
-		err = errors.Join(err, a.root.Close())
-	}
-	return err
-}
+func (a *Assets) Close() error { return a.set.Close() }
 
 // URL returns where a file is, under the name that it has in the tree: url_for('static', …) of other frameworks. A fragment or a query is kept. Of a file
 // that is not there it is the plain URL, and that is logged once.

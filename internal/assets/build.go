@@ -33,8 +33,8 @@ type chunk struct {
 // names reports whether a build tool says that name is its output, under a name of its own hash.
 func (b *build) names(name string) bool { return b != nil && b.outputs[name] }
 
-// readBuild reads the files in which build tools say what they have made.
-func (s *Set) readBuild(originals map[string]*original) (*build, error) {
+// readBuild reads the files of fsys in which build tools say what they have made.
+func (s *Set) readBuild(fsys fs.FS, originals map[string]*original) (*build, error) {
 	if s.options.ViteManifest == "" && s.options.ESBuildMetafile == "" {
 		return nil, nil
 	}
@@ -48,7 +48,7 @@ func (s *Set) readBuild(originals map[string]*original) (*build, error) {
 		if name == "" {
 			continue
 		}
-		o, err := readManifest(s, name, originals)
+		o, err := readManifest(fsys, name, originals)
 		if errors.Is(err, fs.ErrNotExist) && strings.Contains("/"+name, "/.") {
 			return nil, fmt.Errorf("%w (of an embedded folder, names with a dot in front are there with //go:embed all: only)", err)
 		}
@@ -68,11 +68,11 @@ func (s *Set) readBuild(originals map[string]*original) (*build, error) {
 }
 
 // readManifest reads a file that the walk may have left out: Vite's lies in a folder with a dot.
-func readManifest(s *Set, name string, originals map[string]*original) (*original, error) {
+func readManifest(fsys fs.FS, name string, originals map[string]*original) (*original, error) {
 	if o := originals[name]; o != nil {
 		return o, nil
 	}
-	return read(s.fsys, name)
+	return read(fsys, name)
 }
 
 // viteHash is how many characters Vite's hashes have. A shorter name has none: older manifests do not say what a chunk was made of.

@@ -17,24 +17,12 @@ var errHidden = errors.New("hidden")
 // develop serves a file as it is now.
 func (a *answer) develop(name string) {
 	for range maxRenewals {
-		o, err := a.set.developed(name)
-		if err != nil {
-			// A page that was loaded before Dev was switched on asks for hashed names.
-			base, _, ok := splitHashed(name)
-			if !ok {
-				break
-			}
-			if o, err = a.set.developed(base); err != nil {
-				break
-			}
-		}
-		asset := &Asset{
-			Name: o.name, Sum: o.sum, Type: typeOf(o.name).name, media: typeOf(o.name), kind: plain, hash: hex.EncodeToString(o.sum[:hashLength/2]),
-			size: o.size, length: strconv.FormatInt(o.size, 10), from: o, state: new(state),
-		}
-		asset.etag = `"` + asset.hash + `"`
-		if a.serve(asset, revalidated, verdictOf) {
+		served, again := a.developOnce(name)
+		if served {
 			return
+		}
+		if !again {
+			break
 		}
 	}
 	if a.set.options.Prefix == "/" && a.set.WantsPage(a.r) && name != a.set.options.SPA {
@@ -44,21 +32,43 @@ func (a *answer) develop(name string) {
 	a.set.refuse(a.w, a.r, http.StatusNotFound, rules.NoStore, false)
 }
 
-// developed reads a file that no index knows.
-func (s *Set) developed(name string) (*original, error) {
+// developOnce serves a file, or says whether it may be another one by now.
+func (a *answer) developOnce(name string) (served, again bool) {
+	t := a.set.source.use()
+	defer a.set.source.release(t)
+	o, err := a.set.developed(t.files, name)
+	if err != nil {
+		// A page that was loaded before Dev was switched on asks for hashed names.
+		if base, _, ok := splitHashed(name); ok {
+			o, err = a.set.developed(t.files, base)
+		}
+	}
+	if err != nil {
+		return false, a.set.source.replaced(t, true)
+	}
+	asset := &Asset{
+		Name: o.name, Sum: o.sum, Type: typeOf(o.name).name, media: typeOf(o.name), kind: plain, hash: hex.EncodeToString(o.sum[:hashLength/2]),
+		size: o.size, length: strconv.FormatInt(o.size, 10), from: o, state: new(state),
+	}
+	asset.etag = `"` + asset.hash + `"`
+	return a.serve(asset, revalidated, verdictOf), true
+}
+
+// developed reads a file of fsys that no index knows.
+func (s *Set) developed(fsys fs.FS, name string) (*original, error) {
 	exists := func(base string) bool {
-		info, err := fs.Stat(s.fsys, base)
+		info, err := fs.Stat(fsys, base)
 		return err == nil && info.Mode().IsRegular()
 	}
-	if !validName(name) || s.hidden(name, exists) || !s.options.Follow && s.linked(name) {
+	if !validName(name) || s.hidden(name, exists) || !s.options.Follow && linked(fsys, name) {
 		return nil, errHidden
 	}
-	return read(s.fsys, name)
+	return read(fsys, name)
 }
 
 // linked reports whether a symbolic link lies on the way to name, as far as the file system tells.
-func (s *Set) linked(name string) bool {
-	if _, tells := s.fsys.(fs.ReadLinkFS); !tells {
+func linked(fsys fs.FS, name string) bool {
+	if _, tells := fsys.(fs.ReadLinkFS); !tells {
 		return false
 	}
 	for end := 0; end < len(name); {
@@ -67,7 +77,7 @@ func (s *Set) linked(name string) bool {
 		} else {
 			end = len(name)
 		}
-		if info, err := fs.Lstat(s.fsys, name[:end]); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		if info, err := fs.Lstat(fsys, name[:end]); err == nil && info.Mode()&fs.ModeSymlink != 0 {
 			return true
 		}
 	}

@@ -118,11 +118,14 @@ func (w *worker) make(a *Asset, c coding.Coding) *encoded {
 	if a.state.tried[c].Load() == finished {
 		return a.state.made[c].Load()
 	}
-	defer a.state.tried[c].Store(finished)
 	data, err := a.bytes()
 	if err != nil {
-		return nil // changed meanwhile: that file is another asset
+		// Changed meanwhile. A file of the same bytes may take its place, and shares its state: what could not be
+		// made for this one can be for that.
+		a.state.tried[c].Store(untried)
+		return nil
 	}
+	defer a.state.tried[c].Store(finished)
 	packed, err := coding.Encode(c, bytes.NewReader(data), false)
 	if err != nil || !coding.Worthwhile(int64(len(packed)), a.size) || int64(len(packed)) > w.budget {
 		return nil

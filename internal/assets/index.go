@@ -74,6 +74,7 @@ type index struct {
 	originals map[string]*original
 	build     *build          // what build tools say; nil if there are none
 	unread    map[string]bool // files that are there and could not be read
+	tree      *tree           // where originals are
 	made      time.Time
 	version   string
 }
@@ -143,20 +144,20 @@ func (w *walk) below(dir string, above []fs.FileInfo, linked bool) error {
 	return nil
 }
 
-// newIndex looks at all files. What has not changed since before, which may be nil, is not read again.
-func (s *Set) newIndex(before *index) (*index, error) {
-	w := walk{fsys: s.fsys, follow: s.options.Follow}
+// newIndex looks at all files of t. What has not changed since before, which may be nil, is not read again.
+func (s *Set) newIndex(t *tree, before *index) (*index, error) {
+	w := walk{fsys: t.files, follow: s.options.Follow}
 	if err := w.below(".", nil, false); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(w.found, func(a, b entry) int { return cmp.Compare(a.name, b.name) })
-	ix := &index{byName: make(map[string]*Asset, len(w.found)), byTarget: make(map[string]*Asset, len(w.found)), unread: map[string]bool{}, made: time.Now()}
+	ix := &index{byName: make(map[string]*Asset, len(w.found)), byTarget: make(map[string]*Asset, len(w.found)), unread: map[string]bool{}, tree: t, made: time.Now()}
 	err := s.readAll(ix, w.found, before)
 	if err != nil {
 		return nil, err
 	}
 	originals := ix.originals
-	if ix.build, err = s.readBuild(originals); err != nil {
+	if ix.build, err = s.readBuild(t.files, originals); err != nil {
 		return nil, err
 	}
 	for name, o := range originals {
@@ -206,13 +207,15 @@ func (s *Set) readAll(ix *index, found []entry, before *index) error {
 		group.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(found); i = int(next.Add(1)) - 1 {
 				e := found[i]
-				if before != nil {
+				// Nothing that another folder said of its files holds for those in this one: not even their
+				// numbers, which the file system may have given out again.
+				if before != nil && before.tree == ix.tree {
 					if o := before.originals[e.name]; o != nil && (o.constant || o.is(e.info) && !o.racy.Load() && !o.replaced(e.info)) {
 						all[i] = o
 						continue
 					}
 				}
-				all[i], errs[i] = read(s.fsys, e.name)
+				all[i], errs[i] = read(ix.tree.files, e.name)
 			}
 		})
 	}
@@ -244,8 +247,11 @@ func (s *Set) outdated(ix *index, name string) bool {
 	case ix.unread[name] && time.Since(ix.made) < pause:
 		return false
 	}
-	info, err := fs.Stat(s.fsys, name)
-	return err == nil && info.Mode().IsRegular() && (s.options.Follow || !s.linked(name))
+	info, err := fs.Stat(ix.tree.files, name)
+	if err != nil { // its tree may be closed, or be what another folder has just taken the place of
+		return s.index.Load() != ix || s.source.replaced(ix.tree, true)
+	}
+	return info.Mode().IsRegular() && (s.options.Follow || !linked(ix.tree.files, name))
 }
 
 // hidden reports whether a file is there for us and not for clients.

@@ -24,7 +24,7 @@ func (s *Set) ImportMap() ([]byte, error) {
 	}
 	m.Imports, m.Integrity = map[string]string{}, map[string]string{}
 	if !s.options.Dev {
-		ix := s.index.Load()
+		ix := s.present()
 		for _, name := range ix.names {
 			if a := ix.byName[name]; isModule(a.Name) && !a.current() {
 				ix = s.renew(ix)

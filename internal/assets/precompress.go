@@ -31,8 +31,8 @@ type Sidecar struct {
 // their references rewritten. It returns what it has done, sorted by name.
 func Precompress(root *os.Root, options Options) ([]Sidecar, error) {
 	options.Follow = false // a link's target has sidecars of its own
-	s := &Set{options: options, fsys: root.FS(), proofs: map[proof]error{}, unreliable: map[string]bool{}}
-	ix, err := s.newIndex(nil)
+	s := &Set{options: options, proofs: map[proof]error{}, unreliable: map[string]bool{}}
+	ix, err := s.newIndex(&tree{files: root.FS()}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -60,10 +60,12 @@ func (s *Set) Owns(r *http.Request) bool {
 		return false
 	}
 	if s.options.Dev {
-		o, _ := s.developed(name)
+		t := s.source.use()
+		defer s.source.release(t)
+		o, _ := s.developed(t.files, name)
 		return o != nil
 	}
-	ix := s.index.Load()
+	ix := s.present()
 	base, _, hashed := splitHashed(name)
 	return ix.byName[name] != nil || ix.byTarget[name] != nil || hashed && ix.byName[base] != nil || s.retain.has(name) || s.outdated(ix, name)
 }
@@ -105,7 +107,7 @@ type answer struct {
 
 func (a *answer) find(name string) {
 	for range maxRenewals {
-		ix := a.set.index.Load()
+		ix := a.set.present()
 		control, asset := forever, ix.byTarget[name]
 		switch {
 		case asset != nil:
@@ -128,6 +130,11 @@ func (a *answer) find(name string) {
 			return
 		}
 		a.set.renew(ix)
+	}
+	// It is listed, and not there: the folder has been taken away, and the next one has not come yet.
+	_, hash, _ := splitHashed(name)
+	if kept := a.set.retained(name, hash); kept != nil && a.serve(kept, forever, verdictOf) {
+		return
 	}
 	a.set.refuse(a.w, a.r, http.StatusServiceUnavailable, rules.Busy, false)
 }

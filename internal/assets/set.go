@@ -22,7 +22,7 @@ type Options struct {
 	Prefix          string // begins and ends with a slash
 	Host            string // scheme and host that URLs begin with; "" for the site's own
 	Dev             bool
-	Follow          bool // follow symbolic links: fsys keeps them inside
+	Follow          bool // follow symbolic links: New sets it where the source keeps them inside
 	ViteManifest    string
 	ESBuildMetafile string
 	SPA             string // the page that answers for pages that are not there
@@ -44,13 +44,14 @@ type Verdict struct {
 // Set is a tree of static files that is served. Its methods are safe for concurrent use.
 type Set struct {
 	options Options
-	fsys    fs.FS
+	source  *Source
 	index   atomic.Pointer[index]
 	worker  *worker
 	retain  *retention // nil without a folder
 
 	rebuilding sync.Mutex
 	failed     time.Time       // when the index could not be made anew; guarded by rebuilding
+	failure    *tree           // of what; guarded by rebuilding
 	proofs     map[proof]error // guarded by rebuilding
 	unreliable map[string]bool // outputs of build tools that have changed under their names; guarded by rebuilding
 	looked     atomic.Int64    // when Version has last looked at all files
@@ -58,10 +59,21 @@ type Set struct {
 	reports    atomic.Int64
 }
 
-// New indexes fsys.
-func New(fsys fs.FS, options Options) (*Set, error) {
-	s := &Set{options: options, fsys: fsys, worker: newWorker(options.MaxEncodedBytes), proofs: map[proof]error{}, unreliable: map[string]bool{}}
-	ix, err := s.newIndex(nil)
+// New indexes the files of source. Close closes it; if there is an error it is up to the caller.
+func New(source *Source, options Options) (*Set, error) {
+	t := source.use()
+	s, err := newSet(source, t, options)
+	if err != nil {
+		source.release(t)
+		return nil, err
+	}
+	return s, nil
+}
+
+func newSet(source *Source, t *tree, options Options) (*Set, error) {
+	options.Follow = source.root
+	s := &Set{options: options, source: source, worker: newWorker(options.MaxEncodedBytes), proofs: map[proof]error{}, unreliable: map[string]bool{}}
+	ix, err := s.newIndex(t, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -80,9 +92,11 @@ func New(fsys fs.FS, options Options) (*Set, error) {
 	return s, nil
 }
 
-// Close waits for variants that are being made, and closes the retention folder.
+// Close waits for variants that are being made, and closes the source and the retention folder.
 func (s *Set) Close() error {
 	s.worker.settle()
+	s.source.release(s.index.Load().tree)
+	s.source.Close()
 	if s.retain != nil {
 		return s.retain.close()
 	}
@@ -116,12 +130,14 @@ func (s *Set) renew(stale *index) *index {
 	if ix := s.index.Load(); ix != stale {
 		return ix
 	}
-	if !s.options.Dev && time.Since(s.failed) < pause {
+	if !s.options.Dev && time.Since(s.failed) < pause && !s.source.replaced(s.failure, true) {
 		return stale
 	}
-	ix, err := s.newIndex(stale)
+	t := s.source.use()
+	ix, err := s.newIndex(t, stale)
 	if err != nil {
-		s.failed = time.Now()
+		s.source.release(t)
+		s.failed, s.failure = time.Now(), t
 		s.report("renew "+err.Error(), "edgecache: static files have changed and cannot be read", "error", err.Error())
 		return stale
 	}
@@ -135,6 +151,17 @@ func (s *Set) renew(stale *index) *index {
 		if b := ix.byName[name]; b == nil || b.state != a.state {
 			s.worker.release(a)
 		}
+	}
+	s.source.release(stale.tree)
+	return ix
+}
+
+// present returns the index. If another folder has been put in the place of the one that it is made of,
+// that is noticed within a pause, with Dev at once.
+func (s *Set) present() *index {
+	ix := s.index.Load()
+	if s.source.replaced(ix.tree, s.options.Dev) {
+		return s.renew(ix)
 	}
 	return ix
 }
@@ -150,7 +177,7 @@ func (s *Set) latest(name string) (*index, *Asset) {
 
 // recent returns the index, and in it what build tools have said last.
 func (s *Set) recent() *index {
-	ix := s.index.Load()
+	ix := s.present()
 	if s.options.Dev || !ix.build.current() {
 		ix = s.renew(ix)
 	}
