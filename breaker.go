@@ -16,7 +16,8 @@ var epoch = time.Now()
 
 // trouble is what has happened to a stored response since. It goes with it.
 //
-// It has a breaker, which spares a handler that fails again and again: while it is open the stale page is served at once, and one request per pause tries. A success replaces the response, and so closes it.
+// It has a breaker, which spares a handler that fails again and again: while it is open the
+// stale response is served at once, and once per pause the handler is tried in the background, where no client can break that off. A success replaces the response, and so closes it.
 type trouble struct {
 	outdatedAt atomic.Int64 // of a soft purge, in nanoseconds since epoch; 0 without
 
@@ -46,20 +47,35 @@ func (v *variant) failed(broken bool, now time.Time) {
 	t.retryAt.Store(int64(now.Sub(epoch) + min(pause, breakerMaxPause)))
 }
 
-// spares reports whether this request should not bother the handler. It lets one request through each time that the pause is over.
-func (v *variant) spares(now time.Time) (spares, broken bool) {
+// breaker reports whether the breaker is open, so that v is served without asking the handler, and whether the handler
+// is due to be tried again. broken says that the last failure was no answer at all.
+func (v *variant) breaker(now time.Time) (open, due, broken bool) {
 	t := v.trouble.Load()
 	if t == nil {
-		return false, false
+		return false, false, false
+	}
+	retryAt := t.retryAt.Load()
+	return retryAt != 0, int64(now.Sub(epoch)) >= retryAt, t.broken.Load()
+}
+
+// try reports whether the caller may ask the handler: the breaker is closed, or the caller is the one that tries.
+// Whoever moves the time on is that one; it fails or replaces the variant well before the others are due.
+func (v *variant) try(now time.Time) bool {
+	t := v.trouble.Load()
+	if t == nil {
+		return true
 	}
 	retryAt := t.retryAt.Load()
 	if retryAt == 0 {
-		return false, false
+		return true
 	}
-	broken = t.broken.Load()
-	if int64(now.Sub(epoch)) < retryAt {
-		return true, broken
+	return int64(now.Sub(epoch)) >= retryAt && t.retryAt.CompareAndSwap(retryAt, int64(now.Sub(epoch)+breakerMaxPause))
+}
+
+// recovered closes the breaker: the handler has answered, if only that there is nothing new to store.
+func (v *variant) recovered() {
+	if t := v.trouble.Load(); t != nil {
+		t.failures.Store(0)
+		t.retryAt.Store(0)
 	}
-	// Whoever moves the time on is the one that tries; it fails or replaces the variant well before the others are due.
-	return !t.retryAt.CompareAndSwap(retryAt, int64(now.Sub(epoch)+breakerMaxPause)), broken
 }

@@ -18,6 +18,7 @@ import (
 )
 
 var (
+	errEnded      = errors.New("edgecache: the handler's context had ended, so what it made may be less than the response")
 	errIncomplete = errors.New("edgecache: body is not as long as its Content-Length, or a write of it panicked")
 	errAborted    = errors.New("edgecache: handler did not return normally")
 	errOriginLate = errors.New("edgecache: OriginError was called after the first byte of the body, so the page was not stored")
@@ -37,6 +38,7 @@ type landing struct {
 	confirmed bool     // because the handler said so
 	failed    bool     // the handler failed: who may use a stale page should
 	broken    bool     // and gave no answer at all
+	again     bool     // its context had ended before it was done: one of the waiters leads again
 }
 
 // fill makes a page with the handler, for the client that asked, for those who wait for the same, and for the store.
@@ -58,6 +60,7 @@ type fill struct {
 	reason     Reason    // why nothing stored could be used
 	old        *variant  // what is being validated or replaced; nil if there is nothing
 	tags       []string  // those that the page is expected to carry
+	vary       []string  // the fields by which it is expected to vary
 	plain      bool      // the client's conditions and ranges are taken off
 	posts      bool      // the request is a POST
 	background bool      // nobody waits: a refresh
@@ -68,8 +71,9 @@ type fill struct {
 	own        flight.Flight[landing] // if it is not another's
 	mark       tier.Mark              // where the purges of the second tier stood
 	start      time.Time
-	in         *inward       // what goes in with the request
-	inner      *http.Request // as the handler gets it
+	in         *inward         // what goes in with the request
+	ctx        context.Context // the handler's
+	inner      *http.Request   // as the handler gets it
 
 	now      time.Time // when the header came
 	next     plan
@@ -137,7 +141,8 @@ func (f *fill) lead(fl *flight.Flight[landing]) {
 		ctx, cancel = context.WithDeadline(ctx, at)
 		defer cancel()
 	}
-	for f.run(ctx) {
+	f.ctx = ctx
+	for f.run() {
 		// The handler confirmed something that is not what we asked about (RFC 9111, 4.3.4). Nothing has been sent; ask without a condition.
 		f.old = nil
 	}
@@ -151,11 +156,23 @@ func (f *fill) ran() {
 	}
 }
 
-func (f *fill) run(ctx context.Context) (again bool) {
+// ended reports whether the handler's context has ended: every client left before the header, or a deadline that
+// middleware outside has set is over, or the response took too long to finish for the store alone. What the handler
+// says from then on may be what it says when it gives up, so it is for the handler's own client at most.
+func (f *fill) ended() bool { return f.ctx.Err() != nil }
+
+// abandoned reports whether the context has ended because the clients left. Then no failure of the handler is one of
+// the origin. A deadline is another matter: the handler was too slow for whoever set it.
+func (f *fill) abandoned() bool {
+	err := f.ctx.Err() // of a refresh it may tell of the deadline before its client's context does
+	return err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(f.r.Context().Err(), context.DeadlineExceeded)
+}
+
+func (f *fill) run() (again bool) {
 	f.start = time.Now()
 	f.next = passOn
 	f.markSecond()
-	inner := f.passedOn(ctx)
+	inner := f.passedOn()
 	f.inner = inner
 	writer := f.Init(f.w, f)
 	returned := false
@@ -176,12 +193,12 @@ func (f *fill) run(ctx context.Context) (again bool) {
 	f.Finish()
 	returned = true
 	f.r.Pattern = inner.Pattern
-	return f.complete(ctx)
+	return f.complete()
 }
 
 // passedOn returns the request for the handler.
-func (f *fill) passedOn(ctx context.Context) *http.Request {
-	inner := f.in.request(f.r, ctx)
+func (f *fill) passedOn() *http.Request {
+	inner := f.in.request(f.r, f.ctx)
 	if f.inner != nil {
 		own := *f.r.URL // the handler is asked again, and has had the other one
 		inner.URL = &own
@@ -229,9 +246,9 @@ func (f *fill) Commit(status int) {
 		f.Discard()
 		return
 	}
-	if (broken || isFailure(status)) && f.oldStandsIn(broken, f.now) {
+	if (broken || isFailure(status)) && !f.abandoned() && f.oldStandsIn(broken, f.now) {
 		f.next, f.broken = coverUp, broken
-		f.flight.Share(landing{failed: true, broken: broken})
+		f.shareFailure(broken)
 		f.Discard()
 		return
 	}
@@ -242,7 +259,10 @@ func (f *fill) Commit(status int) {
 	switch {
 	case f.alone:
 		reason = rules.Busy
-	case !broken:
+	case broken: // Unreachable
+	case f.ended():
+		reason = rules.Aborted
+	default:
 		meta, reason = f.store(status, canonical)
 	}
 	if reason == rules.None && !f.plain && !f.posts && (status == http.StatusPreconditionFailed || status == http.StatusRequestedRangeNotSatisfiable) {
@@ -327,9 +347,15 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 	if reason == rules.ContentLocation {
 		reason = rules.Method // nobody expects a POST to be stored
 	}
+	if f.background && f.old != nil && reason != rules.Unreachable && reason != rules.Aborted {
+		f.old.recovered()
+	}
 	if f.remembers(status, reason) {
 		e.refuse(f.key, f.class, f.old, f.now)
 		e.routes.of(f.pattern(), f.class).refused(f.now)
+	}
+	if reason == rules.Aborted {
+		f.flight.Share(landing{again: true})
 	}
 	f.flight.Release() // only now, so that who comes after the release does not wait for the next one
 	if f.plain && f.req.Conditional {
@@ -348,7 +374,7 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 // passStatic gives a static file to the client alone: it is in memory or in the system's cache already, and conditions and ranges have been answered.
 func (f *fill) passStatic() {
 	e := f.handler.edge
-	if f.old != nil {
+	if f.old != nil && !f.ended() {
 		e.discard(f.key, f.old, f.now)
 	}
 	f.flight.Release()
@@ -364,11 +390,11 @@ func (f *fill) remembers(status int, reason Reason) bool {
 	case http.StatusNotModified, http.StatusPartialContent, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable:
 		return false // about this request's conditions, not about the page
 	}
-	return !f.posts && status < 500 && reason != rules.RequestNoStore && reason != rules.Unreachable && reason != rules.Busy
+	return !f.posts && status < 500 && reason != rules.RequestNoStore && reason != rules.Unreachable && reason != rules.Busy && reason != rules.Aborted
 }
 
 // complete ends a fill whose handler returned normally.
-func (f *fill) complete(ctx context.Context) (again bool) {
+func (f *fill) complete() (again bool) {
 	e := f.handler.edge
 	switch f.next {
 	case askAgain:
@@ -378,7 +404,10 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 	case refresh:
 		f.freshen()
 	case keep:
-		err := f.end(ctx)
+		err := f.end()
+		if err != nil {
+			f.flight.Land() // before waiters learn that this response is lost: they must not find it again
+		}
 		f.page.body.Close(err)
 		if failed, broken := f.failed(err); failed && f.mayCoverUp(broken) {
 			f.serveOld(broken)
@@ -394,6 +423,8 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 			}
 			f.keepSecond(v)
 			e.routes.of(f.pattern(), f.class).stored()
+		} else if errors.Is(err, errEnded) {
+			// What it made says nothing about the next response.
 		} else if late {
 			e.refuse(f.key, f.class, f.old, f.now)
 		} else if f.page.body.Outgrown() {
@@ -406,8 +437,11 @@ func (f *fill) complete(ctx context.Context) (again bool) {
 	return false
 }
 
-// end says whether the body that the handler wrote is the whole page.
-func (f *fill) end(ctx context.Context) error {
+// end says whether the body that the handler wrote is the whole response.
+func (f *fill) end() error {
+	if f.ended() {
+		return errEnded // whatever length it declared: a handler that gives up may well give a shorter response
+	}
 	if late := f.Late(); late != 0 {
 		return errLate(late)
 	}
@@ -417,16 +451,12 @@ func (f *fill) end(ctx context.Context) error {
 	if !f.Complete() {
 		return errIncomplete
 	}
-	// Without a declared length, a handler that gave up because its client left looks like one that was done.
-	if ctx.Err() != nil && f.Declared() < 0 {
-		return context.Cause(ctx)
-	}
 	return nil
 }
 
 // failed tells of a page that is not whole, for the reason err, and reports whether the handler failed: then a stale page may stand in for it, as for no answer at all if broken.
 func (f *fill) failed(err error) (failed, broken bool) {
-	if err == nil {
+	if err == nil || f.abandoned() {
 		return false, false
 	}
 	ev := Event{Kind: Failed, Request: f.r, Pattern: f.pattern(), Reason: rules.Incomplete, Err: err}
@@ -439,7 +469,7 @@ func (f *fill) failed(err error) (failed, broken bool) {
 	case errors.Is(err, errOriginLate):
 		ev.Kind, ev.Reason = Warned, rules.Aborted
 	case !errors.Is(err, errIncomplete):
-		return failed, broken // its client has left: that is no news
+		return failed, broken // a deadline had passed: that is no news
 	}
 	f.handler.edge.tell(ev)
 	return failed, broken
@@ -452,6 +482,8 @@ func (f *fill) freshen() {
 	a := f.answers(Revalidated, rules.Revalidated)
 	a.fwdStatus, a.pattern = http.StatusNotModified, v.pattern.Value()
 	switch {
+	case f.ended():
+		f.flight.Share(landing{again: true}) // good for this answer only
 	case f.Late() != 0:
 		f.failed(errLate(f.Late())) // it confirmed nothing
 	case reason == rules.None:

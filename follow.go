@@ -28,6 +28,7 @@ func (f *fill) obtain(vary []string, collapse bool) {
 		if !collapse {
 			break
 		}
+		f.vary = vary
 		began, now := e.fence.now(), time.Now()
 		fl, role := e.flights.Enter(&f.own, f.flightID(vary), began, now, func(fl *flight.Flight[landing]) bool {
 			return f.joinable(fl, began, now)
@@ -92,6 +93,8 @@ func (f *fill) joinable(fl *flight.Flight[landing], came uint64, now time.Time) 
 		return false
 	}
 	switch result, _ := fl.Result(); {
+	case result.again:
+		return false
 	case result.page != nil:
 		action, _ := result.page.meta.Reuse(&e.rules, &f.req, now)
 		return action != rules.Validate && !f.late(fl, tagNames(result.page.groups, f.key), came)
@@ -131,6 +134,9 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 		return false, nil
 	case result.failed:
 		if f.old == nil || !f.old.standsIn(&e.rules, &f.req, result.broken, now) {
+			if result.again {
+				return false, append([]string{}, f.vary...)
+			}
 			return false, nil
 		}
 		a := f.answers(Stale, rules.StaleIfError)
@@ -140,6 +146,8 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 		}
 		e.answer(f.w, f.r, &f.req, f.old, now, &a)
 		return true, nil
+	case result.again:
+		return false, append([]string{}, f.vary...)
 	case result.stored != nil:
 		v := result.stored
 		if f.late(fl, v.tagNames(), came) || v.began < fl.Began && f.fenced(v) {
@@ -165,7 +173,10 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 	if !f.fits(&p.meta.Terms, p.meta.Vary, p.variant, now) {
 		return false, nil
 	}
-	return f.ride(p, now, func() { seated = true; fl.Seat() }), nil
+	if done, again := f.ride(p, now, func() { seated = true; fl.Seat() }); done || !again {
+		return done, nil
+	}
+	return false, append([]string{}, p.meta.Vary...)
 }
 
 // late reports whether the page is too old for this request: one of its tags was purged after the flight began, and the request may have come after that. Who came before the purge may
@@ -190,8 +201,8 @@ func (f *fill) collapsed(ttl time.Duration) account {
 	return a
 }
 
-// ride answers the client from a page that is being made for another; seated is called when it has begun to read. It reports false when the page is lost before the client has got anything of it.
-func (f *fill) ride(p *page, now time.Time, seated func()) bool {
+// ride answers the client from a page that is being made for another; seated is called when it has begun to read. It reports false when the page is lost before the client has got anything of it; again says that one of those who wait should lead then.
+func (f *fill) ride(p *page, now time.Time, seated func()) (done, again bool) {
 	e := f.handler.edge
 	ctx := f.r.Context()
 	a := f.collapsed(p.meta.TTL(now))
@@ -202,14 +213,14 @@ func (f *fill) ride(p *page, now time.Time, seated func()) bool {
 	switch want {
 	case wantsWhole:
 		if reader = p.body.Reader(); reader == nil {
-			return false
+			return false, false
 		}
 		defer reader.Close()
 		err := p.body.Done(ctx)
 		if err == nil {
 			body, _ := p.body.Object()
 			e.answer(f.w, f.r, &f.req, e.newVariant(p.sealed(body, nil), nil, 0, ""), now, &a)
-			return true
+			return true, false
 		}
 		if !errors.Is(err, flight.ErrOutgrown) {
 			return f.lost(err)
@@ -228,7 +239,7 @@ func (f *fill) ride(p *page, now time.Time, seated func()) bool {
 	}
 	if reader == nil {
 		if reader = p.body.Reader(); reader == nil {
-			return false // it has outgrown what is kept: too late to get on
+			return false, false // it has outgrown what is kept: too late to get on
 		}
 		defer reader.Close()
 	}
@@ -249,28 +260,29 @@ func (f *fill) ride(p *page, now time.Time, seated func()) bool {
 	e.report(h, f.r, &a, nil)
 	f.w.WriteHeader(status)
 	if want == wantsNothing || !object.BodyAllowed(status) {
-		return true
+		return true, false
 	}
 	if err := copyBody(ctx, f.w, reader, offset, length); err != nil {
 		panic(http.ErrAbortHandler) // the client must not take what it got for the page
 	}
-	return true
+	return true, false
 }
 
 // lost tells what to do about a page that cannot be had, before the client has got anything: a stale one will do where it may. Else all who waited would run into the same failure.
-func (f *fill) lost(err error) (done bool) {
+// again says that the handler's context had ended, so that one of them should lead.
+func (f *fill) lost(err error) (done, again bool) {
 	if f.r.Context().Err() != nil && errors.Is(err, context.Cause(f.r.Context())) {
 		f.gone = true
-		return true
+		return true, false
 	}
 	now := time.Now()
 	if !f.oldStandsIn(true, now) {
-		return false
+		return false, errors.Is(err, errEnded)
 	}
 	a := f.answers(Stale, rules.StaleUnreachable)
 	a.collapsed = true
 	f.handler.edge.answer(f.w, f.r, &f.req, f.old, now, &a)
-	return true
+	return true, false
 }
 
 // giveUp ends a request that waited in vain until its context ended. If its client has left, nobody is there to be answered; if the time that somebody gave it is over, the handler is

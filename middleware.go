@@ -102,9 +102,19 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if action == rules.Validate && v != nil {
-		if spares, broken := v.spares(now); spares && v.standsIn(&e.rules, &req, broken, now) {
-			e.answer(w, r, &req, v, now, &account{status: Stale, reason: rules.Breaker, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
-			return
+		if open, due, broken := v.breaker(now); open && v.standsIn(&e.rules, &req, broken, now) {
+			var after func()
+			tried := true
+			if due {
+				after, tried = h.refresh(w, r, &req, k, scope, v, reason)
+			}
+			if tried { // else the request tries itself, and takes the try from nobody: its client may break it off
+				e.answer(w, r, &req, v, now, &account{status: Stale, reason: rules.Breaker, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
+				if after != nil {
+					after()
+				}
+				return
+			}
 		}
 	}
 	f := h.newFill(w, r, &req, k, scope, reason, now)

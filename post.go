@@ -47,7 +47,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	f.posts, f.start = true, time.Now()
 	f.flight = e.flights.Single(&f.own, e.fence.now(), f.start)
 	f.in = enter(r)
-	f.in.Context = r.Context()
+	f.in.Context, f.ctx = r.Context(), r.Context()
 	f.inner = f.in.request(r, f.in)
 	f.inner.Header = r.Header.Clone() // the variant is that of what came in
 	p := &poster{fill: f, status: http.StatusOK}
@@ -67,6 +67,6 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	if f.next != keep {
 		p.invalidate() // once more: it may write before it commits
 	}
-	f.complete(r.Context())
+	f.complete()
 	return true
 }

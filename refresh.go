@@ -34,7 +34,7 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 		cancel()
 		return nil, false // the page depends on something that a refresh must not carry
 	}
-	if spares, _ := old.spares(time.Now()); spares {
+	if open, due, _ := old.breaker(time.Now()); open && !due {
 		cancel()
 		return nil, true // the handler has failed again and again
 	}
@@ -74,9 +74,13 @@ func (f *fill) board() *flight.Flight[landing] {
 	})
 	switch role {
 	case flight.Lead:
-		if f.overtaken(fl) == nil {
+		if f.overtaken(fl) != nil {
+			return nil
+		}
+		if f.old.try(time.Now()) {
 			return fl
 		}
+		fl.Land()
 	case flight.Follow:
 		fl.Leave()
 	}

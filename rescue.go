@@ -59,12 +59,15 @@ func (f *fill) afterPanic(p any) {
 	err, _ := p.(error)
 	broken := errors.Is(err, http.ErrAbortHandler)
 	switch {
+	case f.abandoned():
+		f.abort()
+		panic(p)
 	case f.mayCoverUp(broken):
 		if !broken {
 			f.logPanic(p, "edgecache: handler panicked, served a stale page instead") // net/http does not get to see it
 		}
 		f.closeBody()
-		f.flight.Share(landing{failed: true, broken: broken})
+		f.shareFailure(broken)
 		f.serveOld(broken)
 	case broken && f.old.Terms.ForbidsStale():
 		f.closeBody()
@@ -73,6 +76,11 @@ func (f *fill) afterPanic(p any) {
 		f.abort()
 		panic(p)
 	}
+}
+
+// shareFailure tells the waiters that the handler has failed.
+func (f *fill) shareFailure(broken bool) {
+	f.flight.Share(landing{failed: true, broken: broken, again: f.ended()})
 }
 
 func (f *fill) logPanic(p any, what string) {

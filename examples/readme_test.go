@@ -73,7 +73,7 @@ func serve(h http.Handler) error {
 )
 
 var packages = map[string]string{
-	"context": "context", "embed": "embed", "fs": "io/fs", "template": "html/template", "edgecache": "github.com/edgecache-go/edgecache", "fmt": "fmt", "http": "net/http", "httputil": "net/http/httputil", "log": "log",
+	"context": "context", "embed": "embed", "errors": "errors", "fs": "io/fs", "template": "html/template", "edgecache": "github.com/edgecache-go/edgecache", "fmt": "fmt", "http": "net/http", "httputil": "net/http/httputil", "log": "log",
 	"net": "net", "time": "time", "url": "net/url",
 }
 

@@ -37,9 +37,10 @@ func main() {
 			p.SetXForwarded()
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if !errors.Is(err, context.Canceled) { // the client has gone
-				log.Printf("%s %q: %v", r.Method, r.URL.Path, err)
+			if errors.Is(err, context.Canceled) {
+				panic(http.ErrAbortHandler) // the client has left: that says nothing about the origin
 			}
+			log.Printf("%s %q: %v", r.Method, r.URL.Path, err)
 			edgecache.OriginError(w) // a page that is past its time is better than this
 			http.Error(w, "The origin does not answer.", http.StatusBadGateway)
 		},

@@ -134,7 +134,7 @@ var descriptions = [reasons]description{
 
 	TooLarge:    {"too-large", "miss", "The response is larger than the largest object the cache takes; raise that limit to store it."},
 	Incomplete:  {"incomplete", "miss", "The body is shorter or longer than its Content-Length; only complete responses are stored."},
-	Aborted:     {"aborted", "miss", "The handler panicked or gave up, so its response is not kept."},
+	Aborted:     {"aborted", "miss", "The handler panicked, or its clients had left or its time was over before it was done, so its response is not kept."},
 	Uncacheable: {"uncacheable", "miss", "A recent answer of this URL could not be stored, so requests for it do not wait for each other."},
 	Busy:        {"busy", "miss", "So much is going on that this answer was passed on and not kept: too many requests wait for the page, or for too long, or pages under way take all the memory that they may."},
 	Breaker:     {"breaker", "", "The handler failed several times in a row, so the stale page is served at once; the handler is tried again after a pause."},
