@@ -44,7 +44,8 @@ func (p *probe) Value(key any) any                     { p.key = key; return nil
 // Deadline is none.
 func (c *Context) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
 
-// Done is closed when nobody is left that wants the answer, and when the handler has returned.
+// Done is closed when nobody is left that wants the answer; when the handler has returned, with the
+// leader's context.
 func (c *Context) Done() <-chan struct{} { return c.ending().Done() }
 
 // Err is nil before the end, and context.Canceled after it. context.Cause tells more.
@@ -77,21 +78,24 @@ func (c *Context) ending() context.Context {
 			c.cancel(c.cause)
 		case c.flight != nil:
 			c.unhook = context.AfterFunc(c.leader, c.flight.leaderLeft)
+		default:
+			context.AfterFunc(c.leader, c.leaderEnded)
 		}
 	}
 	return c.end
 }
 
-// look lets the flight know when its leader has left, if nothing watches that.
+// look notices the leader's end, if nothing watches that.
 func (c *Context) look() {
 	c.mu.Lock()
-	flight := c.flight
-	if c.end != nil {
-		flight = nil
-	}
+	flight, watched := c.flight, c.end != nil || c.cause != nil
 	c.mu.Unlock()
-	if flight != nil && c.leader.Err() != nil {
+	switch {
+	case watched || c.leader.Err() == nil:
+	case flight != nil:
 		flight.leaderLeft()
+	default:
+		c.leaderEnded()
 	}
 }
 
@@ -108,14 +112,22 @@ func (c *Context) finish(cause error) {
 	}
 }
 
-// release parts the context from its flight: the handler has returned.
+// release parts the context from its flight: the handler has returned. What the handler has left
+// behind, and frameworks that go on with the request that it got, see it end with the leader's, as
+// they would without a flight.
 func (c *Context) release() {
 	c.mu.Lock()
 	unhook := c.unhook
 	c.flight, c.unhook = nil, nil
+	watch := c.end != nil && c.cause == nil
 	c.mu.Unlock()
 	if unhook != nil {
 		unhook()
 	}
-	c.finish(context.Canceled)
+	if watch {
+		context.AfterFunc(c.leader, c.leaderEnded)
+	}
 }
+
+// leaderEnded ends the context with that of the leader.
+func (c *Context) leaderEnded() { c.finish(context.Cause(c.leader)) }

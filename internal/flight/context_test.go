@@ -103,16 +103,48 @@ func (u unwatched) Done() <-chan struct{} {
 
 func TestLeaderIsNotWatchedForAHandlerThatDoesNotAsk(t *testing.T) {
 	f := lead(t, NewGroup[string](limits), "a")
-	ctx, end := begin(f, unwatched{t.Context(), t})
+	leader, cancel := context.WithCancelCause(t.Context())
+	ctx, end := begin(f, unwatched{leader, t})
 	require.Nil(t, ctx.Value(contextKey{}))
 	require.NoError(t, ctx.Err())
 	f.Worth()
 	f.Share("page")
 	end()
 	f.Land()
-	require.ErrorIs(t, ctx.Err(), context.Canceled, "the handler is done")
+	require.NoError(t, ctx.Err(), "what stands outside may go on")
+	cancel(errors.New("the server is done"))
+	require.ErrorIs(t, ctx.Err(), context.Canceled)
 	<-ctx.Done()
-	require.ErrorIs(t, context.Cause(ctx), context.Canceled)
+	require.EqualError(t, context.Cause(ctx), "the server is done")
+}
+
+func TestContextEndsWithTheLeaderAfterTheHandlerReturned(t *testing.T) {
+	for _, asked := range []string{"before it returned", "after that", "after the end"} {
+		t.Run("Done is asked for "+asked, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := lead(t, NewGroup[string](limits), "a")
+				leader, leave := context.WithCancelCause(t.Context())
+				ctx, end := begin(f, leader)
+				if asked == "before it returned" {
+					_ = ctx.Done()
+				}
+				end()
+				synctest.Wait()
+				require.NoError(t, ctx.Err())
+				if asked != "after the end" {
+					select {
+					case <-ctx.Done():
+						t.Fatal("it has ended")
+					default:
+					}
+				}
+				leave(errors.New("the server is done"))
+				<-ctx.Done()
+				require.ErrorIs(t, ctx.Err(), context.Canceled)
+				require.EqualError(t, context.Cause(ctx), "the server is done")
+			})
+		})
+	}
 }
 
 func TestWhoKeepsTheContextDoesNotKeepTheFlight(t *testing.T) {
