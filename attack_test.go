@@ -160,6 +160,7 @@ func TestHandlerThatRewritesItsURLInvalidatesWhatCameIn(t *testing.T) {
 		r.URL.Scheme, r.URL.Host = "http", "backend:8080"
 		if r.Method != "GET" {
 			state = "new"
+			w.WriteHeader(http.StatusNoContent)
 			return
 		}
 		fmt.Fprint(w, state)

@@ -32,6 +32,7 @@ func newStage(t *testing.T, cfg edgecache.Config, handler func(w http.ResponseWr
 	s := &stage{t: t, edge: edge}
 	s.h = edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler(w, r, int(s.calls.Add(1)))
+		w.WriteHeader(http.StatusOK) // one that writes nothing would decide nothing; of the others this is not the first
 	}))
 	return s
 }

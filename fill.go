@@ -66,6 +66,7 @@ type fill struct {
 	background bool      // nobody waits: a refresh
 	came       time.Time // when the request came
 	alone      bool      // too much is going on already: do not store
+	silent     bool      // the handler returned without writing: see unwritten
 	gone       bool      // the client left while it waited for another request's page
 	flight     *flight.Flight[landing]
 	own        flight.Flight[landing] // if it is not another's
@@ -190,9 +191,12 @@ func (f *fill) run() (again bool) {
 		f.abort()
 	}()
 	f.handler.next.ServeHTTP(writer, inner)
-	f.Finish()
 	returned = true
 	f.r.Pattern = inner.Pattern
+	if f.unwritten() {
+		return false
+	}
+	f.Finish()
 	return f.complete()
 }
 
@@ -228,6 +232,10 @@ func (f *fill) ask(h http.Header) {
 
 // Commit decides what the answer is good for, when its status and header are known.
 func (f *fill) Commit(status int) {
+	if f.silent {
+		f.passLate()
+		return
+	}
 	f.now = time.Now()
 	e := f.handler.edge
 	header := f.Header()

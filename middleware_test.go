@@ -30,6 +30,7 @@ func newSite(t *testing.T, cfg edgecache.Config, handler http.HandlerFunc) *site
 	s.h = edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.calls++
 		handler(w, r)
+		w.WriteHeader(http.StatusOK) // one that writes nothing would decide nothing; of the others this is not the first
 	}))
 	return s
 }

@@ -55,10 +55,11 @@ func TestObserverHearsOfEachDecisionOnce(t *testing.T) {
 			edgecache.StaleIfError(w, time.Hour)
 			fmt.Fprint(w, "page")
 		})
-		mux.HandleFunc("GET /private", func(w http.ResponseWriter, r *http.Request) { edgecache.NoStore(w) })
+		mux.HandleFunc("GET /private", func(w http.ResponseWriter, r *http.Request) { edgecache.NoStore(w); w.WriteHeader(200) })
 		mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {})
 		mux.HandleFunc("GET /contradiction", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", "s-maxage=60, stale-while-revalidate=60")
+			w.WriteHeader(200)
 		})
 		var logged bytes.Buffer
 		edge, err := edgecache.New(edgecache.Config{Observer: seen.observe, Logger: slog.New(slog.NewTextHandler(&logged, nil))})

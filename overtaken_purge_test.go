@@ -19,7 +19,7 @@ func TestPageThatOvertookAFlightIsNotForWhoComesAfterAPurge(t *testing.T) {
 	for _, purged := range []bool{false, true} {
 		e, err := New(Config{})
 		require.NoError(t, err)
-		h, ok := e.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { MaxAge(w, time.Hour) })).(*handler)
+		h, ok := e.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { MaxAge(w, time.Hour); w.WriteHeader(http.StatusOK) })).(*handler)
 		require.True(t, ok)
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 		come := func() *fill {

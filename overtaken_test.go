@@ -28,6 +28,7 @@ func TestWhoComesTooLateForTheFlightFindsThePage(t *testing.T) {
 		}
 		runs[n].Add(1)
 		w.Header().Set("Cache-Control", "max-age=3600")
+		w.WriteHeader(http.StatusOK)
 	}))
 	var all sync.WaitGroup
 	for range clients {

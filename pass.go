@@ -22,6 +22,7 @@ type passage struct {
 	status  int
 	check   *headCheck     // nil unless the answer tells about what is stored
 	unsafe  bool           // the request may have changed what is stored
+	silent  bool           // the handler returned without writing: see unwritten
 	get     *rules.Request // what a HEAD would be as a GET; nil if nobody asks
 	room    [2]string      // for the status fields
 }
@@ -48,7 +49,11 @@ func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	p := h.newPassage(w, r, &account{status: Dynamic, forward: reason, reason: reason, came: time.Now()})
 	p.unsafe = req.Unsafe
 	// Once more when the handler is done, however it ends: it may write before it commits.
-	defer p.invalidate()
+	defer func() {
+		if !p.silent {
+			p.invalidate()
+		}
+	}()
 	p.run()
 }
 
@@ -71,16 +76,24 @@ func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request
 
 func (p *passage) run() {
 	p.handler.next.ServeHTTP(p.Init(p.w, p), p.inner)
-	p.Finish()
 	p.r.Pattern = p.inner.Pattern
+	if p.Committed() || p.handler.isOutermost(p.r) {
+		p.Finish()
+	} else {
+		p.unwritten()
+	}
 }
 
 // Commit looks at the answer when its header is complete.
 func (p *passage) Commit(status int) {
 	p.status = status
-	p.r.Pattern = p.inner.Pattern
 	h := p.w.Header()
 	delete(h, originErrorField)
+	if p.silent {
+		p.invalidate()
+		return
+	}
+	p.r.Pattern = p.inner.Pattern
 	if p.in.seat.claimed(h, p.r) {
 		came := p.account.came
 		p.account = p.in.seat.account

@@ -15,6 +15,12 @@ type poster struct {
 }
 
 func (p *poster) Commit(status int) {
+	if p.silent {
+		p.status = status
+		p.invalidate()
+		p.passLate()
+		return
+	}
 	p.status = status
 	own := p.invalidate()
 	// What is stored now is newer than this invalidation; but if anything else has been purged since the handler began, it may be older than that, and its own invalidation keeps it out.
@@ -61,9 +67,13 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 		}
 	}()
 	h.next.ServeHTTP(writer, f.inner)
-	f.Finish()
 	returned = true
 	r.Pattern = f.inner.Pattern
+	if f.unwritten() {
+		f.handler.edge.mark(r)
+		return true
+	}
+	f.Finish()
 	if f.next != keep {
 		p.invalidate() // once more: it may write before it commits
 	}

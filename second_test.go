@@ -190,7 +190,7 @@ func (deaf) Bump(context.Context, ...string) (uint64, error) { return 0, errors.
 
 func TestPurgeHandlerTellsThatTheStoreDoesNotKnow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := process(t, deaf{storetest.NewMap()}, func(w http.ResponseWriter, r *http.Request) { edgecache.MaxAge(w, time.Minute) })
+		s := process(t, deaf{storetest.NewMap()}, func(w http.ResponseWriter, r *http.Request) { edgecache.MaxAge(w, time.Minute); w.WriteHeader(200) })
 		purge, err := s.edge.PurgeHandler(func(*http.Request) bool { return true })
 		require.NoError(t, err)
 		s.get("/")

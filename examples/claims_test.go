@@ -158,7 +158,9 @@ func TestReadmeConversations(t *testing.T) {
 		{"a POST that fails removes nothing", func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == http.MethodPost {
 				w.WriteHeader(http.StatusBadRequest)
+				return
 			}
+			w.WriteHeader(http.StatusOK)
 		}, []request{{"GET", nil, "MISS", 200}, {"POST", nil, "DYNAMIC", 400}, {"GET", nil, "HIT", 200}}},
 		{"the answer to a POST that is the page of its URL is kept", says(200, "Content-Location", "/", "Cache-Control", "max-age=60"), []request{
 			{"POST", nil, "MISS", 200}, {"GET", nil, "HIT", 200}}},

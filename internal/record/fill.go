@@ -58,6 +58,7 @@ type Fill struct {
 	declared int64 // Content-Length; -1 when there is none that is valid
 	written  int64 // to the sink, or thrown away
 	excess   bool  // the handler tried to write more than it declared
+	yielded  bool  // header is outer
 	under    int   // header and writes under way; after a panic of the client's writer it never gets back to 0
 	mode     mode
 }
@@ -99,9 +100,20 @@ func (f *Fill) Keep(sink Sink) {
 // Discard throws the body away.
 func (f *Fill) Discard() { f.mode = discarded }
 
+// Yield gives the header over to the client's writer, for a handler that has returned without a
+// word. Header is that of the client's writer from now on, and a status that still comes is decided
+// about as ever.
+func (f *Fill) Yield() {
+	f.ReplaceHeader(f.outer)
+	f.header, f.yielded = f.outer, true
+}
+
 // ReplaceHeader makes dst equal to the handler's header: to what it was at the moment of the status, if the body is kept, else to what it is now.
 // What middleware outside has put into Vary stays, whatever the handler did to it: the response depends on it all the same.
 func (f *Fill) ReplaceHeader(dst http.Header) {
+	if f.yielded {
+		return // it is the same map
+	}
 	clear(dst)
 	if f.said == nil {
 		maps.Copy(dst, f.header)

@@ -48,6 +48,9 @@ func (h *Hooked) commit(status int) {
 	}
 }
 
+// Committed reports whether the handler has said its status, or has taken the connection.
+func (h *Hooked) Committed() bool { return h.done }
+
 // Finish is finish of Hook.
 func (h *Hooked) Finish() { h.commit(http.StatusOK) }
 

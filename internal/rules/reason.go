@@ -67,6 +67,7 @@ const (
 	// Found out while the response was being made.
 	TooLarge
 	Incomplete
+	Unwritten
 	Aborted
 	Uncacheable
 	Busy
@@ -134,6 +135,7 @@ var descriptions = [reasons]description{
 
 	TooLarge:    {"too-large", "miss", "The response is larger than the largest object the cache takes; raise that limit to store it."},
 	Incomplete:  {"incomplete", "miss", "The body is shorter or longer than its Content-Length; only complete responses are stored."},
+	Unwritten:   {"unwritten", "miss", "The handler returned without writing, so the answer is left to what stands outside of the cache, and is not stored. Write in the handler, or make the cache the server's own handler."},
 	Aborted:     {"aborted", "miss", "The handler panicked, or its clients had left or its time was over before it was done, so its response is not kept."},
 	Uncacheable: {"uncacheable", "miss", "A recent answer of this URL could not be stored, so requests for it do not wait for each other."},
 	Busy:        {"busy", "miss", "So much is going on that this answer was passed on and not kept: too many requests wait for the page, or for too long, or pages under way take all the memory that they may."},

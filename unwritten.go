@@ -1,0 +1,69 @@
+package edgecache
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// A handler that has written nothing when it returns decides nothing. Frameworks whose handlers
+// return errors (echo, PocketBase) write the answer after that, to the writer that the handler got
+// or to their own, before ServeHTTP of their own handler ends. So nothing is sent or stored here, and
+// what is written later goes through. Only if the cache is the handler of the server itself, nobody
+// is left who could write, and the answer is an empty 200.
+
+// isOutermost reports whether h is the handler of the server that r came from, so that nothing stands
+// outside of the cache.
+func (h *handler) isOutermost(r *http.Request) bool {
+	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
+	return ok && server.Handler == http.Handler(h)
+}
+
+// unwritten ends a fill whose handler has returned without writing, and reports whether it is one.
+func (f *fill) unwritten() bool {
+	if f.Committed() || f.handler.isOutermost(f.r) {
+		return false
+	}
+	f.silent = true
+	f.ran()
+	f.flight.Land()
+	f.Yield()
+	reason := rules.Unwritten
+	if f.posts {
+		reason = rules.Method // nobody expects a POST to be stored
+	}
+	a := f.account(reason)
+	f.handler.edge.report(f.w.Header(), f.r, &a, f.room[:0])
+	return true
+}
+
+// passLate lets through what is written after the handler returned.
+func (f *fill) passLate() {
+	delete(f.Direct(), originErrorField)
+	f.Send()
+}
+
+// unwritten ends a request that was passed on and whose handler has returned without writing.
+func (p *passage) unwritten() {
+	p.silent = true
+	h := p.w.Header()
+	delete(h, originErrorField)
+	if p.unsafe {
+		p.handler.edge.mark(p.r)
+	}
+	p.handler.edge.report(h, p.r, &p.account, p.room[:0])
+}
+
+// mark makes what is stored for the URL of r stale: an unsafe request may have changed it, or may
+// have failed. It stays for what StaleOnError allows, so that a request that fails costs no response.
+func (e *Edge) mark(r *http.Request) {
+	var buf [256]byte
+	if k, ok := key.Of(buf[:0], r); ok {
+		e.fence.raise(k)
+		if res, ok := e.memory.Peek(k); ok {
+			res.outdate(time.Now())
+		}
+	}
+}
