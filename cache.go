@@ -56,7 +56,7 @@ type Edge struct {
 	tags         *tags        // apart, for the clean-ups of tags hold it: were it part of the Edge, they would hold the pages, too
 	entries      atomic.Int64 // stored responses, purged ones that have not been met yet included
 	aliases      aliases
-	routes       routes
+	refusals     refusals
 	filling      atomic.Int64 // handlers that run for the store
 	encoders     encoders
 	statusHeader string // canonical; "" sends none

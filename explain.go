@@ -46,9 +46,9 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 	x.Vary = append(x.Vary, res.expectedVary(v)...)
 	if v == nil {
 		x.Status, x.Reason = Miss, rules.URIMiss
-		switch {
-		case res.expectsRefusal(class(&req), now):
-			x.Reason = rules.Uncacheable
+		switch refused := e.refusals.of(k, class(&req), now); {
+		case refused != rules.None:
+			x.Reason = refused
 		case x.Stored > 0:
 			x.Reason = rules.VaryMiss
 		case res.newest != nil:

@@ -358,10 +358,7 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 	if f.background && f.old != nil && reason != rules.Unreachable && reason != rules.Aborted {
 		f.old.recovered()
 	}
-	if f.remembers(status, reason) {
-		e.refuse(f.key, f.class, f.old, f.now)
-		e.routes.of(f.pattern(), f.class).refused(f.now)
-	}
+	f.refuse(reason)
 	if reason == rules.Aborted {
 		f.flight.Share(landing{again: true})
 	}
@@ -382,8 +379,8 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 // passStatic gives a static file to the client alone: it is in memory or in the system's cache already, and conditions and ranges have been answered.
 func (f *fill) passStatic() {
 	e := f.handler.edge
-	if f.old != nil && !f.ended() {
-		e.discard(f.key, f.old, f.now)
+	if f.old != nil && !f.ended() && (f.Status() < 400 || tellsOfURL(f.Status())) {
+		e.discard(f.key, f.old)
 	}
 	f.flight.Release()
 	a := f.in.seat.account
@@ -392,13 +389,28 @@ func (f *fill) passStatic() {
 	f.Send()
 }
 
-// remembers reports whether a refusal says something about the next answer for this URL, too.
-func (f *fill) remembers(status int, reason Reason) bool {
-	switch status {
-	case http.StatusNotModified, http.StatusPartialContent, http.StatusPreconditionFailed, http.StatusRequestedRangeNotSatisfiable:
-		return false // about this request's conditions, not about the page
+// refuse notes that the answer is not stored, if that says something about what is stored for the URL, and about the next answer.
+func (f *fill) refuse(reason Reason) {
+	switch reason {
+	case rules.RequestNoStore, rules.Unreachable, rules.Busy, rules.Aborted:
+		return
 	}
-	return !f.posts && status < 500 && reason != rules.RequestNoStore && reason != rules.Unreachable && reason != rules.Busy && reason != rules.Aborted
+	if !f.posts && tellsOfURL(f.Status()) {
+		f.handler.edge.refuse(f.key, f.class, f.old, reason, f.now)
+	}
+}
+
+// tellsOfURL reports whether an answer with this status that is not stored says something about its URL: a success does, and
+// that there is nothing. Any other may be about the request alone: its address, its rate, what it accepts, a condition, a range.
+// Whoever gets such an answer must not take the page from others.
+func tellsOfURL(status int) bool {
+	switch status {
+	case http.StatusNotFound, http.StatusGone, http.StatusUnavailableForLegalReasons:
+		return true
+	case http.StatusPartialContent:
+		return false
+	}
+	return status >= 200 && status <= 299
 }
 
 // complete ends a fill whose handler returned normally.
@@ -430,11 +442,10 @@ func (f *fill) complete() (again bool) {
 				f.page.body.Stored(v.Body)
 			}
 			f.keepSecond(v)
-			e.routes.of(f.pattern(), f.class).stored()
 		} else if errors.Is(err, errEnded) {
 			// What it made says nothing about the next response.
 		} else if late {
-			e.refuse(f.key, f.class, f.old, f.now)
+			f.refuse(rules.NoStore)
 		} else if f.page.body.Outgrown() {
 			f.outgrown()
 		}
@@ -499,8 +510,11 @@ func (f *fill) freshen() {
 		f.keepSecond(v)
 		f.flight.Share(landing{stored: v, confirmed: true})
 		a.ttl, a.hasTTL = v.Terms.TTL(f.now), true
+	case f.class != 0 || reason == rules.RequestNoStore:
+		a.reason = reason // about this request
 	default:
-		e.discard(f.key, f.old, f.now)
+		// A 304 has the Cache-Control that a 200 would have (RFC 9110, 15.4.5).
+		e.discard(f.key, f.old)
 		a.reason = reason
 	}
 	// A cookie on a 304 is no part of the page, but it is for this client.

@@ -119,10 +119,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f := h.newFill(w, r, &req, k, scope, reason, now)
 	f.old = v
-	refused := res.expectsRefusal(f.class, now)
+	refused := e.refusals.of(k, f.class, now) != rules.None
 	f.plain = v != nil || !refused
 	f.tags = res.expectedTags(v)
-	f.obtain(res.expectedVary(v), !refused && mayWait(&req.CC) && (v != nil || !h.route(r, f.class).expectsRefusal(now)))
+	f.obtain(res.expectedVary(v), !refused && mayWait(&req.CC))
 }
 
 // mayWait reports whether a request may be answered by one that began before it: not if its client wants an answer made anew, or its own.
@@ -168,6 +168,13 @@ func (e *Edge) remove(k []byte) {
 	e.dropSecondPage(k)
 	e.fence.raise(k)
 	e.memory.Delete(k)
+	e.forgetRefusals(k)
+}
+
+// forgetRefusals forgets that the answers for a URL could not be stored.
+func (e *Edge) forgetRefusals(k []byte) {
+	e.refusals.forget(k, 0)
+	e.refusals.forget(k, 1)
 }
 
 // gatewayTimeout answers a request for which only a stored response would do, when none may be used (RFC 9111, 5.2.1.7 and 5.2.2.2).

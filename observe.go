@@ -82,7 +82,7 @@ type Stats struct {
 	Compressed uint64 // codings of pages that Config.Compress has made
 	OpenFills  int    // handlers running that others can wait for
 
-	URLs     int   // with something stored, or known to be uncacheable
+	URLs     int   // with something stored
 	Entries  int   // stored responses, purged ones that have not been met since included
 	Bytes    int64 // what they are charged
 	Growing  int64 // bytes that pages under way have taken; with Bytes never more than MaxBytes

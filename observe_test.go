@@ -161,7 +161,7 @@ func TestStatsCountEveryAnswer(t *testing.T) {
 	require.Equal(t, uint64(9), got.Requests)
 	require.Equal(t, []uint64{2, 1, 3, 3, 1}, []uint64{got.Hits, got.Misses, got.Bypassed, got.Dynamic, got.Purges})
 	require.Equal(t, 1, got.Entries)
-	require.Equal(t, 2, got.URLs) // /private is remembered as uncacheable
+	require.Equal(t, 1, got.URLs) // what is known of /private takes nothing from MaxBytes
 	require.Positive(t, got.Bytes)
 	require.Equal(t, int64(edgecache.DefaultMaxBytes), got.MaxBytes)
 	require.Zero(t, got.OpenFills)
@@ -208,7 +208,7 @@ func TestExplainTellsWithoutDoing(t *testing.T) {
 		check(explain("GET", "/page", "Accept-Language", "fr"), edgecache.Miss, "vary-miss")
 		check(explain("GET", "/page", "Accept-Language", "de", "Cookie", "session=1"), edgecache.Dynamic, "cookie")
 		check(explain("GET", "/page", "Accept-Language", "de", "Cache-Control", "no-cache"), edgecache.Expired, "request-no-cache")
-		check(explain("GET", "/private"), edgecache.Miss, "uncacheable")
+		check(explain("GET", "/private"), edgecache.Miss, "private")
 		time.Sleep(time.Minute)
 		check(explain("GET", "/page", "Accept-Language", "de"), edgecache.Expired, "stale")
 	})

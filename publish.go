@@ -77,9 +77,17 @@ func (e *Edge) publish(k []byte, v, old *variant, class int) bool {
 	stored := false
 	resident := e.update(k, v.tagNames(), v.began, func(r resource) resource {
 		stored = true
-		return r.with(v, old, class, e.maxObject)
+		return r.with(v, old, e.maxObject)
 	})
-	return resident && stored
+	return e.kept(k, class, resident && stored)
+}
+
+// kept forgets that the URL could not be stored, if it is now.
+func (e *Edge) kept(k []byte, class int, stored bool) bool {
+	if stored {
+		e.refusals.forget(k, class)
+	}
+	return stored
 }
 
 // replace stores v in place of old, if old is still what is stored: a validation must not bring back what has been removed or replaced in the meantime.
@@ -90,33 +98,23 @@ func (e *Edge) replace(k []byte, v, old *variant, class int) bool {
 			return r
 		}
 		replaced = true
-		return r.with(v, old, class, e.maxObject)
+		return r.with(v, old, e.maxObject)
 	})
-	return resident && replaced
+	return e.kept(k, class, resident && replaced)
 }
 
 // discard forgets old, which turned out to be no longer right.
-func (e *Edge) discard(k []byte, old *variant, now time.Time) {
+func (e *Edge) discard(k []byte, old *variant) {
 	e.dropSecondPage(k)
-	e.update(k, nil, e.fence.now(), func(r resource) resource { return r.without(old, now) })
+	e.update(k, nil, e.fence.now(), func(r resource) resource { return r.without(old) })
 }
 
-// refuse remembers that an answer of this class could not be stored. It takes the place of the page that anonymous clients got before: that is no longer what the handler says.
-func (e *Edge) refuse(k []byte, class int, old *variant, now time.Time) {
+// refuse remembers that an answer of this class could not be stored, and why. It takes the place of the page that anonymous clients got before: that is no longer what the handler says.
+func (e *Edge) refuse(k []byte, class int, old *variant, reason Reason, now time.Time) {
 	if class == 0 && old != nil {
-		e.dropSecondPage(k)
+		e.discard(k, old)
 	}
-	if old == nil {
-		if r, _ := e.memory.Peek(k); r.refusedJustNow(class, now) {
-			return // a page that is asked for all the time need not be written for each request
-		}
-	}
-	e.update(k, nil, e.fence.now(), func(r resource) resource {
-		if class == 0 && old != nil {
-			r = r.without(old, now)
-		}
-		return r.refusing(class, now)
-	})
+	e.refusals.note(k, class, reason, now)
 }
 
 // update is what a 304, or the answer to a HEAD, says about what is stored.
@@ -176,28 +174,40 @@ func freshenedEdits(stored field.Edits, u *update) field.Edits {
 // updateByHead lets the answer to a HEAD, with the given header, say whether what is stored for GET still holds (RFC 9111, 4.3.5).
 func (e *Edge) updateByHead(k []byte, old *variant, header http.Header, u *update, req *rules.Request, r *http.Request, began uint64, start time.Time) {
 	now := time.Now()
-	get := *req
-	get.Head = false
-	if same := sameRepresentation(old, header, now); same {
-		if v, reason := e.freshened(k, old, u, &get, r, began, start, now); reason == rules.None {
+	same, news := compareHead(old, header, now)
+	if !news {
+		return
+	}
+	if same {
+		get := *req
+		get.Head = false
+		v, reason := e.freshened(k, old, u, &get, r, began, start, now)
+		if reason == rules.None {
 			e.replace(k, v, old, 0)
 			return
 		}
+		if class(req) != 0 || reason == rules.RequestNoStore {
+			return // about this request
+		}
 	}
-	e.discard(k, old, now)
+	// It is to be validated before it is used. Anybody can send a HEAD, and some routers have other handlers for it, so that is all.
+	if old.ttl(now) > 0 {
+		old.outdate(int64(now.Sub(epoch)))
+	}
 }
 
-// sameRepresentation reports whether the header of a HEAD answer describes what is stored: each validator and the length that it gives must be the stored ones, and at least one validator must be there.
-func sameRepresentation(old *variant, fields http.Header, now time.Time) bool {
-	said, stored := rules.ValidatorsOf(fields, now), old.Validators()
-	if length := fields["Content-Length"]; len(length) > 0 && length[0] != old.Header().Get("Content-Length") {
-		return false
+// compareHead compares what is stored with the header of an answer to a HEAD. It is the same if each validator and the length that the answer gives are the stored ones; there is no
+// news if the answer gives none that differs, and no validator.
+func compareHead(old *variant, header http.Header, now time.Time) (same, news bool) {
+	said, stored := rules.ValidatorsOf(header, now), old.Validators()
+	if length := header["Content-Length"]; len(length) > 0 && length[0] != old.Header().Get("Content-Length") {
+		return false, true
 	}
 	if said.ETag.Opaque != "" && (old.MadeETag() || said.ETag != stored.ETag) {
-		return false
+		return false, true
 	}
 	if at := said.LastModified(); !at.IsZero() && !at.Equal(stored.LastModified()) {
-		return false
+		return false, true
 	}
-	return said.Has()
+	return true, said.Has()
 }

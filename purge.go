@@ -100,6 +100,7 @@ func (p Purger) url(t *purgeTarget) (n int) {
 func (p Purger) key(t *purgeTarget, k []byte) int {
 	e := p.edge
 	e.fence.raise(k)
+	e.forgetRefusals(k)
 	res, ok := e.memory.Peek(k)
 	if !ok || !t.means(string(k), res, false) {
 		return 0
@@ -194,6 +195,7 @@ func (p Purger) PurgeAll(ctx context.Context) (n int, err error) {
 			n += res.alive()
 		}
 		e.memory.Clear()
+		e.refusals.clear()
 	}
 	p.done(n)
 	return n, tell(ctx)

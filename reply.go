@@ -112,7 +112,7 @@ func (f *fill) outgrown() {
 	e := f.handler.edge
 	e.counters.outgrown.Add(1)
 	if f.page.body.Size() > f.page.limit {
-		e.refuse(f.key, f.class, f.old, f.now)
+		f.refuse(rules.TooLarge)
 		return
 	}
 	e.tell(Event{Kind: Failed, Request: f.r, Pattern: f.pattern(), Reason: rules.Busy, Err: errCrowded})

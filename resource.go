@@ -16,9 +16,6 @@ const (
 	// maxVariants is how many responses one URL may have in memory.
 	maxVariants = 64
 
-	// uncacheableFor is how long it is remembered that the answers for a URL could not be stored. Until then a request is passed on with its conditions and ranges.
-	uncacheableFor = 2 * time.Minute
-
 	// What a resource keeps beside its objects, in bytes.
 	moreOverhead    = 96  // of a resource that has more than one variant, and for each further one 8
 	variantOverhead = 48  // beside its object
@@ -29,23 +26,20 @@ const (
 // resource is all that memory knows of one URL. It is immutable: changes make a new one. The zero value knows nothing.
 type resource struct {
 	newest *variant // nil if there is none
-	more   *more    // nil if there is nothing more to know, which is the rule
+	more   *more    // usually nil
 }
 
 type more struct {
-	older []*variant // newest first; with the newest of all at most maxVariants
-
-	// Until when answers are expected not to be storable: for requests without credentials, and for those with. Logged-in users, whose pages never are, must not spoil a URL for the others.
-	refused [2]time.Time
+	older []*variant // newest first, at least one; with the newest of all at most maxVariants
 }
 
 // resourceOf returns a resource with these variants, newest first.
-func resourceOf(variants []*variant, refused [2]time.Time) (r resource) {
+func resourceOf(variants []*variant) (r resource) {
 	if len(variants) > 0 {
 		r.newest, variants = variants[0], variants[1:]
 	}
-	if len(variants) > 0 || refused != [2]time.Time{} {
-		r.more = &more{slices.Clip(variants), refused}
+	if len(variants) > 0 {
+		r.more = &more{slices.Clip(variants)}
 	}
 	return r
 }
@@ -60,13 +54,6 @@ func (r resource) variants(yield func(*variant) bool) {
 			return
 		}
 	}
-}
-
-func (r resource) refused() (until [2]time.Time) {
-	if r.more != nil {
-		until = r.more.refused
-	}
-	return until
 }
 
 // variant is one stored response with what is known about it here. The response itself is immutable; what is atomic is not part of it.
@@ -185,7 +172,7 @@ func (v *variant) reuse(o *rules.Options, req *rules.Request, now time.Time) (ru
 	return action, reason
 }
 
-// class is the index of a request in resource.refused: 1 if it carries credentials.
+// class is 1 if a request carries credentials, else 0.
 func class(req *rules.Request) int {
 	if req.Cookie || req.Authorization || req.ClientCertificate || req.Credential {
 		return 1
@@ -275,24 +262,12 @@ func (r resource) outdate(now time.Time) (n int) {
 	return n
 }
 
-// expectsRefusal reports whether answers of this class could not be stored lately.
-func (r resource) expectsRefusal(class int, now time.Time) bool {
-	return r.more != nil && now.Before(r.more.refused[class])
-}
-
-// refusedJustNow reports whether it has been noted within the last second that an answer of this class could not be stored.
-func (r resource) refusedJustNow(class int, now time.Time) bool {
-	return r.more != nil && r.more.refused[class].Sub(now) > uncacheableFor-time.Second
-}
-
 // with returns the resource with v in place of what v replaces: the variant for the same requests, and old, if it is not nil.
 // A full list loses the variant that was used least, so that somebody who makes up request headers cannot push out what others use. A list over maxBytes loses the oldest ones.
-func (r resource) with(v *variant, old *variant, class int, maxBytes int64) resource {
+func (r resource) with(v *variant, old *variant, maxBytes int64) resource {
 	if r == (resource{}) {
 		return resource{newest: v}
 	}
-	refused := r.refused()
-	refused[class] = time.Time{} // healed
 	selector := v.Selector()
 	variants := []*variant{v}
 	for o := range r.variants {
@@ -309,36 +284,23 @@ func (r resource) with(v *variant, old *variant, class int, maxBytes int64) reso
 		}
 		variants = slices.Delete(variants, least, least+1)
 	}
-	next := resourceOf(variants, refused)
+	next := resourceOf(variants)
 	for next.size() > maxBytes && len(variants) > 1 {
 		variants = variants[:len(variants)-1]
-		next = resourceOf(variants, refused)
+		next = resourceOf(variants)
 	}
 	return next
 }
 
-// without returns the resource without v; the zero resource when nothing worth keeping is left.
-func (r resource) without(v *variant, now time.Time) resource {
+// without returns the resource without v.
+func (r resource) without(v *variant) resource {
 	var variants []*variant
 	for o := range r.variants {
 		if o != v {
 			variants = append(variants, o)
 		}
 	}
-	if len(variants) == 0 && !r.expectsRefusal(0, now) && !r.expectsRefusal(1, now) {
-		return resource{}
-	}
-	return resourceOf(variants, r.refused())
-}
-
-// refusing returns the resource with the knowledge that answers of this class cannot be stored.
-func (r resource) refusing(class int, now time.Time) resource {
-	next := more{refused: r.refused()}
-	if r.more != nil {
-		next.older = r.more.older
-	}
-	next.refused[class] = now.Add(uncacheableFor)
-	return resource{r.newest, &next}
+	return resourceOf(variants)
 }
 
 // size is what the resource keeps in memory, in bytes, beside itself.

@@ -69,7 +69,6 @@ const (
 	Incomplete
 	Unwritten
 	Aborted
-	Uncacheable
 	Busy
 	Breaker
 	Restored
@@ -137,7 +136,6 @@ var descriptions = [reasons]description{
 	Incomplete:  {"incomplete", "miss", "The body is shorter or longer than its Content-Length; only complete responses are stored."},
 	Unwritten:   {"unwritten", "miss", "The handler returned without writing, so the answer is left to what stands outside of the cache, and is not stored. Write in the handler, or make the cache the server's own handler."},
 	Aborted:     {"aborted", "miss", "The handler panicked, or its clients had left or its time was over before it was done, so its response is not kept."},
-	Uncacheable: {"uncacheable", "miss", "A recent answer of this URL could not be stored, so requests for it do not wait for each other."},
 	Busy:        {"busy", "miss", "So much is going on that this answer was passed on and not kept: too many requests wait for the page, or for too long, or pages under way take all the memory that they may."},
 	Breaker:     {"breaker", "", "The handler failed several times in a row, so the stale page is served at once; the handler is tried again after a pause."},
 	Restored:    {"restored", "", "The store behind memory had the page: a hit, and in memory from now on."},

@@ -1,0 +1,299 @@
+package edgecache_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/storetest"
+)
+
+// ownFaults are the statuses that may be about one request alone: its address, its rate, what it accepts, where it is sent.
+func ownFaults() (all []int) {
+	for status := 300; status < 500; status++ {
+		if !slices.Contains([]int{304, 404, 410, 451}, status) {
+			all = append(all, status)
+		}
+	}
+	return all
+}
+
+// An answer that is one client's own fault takes the stored response from nobody, fresh or stale, here or in the store;
+// and it leaves no mark by which the next herd would not wait for one of its own.
+func TestOwnFaultIsNobodyElses(t *testing.T) {
+	say := map[string]func(w http.ResponseWriter){
+		"nothing":      func(http.ResponseWriter) {},
+		"no-store":     edgecache.NoStore,
+		"private":      edgecache.Private,
+		"a cookie":     func(w http.ResponseWriter) { w.Header().Set("Set-Cookie", "a=b") },
+		"Vary: *":      func(w http.ResponseWriter) { w.Header().Set("Vary", "*") },
+		"too large":    func(w http.ResponseWriter) { w.Header().Set("Content-Length", "900000000") },
+		"past its end": func(w http.ResponseWriter) { w.Header().Set("Expires", "0") },
+		"outgrown": func(w http.ResponseWriter) {
+			w.Header().Set("Cache-Control", "max-age=60")
+			w.Header().Set("X-Outgrown", "1")
+		},
+		"no-store too late": func(w http.ResponseWriter) {
+			w.Header().Set("Cache-Control", "max-age=60")
+			w.Header().Set("X-Late", "1")
+		},
+	}
+	for _, status := range ownFaults() {
+		for name, say := range say {
+			if name == "nothing" && (status == 301 || status == 308) {
+				continue // stored itself
+			}
+			synctest.Test(t, func(t *testing.T) {
+				failing := false
+				store := storetest.NewMap()
+				s := newStage(t, edgecache.Config{Store: store, MaxObjectBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
+					switch {
+					case r.Header.Get("X-Bad") != "":
+						say(w)
+						w.WriteHeader(status)
+						if w.Header().Get("X-Outgrown") != "" {
+							w.Write(make([]byte, 1<<20))
+						}
+						if w.Header().Get("X-Late") != "" {
+							io.WriteString(w, "mine")
+							edgecache.NoStore(w)
+						}
+					case failing:
+						w.WriteHeader(http.StatusServiceUnavailable)
+					default:
+						time.Sleep(100 * time.Millisecond)
+						w.Header().Set("Cache-Control", "max-age=10, stale-if-error=3600")
+						fmt.Fprint(w, "page ", call)
+					}
+				})
+				fail := func(format string, args ...any) {
+					t.Errorf("%d that says %s: "+format, append([]any{status, name}, args...)...)
+				}
+				bad := func() {
+					if v := s.visit("/", "X-Bad", "1"); !v.cut() && v.status != status {
+						fail("got %d", v.status)
+					}
+				}
+				bad() // first of all
+				herd := func(words0 map[string]int) {
+					before := s.calls.Load()
+					if got := words(s.visits(10, "/")); fmt.Sprint(got) != fmt.Sprint(words0) {
+						fail("got %v, want %v", got, words0)
+					}
+					if n := s.calls.Load() - before; n != 1 {
+						fail("the handler ran %d times for a herd", n)
+					}
+				}
+				herd(map[string]int{"MISS": 1, "HIT": 9})
+				time.Sleep(20 * time.Second)
+				bad()
+				failing = true
+				if v := s.visit("/"); v.cut() || v.word() != "STALE" || v.body.String() != "page 2" {
+					fail("got %s %q, want the stale copy", v.word(), v.body.String())
+				}
+				if err := s.edge.Close(t.Context()); err != nil {
+					fail("%v", err)
+				}
+				other := newStage(t, edgecache.Config{Store: store}, func(w http.ResponseWriter, r *http.Request, call int) {
+					w.WriteHeader(http.StatusServiceUnavailable)
+				})
+				if v := other.visit("/"); v.cut() || v.body.String() != "page 2" {
+					fail("got %s %q, want what the store has", v.word(), v.body.String())
+				}
+				other.edge.Close(t.Context())
+				failing = false
+				herd(map[string]int{"EXPIRED": 1, "HIT": 9})
+			})
+		}
+	}
+}
+
+// That there is nothing is a word about the URL, and so is a success.
+func TestWhatTellsOfTheURLTakesTheStoredResponse(t *testing.T) {
+	for _, status := range []int{200, 203, 204, 404, 410, 451} {
+		synctest.Test(t, func(t *testing.T) {
+			failing := false
+			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				switch {
+				case failing:
+					w.WriteHeader(http.StatusServiceUnavailable)
+				case call > 1:
+					edgecache.NoStore(w)
+					w.WriteHeader(status)
+				default:
+					w.Header().Set("Cache-Control", "max-age=10, stale-if-error=3600")
+					io.WriteString(w, "page")
+				}
+			})
+			s.visit("/").wants(t, "MISS", 200, "page")
+			time.Sleep(20 * time.Second)
+			s.visit("/").wants(t, "BYPASS", status, "")
+			failing = true
+			s.visit("/").wants(t, "BYPASS", 503, "")
+		})
+	}
+}
+
+// A validation that fails for the client's own reasons changes nothing for the others.
+func TestRefusedConfirmationIsForItsClientOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		failing := false
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			if failing {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			w.Header().Set("Etag", `"1"`)
+			w.Header().Set("Cache-Control", "public, max-age=10, stale-if-error=3600")
+			if r.Header.Get("Cookie") != "" {
+				w.Header().Set("Cache-Control", "private")
+			}
+			if r.Header.Get("If-None-Match") != "" {
+				w.WriteHeader(http.StatusNotModified)
+				return
+			}
+			io.WriteString(w, "page")
+		})
+		s.visit("/").wants(t, "MISS", 200, "page")
+		time.Sleep(20 * time.Second)
+		s.visit("/", "Cookie", "session=1").wants(t, "REVALIDATED", 200, "page")
+		failing = true
+		s.visit("/").wants(t, "STALE", 200, "page")
+	})
+}
+
+// RFC 9111, 4.3.5: the answer to a HEAD updates what is stored if its validators match; if it contradicts, what is stored counts as stale. Anybody can send a HEAD, so it removes nothing.
+func TestHeadTellsOfWhatIsStored(t *testing.T) {
+	for name, tt := range map[string]struct {
+		head  func(h http.Header)
+		after string // what a GET gets that comes while the origin fails
+	}{
+		"says nothing":                    {func(http.Header) {}, "STALE"},
+		"says the same length only":       {func(h http.Header) { h.Set("Content-Length", "4") }, "STALE"},
+		"says another length":             {func(h http.Header) { h.Set("Content-Length", "5") }, "STALE"},
+		"says another tag":                {func(h http.Header) { h.Set("Etag", `"2"`) }, "STALE"},
+		"says another date":               {func(h http.Header) { h.Set("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT") }, "STALE"},
+		"says no-store":                   {func(h http.Header) { h.Set("Cache-Control", "no-store") }, "STALE"},
+		"says no-store with the same tag": {func(h http.Header) { h.Set("Cache-Control", "no-store"); h.Set("Etag", `"1"`) }, "STALE"},
+		"confirms with the same tag":      {func(h http.Header) { h.Set("Cache-Control", "max-age=600"); h.Set("Etag", `"1"`) }, "HIT"},
+		"contradicts itself":              {func(h http.Header) { h.Set("Etag", `"1"`); h.Set("Content-Length", "5") }, "STALE"},
+		"sets a cookie, with the same tag": {func(h http.Header) {
+			h.Set("Set-Cookie", "a=b")
+			h.Set("Etag", `"1"`)
+			h.Set("Cache-Control", "max-age=600")
+		}, "HIT"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				failing := false
+				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+					switch {
+					case failing:
+						w.WriteHeader(http.StatusServiceUnavailable)
+					case r.Method == http.MethodHead:
+						tt.head(w.Header())
+					default:
+						w.Header().Set("Etag", `"1"`)
+						w.Header().Set("Cache-Control", "max-age=10, stale-if-error=3600")
+						io.WriteString(w, "page")
+					}
+				})
+				s.visit("/").wants(t, "MISS", 200, "page")
+				time.Sleep(20 * time.Second)
+				head := s.send(&visit{}, t.Context(), s.h, request("HEAD", "/"))
+				<-head.done
+				failing = true
+				s.visit("/").wants(t, tt.after, 200, "page")
+			})
+		})
+	}
+}
+
+// RFC 9111, 4.4: a success of a method that is not registered as safe invalidates; an error does not, whatever the method.
+func TestMethodsThatInvalidate(t *testing.T) {
+	safe := []string{"GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "QUERY"}
+	unsafe := []string{"POST", "PUT", "PATCH", "DELETE", "MKCOL", "LOCK", "PURGE", "FOO", "get", "post"}
+	for _, method := range slices.Concat(safe, unsafe) {
+		for _, status := range []int{200, 201, 204, 206, 301, 302, 303, 307, 400, 401, 403, 404, 405, 409, 410, 412, 429, 500, 503} {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+					if call == 2 {
+						w.WriteHeader(status)
+						return
+					}
+					w.Header().Set("Cache-Control", "max-age=600")
+					fmt.Fprint(w, "page ", call)
+				})
+				s.visit("/").wants(t, "MISS", 200, "page 1")
+				v := s.send(&visit{}, t.Context(), s.h, request(method, "/"))
+				<-v.done
+				want := "HIT"
+				if slices.Contains(unsafe, method) && status < 400 {
+					want = "MISS"
+				}
+				if v := s.visit("/"); v.cut() || v.word() != want {
+					t.Errorf("after %s %d: got %s, want %s", method, status, v.word(), want)
+				}
+			})
+		}
+	}
+}
+
+// Bad requests for some URLs of a route, or of a router behind a mux that takes everything, say nothing about other URLs.
+func TestCollapsingCannotBeSwitchedOff(t *testing.T) {
+	for name, provoke := range map[string]func(w http.ResponseWriter){
+		"400":       func(w http.ResponseWriter) { w.WriteHeader(400) },
+		"302":       func(w http.ResponseWriter) { w.Header().Set("Location", "/"); w.WriteHeader(302) },
+		"404":       func(w http.ResponseWriter) { edgecache.NoStore(w); w.WriteHeader(404) },
+		"no-store":  edgecache.NoStore,
+		"private":   edgecache.Private,
+		"a session": func(w http.ResponseWriter) { w.Header().Set("Set-Cookie", "a=b") },
+	} {
+		for _, mounted := range []string{"inside", "outside"} {
+			t.Run(name+", the mux is "+mounted, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					calls := 0
+					var mu sync.Mutex
+					page := func(w http.ResponseWriter, r *http.Request) {
+						if r.URL.Query().Has("bad") {
+							provoke(w)
+							return
+						}
+						mu.Lock()
+						calls++
+						mu.Unlock()
+						time.Sleep(200 * time.Millisecond)
+						w.Header().Set("Cache-Control", "max-age=600")
+						io.WriteString(w, "item")
+					}
+					mux := http.NewServeMux()
+					var h http.Handler = mux
+					if mounted == "inside" {
+						mux.HandleFunc("GET /item/{id}", page)
+						h = edgecache.Cache(mux)
+					} else {
+						mux.Handle("/", edgecache.Cache(http.HandlerFunc(page)))
+					}
+					for i := range 20 {
+						h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", fmt.Sprintf("/item/%d?bad", i), nil))
+					}
+					var wg sync.WaitGroup
+					for range 100 {
+						wg.Go(func() { h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/item/1", nil)) })
+					}
+					wg.Wait()
+					require.Equal(t, 1, calls)
+				})
+			})
+		}
+	}
+}

@@ -1,0 +1,126 @@
+package edgecache_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+// What is known of URLs that cannot be stored takes nothing from what is stored, however many there are.
+func TestRefusalsTakeNothingFromWhatIsStored(t *testing.T) {
+	random := 6_000 // would have taken more than MaxBytes, were they charged
+	if os.Getenv("EDGECACHE_LONG") != "" {
+		random = 300_000
+	}
+	for name, refuse := range map[string]func(w http.ResponseWriter){
+		"400":      func(w http.ResponseWriter) { w.WriteHeader(400) },
+		"404":      func(w http.ResponseWriter) { edgecache.NoStore(w); w.WriteHeader(404) },
+		"no-store": edgecache.NoStore,
+	} {
+		t.Run(name, func(t *testing.T) {
+			const used = 1000
+			edge, err := edgecache.New(edgecache.Config{MaxBytes: 2 << 20})
+			require.NoError(t, err)
+			h := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.RawQuery != "" {
+					refuse(w)
+					return
+				}
+				w.Header().Set("Cache-Control", "max-age=600")
+				fmt.Fprint(w, "page of ", r.URL.Path)
+			}))
+			w, r := newSink(), httptest.NewRequest("GET", "/", nil)
+			get := func(path, query string) string {
+				w.reset()
+				r.URL.Path, r.URL.RawQuery, r.RequestURI = path, query, path
+				if query != "" {
+					r.RequestURI += "?" + query
+				}
+				h.ServeHTTP(w, r)
+				return w.header.Get("X-Cache")
+			}
+			for range 2 {
+				for i := range used {
+					get(fmt.Sprint("/", i), "")
+				}
+			}
+			before := edge.Stats()
+			require.Equal(t, used, before.Entries)
+			for i := range random {
+				if got := get("/x", fmt.Sprint(i)); got != "BYPASS" {
+					t.Fatalf("got %s", got)
+				}
+			}
+			after := edge.Stats()
+			require.Equal(t, before.Bytes, after.Bytes)
+			require.Equal(t, before.URLs, after.URLs)
+			require.Zero(t, after.Evictions)
+			for i := range used {
+				if got := get(fmt.Sprint("/", i), ""); got != "HIT" {
+					t.Errorf("page %d: got %s", i, got)
+				}
+			}
+		})
+	}
+}
+
+// Explain says why the last answer was not kept, apart for requests with credentials, until a stored answer or a purge ends that.
+func TestRefusalsAreExplained(t *testing.T) {
+	reasons := map[string]func(w http.ResponseWriter){
+		"no-store":   edgecache.NoStore,
+		"private":    edgecache.Private,
+		"set-cookie": func(w http.ResponseWriter) { w.Header().Set("Set-Cookie", "a=b") },
+		"vary-star":  func(w http.ResponseWriter) { w.Header().Set("Vary", "*") },
+		"stream":     func(w http.ResponseWriter) { w.Header().Set("Content-Type", "text/event-stream") },
+		"expired":    func(w http.ResponseWriter) { w.Header().Set("Expires", "0") },
+		"too-large":  func(w http.ResponseWriter) { w.Write(make([]byte, 1<<20)) },
+	}
+	for want, refuse := range reasons {
+		for ending, end := range map[string]func(s *stage, healed *bool){
+			"":                func(*stage, *bool) {},
+			"by time":         func(*stage, *bool) { time.Sleep(2 * time.Minute) },
+			"by an answer":    func(s *stage, healed *bool) { *healed = true; <-s.visit("/").done },
+			"by a purge":      func(s *stage, _ *bool) { s.edge.Purge(s.t.Context(), "https://example.com/") },
+			"by all purged":   func(s *stage, _ *bool) { s.edge.PurgeAll(s.t.Context()) },
+			"by a POST to it": func(s *stage, healed *bool) { <-s.send(&visit{}, s.t.Context(), s.h, request("POST", "/")).done },
+		} {
+			t.Run(want+", ended "+ending, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					healed := false
+					s := newStage(t, edgecache.Config{MaxObjectBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
+						if !healed && r.Method == http.MethodGet {
+							refuse(w)
+						}
+					})
+					explain := func(header ...string) string {
+						r := request("GET", "/", header...)
+						return s.edge.Explain(r).Reason.String()
+					}
+					require.Equal(t, "uri-miss", explain())
+					<-s.visit("/").done
+					require.Equal(t, want, explain())
+					require.Equal(t, "uri-miss", explain("Cookie", "session=1"))
+					end(s, &healed)
+					switch ending {
+					case "":
+						require.Equal(t, want, explain())
+					case "by an answer":
+						require.Empty(t, explain())
+						time.Sleep(3 * time.Minute)
+						require.Equal(t, "stale", explain())
+					default:
+						require.Equal(t, "uri-miss", explain())
+					}
+				})
+			})
+		}
+	}
+}
