@@ -191,12 +191,14 @@ func (f *fill) run() (again bool) {
 		f.abort()
 	}()
 	f.handler.next.ServeHTTP(writer, inner)
-	returned = true
-	f.r.Pattern = inner.Pattern
 	if f.unwritten() {
+		returned = true
+		f.r.Pattern = inner.Pattern
 		return false
 	}
 	f.Finish()
+	returned = true
+	f.r.Pattern = inner.Pattern
 	return f.complete()
 }
 

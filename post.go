@@ -67,13 +67,15 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 		}
 	}()
 	h.next.ServeHTTP(writer, f.inner)
-	returned = true
-	r.Pattern = f.inner.Pattern
 	if f.unwritten() {
-		f.handler.edge.mark(r)
+		returned = true
+		r.Pattern = f.inner.Pattern
+		e.mark(r)
 		return true
 	}
 	f.Finish()
+	returned = true
+	r.Pattern = f.inner.Pattern
 	if f.next != keep {
 		p.invalidate() // once more: it may write before it commits
 	}
