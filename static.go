@@ -7,14 +7,18 @@ import (
 	"io/fs"
 	"iter"
 	"log/slog"
+	"maps"
+	"mime"
 	"net/http"
 	"net/url"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/assets"
+	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -49,6 +53,11 @@ type StaticOptions struct {
 	// SPA names the page in the tree that answers for every page of a single-page application: for a GET as HTML, of a path
 	// without an extension outside of Prefix, for which nothing else is there.
 	SPA string
+
+	// Types are media types of files by their extensions, such as {".foo": "application/x-foo"}, beside and in place of
+	// those of the table that every machine has (that of mime-db). An extension is in any case, and is the last one of a
+	// name. A type of text without a parameter gets charset=utf-8.
+	Types map[string]string
 
 	// MaxAge is how long browsers may use what has no hash in its URL without asking; at most a day. HTML and sw.js are
 	// always asked for. 0 means that they ask each time, and get the file only if it has changed.
@@ -155,6 +164,20 @@ func (o StaticOptions) resolve(dir string) (assets.Options, error) {
 			wrong(f.name, f.value, `want the name of a file in the tree, such as "index.html"`)
 		}
 	}
+	types := assets.Types{}
+	for _, ext := range slices.Sorted(maps.Keys(o.Types)) {
+		value, folded := o.Types[ext], strings.ToLower(ext)
+		if len(ext) < 2 || strings.LastIndexByte(ext, '.') != 0 || strings.ContainsAny(ext, `/\`) {
+			wrong("Types", ext, `want the last extension of a name, with its dot, such as ".svg"`)
+		}
+		if types[folded] != "" {
+			wrong("Types", ext, "want each extension once: capitals do not count")
+		}
+		if !isMediaType(value) {
+			wrong("Types", ext+": "+value, `want a media type such as "image/svg+xml" or "text/plain; charset=utf-8"`)
+		}
+		types[folded] = value
+	}
 	if o.MaxAge < 0 || o.MaxAge > maxStaticAge || 0 < o.MaxAge && o.MaxAge < time.Second {
 		wrong("MaxAge", o.MaxAge, "want 0 (ask each time), or time.Second to 24*time.Hour; what has a hash in its URL is cached for ever anyway")
 	}
@@ -178,8 +201,16 @@ func (o StaticOptions) resolve(dir string) (assets.Options, error) {
 	}
 	return assets.Options{
 		Prefix: o.Prefix, Host: host, Dev: o.Dev, ViteManifest: o.ViteManifest, ESBuildMetafile: o.ESBuildMetafile, SPA: o.SPA,
-		MaxAge: o.MaxAge, Retain: o.Retain, RetainFor: o.RetainFor, MaxEncodedBytes: o.MaxEncodedBytes, Log: o.Logger,
+		Types: types, MaxAge: o.MaxAge, Retain: o.Retain, RetainFor: o.RetainFor, MaxEncodedBytes: o.MaxEncodedBytes, Log: o.Logger,
 	}, errors.Join(mistakes...)
+}
+
+// isMediaType reports whether value can stand in Content-Type (RFC 9110, 8.3.1).
+func isMediaType(value string) bool {
+	name, _, err := mime.ParseMediaType(value)
+	main, sub, ok := strings.Cut(name, "/")
+	return err == nil && ok && field.IsToken(main) && field.IsToken(sub) && !strings.Contains(name, "*") &&
+		!strings.ContainsFunc(value, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
 // serves reports whether folder lies in dir, and is not hidden by a dot.

@@ -72,7 +72,7 @@ func readManifest(fsys fs.FS, name string, originals map[string]*original) (*ori
 	if o := originals[name]; o != nil {
 		return o, nil
 	}
-	return read(fsys, name)
+	return read(fsys, name, false)
 }
 
 // viteHash is how many characters Vite's hashes have. A shorter name has none: older manifests do not say what a chunk was made of.

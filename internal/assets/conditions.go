@@ -94,11 +94,14 @@ func (a *answer) parts(asset *Asset, control string, judge func(bool) Verdict, p
 		parts = inOnePass(parts)
 	}
 	h := a.w.Header()
-	values := a.header(h, asset, control, 10)
+	values := a.header(h, asset, control, 11)
 	h["X-Content-Type-Options"] = put(&values, "nosniff")
 	h["Accept-Ranges"] = put(&values, "bytes")
 	h["Etag"] = put(&values, asset.etag)
 	delete(h, "Content-Encoding")
+	if asset.media.encoding != "" {
+		h["Content-Encoding"] = put(&values, asset.media.encoding)
+	}
 	a.set.options.Report(h, a.r, judge(asset.state.seen[coding.Identity].Swap(true)))
 	if len(parts) == 1 {
 		h["Content-Type"] = put(&values, asset.Type)

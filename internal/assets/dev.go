@@ -46,8 +46,9 @@ func (a *answer) developOnce(name string) (served, again bool) {
 	if err != nil {
 		return false, a.set.source.replaced(t, true)
 	}
+	media := a.set.options.Types.of(o.name)
 	asset := &Asset{
-		Name: o.name, Sum: o.sum, Type: typeOf(o.name).name, media: typeOf(o.name), kind: plain, hash: hex.EncodeToString(o.sum[:hashLength/2]),
+		Name: o.name, Sum: o.sum, Type: media.name, media: media, kind: plain, hash: hex.EncodeToString(o.sum[:hashLength/2]),
 		size: o.size, length: strconv.FormatInt(o.size, 10), from: o, state: new(state),
 	}
 	asset.etag = `"` + asset.hash + `"`
@@ -63,7 +64,7 @@ func (s *Set) developed(fsys fs.FS, name string) (*original, error) {
 	if !validName(name) || s.hidden(name, exists) || !s.options.Follow && linked(fsys, name) {
 		return nil, errHidden
 	}
-	return read(fsys, name)
+	return read(fsys, name, false)
 }
 
 // linked reports whether a symbolic link lies on the way to name, as far as the file system tells.

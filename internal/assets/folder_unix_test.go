@@ -31,6 +31,6 @@ func TestFolderDoesNotWait(t *testing.T) {
 	if info.Mode().IsRegular() {
 		t.Error("got a regular file")
 	}
-	_, err = read(Folder(root), "pipe")
+	_, err = read(Folder(root), "pipe", false)
 	require.ErrorIs(t, err, os.ErrNotExist)
 }

@@ -165,9 +165,9 @@ func (s *Set) newIndex(t *tree, before *index) (*index, error) {
 			continue
 		}
 		ix.names = append(ix.names, name)
-		a := &Asset{Name: name, Size: o.size, Sum: o.sum, kind: hashed, media: typeOf(name), from: o, size: o.size, bound: true}
+		a := &Asset{Name: name, Size: o.size, Sum: o.sum, kind: hashed, media: s.options.Types.of(name), from: o, size: o.size, bound: true}
 		switch {
-		case fixed(name):
+		case s.options.Types.fixed(name):
 			a.kind = plain
 		case ix.build.names(name) && !s.changed(name, o, before):
 			a.kind = output
@@ -215,7 +215,7 @@ func (s *Set) readAll(ix *index, found []entry, before *index) error {
 						continue
 					}
 				}
-				all[i], errs[i] = read(ix.tree.files, e.name)
+				all[i], errs[i] = read(ix.tree.files, e.name, s.options.Types.of(e.name).class == style)
 			}
 		})
 	}
@@ -310,6 +310,9 @@ func (a *Asset) shared() string {
 
 // attach finds the variants that lie beside the file.
 func (s *Set) attach(a *Asset, ix *index) {
+	if a.media.encoding != "" {
+		return // a coding of a coding
+	}
 	for c := coding.Brotli; c < coding.Count; c++ {
 		side := ix.originals[a.Name+c.Extension()]
 		if side == nil {

@@ -81,7 +81,7 @@ func (s *Set) EntryTags(source, nonce string) (string, error) {
 	for _, file := range css {
 		b.WriteString(`<link rel="stylesheet" href="` + html.EscapeString(s.URL(file)) + `"` + nonceOf(nonce) + ">\n")
 	}
-	if typeOf(c.file).class == style {
+	if s.options.Types.of(c.file).class == style {
 		b.WriteString(`<link rel="stylesheet" href="` + html.EscapeString(s.URL(c.file)) + `"` + nonceOf(nonce) + ">")
 		return b.String(), nil
 	}
@@ -97,8 +97,8 @@ func (s *Set) EntryTags(source, nonce string) (string, error) {
 }
 
 // relation says how a file is preloaded: the parameters of a Link field, or the attributes of a link element.
-func relation(name string) (rel, as string, cors bool) {
-	switch t := typeOf(name); t.class {
+func (s *Set) relation(name string) (rel, as string, cors bool) {
+	switch s.options.Types.of(name).class {
 	case style:
 		return "preload", "style", false
 	case script:
@@ -116,7 +116,7 @@ func relation(name string) (rel, as string, cors bool) {
 func (s *Set) PreloadTags(names ...string) string {
 	var b strings.Builder
 	for _, name := range names {
-		rel, as, cors := relation(name)
+		rel, as, cors := s.relation(name)
 		b.WriteString(`<link rel="` + rel + `" href="` + html.EscapeString(s.URL(name)) + `"`)
 		if as != "" {
 			b.WriteString(` as="` + as + `"`)
@@ -136,7 +136,7 @@ func (s *Set) Preload(h http.Header, names ...string) int {
 		bytes += len(line)
 	}
 	for i, name := range names {
-		rel, as, cors := relation(name)
+		rel, as, cors := s.relation(name)
 		link := "<" + s.URL(name) + ">; rel=" + rel
 		if as != "" {
 			link += "; as=" + as

@@ -1,6 +1,7 @@
 package assets
 
 import (
+	_ "embed" // for the table
 	"path"
 	"strings"
 
@@ -23,94 +24,131 @@ const (
 type mediaType struct {
 	name     string // the value of Content-Type
 	class    class
-	squeezes bool // worth compressing
+	squeezes bool   // worth compressing
+	encoding string // the Content-Encoding in which the file lies on disk; usually ""
 }
 
 // unknownType is for files that are not in the table. Nothing is guessed from their bytes: what a visitor uploads must not become a page.
-var unknownType = mediaType{name: "application/octet-stream"}
+const unknownType = "application/octet-stream"
 
-// mediaTypes is the same on every machine; that of package mime reads the system's files.
-var mediaTypes = map[string]struct {
-	name  string
-	class class
-}{
-	".html":  {"text/html; charset=utf-8", page},
-	".htm":   {"text/html; charset=utf-8", page},
-	".xhtml": {"application/xhtml+xml; charset=utf-8", page},
+//go:embed types.txt
+var typesText string
 
-	".css":  {"text/css; charset=utf-8", style},
-	".js":   {"text/javascript; charset=utf-8", script}, // RFC 9239
-	".mjs":  {"text/javascript; charset=utf-8", script},
-	".cjs":  {"text/javascript; charset=utf-8", script},
-	".wasm": {"application/wasm", other},
-
-	".json":        {"application/json", other},
-	".map":         {"application/json", other},
-	".jsonld":      {"application/ld+json", other},
-	".geojson":     {"application/geo+json", other},
-	".webmanifest": {"application/manifest+json", other},
-	".xml":         {"text/xml; charset=utf-8", other},
-	".rss":         {"application/rss+xml; charset=utf-8", other},
-	".atom":        {"application/atom+xml; charset=utf-8", other},
-	".txt":         {"text/plain; charset=utf-8", other},
-	".md":          {"text/markdown; charset=utf-8", other},
-	".csv":         {"text/csv; charset=utf-8", other},
-	".vtt":         {"text/vtt; charset=utf-8", other},
-	".ics":         {"text/calendar; charset=utf-8", other},
-	".glsl":        {"text/plain; charset=utf-8", other},
-
-	".svg":  {"image/svg+xml", image},
-	".ico":  {"image/x-icon", image},
-	".bmp":  {"image/bmp", image},
-	".png":  {"image/png", image},
-	".apng": {"image/apng", image},
-	".jpg":  {"image/jpeg", image},
-	".jpeg": {"image/jpeg", image},
-	".gif":  {"image/gif", image},
-	".webp": {"image/webp", image},
-	".avif": {"image/avif", image},
-	".jxl":  {"image/jxl", image},
-
-	".woff":  {"font/woff", font},
-	".woff2": {"font/woff2", font},
-	".ttf":   {"font/ttf", font},
-	".otf":   {"font/otf", font},
-	".eot":   {"application/vnd.ms-fontobject", font},
-
-	".mp4":  {"video/mp4", other},
-	".m4v":  {"video/mp4", other},
-	".webm": {"video/webm", other},
-	".mov":  {"video/quicktime", other},
-	".ogv":  {"video/ogg", other},
-	".mp3":  {"audio/mpeg", other},
-	".m4a":  {"audio/mp4", other},
-	".ogg":  {"audio/ogg", other},
-	".opus": {"audio/ogg", other},
-	".wav":  {"audio/wav", other},
-	".flac": {"audio/flac", other},
-	".m3u8": {"application/vnd.apple.mpegurl", other},
-
-	".pdf":  {"application/pdf", other},
-	".zip":  {"application/zip", other},
-	".gz":   {"application/gzip", other},
-	".zst":  {"application/zstd", other},
-	".glb":  {"model/gltf-binary", other},
-	".gltf": {"model/gltf+json", other},
+// betterTypes are where this package knows better than mime-db, or more.
+var betterTypes = map[string]string{
+	"xhtml": "application/xhtml+xml; charset=utf-8",
+	"cjs":   "text/javascript", // RFC 9239; what Node calls it no browser runs
+	"xml":   "text/xml",
+	"rss":   "application/rss+xml; charset=utf-8",
+	"atom":  "application/atom+xml; charset=utf-8",
+	"glsl":  "text/plain",
+	"ico":   "image/x-icon",
+	"m4v":   "video/mp4",
+	"flac":  "audio/flac", // RFC 9639
+	"zst":   "application/zstd",
 }
 
-func typeOf(name string) mediaType {
-	if t, ok := mediaTypes[strings.ToLower(path.Ext(name))]; ok {
-		return mediaType{t.name, t.class, coding.Compressible(t.name)}
+// namedTypes are the types of files without an extension that programs ask for under a name which
+// somebody else has laid down. Those of RFC 8615 only lie below .well-known/.
+var namedTypes = map[string]string{
+	"apple-app-site-association":                                "application/json",
+	".well-known/apple-app-site-association":                    "application/json",
+	".well-known/apple-developer-merchantid-domain-association": "text/plain",
+	".well-known/host-meta":                                     "application/xrd+xml", // RFC 6415
+	".well-known/matrix/client":                                 "application/json",
+	".well-known/matrix/server":                                 "application/json",
+	".well-known/nodeinfo":                                      "application/json",
+	".well-known/oauth-authorization-server":                    "application/json", // RFC 8414
+	".well-known/oauth-protected-resource":                      "application/json", // RFC 9728
+	".well-known/openid-configuration":                          "application/json",
+	".well-known/passkey-endpoints":                             "application/json",
+	".well-known/webauthn":                                      "application/json",
+	".well-known/webfinger":                                     "application/jrd+json", // RFC 7033
+}
+
+// Types says of which type a file is: by extension, with its dot and in lower case, what the user has
+// said. The rest is the same on every machine; package mime reads the system's files.
+type Types map[string]string
+
+// of returns the type of a file by its name.
+func (t Types) of(name string) mediaType {
+	ext := strings.ToLower(path.Ext(name))
+	value := t.value(name, ext)
+	if value == "" {
+		value = unknownType
 	}
-	return unknownType
+	if strings.HasPrefix(value, "text/") && !strings.Contains(value, ";") {
+		value += "; charset=utf-8"
+	}
+	m := mediaType{name: value, class: classOf(value), squeezes: coding.Compressible(value)}
+	if ext == ".svgz" && m.class == image {
+		m.encoding, m.squeezes = "gzip", false
+	}
+	return m
+}
+
+// known reports whether there is a type for a file of that name.
+func (t Types) known(name string) bool { return t.value(name, strings.ToLower(path.Ext(name))) != "" }
+
+func (t Types) value(name, ext string) string {
+	if value := t[ext]; value != "" {
+		return value
+	}
+	if value := namedTypes[name]; value != "" {
+		return value
+	}
+	if len(ext) < 2 {
+		return ""
+	}
+	if value := betterTypes[ext[1:]]; value != "" {
+		return value
+	}
+	return tableType(ext[1:])
+}
+
+// tableType looks an extension up in types.txt: lines of an extension and its type, sorted, below a
+// notice. A search needs nothing in memory that is not in the program, and nothing done at its start.
+func tableType(ext string) string {
+	_, table, _ := strings.Cut(typesText, "\n\n")
+	for table != "" {
+		middle := strings.LastIndexByte(table[:len(table)/2], '\n') + 1
+		line, rest, _ := strings.Cut(table[middle:], "\n")
+		known, value, _ := strings.Cut(line, " ")
+		switch {
+		case known == ext:
+			return value
+		case known < ext:
+			table = rest
+		default:
+			table = table[:middle]
+		}
+	}
+	return ""
+}
+
+func classOf(value string) class {
+	value, _, _ = strings.Cut(value, ";")
+	switch value = strings.ToLower(strings.TrimSpace(value)); {
+	case value == "text/html", value == "application/xhtml+xml":
+		return page
+	case value == "text/css":
+		return style
+	case value == "text/javascript", value == "application/javascript":
+		return script
+	case strings.HasPrefix(value, "image/"):
+		return image
+	case strings.HasPrefix(value, "font/"), value == "application/vnd.ms-fontobject":
+		return font
+	}
+	return other
 }
 
 // fixed reports whether name must never be cached for ever, whatever a build tool says: its URL is known to browsers, crawlers and people.
-func fixed(name string) bool {
+func (t Types) fixed(name string) bool {
 	switch base := path.Base(name); base {
 	case "sw.js", "robots.txt", "favicon.ico":
 		return true
 	default:
-		return typeOf(base).class == page || strings.EqualFold(path.Ext(base), ".webmanifest") || strings.HasPrefix(name, ".well-known/")
+		return t.of(name).class == page || strings.EqualFold(path.Ext(base), ".webmanifest") || strings.HasPrefix(name, ".well-known/") || namedTypes[name] != ""
 	}
 }

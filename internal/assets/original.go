@@ -50,10 +50,10 @@ type original struct {
 
 var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
-// read hashes a file. It returns fs.ErrNotExist for what is no regular file.
-func read(fsys fs.FS, name string) (*original, error) {
+// read hashes a file, and keeps the text of a stylesheet. It returns fs.ErrNotExist for what is no regular file.
+func read(fsys fs.FS, name string, sheet bool) (*original, error) {
 	for range readAttempts {
-		o, err := readOnce(fsys, name)
+		o, err := readOnce(fsys, name, sheet)
 		if !errors.Is(err, errChanged) {
 			return o, err
 		}
@@ -61,7 +61,7 @@ func read(fsys fs.FS, name string) (*original, error) {
 	return nil, fmt.Errorf("read %s: %w while it was read", name, errChanged)
 }
 
-func readOnce(fsys fs.FS, name string) (*original, error) {
+func readOnce(fsys fs.FS, name string, sheet bool) (*original, error) {
 	// Before it is opened: to open a pipe would wait for a writer.
 	if info, err := fs.Stat(fsys, name); err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func readOnce(fsys fs.FS, name string) (*original, error) {
 	_, seeks := f.(io.Seeker)
 	timeless := o.modified.IsZero() && !o.constant
 	keep := (!seeks || timeless) && o.size <= maxKept
-	sheet := typeOf(name).class == style && o.size <= maxStylesheet
+	sheet = sheet && o.size <= maxStylesheet
 	sum := sha256.New()
 	var kept bytes.Buffer
 	to := io.Writer(sum)
@@ -161,7 +161,7 @@ func (o *original) current() bool {
 	if !o.racy.Load() && !o.replaced(info) {
 		return true
 	}
-	again, err := read(o.fsys, o.name)
+	again, err := read(o.fsys, o.name, false)
 	if err != nil || again.sum != o.sum || !again.modified.Equal(o.modified) {
 		return false
 	}

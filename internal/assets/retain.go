@@ -123,7 +123,7 @@ func (s *Set) retained(name, hash string) *Asset {
 	if before != nil && before.current() {
 		return before
 	}
-	now := t.find(name, hash)
+	now := t.find(name, hash, s.options.Types)
 	var gone []*Asset
 	t.mu.Lock()
 	first := t.found[name]
@@ -153,12 +153,12 @@ func (s *Set) retained(name, hash string) *Asset {
 	return now
 }
 
-func (t *retention) find(name, hash string) *Asset {
+func (t *retention) find(name, hash string, types Types) *Asset {
 	known, err := t.root.ReadFile(sumsDir + name)
 	if err != nil {
 		return nil
 	}
-	o, err := read(Folder(t.root), filesDir+name)
+	o, err := read(Folder(t.root), filesDir+name, false)
 	if err != nil || hex.EncodeToString(o.sum[:]) != string(known) {
 		return nil
 	}
@@ -166,7 +166,7 @@ func (t *retention) find(name, hash string) *Asset {
 	if hash != "" && hash != own {
 		return nil
 	}
-	media := typeOf(name)
+	media := types.of(name)
 	return &Asset{
 		Name: name, Sum: o.sum, Type: media.name, media: media, kind: output, hash: own, etag: `"` + own + `"`, varies: media.squeezes,
 		size: o.size, length: strconv.FormatInt(o.size, 10), from: o, watch: []*original{o}, state: new(state),

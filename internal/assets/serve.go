@@ -249,14 +249,17 @@ func (a *answer) serve(asset *Asset, control string, judge func(seen bool) Verdi
 			return true
 		}
 	}
-	if w[coding.Identity] > 0 && a.r.Method == http.MethodGet && len(a.conditions["Range"]) > 0 && mayResume(a.conditions, tag) {
+	if (w[coding.Identity] > 0 || asset.media.encoding != "") && a.r.Method == http.MethodGet && len(a.conditions["Range"]) > 0 && mayResume(a.conditions, tag) {
 		switch parts, result := field.ParseRange(a.conditions["Range"], asset.size, maxRanges); result {
 		case field.RangeUnsatisfiable:
 			a.w.Header()["Content-Range"] = []string{"bytes */" + asset.length}
 			a.set.refuse(a.w, a.r, http.StatusRequestedRangeNotSatisfiable, rules.NoStore, asset.varies)
 			return true
 		case field.RangeOK:
-			return a.parts(asset, control, judge, parts)
+			// Whether Content-Encoding is about a part or about the multipart body, clients disagree.
+			if len(parts) == 1 || asset.media.encoding == "" {
+				return a.parts(asset, control, judge, parts)
+			}
 		}
 	}
 	if !acceptable {
@@ -285,8 +288,11 @@ func (a *answer) serve(asset *Asset, control string, judge func(seen bool) Verdi
 	h["Content-Length"] = put(&values, length)
 	h["Etag"] = put(&values, etag)
 	delete(h, "Content-Encoding")
-	if chosen != coding.Identity {
+	switch {
+	case chosen != coding.Identity:
 		h["Content-Encoding"] = put(&values, chosen.String())
+	case asset.media.encoding != "":
+		h["Content-Encoding"] = put(&values, asset.media.encoding)
 	}
 	a.set.options.Report(h, a.r, judge(seen))
 	a.w.WriteHeader(http.StatusOK)
@@ -329,7 +335,14 @@ func addVary(h http.Header, name string) {
 }
 
 // choose picks the variant that the client likes best; among those that it likes equally the smallest.
+//
+// Deviation: a file that lies coded on disk, as .svgz does, is sent as it is, whatever Accept-Encoding says
+// (RFC 9110, 12.5.3). It is the only representation that there is, its readers know the coding by its
+// name, and it does not vary.
 func (s *Set) choose(a *Asset, w coding.Weights) (c coding.Coding, e *encoded, ok bool) {
+	if a.media.encoding != "" {
+		return coding.Identity, nil, true
+	}
 	c, best, size := coding.Identity, w[coding.Identity], a.size
 	eligible := a.eligible() && !s.options.Dev
 	for i := coding.Brotli; i < coding.Count; i++ {

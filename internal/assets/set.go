@@ -26,6 +26,7 @@ type Options struct {
 	ViteManifest    string
 	ESBuildMetafile string
 	SPA             string // the page that answers for pages that are not there
+	Types           Types
 	MaxAge          time.Duration
 	Retain          string // folder
 	RetainFor       time.Duration
