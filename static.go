@@ -50,9 +50,15 @@ type StaticOptions struct {
 	ViteManifest    string
 	ESBuildMetafile string
 
-	// SPA names the page in the tree that answers for every page of a single-page application: for a GET as HTML, of a path
-	// without an extension outside of Prefix, for which nothing else is there.
+	// SPA names the page in the tree that answers for every page of a single-page application: for a GET or HEAD that takes
+	// HTML, by name, by */* or without Accept, of a path outside of Prefix for which nothing else is there. Not for what looks
+	// like a file: /assets/missing.js, because there is a type for its extension, a path whose extension one of the files
+	// has, and whatever begins with a dot. /users/john.doe and /sites/example.com are pages.
 	SPA string
+
+	// SPAExcept are the paths that are never pages of the single-page application, as patterns of http.ServeMux such as
+	// "/api/": what is not found there is a 404 for browsers, too. It needs SPA.
+	SPAExcept []string
 
 	// Types are media types of files by their extensions, such as {".foo": "application/x-foo"}, beside and in place of
 	// those of the table that every machine has (that of mime-db). An extension is in any case, and is the last one of a
@@ -164,6 +170,15 @@ func (o StaticOptions) resolve(dir string) (assets.Options, error) {
 			wrong(f.name, f.value, `want the name of a file in the tree, such as "index.html"`)
 		}
 	}
+	except := http.NewServeMux()
+	for _, pattern := range o.SPAExcept {
+		if reason := register(except, pattern); reason != nil {
+			wrong("SPAExcept", pattern, fmt.Sprintf(`want a pattern for http.ServeMux such as "/api/": %v`, reason))
+		}
+	}
+	if len(o.SPAExcept) > 0 && o.SPA == "" {
+		wrong("SPAExcept", o.SPAExcept, "want it empty without SPA")
+	}
 	types := assets.Types{}
 	for _, ext := range slices.Sorted(maps.Keys(o.Types)) {
 		value, folded := o.Types[ext], strings.ToLower(ext)
@@ -199,9 +214,16 @@ func (o StaticOptions) resolve(dir string) (assets.Options, error) {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	var noPage func(*http.Request) bool
+	if len(o.SPAExcept) > 0 {
+		noPage = func(r *http.Request) bool {
+			_, pattern := except.Handler(r)
+			return pattern != ""
+		}
+	}
 	return assets.Options{
 		Prefix: o.Prefix, Host: host, Dev: o.Dev, ViteManifest: o.ViteManifest, ESBuildMetafile: o.ESBuildMetafile, SPA: o.SPA,
-		Types: types, MaxAge: o.MaxAge, Retain: o.Retain, RetainFor: o.RetainFor, MaxEncodedBytes: o.MaxEncodedBytes, Log: o.Logger,
+		NoPage: noPage, Types: types, MaxAge: o.MaxAge, Retain: o.Retain, RetainFor: o.RetainFor, MaxEncodedBytes: o.MaxEncodedBytes, Log: o.Logger,
 	}, errors.Join(mistakes...)
 }
 

@@ -53,6 +53,8 @@ func TestStaticOptionsMistakes(t *testing.T) {
 		{StaticOptions{CDNHost: "https://user@cdn.example.com"}, "CDNHost"},
 		{StaticOptions{CDNHost: "http://cdn.example.com:8080/"}, ""},
 		{StaticOptions{ViteManifest: "../manifest.json", ESBuildMetafile: "/meta.json", SPA: "a/"}, "ViteManifest ESBuildMetafile SPA"},
+		{StaticOptions{SPA: "index.html", SPAExcept: []string{"api", "/a/{", "/b/", "/b/", "GET"}}, "SPAExcept SPAExcept SPAExcept SPAExcept"},
+		{StaticOptions{SPAExcept: []string{"/api/"}}, "SPAExcept"},
 		{StaticOptions{Types: map[string]string{".foo": "application/x-foo", ".TXT": "text/plain; charset=iso-8859-1"}}, ""},
 		{StaticOptions{Types: map[string]string{"foo": "text/plain", ".": "text/plain", "": "text/plain", ".tar.gz": "text/plain", ".a/b": "text/plain"}}, "Types Types Types Types Types"},
 		{StaticOptions{Types: map[string]string{".a": "", ".b": "text", ".c": "text/", ".d": "text/*", ".e": "text/plain\r\nX: y", ".f": "a b/c", ".g": "text/plain; charset"}}, "Types Types Types Types Types Types Types"},

@@ -70,7 +70,8 @@ type state struct {
 type index struct {
 	byName    map[string]*Asset
 	byTarget  map[string]*Asset
-	names     []string // sorted
+	names     []string        // sorted
+	exts      map[string]bool // of names, in lower case and with their dots
 	originals map[string]*original
 	build     *build          // what build tools say; nil if there are none
 	unread    map[string]bool // files that are there and could not be read
@@ -151,7 +152,7 @@ func (s *Set) newIndex(t *tree, before *index) (*index, error) {
 		return nil, err
 	}
 	slices.SortFunc(w.found, func(a, b entry) int { return cmp.Compare(a.name, b.name) })
-	ix := &index{byName: make(map[string]*Asset, len(w.found)), byTarget: make(map[string]*Asset, len(w.found)), unread: map[string]bool{}, tree: t, made: time.Now()}
+	ix := &index{byName: make(map[string]*Asset, len(w.found)), byTarget: make(map[string]*Asset, len(w.found)), exts: map[string]bool{}, unread: map[string]bool{}, tree: t, made: time.Now()}
 	err := s.readAll(ix, w.found, before)
 	if err != nil {
 		return nil, err
@@ -165,6 +166,7 @@ func (s *Set) newIndex(t *tree, before *index) (*index, error) {
 			continue
 		}
 		ix.names = append(ix.names, name)
+		ix.exts[strings.ToLower(path.Ext(name))] = true
 		a := &Asset{Name: name, Size: o.size, Sum: o.sum, kind: hashed, media: s.options.Types.of(name), from: o, size: o.size, bound: true}
 		switch {
 		case s.options.Types.fixed(name):

@@ -70,25 +70,66 @@ func (s *Set) Owns(r *http.Request) bool {
 	return ix.byName[name] != nil || ix.byTarget[name] != nil || hashed && ix.byName[base] != nil || s.retain.has(name) || s.outdated(ix, name)
 }
 
-// MayBePage reports whether the URL of r may be one of a single-page application's pages: asked for by GET, and no file's.
+// MayBePage reports whether the URL of r may be one of a single-page application's pages: asked for by
+// GET or HEAD, no file's, and none that the application has for itself.
 func (s *Set) MayBePage(r *http.Request) bool {
-	if s.options.SPA == "" || r.Method != http.MethodGet || path.Ext(r.URL.Path) != "" {
+	if s.options.SPA == "" || r.Method != http.MethodGet && r.Method != http.MethodHead || s.namesFile(r.URL.Path) {
 		return false
 	}
-	return s.options.Prefix == "/" || !strings.HasPrefix(r.URL.Path, s.options.Prefix)
+	return (s.options.Prefix == "/" || !strings.HasPrefix(r.URL.Path, s.options.Prefix)) && (s.options.NoPage == nil || !s.options.NoPage(r))
 }
 
-// WantsPage reports whether r asks for such a page as HTML.
-func (s *Set) WantsPage(r *http.Request) bool {
-	if !s.MayBePage(r) {
-		return false
+// WantsPage reports whether r asks for such a page, and takes HTML.
+func (s *Set) WantsPage(r *http.Request) bool { return s.MayBePage(r) && takesHTML(r.Header["Accept"]) }
+
+// takesHTML reports whether an Accept field takes HTML: by name, by a wildcard, or because there is none
+// (RFC 9110, 12.5.1). The most specific member that there is counts.
+func takesHTML(lines []string) bool {
+	weights, any := [3]int{-1, -1, -1}, false
+	for name, weight := range field.Weighted(lines) {
+		any = true
+		for i, pattern := range [...]string{"text/html", "text/*", "*/*"} {
+			if name == pattern {
+				weights[i] = max(weights[i], weight)
+			}
+		}
 	}
-	for name, weight := range field.Weighted(r.Header["Accept"]) {
-		if name == "text/html" {
+	for _, weight := range weights {
+		if weight >= 0 {
 			return weight > 0
 		}
 	}
-	return false
+	return !any
+}
+
+// namesFile reports whether a path is that of a file, present or not, by the extension of its last part:
+// there is a type for it, or a file that has it. /users/john.doe is a page, and so are /sites/example.com
+// and /docs/v1.2. What begins with a dot is never one: whoever looks for /.env must not find something.
+func (s *Set) namesFile(p string) bool {
+	for part := range strings.SplitSeq(p, "/") {
+		if strings.HasPrefix(part, ".") && part != "." && part != ".." {
+			return true
+		}
+	}
+	name := strings.TrimPrefix(p, "/")
+	ext := strings.ToLower(path.Ext(name))
+	if len(ext) < 2 {
+		return s.options.Types.known(name)
+	}
+	if s.options.Types[ext] != "" {
+		return true
+	}
+	if s.options.Types.known(name) && !endsHosts[ext] && strings.Trim(ext, ".0123456789") != "" {
+		return true
+	}
+	return s.present().exts[ext]
+}
+
+// endsHosts are the extensions with a type that the names of hosts and of mailboxes end in more often than those of files.
+var endsHosts = map[string]bool{
+	".ac": true, ".ai": true, ".au": true, ".cat": true, ".cc": true, ".com": true, ".fm": true, ".fo": true, ".in": true, ".ma": true, ".me": true,
+	".mobi": true, ".ms": true, ".nc": true, ".one": true, ".org": true, ".pl": true, ".pub": true, ".rs": true, ".sc": true, ".sm": true, ".so": true,
+	".st": true, ".td": true, ".tr": true,
 }
 
 // Shell answers with the page of the single-page application.

@@ -25,7 +25,8 @@ type Options struct {
 	Follow          bool // follow symbolic links: New sets it where the source keeps them inside
 	ViteManifest    string
 	ESBuildMetafile string
-	SPA             string // the page that answers for pages that are not there
+	SPA             string                   // the page that answers for pages that are not there
+	NoPage          func(*http.Request) bool // whether the SPA does not answer for a URL; nil if it does for all
 	Types           Types
 	MaxAge          time.Duration
 	Retain          string // folder
