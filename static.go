@@ -37,6 +37,11 @@ type StaticOptions struct {
 	// Prefix is the path below which the files are, with a slash at both ends. "" means /static/.
 	Prefix string
 
+	// BaseURL stands before Prefix in all URLs that are made, and nowhere in requests: the path that http.StripPrefix or a
+	// proxy takes off before they come here, such as "/app". In stylesheets, /static/x.png becomes
+	// /app/static/x-….png. With a host it says CDNHost, too: "https://cdn.example.com/app". "" means none.
+	BaseURL string
+
 	// CDNHost is the host from which browsers fetch the files, such as cdn.example.com or https://cdn.example.com. It has to
 	// fetch them from here. "" means this site. All files may then be used by other origins (CORS).
 	CDNHost string
@@ -152,14 +157,25 @@ func (o StaticOptions) resolve(dir string) (assets.Options, error) {
 	if o.Prefix != "/" && (path.Clean(o.Prefix)+"/" != o.Prefix || o.Prefix[0] != '/') || strings.ContainsAny(o.Prefix, "%?#\\\"<> ") {
 		wrong("Prefix", o.Prefix, `want a path with a slash at both ends, such as "/static/"`)
 	}
-	host := ""
+	host, base := "", strings.TrimSuffix(o.BaseURL, "/")
+	if scheme, rest, ok := strings.Cut(base, "://"); ok {
+		at := strings.IndexByte(rest+"/", '/')
+		host, base = scheme+"://"+rest[:at], rest[at:]
+		if !isOrigin(host) {
+			wrong("BaseURL", o.BaseURL, `want a path such as "/app", or one with its host, such as "https://cdn.example.com/app"`)
+		} else if o.CDNHost != "" {
+			wrong("BaseURL", o.BaseURL, "want a path, such as \"/app\", beside CDNHost")
+		}
+	}
+	if base != "" && (base[0] != '/' || base == "/" || path.Clean(base) != base || strings.ContainsFunc(base, func(c rune) bool { return c <= ' ' || c > '~' || strings.ContainsRune(`%?#\"'<>()`, c) })) {
+		wrong("BaseURL", o.BaseURL, `want a path such as "/app", or one with its host, such as "https://cdn.example.com/app"`)
+	}
 	if o.CDNHost != "" {
 		host = strings.TrimSuffix(o.CDNHost, "/")
 		if !strings.Contains(host, "//") {
 			host = "https://" + host
 		}
-		u, err := url.Parse(host)
-		if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || host != u.Scheme+"://"+u.Host {
+		if !isOrigin(host) {
 			wrong("CDNHost", o.CDNHost, `want a host such as "cdn.example.com", or one with its scheme`)
 		}
 	}
@@ -222,9 +238,15 @@ func (o StaticOptions) resolve(dir string) (assets.Options, error) {
 		}
 	}
 	return assets.Options{
-		Prefix: o.Prefix, Host: host, Dev: o.Dev, ViteManifest: o.ViteManifest, ESBuildMetafile: o.ESBuildMetafile, SPA: o.SPA,
+		Prefix: o.Prefix, Base: base, Host: host, Dev: o.Dev, ViteManifest: o.ViteManifest, ESBuildMetafile: o.ESBuildMetafile, SPA: o.SPA,
 		NoPage: noPage, Types: types, MaxAge: o.MaxAge, Retain: o.Retain, RetainFor: o.RetainFor, MaxEncodedBytes: o.MaxEncodedBytes, Log: o.Logger,
 	}, errors.Join(mistakes...)
+}
+
+// isOrigin reports whether text is a scheme and a host, and nothing else.
+func isOrigin(text string) bool {
+	u, err := url.Parse(text)
+	return err == nil && u.Host != "" && (u.Scheme == "https" || u.Scheme == "http") && u.User == nil && text == u.Scheme+"://"+u.Host
 }
 
 // isMediaType reports whether value can stand in Content-Type (RFC 9110, 8.3.1).

@@ -52,6 +52,23 @@ func TestStaticOptionsMistakes(t *testing.T) {
 		{StaticOptions{CDNHost: "ftp://cdn.example.com"}, "CDNHost"},
 		{StaticOptions{CDNHost: "https://user@cdn.example.com"}, "CDNHost"},
 		{StaticOptions{CDNHost: "http://cdn.example.com:8080/"}, ""},
+		{StaticOptions{BaseURL: "app"}, "BaseURL"},
+		{StaticOptions{BaseURL: "//cdn.example.com"}, "BaseURL"},
+		{StaticOptions{BaseURL: "//"}, "BaseURL"},
+		{StaticOptions{BaseURL: "/a/../b"}, "BaseURL"},
+		{StaticOptions{BaseURL: "/a?b"}, "BaseURL"},
+		{StaticOptions{BaseURL: "/a b"}, "BaseURL"},
+		{StaticOptions{BaseURL: "/a%20b"}, "BaseURL"},
+		{StaticOptions{BaseURL: "/ü"}, "BaseURL"},
+		{StaticOptions{BaseURL: "ftp://example.com/app"}, "BaseURL"},
+		{StaticOptions{BaseURL: "https:///app"}, "BaseURL"},
+		{StaticOptions{BaseURL: "https://user@example.com/app"}, "BaseURL"},
+		{StaticOptions{BaseURL: "https://example.com//app"}, "BaseURL"},
+		{StaticOptions{BaseURL: "https://example.com/app", CDNHost: "cdn.example.com"}, "BaseURL"},
+		{StaticOptions{BaseURL: "/app", CDNHost: "cdn.example.com"}, ""},
+		{StaticOptions{BaseURL: "/app/"}, ""},
+		{StaticOptions{BaseURL: "/"}, ""},
+		{StaticOptions{BaseURL: "https://example.com:8443/"}, ""},
 		{StaticOptions{ViteManifest: "../manifest.json", ESBuildMetafile: "/meta.json", SPA: "a/"}, "ViteManifest ESBuildMetafile SPA"},
 		{StaticOptions{SPA: "index.html", SPAExcept: []string{"api", "/a/{", "/b/", "/b/", "GET"}}, "SPAExcept SPAExcept SPAExcept SPAExcept"},
 		{StaticOptions{SPAExcept: []string{"/api/"}}, "SPAExcept"},
@@ -124,6 +141,70 @@ func TestStaticTemplates(t *testing.T) {
 	if got := m.Integrity[m.Imports["https://cdn.example.com/x/app.js"]]; got != cdn.Integrity("app.js") || got == "" {
 		t.Errorf("got integrity %q, want that of the file", got)
 	}
+}
+
+// TestStaticBelowAStrippedPath holds that all URLs of an application begin with the path that
+// http.StripPrefix takes off outside of it, and lead to its files.
+func TestStaticBelowAStrippedPath(t *testing.T) {
+	files := map[string]string{
+		"a.js": "a", "i.png": "i", "robots.txt": "r",
+		"a.css": "a{b:url(i.png)} c{d:url(/app/static/i.png)} e{f:url('/static/i.png#x')} g{h:url(/static/robots.txt)} i{j:url(/static/theirs.png)} k{l:url(/app/static/gone.png)} m{n:url(/other/i.png)}",
+		"b.css": "@import '/static/c.css';", "c.css": "@import '/static/b.css';",
+	}
+	for _, row := range []struct{ base, cdn, want string }{
+		{"/app", "", "/app/static/"}, {"/app/", "", "/app/static/"}, {"/a/b-c", "", "/a/b-c/static/"}, {"/", "", "/static/"},
+		{"/app", "cdn.example.com", "https://cdn.example.com/app/static/"}, {"https://cdn.example.com/app/", "", "https://cdn.example.com/app/static/"},
+		{"http://cdn.example.com", "", "http://cdn.example.com/static/"},
+	} {
+		var log bytes.Buffer
+		a := static(t, files, StaticOptions{BaseURL: row.base, CDNHost: row.cdn, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		_, path, _ := strings.Cut(strings.TrimSuffix(row.want, "/static/"), ".com")
+		if !strings.Contains(row.want, ".com") {
+			path = strings.TrimSuffix(row.want, "/static/")
+		}
+		site := http.StripPrefix(path, a.Handler(http.NotFoundHandler()))
+		get := func(url string) *httptest.ResponseRecorder {
+			return ask(site, strings.TrimPrefix(strings.TrimPrefix(url, "https://cdn.example.com"), "http://cdn.example.com"))
+		}
+		for _, name := range []string{"a.js", "i.png", "b.css", "c.css"} {
+			checkPattern(t, a.URL(name), row.want+strings.Replace(name, ".", "-….", 1))
+			if got := get(a.URL(name)); got.Code != 200 || got.Header().Get("Cache-Control") != immutably {
+				t.Errorf("%s: %s: got %d %v", row.base, a.URL(name), got.Code, got.Header())
+			}
+		}
+		m, err := a.ImportMap()
+		require.NoError(t, err)
+		w := httptest.NewRecorder()
+		a.Preload(w, "a.js")
+		for _, text := range []string{string(m), w.Header().Get("Link"), a.set.PreloadTags("a.js")} {
+			if !strings.Contains(text, a.URL("a.js")) {
+				t.Errorf("%s: got %s, want %s in it", row.base, text, a.URL("a.js"))
+			}
+		}
+		if path == "/app" {
+			checkPattern(t, get(a.URL("a.css")).Body.String(),
+				"a{b:url(i-….png)} c{d:url(/app/static/i-….png)} e{f:url('/app/static/i-….png#x')} g{h:url(/app/static/robots.txt)} i{j:url(/static/theirs.png)} k{l:url(/app/static/gone.png)} m{n:url(/other/i.png)}")
+			checkPattern(t, get(a.URL("b.css")).Body.String(), "@import '/app/static/c-….css';")
+			if got := log.String(); strings.Contains(got, "theirs") || !strings.Contains(got, "missing=gone.png") {
+				t.Errorf("%s: got reports\n%s", row.base, got)
+			}
+		}
+		if (row.cdn != "" || strings.Contains(row.base, "://")) != (get(a.URL("a.js")).Header().Get("Access-Control-Allow-Origin") == "*") {
+			t.Errorf("%s: got Access-Control-Allow-Origin %q", row.base, get(a.URL("a.js")).Header().Get("Access-Control-Allow-Origin"))
+		}
+	}
+	dev := static(t, files, StaticOptions{BaseURL: "/app", Dev: true})
+	if got := dev.URL("a.js"); got != "/app/static/a.js" {
+		t.Errorf("in development: got %s", got)
+	}
+	vite := static(t, map[string]string{"m.json": `{"m.ts":{"file":"m-AAAAAAAA.js","src":"m.ts"}}`, "m-AAAAAAAA.js": "1"}, StaticOptions{BaseURL: "/app", ViteManifest: "m.json"})
+	tags, err := vite.set.EntryTags("m.ts", "")
+	require.NoError(t, err)
+	if want := `<script type="module" src="/app/static/m-AAAAAAAA.js"></script>`; tags != want {
+		t.Errorf("got %s, want %s", tags, want)
+	}
+	root := static(t, map[string]string{"i.png": "i", "a.css": "a{b:url(/i.png)} c{d:url(/app/i.png)}"}, StaticOptions{BaseURL: "/app", Prefix: "/"})
+	checkPattern(t, ask(root, "/a.css").Body.String(), "a{b:url(/app/i-….png)} c{d:url(/app/i-….png)}")
 }
 
 // checkPattern compares; … stands for any text without a quote or a slash.

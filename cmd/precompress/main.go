@@ -24,6 +24,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags.SetOutput(stderr)
 	options := assets.Options{Log: slog.New(slog.NewTextHandler(stderr, nil))}
 	flags.StringVar(&options.Prefix, "prefix", "/static/", "`path` that the files are served below: references in stylesheets depend on it")
+	flags.StringVar(&options.Base, "base", "", "`path` before that, of StaticOptions.BaseURL, such as /app")
 	flags.StringVar(&options.ViteManifest, "vite", "", "Vite's manifest, as a `name` in the folder")
 	flags.StringVar(&options.ESBuildMetafile, "esbuild", "", "esbuild's metafile, as a `name` in the folder")
 	flags.Usage = func() {
@@ -36,7 +37,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 		}
 		return 2
 	}
-	if flags.NArg() != 1 || !strings.HasPrefix(options.Prefix, "/") || !strings.HasSuffix(options.Prefix, "/") {
+	options.Base = strings.TrimSuffix(options.Base, "/")
+	if flags.NArg() != 1 || !strings.HasPrefix(options.Prefix, "/") || !strings.HasSuffix(options.Prefix, "/") || options.Base != "" && options.Base[0] != '/' {
 		flags.Usage()
 		return 2
 	}

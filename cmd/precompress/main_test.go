@@ -78,6 +78,7 @@ func TestPrecompressComplains(t *testing.T) {
 		{"no folder", nil, 2, "usage"},
 		{"two folders", []string{"a", "b"}, 2, "usage"},
 		{"a prefix without slashes", []string{"-prefix", "static", "."}, 2, "usage"},
+		{"a base without a slash", []string{"-base", "app", "."}, 2, "usage"},
 		{"an unknown flag", []string{"-x"}, 2, "-x"},
 		{"help", []string{"-h"}, 0, "usage"},
 		{"a folder that is not there", []string{filepath.Join(t.TempDir(), "none")}, 1, "none"},
@@ -87,5 +88,21 @@ func TestPrecompressComplains(t *testing.T) {
 		if code := run(row.args, io.Discard, &errs); code != row.code || !strings.Contains(errs.String(), row.want) {
 			t.Errorf("%s: got %d, %q, want %d, %q", row.name, code, &errs, row.code, row.want)
 		}
+	}
+}
+
+// TestPrecompressBelowABase holds that a stylesheet is compressed as it is served with StaticOptions.BaseURL.
+func TestPrecompressBelowABase(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "i.png"), []byte("i"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.css"), []byte(strings.Repeat("a{b:url(/static/i.png)}", 100)), 0o600))
+	require.Zero(t, run([]string{"-base", "/app/", dir}, io.Discard, io.Discard))
+	packed, err := os.Open(filepath.Join(dir, "a.css.br"))
+	require.NoError(t, err)
+	defer packed.Close()
+	text, err := io.ReadAll(brotli.NewReader(packed))
+	require.NoError(t, err)
+	if !strings.HasPrefix(string(text), "a{b:url(/app/static/i-") {
+		t.Errorf("got %.40s", text)
 	}
 }

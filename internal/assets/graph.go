@@ -91,7 +91,7 @@ func (g *graph) complete(group []*Asset) {
 				cycle = true
 				return "", false
 			}
-			return b.instead(ref)
+			return g.set.instead(a.Name, b, ref)
 		})
 		add(a.watch)
 	}
@@ -111,7 +111,7 @@ func (g *graph) complete(group []*Asset) {
 		for i, a := range group {
 			texts[i] = rewrite(texts[i], func(ref string) (string, bool) {
 				if b := g.target(a, ref); b != nil && inside(b) {
-					return b.instead(ref)
+					return g.set.instead(a.Name, b, ref)
 				}
 				return "", false
 			})
@@ -131,46 +131,56 @@ func (g *graph) complete(group []*Asset) {
 
 // target finds the asset that a reference in a stylesheet leads to; nil if it is none of ours.
 func (g *graph) target(from *Asset, ref string) *Asset {
-	name, ok := g.set.refersTo(from.Name, ref)
+	name, _, ok := g.set.refersTo(from.Name, ref)
 	if !ok {
 		return nil
 	}
 	return g.ix.byName[name]
 }
 
-// refersTo resolves a reference. It returns false for what leads out of the prefix.
-func (s *Set) refersTo(from, ref string) (name string, ok bool) {
+// refersTo resolves a reference. It returns false for what leads out of the prefix. baseless says that it
+// is a path without Base, as an author writes it who does not know what the application will lie below.
+func (s *Set) refersTo(from, ref string) (name string, baseless, ok bool) {
 	raw, _ := cutSuffix(ref)
 	if raw == "" || strings.HasPrefix(raw, "//") || hasScheme(raw) {
-		return "", false
+		return "", false, false
 	}
 	p, err := url.PathUnescape(raw)
 	if err != nil {
-		return "", false
+		return "", false, false
 	}
 	if strings.HasPrefix(p, "/") {
-		return strings.CutPrefix(path.Clean(p), s.options.Prefix)
+		p = path.Clean(p)
+		if name, ok = strings.CutPrefix(p, s.options.Base+s.options.Prefix); ok {
+			return name, false, true
+		}
+		name, ok = strings.CutPrefix(p, s.options.Prefix)
+		return name, true, ok && s.options.Base != ""
 	}
 	name = path.Join(path.Dir(from), p)
-	return name, name != ".." && !strings.HasPrefix(name, "../")
+	return name, false, name != ".." && !strings.HasPrefix(name, "../")
 }
 
 // missing reports a reference to a file that is not there. The stylesheet stays as it is written.
 func (g *graph) missing(a *Asset, ref string) {
-	name, ok := g.set.refersTo(a.Name, ref)
-	if ok {
+	name, baseless, ok := g.set.refersTo(a.Name, ref)
+	if ok && !baseless { // without Base it may well lead to a file of somebody else
 		g.set.report("css "+a.Name+" "+ref, "edgecache: a stylesheet refers to a file that is not there", "file", a.Name, "reference", ref, "missing", name)
 	}
 }
 
-// instead is ref, with the hashed name of the file that it leads to.
-func (a *Asset) instead(ref string) (string, bool) {
-	if a.kind != hashed || mapped(a.Name) != "" {
-		return "", false
-	}
+// instead is ref, with the public name of the file that it leads to. from is the stylesheet.
+func (s *Set) instead(from string, a *Asset, ref string) (string, bool) {
 	raw, suffix := cutSuffix(ref)
+	base := ""
+	if _, baseless, _ := s.refersTo(from, ref); baseless {
+		base = s.options.Base
+	}
+	if a.kind != hashed || mapped(a.Name) != "" {
+		return base + ref, base != ""
+	}
 	dir := raw[:strings.LastIndexByte(raw, '/')+1]
-	return dir + escape(path.Base(hashedName(a.Name, a.shared()))) + suffix, true
+	return base + dir + escape(path.Base(hashedName(a.Name, a.shared()))) + suffix, true
 }
 
 // cutSuffix cuts query and fragment off a reference.

@@ -20,6 +20,7 @@ import (
 // Options say how a Set serves. All fields but Log and Report may be zero.
 type Options struct {
 	Prefix          string // begins and ends with a slash
+	Base            string // the path before Prefix in URLs, which somebody takes off requests; begins with a slash and ends without, or ""
 	Host            string // scheme and host that URLs begin with; "" for the site's own
 	Dev             bool
 	Follow          bool // follow symbolic links: New sets it where the source keeps them inside
@@ -213,7 +214,9 @@ func (s *Set) URL(name string) string {
 	return s.at(a.public()) + clean(suffix)
 }
 
-func (s *Set) at(name string) string { return s.options.Host + s.options.Prefix + escape(name) }
+func (s *Set) at(name string) string {
+	return s.options.Host + s.options.Base + s.options.Prefix + escape(name)
+}
 
 // public is the name under which an asset is best asked for.
 func (a *Asset) public() string {
