@@ -351,10 +351,7 @@ func (a *Assets) Handler(next http.Handler) http.Handler {
 		case a.set.Owns(r):
 			a.ServeHTTP(w, r)
 		case a.set.WantsPage(r):
-			missed := serveUnlessMissing(w, r, next)
-			if missed {
-				a.set.Shell(w, r, conditionsOf(r))
-			}
+			serveUnlessMissing(w, r, next, func() { a.set.Shell(w, r, conditionsOf(r)) })
 		case a.set.MayBePage(r):
 			serveVaryingMissing(w, r, next)
 		default:

@@ -1,7 +1,9 @@
 package edgecache
 
 import (
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"testing"
@@ -27,6 +29,54 @@ func TestStaticShellBesideOtherAnswers(t *testing.T) {
 	}
 	if got := ask(h, "/users/1.json", "Accept", "text/html"); got.Code != 404 || got.Header()["Vary"] != nil {
 		t.Errorf("no page: got %d, Vary %q, want 404, none", got.Code, got.Header()["Vary"])
+	}
+}
+
+// TestStaticShellBehindAFramework holds that the 404 of a framework whose handlers return errors, and which
+// answers when they have returned, is one like others: the page for browsers, in its place and as a whole,
+// and Vary for the others.
+func TestStaticShellBehindAFramework(t *testing.T) {
+	a := static(t, map[string]string{"index.html": "shell"}, StaticOptions{SPA: "index.html"})
+	framework := func(status int) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("X-Outer", "1")
+			inner := w
+			a.Handler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("X-Inner", "1")
+				inner = w
+			})).ServeHTTP(w, r)
+			inner.Header().Set("Content-Type", "application/json")
+			inner.Header().Set("Content-Length", "2")
+			inner.WriteHeader(status)
+			_, _ = inner.Write([]byte("{}"))
+		})
+	}
+	for _, row := range []struct {
+		name, accept string
+		status, want int
+		body, vary   string
+	}{
+		{"a browser, not found", "text/html", 404, 200, "shell", "Accept"},
+		{"a program, not found", "application/json", 404, 404, "{}", "Accept"},
+		{"a browser, found", "text/html", 200, 200, "{}", ""},
+		{"a program, found", "application/json", 200, 200, "{}", ""},
+		{"a browser, another error", "text/html", 403, 403, "{}", ""},
+	} {
+		server := httptest.NewServer(framework(row.status))
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/users/1", nil)
+		require.NoError(t, err)
+		request.Header.Set("Accept", row.accept)
+		got, err := server.Client().Do(request)
+		require.NoError(t, err, row.name)
+		body, err := io.ReadAll(got.Body)
+		got.Body.Close()
+		server.Close()
+		if err != nil || got.StatusCode != row.want || string(body) != row.body || got.Header.Get("Vary") != row.vary || got.Header.Get("X-Outer") != "1" {
+			t.Errorf("%s: got %d %q %v %v, want %d %q", row.name, got.StatusCode, body, got.Header, err, row.want, row.body)
+		}
+		if inner := got.Header.Get("X-Inner"); (inner == "") != (row.body == "shell") {
+			t.Errorf("%s: got X-Inner %q", row.name, inner)
+		}
 	}
 }
 
