@@ -85,9 +85,9 @@ func (s *Set) WantsPage(r *http.Request) bool { return s.MayBePage(r) && takesHT
 // takesHTML reports whether an Accept field takes HTML: by name, by a wildcard, or because there is none
 // (RFC 9110, 12.5.1). The most specific member that there is counts.
 func takesHTML(lines []string) bool {
-	weights, any := [3]int{-1, -1, -1}, false
+	weights, given := [3]int{-1, -1, -1}, false
 	for name, weight := range field.Weighted(lines) {
-		any = true
+		given = true
 		for i, pattern := range [...]string{"text/html", "text/*", "*/*"} {
 			if name == pattern {
 				weights[i] = max(weights[i], weight)
@@ -99,7 +99,7 @@ func takesHTML(lines []string) bool {
 			return weight > 0
 		}
 	}
-	return !any
+	return !given
 }
 
 // namesFile reports whether a path is that of a file, present or not, by the extension of its last part:

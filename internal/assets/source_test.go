@@ -83,7 +83,7 @@ func TestSourceLooksOnceInAPause(t *testing.T) {
 		require.False(t, source.replaced(source.now, false), "within the pause")
 		time.Sleep(pause - 1)
 		require.False(t, source.replaced(source.now, false), "within the pause")
-		time.Sleep(1)
+		time.Sleep(1 * time.Nanosecond)
 		require.True(t, source.replaced(source.now, false), "after it")
 		require.False(t, source.replaced(source.now, false), "the next pause")
 		require.True(t, source.replaced(source.now, true), "always")
