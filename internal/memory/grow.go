@@ -22,7 +22,7 @@ func (t *Tier[V]) Grow(key []byte, more int64, f func(V) bool) bool {
 	grown := false
 	defer func() {
 		if !grown {
-			s.shed(e, more)
+			s.recharge(e, e.cost()-more)
 		}
 	}()
 	grown = f(e.value)
@@ -32,9 +32,8 @@ func (t *Tier[V]) Grow(key []byte, more int64, f func(V) bool) bool {
 // grow makes room for e to be larger.
 func (s *shard[V]) grow(e *entry[V], more int64) bool {
 	used, limit := s.part(e)
-	if *used+more <= limit {
-		*used += more
-		e.charge += uint32(more)
+	if used+more <= limit {
+		s.recharge(e, e.cost()+more)
 		return true
 	}
 	young := e.slot == inWindow
@@ -46,27 +45,7 @@ func (s *shard[V]) grow(e *entry[V], more int64) bool {
 	if s.contest(e) {
 		return true
 	}
-	// Nobody has left, so the room that e had is still there.
 	e.charge -= uint32(more)
-	if young {
-		s.pushWindow(e)
-	} else {
-		s.pushMain(e)
-	}
+	s.putBack(e, young) // nobody has left, so the room that it had is still there
 	return false
-}
-
-// shed makes e smaller.
-func (s *shard[V]) shed(e *entry[V], less int64) {
-	used, _ := s.part(e)
-	*used -= less
-	e.charge -= uint32(less)
-}
-
-// part is what counts the bytes of the part of the shard where e is, and how many there may be.
-func (s *shard[V]) part(e *entry[V]) (used *int64, limit int64) {
-	if e.slot == inWindow {
-		return &s.windowUsed, s.windowMax
-	}
-	return &s.mainUsed, s.mainMax
 }

@@ -99,7 +99,7 @@ func New[V any](cfg Config) *Tier[V] {
 		if cfg.seed == 0 {
 			random = rand.Uint64()
 		}
-		t.shards[i].init(perShard, random, t.hash, &t.pool)
+		t.shards[i].init(perShard, t.overhead, random, t.hash, &t.pool)
 	}
 	return t
 }
@@ -128,6 +128,16 @@ func shardCount(cfg Config) int {
 func (t *Tier[V]) OnRemove(f func(V)) {
 	for i := range t.shards {
 		t.shards[i].removed = f
+	}
+}
+
+// OnEvict makes f say what may stay of a value that is about to be evicted, and what that costs, as
+// with Update. It stays if there is room for it. false means that nothing of it is worth staying.
+// f may be called under a lock: it must be short, and must not call the tier. OnEvict is to be called
+// before anything else.
+func (t *Tier[V]) OnEvict(f func(v V) (less V, cost int64, ok bool)) {
+	for i := range t.shards {
+		t.shards[i].lessen = f
 	}
 }
 
@@ -177,6 +187,13 @@ func (t *Tier[V]) Peek(key []byte) (V, bool) {
 // then the old one is gone as well. A value that replaces another keeps the hits
 // that its key had.
 func (t *Tier[V]) Update(key []byte, f func(old V, found bool) (v V, cost int64, keep bool)) (resident bool) {
+	return t.UpdateOr(key, f, nil)
+}
+
+// UpdateOr is Update, but where a value is to replace another and finds no room, rest gets it and says
+// what stays in its place, and what that costs. It stays if it costs no more than the old value did.
+// The conditions for f hold for rest. UpdateOr reports false then.
+func (t *Tier[V]) UpdateOr(key []byte, f func(old V, found bool) (v V, cost int64, keep bool), rest func(v V) (less V, cost int64, ok bool)) (resident bool) {
 	h := t.hashOf(key)
 	s := t.shard(h)
 	s.mu.Lock()
@@ -197,20 +214,14 @@ func (t *Tier[V]) Update(key []byte, f func(old V, found bool) (v V, cost int64,
 	// By subtraction: a huge cost must not wrap round to a small sum.
 	fixed := t.overhead + int64(len(key))
 	if max(cost, 0) > t.maxEntry-fixed {
-		if e != nil {
-			e.value = v
-			s.remove(e)
-		} else {
-			s.removed(v)
-		}
-		s.rejections++
+		s.refuse(e, v, rest)
 		return false
 	}
 	cost = fixed + max(cost, 0)
 	s.pool.giveBack(cost)
 	s.fit()
 	if e != nil {
-		return s.replace(e, v, cost)
+		return s.replace(e, v, cost, rest)
 	}
 	return s.insert(h, &entry[V]{key: string(key), value: v, charge: uint32(cost)})
 }

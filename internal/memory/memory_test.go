@@ -45,18 +45,25 @@ func check[V any](t testing.TB, tier *Tier[V]) {
 		if last != s.newest {
 			t.Fatalf("shard %d: newest is not the end of the window", i)
 		}
-		for j, e := range s.main {
-			if s.index[tier.hash(e.key)] != e || e.slot != int32(j) {
-				t.Fatalf("shard %d: main entry %q has slot %d, want %d", i, e.key, e.slot, j)
+		for number, b := range []*bag[V]{&s.once, &s.twice} {
+			var used int64
+			for j, e := range b.entries {
+				if s.index[tier.hash(e.key)] != e || e.slot != int32(j<<1+number) || number == 1 && !e.again() {
+					t.Fatalf("shard %d: main entry %q has slot %d, want %d in %d", i, e.key, e.slot, j, number)
+				}
+				used += e.cost()
+				members++
 			}
-			main += e.cost()
-			members++
+			if used != b.used {
+				t.Fatalf("shard %d: used %d in bag %d, want %d", i, b.used, number, used)
+			}
+			main += used
 		}
 		if members != len(s.index) || s.peak < members {
 			t.Fatalf("shard %d: %d entries in the queues, %d in the index, peak %d", i, members, len(s.index), s.peak)
 		}
-		if window != s.windowUsed || main != s.mainUsed {
-			t.Fatalf("shard %d: used %d and %d, want %d and %d", i, s.windowUsed, s.mainUsed, window, main)
+		if window != s.windowUsed || main != s.mainUsed() {
+			t.Fatalf("shard %d: used %d and %d, want %d and %d", i, s.windowUsed, s.mainUsed(), window, main)
 		}
 		if window > s.windowMax || main > s.mainMax {
 			t.Fatalf("shard %d: used %d of %d and %d of %d", i, window, s.windowMax, main, s.mainMax)
@@ -437,5 +444,116 @@ func TestKeysOfOneHash(t *testing.T) {
 		require.Zero(t, tier.DeleteFunc(func(key string, _ int) bool { return key == "a" }))
 		require.Equal(t, 1, tier.DeleteFunc(func(key string, _ int) bool { return key == "b" }))
 		check(t, tier)
+	}
+}
+
+// What UpdateOr finds no room for is not stored, and what rest says stays.
+func TestUpdateOr(t *testing.T) {
+	const most = 40_000
+	for _, tt := range []struct {
+		name string
+		cost int64 // of the new value, too much in each row
+		rest func(v int) (int, int64, bool)
+		want int // 0 is nothing
+	}{
+		{"what rest says stays", charged("key", 20_000), func(v int) (int, int64, bool) { return v + 1, 700, true }, 8},
+		{"also where the new value is larger than any may be", most, func(v int) (int, int64, bool) { return v + 1, 700, true }, 8},
+		{"nothing stays if rest says so", charged("key", 20_000), func(int) (int, int64, bool) { return 0, 0, false }, 0},
+		{"nothing stays if it costs more than the old value did", charged("key", 20_000), func(v int) (int, int64, bool) { return v, charged("key", 1001), true }, 0},
+		{"nothing stays without rest", charged("key", 20_000), nil, 0},
+	} {
+		for _, young := range []bool{false, true} {
+			t.Run(fmt.Sprint(tt.name, ", young: ", young), func(t *testing.T) {
+				tier := newTier(Config{MaxBytes: 100_000, Shards: 1, MaxEntryBytes: most})
+				removed := 0
+				tier.OnRemove(func(v int) { removed = v })
+				if !young {
+					require.True(t, put(tier, "key", 1, charged("key", 1000)))
+				}
+				for i := range 500 {
+					for range 9 {
+						request(tier, fmt.Sprint("other", i), charged("other10", 500))
+					}
+				}
+				if _, ok := tier.Peek([]byte("key")); !ok {
+					require.True(t, put(tier, "key", 1, charged("key", 1000)))
+				}
+				removed = 0
+				resident := tier.UpdateOr([]byte("key"), func(int, bool) (int, int64, bool) { return 7, tt.cost, true }, tt.rest)
+				require.False(t, resident)
+				v, ok := tier.Peek([]byte("key"))
+				if ok != (tt.want > 0) || v != tt.want {
+					t.Errorf("%d, %v is there, want %d", v, ok, tt.want)
+				}
+				if (removed > 0) == ok {
+					t.Errorf("OnRemove heard of %d", removed)
+				}
+				check(t, tier)
+			})
+		}
+	}
+	tier := newTier(Config{MaxBytes: 100_000, Shards: 1})
+	require.False(t, tier.UpdateOr([]byte("new"), func(int, bool) (int, int64, bool) { return 1, 1 << 40, true }, func(int) (int, int64, bool) {
+		t.Error("there is nothing that could stay")
+		return 0, 0, false
+	}))
+}
+
+// What is about to be evicted may become less, and stays if that makes enough room.
+func TestOnEvict(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		press func(tier *Tier[int])
+	}{
+		{"what others are worth more than", func(tier *Tier[int]) {
+			for i := range 300 {
+				for range 5 {
+					request(tier, fmt.Sprint("other", i), charged("other10", 500))
+				}
+			}
+		}},
+		{"what is reserved", func(tier *Tier[int]) {
+			for tier.Reserve(1000, 0, false) {
+			}
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			tier := newTier(Config{MaxBytes: 100_000, Shards: 1, MaxEntryBytes: 10_000})
+			asked := map[int]int{}
+			tier.OnEvict(func(v int) (int, int64, bool) {
+				asked[v]++
+				return v + 1000, charged("page10", 300), 0 < v && v < 10
+			})
+			removed := map[int]bool{}
+			tier.OnRemove(func(v int) { removed[v] = true })
+			for i := range 9 {
+				for range 3 {
+					key := fmt.Sprint("page1", i)
+					if _, ok := tier.Get([]byte(key)); !ok {
+						require.True(t, put(tier, key, i+1, charged(key, 9500)))
+					}
+				}
+			}
+			tt.press(tier)
+			less := 0
+			for i := range 9 {
+				v, ok := tier.Peek(fmt.Append(nil, "page1", i))
+				switch {
+				case ok && v == i+1001:
+					less++
+				case ok && v != i+1:
+					t.Errorf("page %d is %d", i, v)
+				case !ok && !removed[i+1] && !removed[i+1001]:
+					t.Errorf("page %d is gone, and nobody was told", i)
+				}
+				if asked[i+1] > 1 {
+					t.Errorf("page %d was asked to become less %d times", i, asked[i+1])
+				}
+			}
+			if less < 2 {
+				t.Errorf("%d of 9 have become less and stayed", less)
+			}
+			check(t, tier)
+		})
 	}
 }

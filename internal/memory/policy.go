@@ -2,6 +2,10 @@ package memory
 
 // The policy keeps what is worth most: hits for each byte. It was chosen by
 // running variants over generated traces; TestHitRatio prints where it stands.
+//
+// One rule comes before worth: what was asked for once never takes the place of
+// what was asked for twice. Else anybody who asks for many URLs, once each, would
+// empty the cache of all that has cooled down a little.
 
 // Numbers found by experiment. Each is near the middle of a plateau.
 const (
@@ -9,8 +13,14 @@ const (
 	// loses what is popular for long.
 	windowPercent = 3
 
+	// oncePercent of what is not window stays with those that were asked for once,
+	// if they have it: what was asked for twice takes their room down to that, and
+	// then that of its like. Without it, large pages that were asked for twice push
+	// out small ones before those had their chance.
+	oncePercent = 25
+
 	// samples is how many residents are drawn for each that must go.
-	samples = 16
+	samples = 48
 
 	// halfLife is how many budgets full of new entries must come until a request
 	// counts half. Counting entries instead is a little better as long as sizes
@@ -30,7 +40,7 @@ const (
 	// alike, whatever their size. With half a request, dead entries of 1 KB would
 	// keep out the most popular one of 512 KB for ever; now it takes 4 MB. The
 	// factor, (maxHeat+chance)/chance = 4 081, also bounds the victims of one
-	// entry, and so how long Update holds its lock.
+	// entry among its like, and so how long Update holds its lock.
 	chance = once / 16
 )
 
@@ -41,6 +51,7 @@ func windowBytes(budget int64) int64 { return budget / 100 * windowPercent }
 // cache could have been filled anew.
 type policy struct {
 	sketch sketch
+	seen   seen
 	budget int64
 	now    uint32 // in ticks; wraps around
 	credit int64  // bytes that arrived since the last tick
@@ -48,7 +59,7 @@ type policy struct {
 }
 
 func newPolicy(budget int64, random uint64) policy {
-	return policy{sketch: newSketch(minSketch), budget: budget, random: random}
+	return policy{sketch: newSketch(minSketch), seen: newSeen(), budget: budget, random: random}
 }
 
 // arrive counts a request for a key that is absent, for an entry of this cost,
@@ -59,14 +70,20 @@ func (p *policy) arrive(h uint64, cost int64, residents int) heat {
 		p.now++
 	}
 	p.sketch.fit(residents)
+	p.seen.fit(residents)
 	p.sketch.age(sketchPeriod * max(residents, minSketch))
 	n := min(p.sketch.estimate(h)+1, maxCount)
 	p.sketch.raise(h, n)
-	return newHeat(p.now, int64(n)*once)
+	first := newHeat(p.now, int64(n)*once)
+	if p.seen.note(h) {
+		first |= again
+	}
+	return first
 }
 
 // leave remembers the count of a key that is resident no longer.
 func (p *policy) leave(h uint64, count int64) {
+	p.seen.note(h)
 	p.sketch.raise(h, uint32((count+once/2)/once))
 }
 
@@ -79,6 +96,10 @@ const (
 	once    = 256             // a request
 	maxHeat = maxCount * once // more would not fit the sketch
 	ticks   = 8               // in a half-life
+
+	// again says that it was asked for at least twice, however long ago: as long as
+	// it is resident, or as seen remembers.
+	again heat = 1 << 31
 )
 
 func newHeat(now uint32, count int64) heat { return heat(now)<<32 | heat(count) }
@@ -86,11 +107,11 @@ func newHeat(now uint32, count int64) heat { return heat(now)<<32 | heat(count) 
 // at returns the count as it is now.
 func (h heat) at(now uint32) int64 {
 	age := now - uint32(h>>32)
-	return int64(uint32(h)) * fade[age%ticks] >> 16 >> min(age/ticks, 63)
+	return int64(uint32(h&^again)) * fade[age%ticks] >> 16 >> min(age/ticks, 63)
 }
 
 // more returns h with one request added now.
-func (h heat) more(now uint32) heat { return newHeat(now, min(h.at(now)+once, maxHeat)) }
+func (h heat) more(now uint32) heat { return newHeat(now, min(h.at(now)+once, maxHeat)) | again }
 
 // fade is 2^(-i/ticks) in units of 1/65536.
 var fade = [ticks]int64{65536, 60097, 55109, 50535, 46341, 42495, 38968, 35734}
@@ -102,41 +123,102 @@ func (p *policy) below(n int) int {
 }
 
 // contest lets e, which has no place, into main if there is room, or if it is
-// worth more than those that must make room for it.
+// worth more than those that must make room for it. Nobody leaves unless e comes.
 func (s *shard[V]) contest(e *entry[V]) bool {
 	if e.cost() > s.mainMax {
 		return false
 	}
-	need := s.mainUsed + e.cost() - s.mainMax
-	// Victims are moved behind n, where they are not drawn twice; nobody leaves
-	// unless e comes.
-	n := len(s.main)
-	for need > 0 { // n > 0, since an empty main has room for e
-		v := s.main[s.cheapest(n)]
-		if !s.worthMore(e, v) {
+	losers := s.losers[:0]
+	for s.mainUsed()+e.cost() > s.mainMax {
+		v := s.rival(e)
+		if v == nil {
+			for _, v := range losers {
+				s.pushMain(v)
+			}
+			s.losers = forgetful(losers)
 			return false
 		}
-		n--
-		s.swap(int(v.slot), n)
-		need -= v.cost()
-	}
-	for len(s.main) > n {
-		s.remove(s.main[len(s.main)-1])
-		s.evictions++
+		s.detach(v)
+		losers = append(losers, v)
 	}
 	s.pushMain(e)
+	for _, v := range losers {
+		s.evict(v, s.mainMax-s.mainUsed())
+	}
+	s.losers = forgetful(losers)
 	return true
 }
 
-// cheapest returns the index of the least worthy of a sample of main[:n].
-func (s *shard[V]) cheapest(n int) int {
-	least := s.policy.below(n)
-	for range min(samples, n) - 1 {
-		if i := s.policy.below(n); s.worthMore(s.main[least], s.main[i]) {
-			least = i
+// forgetful returns an empty list in the room of this one, if that is not large.
+func forgetful[V any](list []*entry[V]) []*entry[V] {
+	clear(list)
+	if cap(list) > 256 {
+		return nil
+	}
+	return list[:0]
+}
+
+// rival returns who must make room for e next; nil if nobody who is worth less
+// than e is found.
+func (s *shard[V]) rival(e *entry[V]) *entry[V] {
+	if !e.again() {
+		if v := s.cheapestOnce(); v != nil && s.worthMore(e, v) {
+			return v
+		}
+		return nil
+	}
+	if s.once.used > s.mainMax/100*oncePercent || len(s.twice.entries) == 0 {
+		if v := s.cheapestOnce(); v != nil {
+			return v
 		}
 	}
-	return least
+	if len(s.twice.entries) > 0 {
+		if v := s.cheapest(&s.twice); s.worthMore(e, v) {
+			return v
+		}
+	}
+	return nil
+}
+
+// cheapestOnce returns the least worthy of a sample of those in main that were
+// asked for once; nil if there are none. Readers cannot move an entry that they
+// ask for again: those that turn up in the sample are moved now.
+func (s *shard[V]) cheapestOnce() *entry[V] {
+	var least sample[V]
+	for drawn := 0; drawn < min(samples, len(s.once.entries)); {
+		v := s.once.entries[s.policy.below(len(s.once.entries))]
+		if v.again() {
+			s.detach(v)
+			s.pushMain(v)
+			continue
+		}
+		drawn++
+		least.take(v, s.policy.now)
+	}
+	return least.entry
+}
+
+// cheapest returns the least worthy of a sample of b, which is not empty.
+func (s *shard[V]) cheapest(b *bag[V]) *entry[V] {
+	var least sample[V]
+	n := len(b.entries)
+	for range min(samples, n) {
+		least.take(b.entries[s.policy.below(n)], s.policy.now)
+	}
+	return least.entry
+}
+
+// sample is the least worthy of those that it has taken.
+type sample[V any] struct {
+	entry       *entry[V]
+	count, cost int64
+}
+
+func (s *sample[V]) take(e *entry[V], now uint32) {
+	count, cost := e.count(now)+chance, e.cost()
+	if s.entry == nil || s.count*cost > count*s.cost {
+		s.entry, s.count, s.cost = e, count, cost
+	}
 }
 
 // worthMore reports whether a was asked for more often for each byte than b.

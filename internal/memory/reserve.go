@@ -35,6 +35,7 @@ type pool struct {
 	shards  int64
 	limit   int64 // granted never exceeds it
 	large   int64 // the same for what is larger than smallGrowth
+	fair    int64 // beyond it, what was asked for twice no longer gives way
 	largest int64 // what can be reserved when nothing else is, and become an entry beside that
 	step    int64 // what is granted in advance
 }
@@ -50,6 +51,7 @@ func (p *pool) init(budget, perShard, shards, maxEntry int64) {
 		p.limit, p.largest = shards*half, min(maxEntry, half)
 	}
 	p.large = max(p.limit/4*3, p.largest)
+	p.fair = max(p.limit/2, p.largest)
 }
 
 // share is what each shard must leave.
@@ -91,10 +93,11 @@ func (p *pool) giveBack(cost int64) {
 }
 
 // Reserve sets n bytes of the budget aside for something that grows and has has
-// bytes by now; residents give way to it. It returns false, and changes nothing,
-// if too much is reserved already: about half of the budget, less for what is
-// large, and half of that for what is passing, so not to be kept. Each
-// reservation must be released.
+// bytes by now; residents give way to it, those that were asked for once first.
+// It returns false, and keeps nothing, if too much is reserved already: about
+// half of the budget, or half of that where only residents are left that were
+// asked for at least twice; less for what is large, and half of that for what is
+// passing, so not to be kept. Each reservation must be released.
 //
 // What is reserved for a value is to be released when Update has made it
 // resident, not before: so it must be worth its room like any other, and its
@@ -125,15 +128,33 @@ func (t *Tier[V]) grant(n int64) bool {
 		if short <= 0 {
 			continue
 		}
-		more := min(short+p.step, p.limit-p.granted.Load())
+		granted := p.granted.Load()
+		more := min(short+p.step, p.limit-granted)
+		if granted+short <= p.fair {
+			more = min(more, p.fair-granted)
+		}
 		if more < short {
 			return false
 		}
 		p.granted.Add(more)
-		for i := range t.shards {
-			t.shards[i].makeRoom()
+		if !t.makeRoom(granted+more <= p.fair) {
+			p.granted.Add(-more)
+			for i := range t.shards {
+				t.shards[i].refit()
+			}
+			return false
 		}
 		p.free.Add(more)
+	}
+	return true
+}
+
+// makeRoom makes every shard keep to its limits, see shard.makeRoom.
+func (t *Tier[V]) makeRoom(all bool) bool {
+	for i := range t.shards {
+		if !t.shards[i].makeRoom(all) {
+			return false
+		}
 	}
 	return true
 }
@@ -154,27 +175,46 @@ func (s *shard[V]) fit() {
 	s.mainMax = left - s.windowMax
 }
 
-// makeRoom evicts until s keeps to its limits.
-func (s *shard[V]) makeRoom() {
-	for s.trim() {
+// refit is fit, after what was granted has been taken back.
+func (s *shard[V]) refit() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.fit()
+}
+
+// makeRoom evicts until s keeps to its limits. It reports false if only those are
+// left that were asked for twice, and they need not go.
+func (s *shard[V]) makeRoom(all bool) bool {
+	for {
+		if more, stuck := s.trim(all); !more {
+			return !stuck
+		}
 	}
 }
 
-// trim evicts some and reports whether that was not enough.
-func (s *shard[V]) trim() (more bool) {
+// trim evicts some, and reports whether that was not enough, and whether no more
+// may go.
+func (s *shard[V]) trim(all bool) (more, stuck bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fit()
 	for range trimBatch {
 		switch {
-		case s.mainUsed > s.mainMax:
-			s.remove(s.main[s.cheapest(len(s.main))])
-			s.evictions++
+		case s.mainUsed() > s.mainMax:
+			v := s.cheapestOnce()
+			if v == nil {
+				if !all {
+					return false, true
+				}
+				v = s.cheapest(&s.twice)
+			}
+			s.detach(v)
+			s.evict(v, v.cost())
 		case s.windowUsed > s.windowMax:
 			s.leaveWindow(s.oldest)
 		default:
-			return false
+			return false, false
 		}
 	}
-	return true
+	return true, false
 }

@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -21,7 +22,7 @@ type entry[V any] struct {
 	heat  atomic.Uint64 // a heat: how often it was asked for lately
 
 	charge uint32 // see cost
-	slot   int32  // its index in shard.main, or inWindow
+	slot   int32  // its index in the bag where it is, doubled, and that bag's number; or inWindow
 
 	older, newer *entry[V] // neighbours in the window
 }
@@ -41,11 +42,16 @@ func (e *entry[V]) hit(now uint32) {
 	}
 }
 
+// again reports whether e was asked for at least twice.
+func (e *entry[V]) again() bool { return heat(e.heat.Load())&again != 0 }
+
 // count returns how often e was asked for lately, in units of 1/once.
 func (e *entry[V]) count(now uint32) int64 { return heat(e.heat.Load()).at(now) }
 
 // shard is a part of a Tier. New entries go into the window, first in, first
-// out; those that leave it are kept in main if policy.go says so.
+// out; those that leave it are kept in main if policy.go says so. Main is two
+// bags: once has those that were asked for once when they came there, twice the
+// others. Who finds one in once that was asked for since moves it.
 //
 // bytes is windowUsed + mainUsed, windowUsed <= windowMax and
 // mainUsed <= mainMax: at all times, since room is made before it is used; but
@@ -57,22 +63,27 @@ type shard[V any] struct {
 	peak  int                  // the largest len(index) since it was built
 
 	oldest, newest *entry[V] // the window
-	main           []*entry[V]
+	once, twice    bag[V]
+	losers         []*entry[V] // room for contest
 
 	windowUsed, windowMax int64
-	mainUsed, mainMax     int64
+	mainMax               int64
 
 	policy policy
 	pool   *pool
 
-	removed func(V) // see Tier.OnRemove; never nil
+	overhead int64       // see Tier
+	removed  func(V)     // see Tier.OnRemove; never nil
+	lessen   shrinker[V] // see Tier.OnEvict; nil leaves nothing
 
 	evictions, rejections uint64
 }
 
-func (s *shard[V]) init(budget int64, random uint64, hash func(string) uint64, p *pool) {
+func (s *shard[V]) init(budget, overhead int64, random uint64, hash func(string) uint64, p *pool) {
 	s.hash, s.index = hash, make(map[uint64]*entry[V])
 	s.policy, s.pool = newPolicy(budget, random), p
+	s.once.number, s.twice.number = 0, 1
+	s.overhead = overhead
 	s.removed = func(V) {}
 	s.fit()
 }
@@ -103,25 +114,76 @@ func (s *shard[V]) insert(h uint64, e *entry[V]) bool {
 }
 
 // replace gives a resident another value. It keeps its place if that is large
-// enough.
-func (s *shard[V]) replace(e *entry[V], v V, cost int64) bool {
-	used, limit := &s.mainUsed, s.mainMax
-	if e.slot == inWindow {
-		used, limit = &s.windowUsed, s.windowMax
-	}
-	if *used-e.cost()+cost <= limit {
-		*used += cost - e.cost()
-		e.value, e.charge = v, uint32(cost)
+// enough. If v finds no room, rest says what stays in the room that e had.
+func (s *shard[V]) replace(e *entry[V], v V, cost int64, rest shrinker[V]) bool {
+	used, limit := s.part(e)
+	if used-e.cost()+cost <= limit {
+		s.recharge(e, cost)
+		e.value = v
 		return true
 	}
+	young, had := e.slot == inWindow, e.cost()
 	s.detach(e)
 	e.value, e.charge = v, uint32(cost)
-	if !s.place(e) {
+	if s.place(e) {
+		return true
+	}
+	s.rejections++
+	if !s.become(e, rest, had) {
 		s.forget(e)
-		s.rejections++
 		return false
 	}
+	s.putBack(e, young) // nobody has left, so the room that it had is still there
+	return false
+}
+
+// refuse does what replace does for a v that is larger than any entry may be. e is
+// nil if there is nothing to replace.
+func (s *shard[V]) refuse(e *entry[V], v V, rest shrinker[V]) {
+	s.rejections++
+	if e == nil {
+		s.removed(v)
+		return
+	}
+	young, had := e.slot == inWindow, e.cost()
+	s.detach(e)
+	e.value = v
+	if s.become(e, rest, had) {
+		s.putBack(e, young)
+	} else {
+		s.forget(e)
+	}
+}
+
+// shrinker makes a value less: it returns what stays, what that costs as with
+// Update, and false if nothing does.
+type shrinker[V any] func(v V) (less V, cost int64, ok bool)
+
+// become makes e, which has no place, what f leaves of its value, and reports
+// whether anything is left and costs no more than room.
+func (s *shard[V]) become(e *entry[V], f shrinker[V], room int64) bool {
+	if f == nil || room <= 0 {
+		return false
+	}
+	less, cost, ok := f(e.value)
+	if !ok {
+		return false
+	}
+	e.value = less
+	if cost = max(cost, 0) + s.overhead + int64(len(e.key)); cost > room {
+		return false
+	}
+	e.charge = uint32(cost)
 	return true
+}
+
+// putBack puts e where it was.
+func (s *shard[V]) putBack(e *entry[V], young bool) {
+	if young {
+		s.pushWindow(e)
+	} else {
+		s.pushMain(e)
+	}
 }
 
 // place puts e, which has no place, into the window, or into main if it is too
@@ -140,10 +202,22 @@ func (s *shard[V]) place(e *entry[V]) bool {
 // leaveWindow moves e from the window to main, or takes it out.
 func (s *shard[V]) leaveWindow(e *entry[V]) {
 	s.detach(e)
-	if !s.contest(e) {
-		s.forget(e)
-		s.evictions++
+	if s.contest(e) || s.become(e, s.lessen, e.cost()-1) && s.contest(e) {
+		return
 	}
+	s.forget(e)
+	s.evictions++
+}
+
+// evict takes e, which has no place any more, out, or leaves what lessen makes of
+// it, if that fits the room.
+func (s *shard[V]) evict(e *entry[V], room int64) {
+	if s.become(e, s.lessen, min(room, e.cost()-1)) {
+		s.pushMain(e)
+		return
+	}
+	s.forget(e)
+	s.evictions++
 }
 
 // remove takes a resident out.
@@ -175,8 +249,9 @@ func (s *shard[V]) shrink() {
 		index[h] = e
 	}
 	s.index, s.peak = index, len(index)
-	s.main = append(make([]*entry[V], 0, len(s.main)), s.main...)
+	s.once.entries, s.twice.entries = slices.Clone(s.once.entries), slices.Clone(s.twice.entries)
 	s.policy.sketch.shrink(len(index))
+	s.policy.seen.shrink(len(index))
 }
 
 func (s *shard[V]) pushWindow(e *entry[V]) {
@@ -190,20 +265,70 @@ func (s *shard[V]) pushWindow(e *entry[V]) {
 	s.windowUsed += e.cost()
 }
 
+// mainUsed is what all that is not in the window is charged.
+func (s *shard[V]) mainUsed() int64 { return s.once.used + s.twice.used }
+
 func (s *shard[V]) pushMain(e *entry[V]) {
-	e.slot = int32(len(s.main))
-	s.main = append(s.main, e)
-	s.mainUsed += e.cost()
+	if e.again() {
+		s.twice.push(e)
+	} else {
+		s.once.push(e)
+	}
+}
+
+// bag is a part of main, in no order.
+type bag[V any] struct {
+	entries []*entry[V]
+	used    int64 // what they are charged
+	number  int32 // 0 or 1
+}
+
+func (b *bag[V]) push(e *entry[V]) {
+	e.slot = int32(len(b.entries))<<1 | b.number
+	b.entries = append(b.entries, e)
+	b.used += e.cost()
+}
+
+func (b *bag[V]) take(e *entry[V]) {
+	i, last := e.slot>>1, len(b.entries)-1
+	b.entries[i] = b.entries[last]
+	b.entries[i].slot = e.slot
+	b.entries[last] = nil
+	b.entries = b.entries[:last]
+	b.used -= e.cost()
+}
+
+// part tells what the part of the shard where e is uses, and how much it may.
+func (s *shard[V]) part(e *entry[V]) (used, limit int64) {
+	if e.slot == inWindow {
+		return s.windowUsed, s.windowMax
+	}
+	return s.mainUsed(), s.mainMax
+}
+
+// recharge changes what a resident is charged, in its place.
+func (s *shard[V]) recharge(e *entry[V], cost int64) {
+	more := cost - e.cost()
+	e.charge = uint32(cost)
+	if e.slot == inWindow {
+		s.windowUsed += more
+	} else {
+		s.bagOf(e).used += more
+	}
+}
+
+// bagOf returns the bag in which e, which is in main, lies.
+func (s *shard[V]) bagOf(e *entry[V]) *bag[V] {
+	if e.slot&1 == s.once.number {
+		return &s.once
+	}
+	return &s.twice
 }
 
 // detach takes e out of the window or of main.
 func (s *shard[V]) detach(e *entry[V]) {
 	if e.slot != inWindow {
-		last := len(s.main) - 1
-		s.swap(int(e.slot), last)
-		s.main[last] = nil
-		s.main = s.main[:last]
-		s.mainUsed -= e.cost()
+		s.bagOf(e).take(e)
 		return
 	}
 	if e.older != nil {
@@ -220,12 +345,6 @@ func (s *shard[V]) detach(e *entry[V]) {
 	s.windowUsed -= e.cost()
 }
 
-func (s *shard[V]) swap(i, j int) {
-	a, b := s.main[i], s.main[j]
-	s.main[i], s.main[j] = b, a
-	b.slot, a.slot = int32(i), int32(j)
-}
-
 type pair[V any] struct {
 	key   string
 	value V
@@ -239,8 +358,10 @@ func (s *shard[V]) pairs() []pair[V] {
 	for e := s.oldest; e != nil; e = e.newer {
 		all = append(all, pair[V]{e.key, e.value})
 	}
-	for _, e := range s.main {
-		all = append(all, pair[V]{e.key, e.value})
+	for _, b := range []*bag[V]{&s.once, &s.twice} {
+		for _, e := range b.entries {
+			all = append(all, pair[V]{e.key, e.value})
+		}
 	}
 	return all
 }
@@ -281,8 +402,9 @@ func (s *shard[V]) takeAll() map[uint64]*entry[V] {
 	defer s.mu.Unlock()
 	all := s.index
 	s.index, s.peak = make(map[uint64]*entry[V]), 0
-	s.oldest, s.newest, s.main = nil, nil, nil
-	s.windowUsed, s.mainUsed = 0, 0
+	s.oldest, s.newest, s.windowUsed, s.losers = nil, nil, 0, nil
+	s.once.entries, s.once.used = nil, 0
+	s.twice.entries, s.twice.used = nil, 0
 	s.policy = newPolicy(s.policy.budget, s.policy.random)
 	return all
 }
@@ -291,7 +413,7 @@ func (s *shard[V]) addTo(st *Stats) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	st.Len += len(s.index)
-	st.Bytes += s.windowUsed + s.mainUsed
+	st.Bytes += s.windowUsed + s.mainUsed()
 	st.Evictions += s.evictions
 	st.Rejections += s.rejections
 }

@@ -1,0 +1,249 @@
+package memory
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// anySize returns a size between 1 and most, each order of magnitude as often as the others.
+func anySize(random *rand.Rand, most float64) int64 { return int64(math.Pow(most, random.Float64())) }
+
+// used stores n pages that are asked for twice each, and take six tenths of the budget, and returns their keys.
+func used(t *testing.T, tier *Tier[int], n int, random *rand.Rand) (keys []string) {
+	t.Helper()
+	mean := tier.maxBytes * 6 / 10 / int64(n)
+	for i := range n {
+		key := fmt.Sprint("page ", i)
+		size := 1 + random.Int64N(2*mean)
+		request(tier, key, size)
+		require.True(t, request(tier, key, size), "the second request is a hit")
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// A stranger who asks for many URLs once each, of any size, takes no place from a page that was asked for twice.
+func TestWhatWasAskedForOnceNeverEvictsWhatWasAskedForTwice(t *testing.T) {
+	requests := 20_000
+	if long() {
+		requests = 300_000
+	}
+	for _, row := range []struct {
+		name    string
+		most    float64 // size of a stranger's page
+		workers int
+	}{
+		{"one byte", 1, 1},
+		{"of any size", 8 << 20, 1},
+		{"of any size, from eight clients at once", 8 << 20, 8},
+		{"as large as may be", 0, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			tier := New[int](Config{MaxBytes: 64 << 20})
+			keys := used(t, tier, 1000, rand.New(rand.NewPCG(1, 1)))
+			var group sync.WaitGroup
+			for worker := range row.workers {
+				group.Go(func() {
+					random := rand.New(rand.NewPCG(2, uint64(worker)))
+					for i := range requests / row.workers {
+						size := anySize(random, max(row.most, 1))
+						if row.most == 0 {
+							size = tier.MaxReserve() - EntryOverhead - 100
+						}
+						key := fmt.Sprint("stranger ", worker, i)
+						reserved := tier.Reserve(size, 0, false)
+						request(tier, key, size)
+						if reserved {
+							tier.Release(size)
+						}
+					}
+				})
+			}
+			group.Wait()
+			lost := 0
+			for _, key := range keys {
+				if !resident(tier, key) {
+					lost++
+				}
+			}
+			if lost > 0 {
+				t.Errorf("%d of %d used pages are lost", lost, len(keys))
+			}
+			check(t, tier)
+		})
+	}
+}
+
+// A flood that came first keeps no page out that is asked for twice now.
+func TestWhatIsAskedForTwiceTakesThePlaceOfWhatWasAskedForOnce(t *testing.T) {
+	tier := New[int](Config{MaxBytes: 4 << 20})
+	for i := range 30_000 {
+		request(tier, fmt.Sprint("stranger ", i), 100)
+	}
+	for i := range 100 {
+		key := fmt.Sprint("page ", i)
+		request(tier, key, 25<<10)
+		request(tier, key, 25<<10)
+	}
+	for i := range 100 {
+		if key := fmt.Sprint("page ", i); !resident(tier, key) {
+			t.Errorf("%s is not kept", key)
+		}
+	}
+	check(t, tier)
+}
+
+// Pages that were asked for twice once upon a time give way to those that are asked for twice now: no set of pages is kept for ever.
+func TestWhatWasAskedForTwiceLongAgoGivesWay(t *testing.T) {
+	const budget = 2 << 20
+	for _, size := range []int64{500, 20_000, 200_000} {
+		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
+			tier := New[int](Config{MaxBytes: budget, Shards: 1, seed: 1})
+			for i := range 3 * budget / 2000 {
+				for range 3 {
+					request(tier, fmt.Sprint("old ", i), 2000)
+				}
+			}
+			pages := int(budget * 3 / 4 / size)
+			hits, last := 0, 0
+			const rounds = 400
+			for round := range rounds {
+				for i := range pages {
+					if request(tier, fmt.Sprint("new ", i), size) {
+						if hits++; round >= rounds-5 {
+							last++
+						}
+					}
+				}
+			}
+			if last < 5*pages*9/10 {
+				t.Errorf("%d of %d requests are hits in the end, %d in all", last, 5*pages, hits)
+			}
+			check(t, tier)
+		})
+	}
+}
+
+// A page that the window has lost, or that was never let in, is known when it comes back.
+func TestWhatComesBackCountsAsAskedForTwice(t *testing.T) {
+	tier := New[int](Config{MaxBytes: 1 << 20, Shards: 1, seed: 1})
+	for i := range 2000 {
+		for range 2 {
+			request(tier, fmt.Sprint("old ", i), 900)
+		}
+	}
+	again := 0
+	const pages = 200
+	for i := range pages {
+		request(tier, fmt.Sprint("new ", i), 900)
+	}
+	for i := range pages {
+		request(tier, fmt.Sprint("new ", i), 900)
+		if e := tier.shards[0].index[tier.hash(fmt.Sprint("new ", i))]; e != nil && e.again() {
+			again++
+		}
+	}
+	if again < pages*9/10 {
+		t.Errorf("%d of %d are known", again, pages)
+	}
+}
+
+// When pages in progress need memory, what was asked for once goes first. What was asked for twice gives way for half of what can be reserved at most, so that a cache that is full of it can
+// still change.
+func TestReservationsTakeWhatWasAskedForOnceFirst(t *testing.T) {
+	const budget = 16 << 20
+	tier := New[int](Config{MaxBytes: budget, Shards: 4})
+	fill := func(name string, size int64, times int) (keys []string) {
+		for i := range 3 * budget / int(size) / 2 {
+			key := fmt.Sprint(name, i)
+			for range times {
+				request(tier, key, size)
+			}
+			keys = append(keys, key)
+		}
+		return keys
+	}
+	count := func(keys []string) (n int) {
+		for _, key := range keys {
+			if resident(tier, key) {
+				n++
+			}
+		}
+		return n
+	}
+	twice := fill("twice", 2000, 2)[:2000] // a quarter of the budget is asked for again and again
+	for range 10 {
+		for _, key := range twice {
+			request(tier, key, 2000)
+		}
+	}
+	tier.DeleteFunc(func(key string, _ int) bool {
+		for _, k := range twice {
+			if k == key {
+				return false
+			}
+		}
+		return true
+	})
+	before := count(twice)
+	require.Greater(t, before, 1500)
+	fill("once", 50_000, 1)
+	var reserved int64
+	for tier.Reserve(100_000, 100_000, false) {
+		reserved += 100_000
+	}
+	require.Greater(t, reserved, int64(budget/3), "of what was asked for once there is enough")
+	require.Equal(t, before, count(twice))
+	tier.Release(reserved)
+	settled(t, tier, 0)
+
+	fill("all", 2000, 3)
+	reserved = 0
+	for tier.Reserve(100_000, 100_000, false) {
+		reserved += 100_000
+	}
+	require.Greater(t, reserved, int64(budget/5), "the cache can still change")
+	require.LessOrEqual(t, reserved, int64(budget/4+budget/16))
+	tier.Release(reserved)
+	settled(t, tier, 0)
+}
+
+// The same where nothing is left of the room of those that were asked for once, and everybody has cooled down.
+func TestAFloodFindsNoRoomAmongWhatWasAskedForTwice(t *testing.T) {
+	tier := New[int](Config{MaxBytes: 1 << 20, Shards: 1, seed: 1})
+	s := &tier.shards[0]
+	for i := 0; s.twice.used < s.mainMax*97/100 || len(s.once.entries) > 0; i++ {
+		for range 3 {
+			request(tier, fmt.Sprint("page ", i), 1000)
+		}
+		for len(s.once.entries) > 0 && s.cheapestOnce() == nil { // moves who was asked for again
+		}
+		require.Less(t, i, 10_000)
+	}
+	var keys []string
+	for _, e := range s.twice.entries {
+		keys = append(keys, e.key)
+	}
+	for i := range 20_000 {
+		request(tier, fmt.Sprint("stranger ", i), int64(1+i%1000))
+	}
+	s.policy.now += 100 * ticks
+	for i := range 20_000 {
+		request(tier, fmt.Sprint("another ", i), int64(1+i%1000))
+	}
+	lost := 0
+	for _, key := range keys {
+		if !resident(tier, key) {
+			lost++
+		}
+	}
+	if lost > 0 {
+		t.Errorf("%d of %d are lost", lost, len(keys))
+	}
+	check(t, tier)
+}
