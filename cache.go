@@ -90,7 +90,8 @@ func New(cfg Config) (*Edge, error) {
 	e.flights = flight.NewGroup[landing](flight.Limits{Wait: cfg.MaxWait, Leader: leaderAge, Finish: finishTimeout, Waiters: maxWaiters})
 	e.fence.init()
 	if cfg.Store != nil {
-		e.openStore(cfg.Store)
+		e.openStore(cfg.Store, cfg.StoreKey)
+		e.config.StoreKey = nil // the caller may change it, and what is derived from it is enough
 	}
 	e.lifetime, e.cancel = context.WithCancelCause(context.Background())
 	return e, nil

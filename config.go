@@ -24,6 +24,9 @@ const (
 	DefaultStatusName         = "edgecache"
 )
 
+// minStoreKey is the shortest StoreKey, in bytes: no shorter one is safe from being guessed.
+const minStoreKey = 16
+
 // minMaxBytes is the smallest memory budget: below it not even one small page with its overhead fits reliably.
 const minMaxBytes = 64 << 10
 
@@ -116,6 +119,20 @@ type Config struct {
 	// a miss and an [Event], never an error. nil means none. Close the Edge before the store.
 	Store Store
 
+	// StoreKey is a secret that the processes of one application share: 16 bytes or more, better 32
+	// random ones. Names in the Store are derived from it, and values carry an HMAC-SHA256 under it, over
+	// their names, too. So whoever else can write to the Store can neither make a response nor show one
+	// in the place of another, and applications with different keys never meet there. What he still can:
+	// delete, refuse, undo a purge in the Store, or bring back a response under its own name, until the
+	// time written inside of it is over, after 30 days at most. Values are not encrypted.
+	//
+	// Under another key all that was stored is a miss, and purges do not reach those with the old one:
+	// when a key changes, stop the old processes before the new ones serve, or accept that a purge
+	// reaches half of them. nil means none: values then carry a checksum, which finds accidents, and
+	// whoever can write to the Store decides what clients see. A StoreKey without a Store, and one that is
+	// empty, are mistakes. New keeps no reference to it.
+	StoreKey []byte
+
 	// Observer is called with each decision, in the goroutine that made it: for a request before its header is written. It
 	// must be quick and safe for concurrent use. nil means none.
 	Observer func(Event)
@@ -158,6 +175,11 @@ func (e *ConfigError) Error() string {
 	}
 	return fmt.Sprintf("edgecache: %s is %v: %s", e.Field, e.Value, e.Reason)
 }
+
+// keyLength is what a ConfigError says of a secret.
+type keyLength int
+
+func (n keyLength) String() string { return fmt.Sprintf("%d bytes long", int(n)) }
 
 // resolve returns the configuration with its defaults filled in, or every mistake in it.
 func (c Config) resolve() (Config, error) {
@@ -251,6 +273,12 @@ func (c Config) resolve() (Config, error) {
 	}
 	if c.StripSetCookie && c.InsecureStoreSetCookie {
 		wrong("StripSetCookie", true, "want only one of StripSetCookie and InsecureStoreSetCookie")
+	}
+	switch n := len(c.StoreKey); {
+	case c.StoreKey != nil && n < minStoreKey:
+		wrong("StoreKey", keyLength(n), fmt.Sprintf("want at least %d bytes, better 32 random ones, or nil for none", minStoreKey))
+	case c.StoreKey != nil && c.Store == nil:
+		wrong("StoreKey", keyLength(n), "want nil without Store, whose values it proves")
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -1,19 +1,21 @@
 package edgecache_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/storetest"
 )
 
 func TestConfigReportsEveryMistakeAtOnce(t *testing.T) {
 	_, err := edgecache.New(edgecache.Config{
 		MaxBytes: -1, MaxObjectBytes: -1, DefaultTTL: -time.Second, HeuristicMax: -1, StaleWhileRevalidate: -1, StaleIfError: -1, StaleIfUnreachable: -1, MaxWait: -1,
 		StatusHeader: "X Cache", StatusName: "edge cache", IgnoreCookies: []string{"_ga", "a b", "*"}, CredentialHeaders: []string{"X-Key:"}, TargetedHeaders: []string{""},
-		StripSetCookie: true, InsecureStoreSetCookie: true,
+		StripSetCookie: true, InsecureStoreSetCookie: true, StoreKey: []byte("short"),
 	})
 	var fields []string
 	for _, mistake := range err.(interface{ Unwrap() []error }).Unwrap() {
@@ -25,7 +27,7 @@ func TestConfigReportsEveryMistakeAtOnce(t *testing.T) {
 	}
 	require.ElementsMatch(t, []string{
 		"MaxBytes", "MaxObjectBytes", "DefaultTTL", "HeuristicMax", "StaleWhileRevalidate", "StaleIfError", "StaleIfUnreachable", "MaxWait", "StatusHeader", "StatusName",
-		"IgnoreCookies[1]", "IgnoreCookies[2]", "CredentialHeaders[0]", "TargetedHeaders[0]", "StripSetCookie",
+		"IgnoreCookies[1]", "IgnoreCookies[2]", "CredentialHeaders[0]", "TargetedHeaders[0]", "StripSetCookie", "StoreKey",
 	}, fields)
 }
 
@@ -49,6 +51,10 @@ func TestConfigMistakes(t *testing.T) {
 		{"a cookie by its beginning", edgecache.Config{IgnoreCookies: []string{"_ga_*"}}, ""},
 		{"no cookie ignored", edgecache.Config{IgnoreCookies: []string{}}, ""},
 		{"a star in the middle", edgecache.Config{IgnoreCookies: []string{"a*b"}}, "IgnoreCookies[0]"},
+		{"the shortest key of a store", edgecache.Config{Store: storetest.NewMap(), StoreKey: make([]byte, 16)}, ""},
+		{"one byte less", edgecache.Config{Store: storetest.NewMap(), StoreKey: make([]byte, 15)}, "StoreKey"},
+		{"a key that was not set", edgecache.Config{Store: storetest.NewMap(), StoreKey: []byte{}}, "StoreKey"},
+		{"a key without a store", edgecache.Config{StoreKey: make([]byte, 32)}, "StoreKey"},
 		{"an empty cookie name", edgecache.Config{IgnoreCookies: []string{""}}, "IgnoreCookies[0]"},
 	}
 	for _, tt := range tests {
@@ -63,6 +69,13 @@ func TestConfigMistakes(t *testing.T) {
 			require.Equal(t, tt.field, ce.Field)
 		})
 	}
+}
+
+// TestConfigErrorsKeepSecrets: they end in logs.
+func TestConfigErrorsKeepSecrets(t *testing.T) {
+	_, err := edgecache.New(edgecache.Config{Store: storetest.NewMap(), StoreKey: []byte("secret")})
+	require.EqualError(t, err, "edgecache: StoreKey is 6 bytes long: want at least 16 bytes, better 32 random ones, or nil for none")
+	require.NotContains(t, fmt.Sprintf("%+v", err.(interface{ Unwrap() []error }).Unwrap()), "secret")
 }
 
 func TestHandlerOfNothingPanics(t *testing.T) {

@@ -14,9 +14,9 @@ import (
 var errUntold = errors.New("edgecache: purged here, but the store does not know yet, and is told again")
 
 // openStore puts the second tier behind memory.
-func (e *Edge) openStore(s Store) {
+func (e *Edge) openStore(s Store, key []byte) {
 	e.second = tier.New(tier.Config{
-		Store: s, Rules: &e.rules, MaxBytes: 2 * e.maxObject,
+		Store: s, Key: key, Rules: &e.rules, MaxBytes: 2 * e.maxObject,
 		OnBreaker: func(open bool, cause error) {
 			if open {
 				e.tell(Event{Kind: Failed, Reason: rules.StoreFailed, Err: fmt.Errorf("edgecache: the store is left alone for a while: %w", cause)})

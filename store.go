@@ -25,6 +25,7 @@ const (
 //
 // Keys have 1 to MaxStoreKey bytes, all of them lower-case ASCII letters and digits, so they can be names of files or of Redis keys as they are. They are hashes: the full name of a page is
 // inside its value and compared when it is read. Values prove themselves with a checksum, too. So a store that mixes up, cuts or garbles values costs renders, never a wrong page.
+// That is about accidents: only with [Config].StoreKey it also holds for somebody who can write to the store.
 //
 // All methods are called from many goroutines at once, also for the same key. They should give up when ctx ends, which is soon: a call that does not is left to itself, and counts against a
 // limit until it returns. An error, or a panic, is never shown to a client; many in a row make the Edge leave the store alone for a while.

@@ -1,40 +1,78 @@
-// Package frame is the outer form of everything that is written to a store of bytes: a kind with its version, a checksum, and fields that are read back without trusting a single length.
+// Package frame is the outer form of everything that is written to a store of bytes: a kind with its
+// version, a proof, and fields that are read back without trusting a single length.
 package frame
 
 import (
+	"crypto/hmac"
+	"crypto/sha256"
 	"encoding/binary"
+	"hash"
 	"hash/crc32"
 )
 
-// Kind names what a frame holds, and the version of its layout. Another version is another kind: it is refused, never guessed at.
+// Kind names what a frame holds, and the version of its layout. Another version is another kind: it is
+// refused, never guessed at.
 type Kind [4]byte
-
-// size is that of the kind and the checksum.
-const size = 8
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
+// Sealer proves that a frame is whole, and that it was stored under its name. With a key the proof is
+// HMAC-SHA256, which nobody can make who does not have the key. Without one it is CRC32C, which finds
+// accidents: whoever can write to the store can make it. The zero Sealer has no key. A Sealer is safe
+// for concurrent use.
+type Sealer struct{ key []byte }
+
+// NewSealer returns a Sealer with this key, which it keeps; nil is none.
+func NewSealer(key []byte) Sealer { return Sealer{key} }
+
+// Overhead is how many bytes of a frame are not its payload.
+func (s Sealer) Overhead() int { return len(Kind{}) + s.size() }
+
+// size is that of the proof.
+func (s Sealer) size() int {
+	if s.key == nil {
+		return crc32.Size
+	}
+	return sha256.Size
+}
+
 // Begin appends the start of a frame to dst. What is appended afterwards is its payload, and Seal ends it.
-func Begin(dst []byte, kind Kind) []byte {
+func (s Sealer) Begin(dst []byte, kind Kind) []byte {
 	dst = append(dst, kind[:]...)
-	return append(dst, 0, 0, 0, 0)
+	return append(dst, make([]byte, s.size())...)
 }
 
-// Seal writes the checksum of a frame that Begin began at its first byte: CRC32C over the kind and the payload.
-func Seal(frame []byte) {
-	binary.LittleEndian.PutUint32(frame[4:size], checksum(frame))
+// Seal writes the proof of a frame that Begin began at its first byte, and that is stored under name.
+func (s Sealer) Seal(frame []byte, name string) {
+	s.prove(frame[len(Kind{}):len(Kind{})], frame, name)
 }
 
-// Open returns the payload of a sealed frame, which it does not copy; ok is false if value is none of this kind, whole and unchanged.
-func Open(value []byte, kind Kind) (payload []byte, ok bool) {
-	if len(value) < size || Kind(value[:4]) != kind || binary.LittleEndian.Uint32(value[4:size]) != checksum(value) {
+// Open returns the payload of a sealed frame, which it does not copy; ok is false if value is none of
+// this kind that was stored under name, whole and unchanged.
+func (s Sealer) Open(value []byte, kind Kind, name string) (payload []byte, ok bool) {
+	if len(value) < s.Overhead() || Kind(value[:len(kind)]) != kind {
 		return nil, false
 	}
-	return value[size:], true
+	var buf [sha256.Size]byte
+	// In constant time, so that nobody finds the proof byte by byte.
+	if !hmac.Equal(s.prove(buf[:0], value, name), value[len(kind):s.Overhead()]) {
+		return nil, false
+	}
+	return value[s.Overhead():], true
 }
 
-func checksum(frame []byte) uint32 {
-	return crc32.Update(crc32.Checksum(frame[:4], castagnoli), castagnoli, frame[size:])
+// prove appends the proof of a frame to dst: over kind, name and payload.
+func (s Sealer) prove(dst, frame []byte, name string) []byte {
+	var h hash.Hash
+	if s.key == nil {
+		h = crc32.New(castagnoli)
+	} else {
+		h = hmac.New(sha256.New, s.key)
+	}
+	var buf [128]byte
+	h.Write(AppendText(append(buf[:0], frame[:len(Kind{})]...), name))
+	h.Write(frame[s.Overhead():])
+	return h.Sum(dst)
 }
 
 // AppendUint appends a number that a Reader's Uint reads.

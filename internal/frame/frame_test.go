@@ -2,6 +2,8 @@ package frame
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"math"
 	"slices"
 	"strings"
@@ -12,40 +14,81 @@ import (
 
 var kind = Kind{'t', 's', 't', 1}
 
-func sealed(payload string) []byte {
-	b := append(Begin(nil, kind), payload...)
-	Seal(b)
+// sealers are one without a key, and one with.
+var sealers = map[string]Sealer{"no key": {}, "a key": NewSealer([]byte("0123456789abcdef"))}
+
+func sealed(s Sealer, payload string) []byte {
+	b := append(s.Begin(nil, kind), payload...)
+	s.Seal(b, "name")
 	return b
 }
 
 func TestOpenRefusesWhatWasChanged(t *testing.T) {
-	whole := sealed("some payload")
-	payload, ok := Open(whole, kind)
-	require.True(t, ok)
-	require.Equal(t, "some payload", string(payload))
-	if &payload[0] != &whole[size] {
-		t.Error("the payload was copied")
-	}
-	for i := range whole {
-		for bit := range 8 {
-			changed := bytes.Clone(whole)
-			changed[i] ^= 1 << bit
-			if _, ok := Open(changed, kind); ok {
-				t.Errorf("bit %d of byte %d turned: got a frame, want none", bit, i)
+	for who, s := range sealers {
+		t.Run(who, func(t *testing.T) {
+			whole := sealed(s, "some payload")
+			payload, ok := s.Open(whole, kind, "name")
+			require.True(t, ok)
+			require.Equal(t, "some payload", string(payload))
+			if &payload[0] != &whole[s.Overhead()] {
+				t.Error("the payload was copied")
 			}
+			for i := range whole {
+				for bit := range 8 {
+					changed := bytes.Clone(whole)
+					changed[i] ^= 1 << bit
+					if _, ok := s.Open(changed, kind, "name"); ok {
+						t.Errorf("bit %d of byte %d turned: got a frame, want none", bit, i)
+					}
+				}
+				if _, ok := s.Open(whole[:i], kind, "name"); ok {
+					t.Errorf("cut to %d bytes: got a frame, want none", i)
+				}
+			}
+			if _, ok := s.Open(append(bytes.Clone(whole), 0), kind, "name"); ok {
+				t.Error("with a byte behind it: got a frame, want none")
+			}
+			if _, ok := s.Open(whole, Kind{'t', 's', 't', 2}, "name"); ok {
+				t.Error("asked for another version: got a frame, want none")
+			}
+			for _, name := range []string{"", "nam", "name2", "Name", "namesome"} {
+				if _, ok := s.Open(whole, kind, name); ok {
+					t.Errorf("asked for under the name %q: got a frame, want none", name)
+				}
+			}
+			if payload, ok := s.Open(sealed(s, ""), kind, "name"); !ok || len(payload) != 0 {
+				t.Errorf("empty payload: got %q, %v", payload, ok)
+			}
+			for other, o := range sealers {
+				if _, ok := o.Open(whole, kind, "name"); ok != (other == who) {
+					t.Errorf("read with %s: got %v", other, ok)
+				}
+			}
+		})
+	}
+}
+
+// TestProof: a frame is what it was when it was stored, of whatever length its name is.
+func TestProof(t *testing.T) {
+	for who, s := range sealers {
+		before := append(s.Begin([]byte("before"), kind), "payload"...)
+		s.Seal(before[6:], strings.Repeat("n", 300))
+		if payload, ok := s.Open(before[6:], kind, strings.Repeat("n", 300)); !ok || string(payload) != "payload" {
+			t.Errorf("%s, behind something: got %q, %v", who, payload, ok)
 		}
-		if _, ok := Open(whole[:i], kind); ok {
-			t.Errorf("cut to %d bytes: got a frame, want none", i)
+		if got, want := len(sealed(s, "payload")), s.Overhead()+len("payload"); got != want {
+			t.Errorf("%s: got %d bytes, want %d", who, got, want)
 		}
 	}
-	if _, ok := Open(append(bytes.Clone(whole), 0), kind); ok {
-		t.Error("with a byte behind it: got a frame, want none")
+	one, other := sealed(NewSealer([]byte("one")), "x"), sealed(NewSealer([]byte("other")), "x")
+	if bytes.Equal(one, other) {
+		t.Error("two keys make one proof")
 	}
-	if _, ok := Open(whole, Kind{'t', 's', 't', 2}); ok {
-		t.Error("asked for another version: got a frame, want none")
-	}
-	if payload, ok := Open(sealed(""), kind); !ok || len(payload) != 0 {
-		t.Errorf("empty payload: got %q, %v", payload, ok)
+	// RFC 2104 over kind, length of the name, name and payload.
+	mac := hmac.New(sha256.New, []byte("one"))
+	mac.Write([]byte("tst\x01\x04namex"))
+	if want := mac.Sum(nil); !bytes.Equal(one[4:36], want) {
+		t.Errorf("got the proof %x, want %x", one[4:36], want)
 	}
 }
 

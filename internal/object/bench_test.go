@@ -5,9 +5,11 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/frame"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -53,5 +55,37 @@ func BenchmarkHit(b *testing.B) {
 				_, _ = o.Body.WriteTo(io.Discard)
 			}
 		})
+	}
+}
+
+// BenchmarkCodec is what a value of a store costs with a key, and without. MB/s are of the body.
+func BenchmarkCodec(b *testing.B) {
+	o := options()
+	for _, size := range []int{1 << 10, 64 << 10, 1 << 20} {
+		r := record(stored(b, o, 200, http.Header{"Content-Type": {"text/html"}}, strings.Repeat("x", size)))
+		for _, row := range []struct {
+			name   string
+			sealer frame.Sealer
+		}{{"checksum", frame.Sealer{}}, {"HMAC", frame.NewSealer(make([]byte, 32))}} {
+			c := NewCodec(&o, row.sealer)
+			value, _ := c.Append(nil, "name", r, start)
+			at := row.name + "/" + strconv.Itoa(size>>10) + "KiB"
+			b.Run("Append/"+at, func(b *testing.B) {
+				b.SetBytes(int64(size))
+				b.ReportAllocs()
+				for b.Loop() {
+					_, _ = c.Append(nil, "name", r, start)
+				}
+			})
+			b.Run("Decode/"+at, func(b *testing.B) {
+				b.SetBytes(int64(size))
+				b.ReportAllocs()
+				for b.Loop() {
+					if _, err := c.Decode(value, "name", start); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
 	}
 }

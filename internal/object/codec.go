@@ -17,7 +17,7 @@ import (
 )
 
 // kind is the layout below. It changes with the layout, and with what keys, scopes and variants mean: what another version has stored is not read.
-var kind = frame.Kind{'e', 'c', 'o', 2}
+var kind = frame.Kind{'e', 'c', 'o', 3}
 
 // Limits of what is decoded. What exceeds them is not encoded either.
 const (
@@ -49,24 +49,32 @@ type Stamp struct {
 	Shared   uint64 // in the sequence of the store
 }
 
+// MaxKeep is the longest that a value is of use. A store may forget for how long it was to keep one, but
+// not purges of this time: what is older could be a response that was purged.
+const MaxKeep = 30 * 24 * time.Hour
+
 // Codec turns records into bytes and back. It keeps to the rules that it was made with, and is safe for concurrent use.
 type Codec struct {
 	rules    *rules.Options
 	audience uint64
+	sealer   frame.Sealer
 }
 
-// NewCodec returns a codec for responses that are stored, and read, under o.
-func NewCodec(o *rules.Options) *Codec { return &Codec{rules: o, audience: o.Audience()} }
+// NewCodec returns a codec for responses that are stored, and read, under o, and that s proves.
+func NewCodec(o *rules.Options, s frame.Sealer) *Codec {
+	return &Codec{rules: o, audience: o.Audience(), sealer: s}
+}
 
 // Audience tells apart codecs that do not read what the other has written.
 func (c *Codec) Audience() uint64 { return c.audience }
 
-// Append appends the encoding of r to dst, and returns for how long it is of use. keep is not positive, and nothing is appended, if there is no use in storing it.
+// Append appends the encoding of r, to be stored under name, to dst, and returns for how long it is of use, at most MaxKeep.
+// keep is not positive, and nothing is appended, if there is no use in storing it.
 //
-// The layout: kind and checksum; the length of the head; the head, all but the body; the body.
+// The layout: kind and proof; the length of the head; the head, all but the body; the body.
 // Times are told by the wall clock, the only one that processes share: when this was written, and how old the response was then by the clock of this process, so that a wall clock which was set in between does not count.
-func (c *Codec) Append(dst []byte, r *Record, now time.Time) (value []byte, keep time.Duration) {
-	keep = r.Terms.Keep(c.rules, r.Asks(), now)
+func (c *Codec) Append(dst []byte, name string, r *Record, now time.Time) (value []byte, keep time.Duration) {
+	keep = min(r.Terms.Keep(c.rules, r.Asks(), now), MaxKeep)
 	selector := r.Selector()
 	vary := selector.Vary.Append(nil)
 	if keep <= 0 || len(r.Tags) > maxTags || len(vary) > maxVary || r.Header().editReader().count > maxEdits {
@@ -74,13 +82,13 @@ func (c *Codec) Append(dst []byte, r *Record, now time.Time) (value []byte, keep
 	}
 	head := c.appendHead(nil, r, &selector, vary, keep, now)
 	start := len(dst)
-	dst = slices.Grow(dst, 16+len(head)+int(r.Body.Size()))
-	dst = frame.Begin(dst, kind)
+	dst = slices.Grow(dst, c.sealer.Overhead()+binary.MaxVarintLen64+len(head)+int(r.Body.Size()))
+	dst = c.sealer.Begin(dst, kind)
 	dst = frame.AppendText(dst, head)
 	for i := range r.Body.len() {
 		dst = append(dst, r.Body.chunk(i)...)
 	}
-	frame.Seal(dst[start:])
+	c.sealer.Seal(dst[start:], name)
 	return dst, keep
 }
 
@@ -139,10 +147,10 @@ func (c *Codec) appendHead(dst []byte, r *Record, selector *Selector, vary []str
 	return frame.AppendUint(dst, uint64(r.Body.Size()))
 }
 
-// Decode returns the record that value encodes, if it may still be used: the error is ErrCorrupt or ErrOutdated otherwise.
+// Decode returns the record that value encodes, if it was stored under name and may still be used: the error is ErrCorrupt or ErrOutdated otherwise.
 // It takes ownership of value, of which the body of the object may be a part. The work, and what is allocated, is bounded by the length of value.
-func (c *Codec) Decode(value []byte, now time.Time) (*Record, error) {
-	payload, ok := frame.Open(value, kind)
+func (c *Codec) Decode(value []byte, name string, now time.Time) (*Record, error) {
+	payload, ok := c.sealer.Open(value, kind, name)
 	if !ok {
 		return nil, ErrCorrupt
 	}
@@ -160,7 +168,7 @@ func (c *Codec) Decode(value []byte, now time.Time) (*Record, error) {
 	audience := d.Fixed()
 	r.Stamp = Stamp{Instance: d.Fixed(), Local: d.Uint(), Shared: d.Uint()}
 	written := time.Unix(0, int64(d.Fixed()))
-	keep := duration(&d)
+	keep := min(duration(&d), MaxKeep)
 	f.Resident, f.InitialAge, f.Lifetime = duration(&d), duration(&d), duration(&d)
 	f.WhileRevalidate, f.IfError = duration(&d), duration(&d)
 	flags := d.Uint()

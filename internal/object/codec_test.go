@@ -112,16 +112,16 @@ func record(o *Object) *Record {
 
 func TestDecodeGivesBackWhatWasEncoded(t *testing.T) {
 	o := options()
-	c := NewCodec(&o)
+	c := NewCodec(&o, frame.Sealer{})
 	for name, obj := range examples(t) {
 		t.Run(name, func(t *testing.T) {
 			written := start.Add(3 * time.Second)
-			value, keep := c.Append([]byte("before"), record(obj), written)
+			value, keep := c.Append([]byte("before"), "name", record(obj), written)
 			require.Positive(t, keep)
 			require.Equal(t, "before", string(value[:6]))
 			for _, after := range []time.Duration{0, 5 * time.Second} {
 				now := written.Add(after)
-				got, err := c.Decode(bytes.Clone(value[6:]), now)
+				got, err := c.Decode(bytes.Clone(value[6:]), "name", now)
 				require.NoError(t, err)
 				want := record(obj)
 				if got.Key != want.Key || !reflect.DeepEqual(got.Tags, want.Tags) || got.Stamp != want.Stamp {
@@ -130,7 +130,7 @@ func TestDecodeGivesBackWhatWasEncoded(t *testing.T) {
 				same(t, got.Object, obj, now)
 				same(t, got.Object, obj, now.Add(time.Second))
 			}
-			again, _ := c.Append(nil, record(obj), written)
+			again, _ := c.Append(nil, "name", record(obj), written)
 			if !bytes.Equal(again, value[6:]) {
 				t.Error("encoded again: got other bytes")
 			}
@@ -140,29 +140,60 @@ func TestDecodeGivesBackWhatWasEncoded(t *testing.T) {
 
 func TestDecodeRefusesEveryCorruption(t *testing.T) {
 	o := options()
-	c := NewCodec(&o)
-	value, _ := c.Append(nil, record(stored(t, o, 200, http.Header{"Vary": {"Accept"}}, "some body")), start)
-	for i := range value {
-		for bit := range 8 {
-			changed := bytes.Clone(value)
-			changed[i] ^= 1 << bit
-			if _, err := c.Decode(changed, start); !errors.Is(err, ErrCorrupt) {
-				t.Fatalf("bit %d of byte %d turned: got %v, want ErrCorrupt", bit, i, err)
+	for who, sealer := range map[string]frame.Sealer{"no key": {}, "a key": frame.NewSealer([]byte("key"))} {
+		t.Run(who, func(t *testing.T) {
+			c := NewCodec(&o, sealer)
+			value, _ := c.Append(nil, "name", record(stored(t, o, 200, http.Header{"Vary": {"Accept"}}, "some body")), start)
+			refused := func(what string, value []byte, name string) {
+				t.Helper()
+				if _, err := c.Decode(value, name, start); !errors.Is(err, ErrCorrupt) {
+					t.Errorf("%s: got %v, want ErrCorrupt", what, err)
+				}
+			}
+			for i := range value {
+				for bit := range 8 {
+					changed := bytes.Clone(value)
+					changed[i] ^= 1 << bit
+					refused("a turned bit", changed, "name")
+				}
+				refused("cut", value[:i], "name")
+			}
+			refused("a byte too many", append(bytes.Clone(value), 'x'), "name")
+			refused("under another name", bytes.Clone(value), "other")
+			refused("under no name", bytes.Clone(value), "")
+			_, err := c.Decode(value, "name", start)
+			require.NoError(t, err)
+		})
+	}
+}
+
+// TestForgedValuesAreRefused: whoever does not have the key can make no value, however well it is made.
+func TestForgedValuesAreRefused(t *testing.T) {
+	o := options()
+	obj := stored(t, o, 200, http.Header{}, "some body")
+	c := NewCodec(&o, frame.NewSealer([]byte("the key of the application")))
+	own, _ := c.Append(nil, "name", record(obj), start)
+	for name, forger := range map[string]frame.Sealer{
+		"no key": {}, "another key": frame.NewSealer([]byte("another")), "an empty key": frame.NewSealer([]byte{}),
+		"a key that begins so": frame.NewSealer([]byte("the key of the")),
+	} {
+		forged, _ := NewCodec(&o, forger).Append(nil, "name", record(obj), start)
+		proofs := [][]byte{forged}
+		if name == "no key" { // the same, with the proof of the true one
+			proofs = append(proofs, append(append(bytes.Clone(own[:36]), forged[8:len(forged)-1]...), 'Y'))
+		}
+		for _, value := range proofs {
+			if _, err := c.Decode(value, "name", start); !errors.Is(err, ErrCorrupt) {
+				t.Errorf("%s: got %v, want ErrCorrupt", name, err)
 			}
 		}
-		if _, err := c.Decode(value[:i], start); !errors.Is(err, ErrCorrupt) {
-			t.Fatalf("cut to %d bytes: got %v, want ErrCorrupt", i, err)
-		}
-	}
-	if _, err := c.Decode(append(bytes.Clone(value), 'x'), start); !errors.Is(err, ErrCorrupt) {
-		t.Errorf("with a byte too many: got %v, want ErrCorrupt", err)
 	}
 }
 
 // TestDecodeRefusesContradictions is about values whose checksum is right: somebody meant them to be taken.
 func TestDecodeRefusesContradictions(t *testing.T) {
 	o := options()
-	c := NewCodec(&o)
+	c := NewCodec(&o, frame.Sealer{})
 	for name, change := range map[string]func(*Draft, *[]fieldLines){
 		"a length that is not that of the body":            func(_ *Draft, f *[]fieldLines) { set(f, "Content-Length", "4") },
 		"two lengths":                                      func(_ *Draft, f *[]fieldLines) { set(f, "Content-Length", "5", "5") },
@@ -184,14 +215,14 @@ func TestDecodeRefusesContradictions(t *testing.T) {
 				fields = append(fields, fieldLines{name, d.Header[name]})
 			}
 			obj := contradict(&d, fields)
-			value, _ := c.Append(nil, record(obj), start)
-			_, err := c.Decode(value, start)
+			value, _ := c.Append(nil, "name", record(obj), start)
+			_, err := c.Decode(value, "name", start)
 			require.NoError(t, err, "before the change")
 
 			change(&d, &fields)
-			value, _ = c.Append(nil, record(contradict(&d, fields)), start)
+			value, _ = c.Append(nil, "name", record(contradict(&d, fields)), start)
 			require.NotEmpty(t, value)
-			if _, err := c.Decode(value, start); !errors.Is(err, ErrCorrupt) {
+			if _, err := c.Decode(value, "name", start); !errors.Is(err, ErrCorrupt) {
 				t.Errorf("got %v, want ErrCorrupt", err)
 			}
 		})
@@ -203,7 +234,7 @@ func TestEditsAreAFlag(t *testing.T) {
 	o := options()
 	plain := stored(t, o, 200, http.Header{"Link": {"</a>"}}, "x")
 	flagsOf := func(o *Object) uint64 {
-		c := NewCodec(&rules.Options{})
+		c := NewCodec(&rules.Options{}, frame.Sealer{})
 		selector := o.Selector()
 		d := frame.NewReader(string(c.appendHead(nil, record(o), &selector, nil, time.Hour, start)))
 		d.Fixed()
@@ -218,25 +249,25 @@ func TestEditsAreAFlag(t *testing.T) {
 	}
 	require.Zero(t, flagsOf(plain)&edited)
 	require.NotZero(t, flagsOf(with(plain, func(d *Draft) { d.Edits = field.Edits{"A": field.Removed} }))&edited)
-	c := NewCodec(&o)
+	c := NewCodec(&o, frame.Sealer{})
 	for name, edits := range map[string]field.Edits{
 		"an edit that is unknown": {"A": '?'},
 		"an edit without a name":  {"": field.Added},
 	} {
-		value, _ := c.Append(nil, record(with(plain, func(d *Draft) { d.Edits = edits })), start)
+		value, _ := c.Append(nil, "name", record(with(plain, func(d *Draft) { d.Edits = edits })), start)
 		require.NotEmpty(t, value)
-		_, err := c.Decode(value, start)
+		_, err := c.Decode(value, "name", start)
 		require.ErrorIs(t, err, ErrCorrupt, name)
 	}
 	many := make(field.Edits)
 	for i := range maxEdits + 1 {
 		many["X-"+strconv.Itoa(i)] = field.Removed
 	}
-	value, _ := c.Append(nil, record(with(plain, func(d *Draft) { d.Edits = many })), start)
+	value, _ := c.Append(nil, "name", record(with(plain, func(d *Draft) { d.Edits = many })), start)
 	require.Empty(t, value)
 	delete(many, "X-0")
-	value, _ = c.Append(nil, record(with(plain, func(d *Draft) { d.Edits = many })), start)
-	_, err := c.Decode(value, start)
+	value, _ = c.Append(nil, "name", record(with(plain, func(d *Draft) { d.Edits = many })), start)
+	_, err := c.Decode(value, "name", start)
 	require.NoError(t, err)
 }
 
@@ -299,9 +330,9 @@ func rename(fields []fieldLines, from, to string) {
 
 func TestDecodeKeepsTime(t *testing.T) {
 	o := options()
-	c := NewCodec(&o)
+	c := NewCodec(&o, frame.Sealer{})
 	obj := stored(t, o, 200, http.Header{"Cache-Control": {"max-age=60, must-revalidate"}}, "x")
-	value, keep := c.Append(nil, record(obj), start.Add(10*time.Second))
+	value, keep := c.Append(nil, "name", record(obj), start.Add(10*time.Second))
 	if want := 50 * time.Second; keep != want {
 		t.Errorf("keep: got %v, want %v", keep, want)
 	}
@@ -318,7 +349,7 @@ func TestDecodeKeepsTime(t *testing.T) {
 		{"the year after", 365 * 24 * time.Hour, ErrOutdated},
 	} {
 		now := start.Add(row.at)
-		got, err := c.Decode(bytes.Clone(value), now)
+		got, err := c.Decode(bytes.Clone(value), "name", now)
 		if !errors.Is(err, row.err) {
 			t.Errorf("%s: got %v, want %v", row.name, err, row.err)
 		}
@@ -335,8 +366,24 @@ func TestDecodeKeepsTime(t *testing.T) {
 			t.Errorf("%s: got age %v when the clock goes back", row.name, age)
 		}
 	}
-	if value, keep := c.Append(nil, record(obj), start.Add(time.Minute)); keep > 0 || len(value) > 0 {
+	if value, keep := c.Append(nil, "name", record(obj), start.Add(time.Minute)); keep > 0 || len(value) > 0 {
 		t.Errorf("past its time: got %d bytes for %v, want none", len(value), keep)
+	}
+}
+
+// TestNothingIsOfUseForLongerThanPurgesAreRemembered: also when a store never forgets.
+func TestNothingIsOfUseForLongerThanPurgesAreRemembered(t *testing.T) {
+	o := options()
+	c := NewCodec(&o, frame.Sealer{})
+	value, keep := c.Append(nil, "name", record(stored(t, o, 200, http.Header{"Cache-Control": {"max-age=99999999"}}, "x")), start)
+	if keep != MaxKeep {
+		t.Errorf("got kept for %v, want %v", keep, MaxKeep)
+	}
+	if _, err := c.Decode(bytes.Clone(value), "name", start.Add(MaxKeep-1)); err != nil {
+		t.Errorf("to the last moment: got %v", err)
+	}
+	if _, err := c.Decode(value, "name", start.Add(MaxKeep)); !errors.Is(err, ErrOutdated) {
+		t.Errorf("after it: got %v, want ErrOutdated", err)
 	}
 }
 
@@ -344,13 +391,13 @@ func TestDecodeKeepsTime(t *testing.T) {
 func TestDecodeKeepsToTheTimeThatWasGiven(t *testing.T) {
 	before, after := options(), options()
 	before.MaxStaleUnreachable = 0
-	value, keep := NewCodec(&before).Append(nil, record(stored(t, before, 200, http.Header{}, "x")), start)
+	value, keep := NewCodec(&before, frame.Sealer{}).Append(nil, "name", record(stored(t, before, 200, http.Header{}, "x")), start)
 	require.Equal(t, 2*time.Minute, keep)
-	c := NewCodec(&after)
-	if _, err := c.Decode(bytes.Clone(value), start.Add(keep-1)); err != nil {
+	c := NewCodec(&after, frame.Sealer{})
+	if _, err := c.Decode(bytes.Clone(value), "name", start.Add(keep-1)); err != nil {
 		t.Errorf("within it: got %v, want no error", err)
 	}
-	if _, err := c.Decode(value, start.Add(keep)); !errors.Is(err, ErrOutdated) {
+	if _, err := c.Decode(value, "name", start.Add(keep)); !errors.Is(err, ErrOutdated) {
 		t.Errorf("after it: got %v, want ErrOutdated", err)
 	}
 }
@@ -385,9 +432,9 @@ func TestDecodeObeysTheRulesOfToday(t *testing.T) {
 			if row.after != nil {
 				row.after(&after)
 			}
-			value, keep := NewCodec(&before).Append(nil, record(stored(t, before, 200, row.header, "x")), start)
+			value, keep := NewCodec(&before, frame.Sealer{}).Append(nil, "name", record(stored(t, before, 200, row.header, "x")), start)
 			require.Positive(t, keep)
-			got, err := NewCodec(&after).Decode(value, start)
+			got, err := NewCodec(&after, frame.Sealer{}).Decode(value, "name", start)
 			if row.err {
 				if !errors.Is(err, ErrOutdated) {
 					t.Errorf("got %v, want ErrOutdated", err)
@@ -408,14 +455,14 @@ func TestDecodeObeysTheRulesOfToday(t *testing.T) {
 // TestDecodeKeepsWhatTheHeaderDoesNotSay: outer middleware said it, or Connection named the field, so it is not among what is stored.
 func TestDecodeKeepsWhatTheHeaderDoesNotSay(t *testing.T) {
 	o := options()
-	c := NewCodec(&o)
+	c := NewCodec(&o, frame.Sealer{})
 	said := http.Header{"Cache-Control": {"max-age=5, must-revalidate"}, "Vary": {"Accept-Language"}}
 	meta, reason := o.Store(&rules.Request{}, 200, said, start, start)
 	require.Equal(t, rules.None, reason)
 	d := Draft{Status: 200, Body: cut("x"), Meta: meta}
 	obj := d.Seal()
-	value, _ := c.Append(nil, record(&obj), start)
-	got, err := c.Decode(value, start)
+	value, _ := c.Append(nil, "name", record(&obj), start)
+	got, err := c.Decode(value, "name", start)
 	require.NoError(t, err)
 	if ttl := got.Terms.TTL(start); ttl != 5*time.Second {
 		t.Errorf("TTL: got %v, want 5 s", ttl)
@@ -430,21 +477,21 @@ func TestDecodeKeepsWhatTheHeaderDoesNotSay(t *testing.T) {
 
 func TestDecodeCopiesNoLargeBody(t *testing.T) {
 	o := options()
-	c := NewCodec(&o)
+	c := NewCodec(&o, frame.Sealer{})
 	large := strings.Repeat("x", 1<<20)
-	value, _ := c.Append(nil, record(stored(t, o, 200, http.Header{}, large)), start)
+	value, _ := c.Append(nil, "name", record(stored(t, o, 200, http.Header{}, large)), start)
 	if cap(value) > len(value)+len(value)/8 {
 		t.Errorf("encoded into %d bytes for %d", cap(value), len(value))
 	}
-	got, err := c.Decode(value, start)
+	got, err := c.Decode(value, "name", start)
 	require.NoError(t, err)
 	if chunk := got.Body.first; &chunk[0] != &value[len(value)-len(large)] {
 		t.Error("the body was copied")
 	} else if cap(chunk) != len(chunk) {
 		t.Error("the body has room behind it")
 	}
-	small, _ := c.Append(nil, record(stored(t, o, 200, http.Header{}, "small")), start)
-	got, err = c.Decode(small, start)
+	small, _ := c.Append(nil, "name", record(stored(t, o, 200, http.Header{}, "small")), start)
+	got, err = c.Decode(small, "name", start)
 	require.NoError(t, err)
 	if chunk := got.Body.first; &chunk[0] == &small[len(small)-5] {
 		t.Error("a small body keeps the whole value in memory")
@@ -453,20 +500,20 @@ func TestDecodeCopiesNoLargeBody(t *testing.T) {
 
 func TestAppendRefusesWhatDecodeWould(t *testing.T) {
 	o := options()
-	c := NewCodec(&o)
+	c := NewCodec(&o, frame.Sealer{})
 	r := record(stored(t, o, 200, http.Header{}, "x"))
 	r.Tags = make([]string, maxTags)
-	value, keep := c.Append(nil, r, start)
+	value, keep := c.Append(nil, "name", r, start)
 	require.Positive(t, keep)
-	_, err := c.Decode(value, start)
+	_, err := c.Decode(value, "name", start)
 	require.NoError(t, err)
 	r.Tags = make([]string, maxTags+1)
-	if value, keep := c.Append(nil, r, start); keep > 0 || value != nil {
+	if value, keep := c.Append(nil, "name", r, start); keep > 0 || value != nil {
 		t.Error("one tag too many: got a value, want none")
 	}
 	r = record(stored(t, o, 200, http.Header{}, "x"))
 	r.Object = with(r.Object, func(d *Draft) { d.Meta.Vary = slices.Repeat([]string{"X"}, maxVary+1) })
-	if value, keep := c.Append(nil, r, start); keep > 0 || value != nil {
+	if value, keep := c.Append(nil, "name", r, start); keep > 0 || value != nil {
 		t.Error("one name too many in Vary: got a value, want none")
 	}
 }
@@ -474,17 +521,17 @@ func TestAppendRefusesWhatDecodeWould(t *testing.T) {
 // TestDecodeAllocates is about values whose numbers promise more than there is, and about those that have as many small things as fit.
 func TestDecodeAllocates(t *testing.T) {
 	o := options()
-	c := NewCodec(&o)
+	c := NewCodec(&o, frame.Sealer{})
 	many := http.Header{"X-Many": make([]string, 1<<16)}
 	for i := range 1 << 10 {
 		many["X-"+string(rune('a'+i%26))+string(rune('a'+i/26%26))+string(rune('a'+i/676))] = []string{}
 	}
 	obj := stored(t, o, 200, many, "x")
-	value, _ := c.Append(nil, record(obj), start)
+	value, _ := c.Append(nil, "name", record(obj), start)
 	bounded(t, c, value)
 	for _, payload := range []string{"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "\x7f", "\xff\xff\xff\x7f"} {
-		lying := append(frame.Begin(nil, kind), payload...)
-		frame.Seal(lying)
+		lying := append(frame.Sealer{}.Begin(nil, kind), payload...)
+		frame.Sealer{}.Seal(lying, "name")
 		bounded(t, c, lying)
 	}
 }
@@ -493,7 +540,7 @@ func bounded(t *testing.T, c *Codec, value []byte) {
 	t.Helper()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	_, _ = c.Decode(value, start)
+	_, _ = c.Decode(value, "name", start)
 	runtime.ReadMemStats(&after)
 	if got, most := after.TotalAlloc-before.TotalAlloc, uint64(128*len(value)+16<<10); got > most {
 		t.Errorf("%d bytes decoded: got %d bytes allocated, want at most %d", len(value), got, most)
@@ -503,10 +550,10 @@ func bounded(t *testing.T, c *Codec, value []byte) {
 // FuzzDecode gives every input the right checksum: without, no input would get past it.
 func FuzzDecode(f *testing.F) {
 	o := options()
-	c := NewCodec(&o)
+	c := NewCodec(&o, frame.Sealer{})
 	for _, obj := range examples(f) {
 		if obj.Body.Size() < 1<<10 {
-			value, _ := c.Append(nil, record(obj), start)
+			value, _ := c.Append(nil, "name", record(obj), start)
 			f.Add(value, true)
 			f.Add(value, false)
 		}
@@ -514,10 +561,10 @@ func FuzzDecode(f *testing.F) {
 	f.Fuzz(func(t *testing.T, value []byte, seal bool) {
 		if seal && len(value) >= 8 {
 			copy(value, kind[:])
-			frame.Seal(value)
+			frame.Sealer{}.Seal(value, "name")
 		}
 		bounded(t, c, bytes.Clone(value))
-		r, err := c.Decode(bytes.Clone(value), start)
+		r, err := c.Decode(bytes.Clone(value), "name", start)
 		if err != nil {
 			if r != nil || !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrOutdated) {
 				t.Fatalf("got %v, %v", r, err)
@@ -527,15 +574,36 @@ func FuzzDecode(f *testing.F) {
 		if r.Terms.Age(start) < 0 || r.Terms.Keep(&o, r.Asks(), start) <= 0 {
 			t.Fatalf("age %v, of use for %v", r.Terms.Age(start), r.Terms.Keep(&o, r.Asks(), start))
 		}
-		again, keep := c.Append(nil, r, start)
+		again, keep := c.Append(nil, "name", r, start)
 		if keep <= 0 {
 			t.Fatal("decoded what is not worth encoding")
 		}
-		back, err := c.Decode(again, start)
+		back, err := c.Decode(again, "name", start)
 		if err != nil {
 			t.Fatalf("encoded again: %v", err)
 		}
 		same(t, back.Object, r.Object, start)
+	})
+}
+
+// FuzzDecodeWithKey: nothing but what was stored is decoded, and only under its name.
+func FuzzDecodeWithKey(f *testing.F) {
+	o := options()
+	c := NewCodec(&o, frame.NewSealer([]byte("0123456789abcdef0123456789abcdef")))
+	plain := NewCodec(&o, frame.Sealer{})
+	true1, _ := c.Append(nil, "one", record(stored(f, o, 200, http.Header{}, "one")), start)
+	true2, _ := c.Append(nil, "two", record(stored(f, o, 200, http.Header{"Vary": {"Accept"}}, "two")), start)
+	forged, _ := plain.Append(nil, "one", record(stored(f, o, 200, http.Header{}, "forged")), start)
+	for _, value := range [][]byte{true1, true2, forged, true1[:40], append(bytes.Clone(true1[:36]), true2[36:]...), nil} {
+		for _, name := range []string{"one", "two", ""} {
+			f.Add(value, name)
+		}
+	}
+	f.Fuzz(func(t *testing.T, value []byte, name string) {
+		stored := name == "one" && bytes.Equal(value, true1) || name == "two" && bytes.Equal(value, true2)
+		if r, err := c.Decode(bytes.Clone(value), name, start); (err == nil) != stored || (r != nil) != stored {
+			t.Fatalf("got %v, %v, want a record only for what was stored", r, err)
+		}
 	})
 }
 
@@ -558,12 +626,12 @@ func FuzzEncode(f *testing.F) {
 			return
 		}
 		obj := stored(t, o, 200, h, strings.SplitAfter(body, "\n")...)
-		c := NewCodec(&o)
-		value, keep := c.Append(nil, record(obj), start)
+		c := NewCodec(&o, frame.Sealer{})
+		value, keep := c.Append(nil, "name", record(obj), start)
 		if keep <= 0 {
 			return
 		}
-		got, err := c.Decode(value, start)
+		got, err := c.Decode(value, "name", start)
 		if err != nil {
 			t.Fatal(err)
 		}

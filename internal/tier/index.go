@@ -54,8 +54,8 @@ func (x *index) keep(now time.Time) (d time.Duration) {
 	return d
 }
 
-func encodeIndex(x index) []byte {
-	dst := frame.Begin(nil, kind)
+func (t *Tier) encodeIndex(x index) []byte {
+	dst := t.sealer.Begin(nil, kind)
 	dst = frame.AppendText(dst, x.key)
 	dst = frame.AppendUint(dst, uint64(len(x.variants)))
 	for _, v := range x.variants {
@@ -63,7 +63,7 @@ func encodeIndex(x index) []byte {
 		dst = frame.AppendFixed(dst, uint64(v.expires.UnixNano()))
 		dst = frame.AppendTexts(dst, v.vary)
 	}
-	frame.Seal(dst)
+	t.sealer.Seal(dst, t.indexKey([]byte(x.key)))
 	return dst
 }
 
@@ -72,7 +72,7 @@ func (t *Tier) readIndex(value, k []byte, now time.Time) (x index, ok bool) {
 	if int64(len(value)) > t.config.MaxBytes {
 		return index{}, false
 	}
-	payload, ok := frame.Open(value, kind)
+	payload, ok := t.sealer.Open(value, kind, t.indexKey(k))
 	if !ok {
 		return index{}, false
 	}

@@ -10,8 +10,11 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// What keys and names begin with. 33 bytes follow the contract of edgecache.Store: this, and 128 bits of SHA-256 in hex.
-// Keys of values also depend on the version of the layouts and on the audience of the codec, so that those who do not read each other's values do not overwrite them either. Names of generations do not: a purge is for all.
+// What keys and names begin with. Keys of values follow the contract of edgecache.Store with 33 bytes:
+// this, and 128 bits of a hash in hex. What names of generations become in the store is in slots.go.
+// Keys of values also depend on the version of the layouts and on the audience of the codec, so that
+// those who do not read each other's values do not overwrite them either. Names of generations do not: a
+// purge is for all who have the same key.
 const (
 	ofIndex   = 'i' // what variants a URL has
 	ofVariant = 'v' // a stored response
@@ -30,7 +33,7 @@ const (
 )
 
 // layout is the version of the keys and of the index.
-const layout = 2
+const layout = 3
 
 func name(kind byte, parts ...string) string {
 	var buf [512]byte
@@ -49,7 +52,8 @@ func name(kind byte, parts ...string) string {
 func (t *Tier) indexKey(k []byte) string {
 	text := frame.AppendFixed(make([]byte, 0, 16+len(k)), t.codec.Audience())
 	text = append(text, layout)
-	return name(ofIndex, string(append(text, k...)))
+	sum := t.naming.sum(ofIndex, append(text, k...))
+	return string(ofIndex) + hex.EncodeToString(sum[:16])
 }
 
 // identity tells variants apart, beyond all of which a key consists.
@@ -63,7 +67,7 @@ func (t *Tier) variantID(k, scope []byte, vary []string, variant []byte) identit
 	text = frame.AppendText(text, scope)
 	text = frame.AppendTexts(text, vary)
 	text = frame.AppendText(text, variant)
-	sum := sha256.Sum256(text)
+	sum := t.naming.sum(ofVariant, text)
 	return identity(sum[:16])
 }
 

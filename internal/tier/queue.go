@@ -159,14 +159,14 @@ func (t *Tier) write(r *object.Record) (written bool, err error) {
 		return false, nil // its stamp would keep it from being used
 	}
 	now := time.Now()
-	value, keep := t.codec.Append(nil, r, now)
+	k := []byte(r.Key)
+	vary := selector.Vary.Append(nil)
+	v := listed{id: t.variantID(k, []byte(selector.Scope), vary, []byte(selector.Variant)), vary: vary}
+	value, keep := t.codec.Append(nil, variantKey(v.id), r, now)
 	if keep <= 0 || int64(len(value)) > t.config.MaxBytes {
 		return false, nil
 	}
-	keep = min(keep, maxTTL)
-	k := []byte(r.Key)
-	vary := selector.Vary.Append(nil)
-	v := listed{id: t.variantID(k, []byte(selector.Scope), vary, []byte(selector.Variant)), vary: vary, expires: now.Add(keep)}
+	v.expires = now.Add(keep)
 	// The response before the index, so that the index never lists what is not there yet.
 	if err := t.set(variantKey(v.id), value, keep); err != nil {
 		return false, err
@@ -177,7 +177,7 @@ func (t *Tier) write(r *object.Record) (written bool, err error) {
 		return false, err
 	}
 	crowded := x.add(v, now)
-	if err := t.set(t.indexKey(k), encodeIndex(x), x.keep(now)); err != nil {
+	if err := t.set(t.indexKey(k), t.encodeIndex(x), x.keep(now)); err != nil {
 		return false, err
 	}
 	t.settle(t.ctx, t.remove(crowded)) // what is left behind takes up room for a while

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"hash"
 	"strings"
 )
 
@@ -48,20 +49,23 @@ type naming struct {
 func newNaming(key []byte) naming {
 	n := naming{key: key}
 	if key != nil {
-		sum := n.sum([]byte("generations"))
+		sum := n.sum(ofSlot, nil)
 		n.space = hex.EncodeToString(sum[:8])
 	}
 	return n
 }
 
-// sum is a hash of text: HMAC-SHA256 if there is a key, or SHA-256.
-func (n *naming) sum(text []byte) (sum [sha256.Size]byte) {
+// sum is a hash of the kind of a name and a text: HMAC-SHA256 if there is a key, or SHA-256.
+func (n *naming) sum(kind byte, text []byte) (sum [sha256.Size]byte) {
+	var h hash.Hash
 	if n.key == nil {
-		return sha256.Sum256(text)
+		h = sha256.New()
+	} else {
+		h = hmac.New(sha256.New, n.key)
 	}
-	mac := hmac.New(sha256.New, n.key)
-	mac.Write(text)
-	mac.Sum(sum[:0])
+	h.Write([]byte{kind})
+	h.Write(text)
+	h.Sum(sum[:0])
 	return sum
 }
 
@@ -85,7 +89,7 @@ func (n *naming) place(name string) place {
 		return place{at: [2]uint32{places - 1, places - 1}, own: everything + n.space}
 	}
 	var p place
-	sum := n.sum([]byte(name))
+	sum := n.sum(ofSlot, []byte(name))
 	from, size := slotsOf(name[0])
 	if size == 0 {
 		size = exactSlots

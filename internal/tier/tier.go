@@ -6,12 +6,15 @@ package tier
 
 import (
 	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
 	"math/rand/v2"
 	"net/http"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/frame"
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/object"
 	"github.com/edgecache-go/edgecache/internal/rules"
@@ -45,9 +48,6 @@ const (
 	maxWrites  = 16
 	maxBumps   = 16
 
-	// maxTTL is edgecache.MaxStoreTTL.
-	maxTTL = 30 * 24 * time.Hour
-
 	// positionFor is how long the position of the shared sequence is good for stamps. An old one is not wrong: what is stamped with it counts as older than it is.
 	positionFor = time.Second
 )
@@ -63,6 +63,9 @@ type Config struct {
 	QueueEntries int           // 0 means DefaultQueueEntries
 	MaxBytes     int64         // the largest value that is written or used; 0 means DefaultMaxBytes
 
+	// Key is edgecache.Config.StoreKey. Nothing of it is kept.
+	Key []byte
+
 	// OnBreaker is told when the store is left alone, and why, and when it is used again. It must not block. nil is nobody.
 	OnBreaker func(open bool, cause error)
 }
@@ -73,7 +76,8 @@ type Tier struct {
 	store       Store
 	generations Generations // nil if the store has none
 	codec       *object.Codec
-	instance    uint64 // tells what this Tier has stored from what others have
+	sealer      frame.Sealer // of indexes
+	instance    uint64       // tells what this Tier has stored from what others have
 	naming      naming
 
 	fence      fence
@@ -112,17 +116,31 @@ func New(cfg Config) *Tier {
 	if cfg.MaxBytes <= 0 {
 		cfg.MaxBytes = DefaultMaxBytes
 	}
+	sealer, names := frame.NewSealer(subkey(cfg.Key, "values")), subkey(cfg.Key, "names")
+	cfg.Key = nil // what is derived from it is enough
 	t := &Tier{
-		config: cfg, store: cfg.Store, codec: object.NewCodec(cfg.Rules), instance: rand.Uint64(), epoch: time.Now(),
+		config: cfg, store: cfg.Store, codec: object.NewCodec(cfg.Rules, sealer), sealer: sealer, naming: newNaming(names), instance: rand.Uint64(), epoch: time.Now(),
 		lookups: make(chan struct{}, maxLookups), writes: make(chan struct{}, maxWrites),
 		bumps: make(chan struct{}, maxBumps), probes: make(chan struct{}, 1), closing: make(chan struct{}),
 	}
 	t.generations, _ = cfg.Store.(Generations)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.queue.init()
-	t.naming = newNaming(nil)
 	t.pending.init(t.naming.place(everything))
 	return t
+}
+
+// subkey derives a key for one purpose from that of the configuration, by HKDF (RFC 5869): whoever learns
+// one of them learns nothing of the other. It is nil if there is no key.
+func subkey(key []byte, purpose string) []byte {
+	if len(key) == 0 {
+		return nil
+	}
+	sub, err := hkdf.Key(sha256.New, key, nil, "edgecache store "+purpose, sha256.Size)
+	if err != nil {
+		panic(err) // only for a length that HKDF cannot give
+	}
+	return sub
 }
 
 // Outcome is what became of a Lookup.
@@ -203,7 +221,7 @@ func (t *Tier) lookup(ctx context.Context, k, scope []byte, header http.Header, 
 		if !found {
 			continue // it had to make room
 		}
-		r, ok := t.decode(value, k, scope, v.vary, variant)
+		r, ok := t.decode(value, v.id, k, scope, v.vary, variant)
 		if !ok {
 			t.stats.refused.Add(1)
 			continue
@@ -223,11 +241,11 @@ func (t *Tier) lookup(ctx context.Context, k, scope []byte, header http.Header, 
 }
 
 // decode returns the record in value, if it is what was asked for.
-func (t *Tier) decode(value []byte, k, scope []byte, vary []string, variant []byte) (*object.Record, bool) {
+func (t *Tier) decode(value []byte, id identity, k, scope []byte, vary []string, variant []byte) (*object.Record, bool) {
 	if int64(len(value)) > t.config.MaxBytes {
 		return nil, false
 	}
-	r, err := t.codec.Decode(value, time.Now())
+	r, err := t.codec.Decode(value, variantKey(id), time.Now())
 	if err != nil || r.Key != string(k) {
 		return nil, false
 	}

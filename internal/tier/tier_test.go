@@ -3,6 +3,7 @@ package tier
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -16,7 +17,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/object"
 )
 
-var home = urlKey("a", "/")
+var home, other = urlKey("a", "/"), urlKey("a", "/other")
 
 func TestWhatIsPutIsFound(t *testing.T) {
 	bubble(t, func(t *testing.T) {
@@ -64,8 +65,8 @@ func TestKeysKeepToTheContract(t *testing.T) {
 			}
 		}
 		put(t, tier, home, page(t, "x", "Cache-Control", "max-age=999999999"))
-		if got := s.ttls[tier.indexKey(home)]; got != maxTTL {
-			t.Errorf("got ttl %v, want %v", got, maxTTL)
+		if got := s.ttls[tier.indexKey(home)]; got != object.MaxKeep {
+			t.Errorf("got ttl %v, want %v", got, object.MaxKeep)
 		}
 	})
 }
@@ -150,7 +151,6 @@ func TestOthersPagesNeedGenerations(t *testing.T) {
 
 // TestLies: whatever the store gives for a key, it is the page that was asked for, or nothing.
 func TestLies(t *testing.T) {
-	other := urlKey("a", "/other")
 	for name, lie := range map[string]func(s *shared, tier *Tier){
 		"garbage for the index": func(s *shared, t *Tier) { s.change(t.indexKey(home), []byte("garbage")) },
 		"nothing for the index": func(s *shared, t *Tier) { s.change(t.indexKey(home), nil) },
@@ -165,34 +165,70 @@ func TestLies(t *testing.T) {
 			v[len(v)-1] ^= 1
 			s.change(idOf(s, t, home), v)
 		},
-		"an index for the page":         func(s *shared, t *Tier) { s.change(idOf(s, t, home), s.values[t.indexKey(home)]) },
-		"a page from before its time":   func(s *shared, t *Tier) { s.generations[everything], s.sequence = 9, 9 },
-		"a sequence that was lost":      func(s *shared, t *Tier) { s.sequence = 0 },
-		"a value beyond the limit":      func(s *shared, t *Tier) { t.config.MaxBytes = 10 },
-		"too few generations":           func(s *shared, t *Tier) { t.generations = short{s} },
-		"an index that says it is ours": func(s *shared, t *Tier) { s.change(t.indexKey(home), forged(t, home, 65)) },
-		"an index with one thing twice": func(s *shared, t *Tier) { s.change(t.indexKey(home), forged(t, home, 2)) },
+		"an index for the page":              func(s *shared, t *Tier) { s.change(idOf(s, t, home), s.values[t.indexKey(home)]) },
+		"a page from before its time":        func(s *shared, t *Tier) { s.generations[t.pending.all.own], s.sequence = 9, 9 },
+		"a sequence that was lost":           func(s *shared, t *Tier) { s.sequence = 0 },
+		"a value beyond the limit":           func(s *shared, t *Tier) { t.config.MaxBytes = 10 },
+		"too few generations":                func(s *shared, t *Tier) { t.generations = short{s} },
+		"an index that says it is ours":      func(s *shared, t *Tier) { s.change(t.indexKey(home), forged(t, home, 65)) },
+		"an index with one thing twice":      func(s *shared, t *Tier) { s.change(t.indexKey(home), forged(t, home, 2)) },
+		"a page that somebody else has made": func(s *shared, t *Tier) { s.change(idOf(s, t, home), forgedPage(s, t)) },
+		"an index that somebody else has made": func(s *shared, t *Tier) {
+			x, _ := t.readIndex(s.values[t.indexKey(home)], home, time.Now())
+			own := t.sealer
+			t.sealer = frame.NewSealer([]byte("another"))
+			s.change(t.indexKey(home), t.encodeIndex(x))
+			t.sealer = own
+		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				s := newShared()
-				_, err := s.Bump(t.Context())
-				require.NoError(t, err)
-				tier := open(t, s)
-				wants(t, tier, home, "", Absent) // so that it knows where the sequence stands
-				put(t, tier, home, page(t, "home"))
-				put(t, tier, other, page(t, "other"))
-				wants(t, tier, home, "home", Found)
-				lie(s, tier)
-				if r := tier.Lookup(t.Context(), home, nil, http.Header{}); r.Object != nil || r.Outcome == Found {
-					t.Fatalf("got %q, want nothing", text(r.Object))
-				}
-				if st := tier.Stats(); st.Refused+st.Purged+st.Errors == 0 {
-					t.Errorf("nothing was counted: %+v", st)
-				}
-			})
-		})
+		for _, key := range [][]byte{nil, []byte("the key of the application")} {
+			if key == nil && name == "a page that somebody else has made" {
+				continue // that is what the key is for
+			}
+			lied(t, name, key, lie)
+		}
 	}
+}
+
+// forgedPage is one for home that has all that a page needs, but the key.
+func forgedPage(s *shared, t *Tier) []byte {
+	r, _ := t.codec.Decode(bytes.Clone(s.values[idOf(s, t, home)]), idOf(s, t, home), time.Now())
+	value, _ := object.NewCodec(&options, frame.Sealer{}).Append(nil, idOf(s, t, home), r, time.Now())
+	return value
+}
+
+// TestWithoutAKeyWhoCanWriteCanForge: what the documentation says.
+func TestWithoutAKeyWhoCanWriteCanForge(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newShared()
+		tier := open(t, s)
+		put(t, tier, home, page(t, "home"))
+		s.change(idOf(s, tier, home), forgedPage(s, tier))
+		wants(t, tier, home, "home", Found)
+	})
+}
+
+func lied(t *testing.T, name string, key []byte, lie func(s *shared, tier *Tier)) {
+	t.Helper()
+	t.Run(fmt.Sprint(name, ", with a key: ", key != nil), func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			s := newShared()
+			_, err := s.Bump(t.Context())
+			require.NoError(t, err)
+			tier := open(t, s, func(c *Config) { c.Key = key })
+			wants(t, tier, home, "", Absent) // so that it knows where the sequence stands
+			put(t, tier, home, page(t, "home"))
+			put(t, tier, other, page(t, "other"))
+			wants(t, tier, home, "home", Found)
+			lie(s, tier)
+			if r := tier.Lookup(t.Context(), home, nil, http.Header{}); r.Object != nil || r.Outcome == Found {
+				t.Fatalf("got %q, want nothing", text(r.Object))
+			}
+			if st := tier.Stats(); st.Refused+st.Purged+st.Errors == 0 {
+				t.Errorf("nothing was counted: %+v", st)
+			}
+		})
+	})
 }
 
 // TestLiesAboutVariants: the store gives another response of the same URL.
@@ -215,7 +251,7 @@ func TestLiesAboutVariants(t *testing.T) {
 				wants(t, tier, home, "home", Found)
 				x, _ := tier.readIndex(s.values[tier.indexKey(home)], home, time.Now())
 				x.variants = x.variants[:1]
-				s.change(tier.indexKey(home), encodeIndex(x))
+				s.change(tier.indexKey(home), tier.encodeIndex(x))
 				s.change(variantKey(x.variants[0].id), lie)
 				wants(t, tier, home, "", Absent)
 			})
@@ -242,7 +278,7 @@ func forged(t *Tier, k []byte, n int) []byte {
 	for range n {
 		x.variants = append(x.variants, listed{id: t.variantID(k, nil, nil, nil), expires: time.Now().Add(time.Hour)})
 	}
-	return encodeIndex(x)
+	return t.encodeIndex(x)
 }
 
 func TestIndexHoldsItsLimits(t *testing.T) {
@@ -259,7 +295,7 @@ func TestIndexHoldsItsLimits(t *testing.T) {
 		if got, want := x.keep(now), (maxVariants+1)*time.Second; got != want {
 			t.Errorf("got kept for %v, want %v", got, want)
 		}
-		got, ok := tier.readIndex(encodeIndex(x), home, now)
+		got, ok := tier.readIndex(tier.encodeIndex(x), home, now)
 		require.True(t, ok)
 		require.Len(t, got.variants, len(x.variants))
 		for i, v := range got.variants {
@@ -267,7 +303,7 @@ func TestIndexHoldsItsLimits(t *testing.T) {
 				t.Errorf("variant %d: got %v, want %v", i, v, w)
 			}
 		}
-		if got, ok := tier.readIndex(encodeIndex(x), home, now.Add(time.Hour)); !ok || len(got.variants) > 0 {
+		if got, ok := tier.readIndex(tier.encodeIndex(x), home, now.Add(time.Hour)); !ok || len(got.variants) > 0 {
 			t.Errorf("an hour later: got %d, %v, want none", len(got.variants), ok)
 		}
 	})
@@ -279,12 +315,12 @@ func FuzzReadIndex(f *testing.F) {
 	x := index{key: string(home)}
 	for i := range 3 {
 		x.add(listed{id: identity{byte(i)}, vary: []string{"Accept", "Origin"}[:i%3], expires: now.Add(time.Hour)}, now)
-		f.Add(encodeIndex(x))
+		f.Add(tier.encodeIndex(x))
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
 		if len(value) >= 8 {
 			copy(value, kind[:])
-			frame.Seal(value) // or nothing would get past the checksum
+			tier.sealer.Seal(value, tier.indexKey(home)) // or nothing would get past the checksum
 		}
 		x, ok := tier.readIndex(value, home, now)
 		if !ok {
@@ -296,7 +332,7 @@ func FuzzReadIndex(f *testing.F) {
 		if len(x.variants) > maxVariants || x.keep(now) < 0 {
 			t.Fatalf("got %d variants, kept for %v", len(x.variants), x.keep(now))
 		}
-		again, ok := tier.readIndex(encodeIndex(x), home, now)
+		again, ok := tier.readIndex(tier.encodeIndex(x), home, now)
 		if !ok || len(again.variants) != len(x.variants) {
 			t.Fatalf("encoded again: got %d, %v, want %d", len(again.variants), ok, len(x.variants))
 		}
