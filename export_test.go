@@ -34,7 +34,7 @@ func (e *Edge) PurgeFencedOnly(host, path string) {
 // PurgeTagUnfenced makes what carries the tag unusable, but lets fills that have begun store it, and be joined.
 func (e *Edge) PurgeTagUnfenced(name string) {
 	if t := e.tags.find(groupName(name)); t != nil {
-		t.purge(e.fence.sequence.Add(1))
+		t.purge(func() uint64 { return e.fence.sequence.Add(1) })
 	}
 }
 

@@ -137,11 +137,8 @@ func (p Purger) PurgeTags(ctx context.Context, tags ...string) (n int, err error
 
 func (p Purger) tag(name string) int {
 	e := p.edge
-	number := e.fence.raiseTag(name)
-	t := e.tags.find(name)
-	if t == nil {
-		return 0
-	}
+	t := e.tags.get(name)
+	number := func() uint64 { return e.fence.raiseTag(name) }
 	if p.soft {
 		return t.outdate(number, time.Now())
 	}

@@ -22,26 +22,24 @@ type tag struct {
 	entries int        // stored responses that carry it and that it has not purged
 }
 
-// purge marks all that began before the number, and returns how many stored responses that concerns.
-func (t *tag) purge(number uint64) (n int) {
+// purge marks all that began before the number that it takes, and returns how many stored responses
+// that concerns. The number is taken under the lock: a response that begins after it is counted after
+// that, and not counted out.
+func (t *tag) purge(take func() uint64) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.hard.Load() >= number {
-		return 0 // a later purge was faster
-	}
-	t.hard.Store(number)
+	t.hard.Store(take())
 	n, t.entries = t.entries, 0
 	return n
 }
 
-// outdate marks likewise, for a soft purge.
-func (t *tag) outdate(number uint64, now time.Time) (n int) {
+// outdate does the same for a soft purge, which counts nothing out.
+func (t *tag) outdate(take func() uint64, now time.Time) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.soft.Load() < number {
-		t.softAt.Store(int64(now.Sub(epoch)))
-		t.soft.Store(number)
-	}
+	number := take()
+	t.softAt.Store(int64(now.Sub(epoch)))
+	t.soft.Store(number)
 	return t.entries
 }
 
