@@ -18,7 +18,7 @@ type asked struct {
 // line is one of the lines of a field.
 type line struct{ name, value string }
 
-// take notes all lines of h, and reports whether that was possible. It is not for a header with conditions or ranges, which are not for a handler that makes the whole page, nor for a field without any line, which is none but is there.
+// take notes all lines of h, and reports whether that was possible. It is not for a header with conditions or ranges, which are not for a handler that makes the whole page, nor for a field without any line, which is none but is there, nor for names that are not canonical.
 // A copy of the map would do as well, at several times the cost.
 func (a *asked) take(h http.Header) bool {
 	a.lines = a.array[:0]
@@ -46,7 +46,7 @@ func looksAway(w http.ResponseWriter) bool {
 }
 
 // variant returns which variant of a page the request with the header h is for.
-func (a *asked) variant(vary []string, h http.Header) string {
+func (a *asked) variant(vary []string, h http.Header, fields *key.Fields) string {
 	if len(vary) == 0 {
 		return ""
 	}
@@ -54,7 +54,7 @@ func (a *asked) variant(vary []string, h http.Header) string {
 		h = a.header(vary)
 	}
 	var buf [256]byte
-	return string(key.Values(buf[:0], vary, h))
+	return string(key.Values(buf[:0], vary, h, fields))
 }
 
 // request returns r, the client's request, as it was when its handler began.

@@ -20,18 +20,18 @@ func TestWhatTheHandlerMakesOfItsRequestDoesNotSayForWhomThePageIs(t *testing.T)
 		name   string
 		change func(h http.Header)
 	}{
-		{"a field that is set", func(h http.Header) { h.Set("X-Team", "blue") }},
-		{"a value that is overwritten where it stands", func(h http.Header) { copy(h["X-Team"], []string{"blue"}) }},
-		{"a field that is deleted", func(h http.Header) { h.Del("X-Team") }},
-		{"a line that is added", func(h http.Header) { h.Add("X-Team", "blue") }},
+		{"a field that is set", func(h http.Header) { h.Set("X-Colour", "blue") }},
+		{"a value that is overwritten where it stands", func(h http.Header) { copy(h["X-Colour"], []string{"blue"}) }},
+		{"a field that is deleted", func(h http.Header) { h.Del("X-Colour") }},
+		{"a line that is added", func(h http.Header) { h.Add("X-Colour", "blue") }},
 		{"a header that is emptied", func(h http.Header) { clear(h) }},
 	} {
 		for _, when := range []string{"before the header", "after it"} {
 			for _, conditional := range []bool{false, true} {
 				t.Run(tt.name+" "+when, func(t *testing.T) {
 					cache := edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						team := r.Header.Get("X-Team")
-						w.Header().Set("Vary", "X-Team")
+						team := r.Header.Get("X-Colour")
+						w.Header().Set("Vary", "X-Colour")
 						if when == "after it" {
 							w.WriteHeader(http.StatusOK)
 						}
@@ -41,7 +41,7 @@ func TestWhatTheHandlerMakesOfItsRequestDoesNotSayForWhomThePageIs(t *testing.T)
 					get := func(team string) (word, body string) {
 						r := httptest.NewRequest(http.MethodGet, "https://example.com/", nil)
 						if team != "" {
-							r.Header.Set("X-Team", team)
+							r.Header.Set("X-Colour", team)
 						}
 						if conditional {
 							r.Header.Set("If-None-Match", `"other"`)
@@ -104,22 +104,22 @@ func fieldsWithLines(n int) http.Header {
 func TestHandlerMayChangeItsRequestAtAnyTime(t *testing.T) {
 	left := make(chan struct{})
 	cache := edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Vary", "X-Team")
+		w.Header().Set("Vary", "X-Colour")
 		go func() {
 			defer close(left)
 			for range 1000 {
-				r.Header.Set("X-Team", "blue")
-				r.Header.Del("X-Team")
+				r.Header.Set("X-Colour", "blue")
+				r.Header.Del("X-Colour")
 			}
 		}()
 		io.WriteString(w, "page")
 	}))
 	r := httptest.NewRequest(http.MethodGet, "https://example.com/", nil)
-	r.Header.Set("X-Team", "red")
+	r.Header.Set("X-Colour", "red")
 	cache.ServeHTTP(httptest.NewRecorder(), r)
 	<-left
 	r = httptest.NewRequest(http.MethodGet, "https://example.com/", nil)
-	r.Header.Set("X-Team", "red")
+	r.Header.Set("X-Colour", "red")
 	w := httptest.NewRecorder()
 	cache.ServeHTTP(w, r)
 	require.Equal(t, "HIT", w.Header().Get("X-Cache"))

@@ -209,13 +209,13 @@ func (f *fill) passedOn() *http.Request {
 		own := *f.r.URL // the handler is asked again, and has had the other one
 		inner.URL = &own
 	}
-	if !f.asks() && !f.req.Conditional && !f.req.Range && f.handler.edge.config.Observer == nil && looksAway(f.w) && f.asked.take(f.r.Header) {
+	if !f.asks() && !f.req.Conditional && !f.req.Range && f.handler.edge.config.Observer == nil && looksAway(f.w) && !f.req.Scope.Respelled() && f.asked.take(f.r.Header) {
 		return inner
 	}
 	f.asked.taken = false
 	inner.Header = f.r.Header.Clone()
 	if f.plain {
-		rules.Plain(inner.Header)
+		f.req.Plain(inner.Header)
 	}
 	if f.asks() {
 		f.ask(inner.Header)
@@ -292,7 +292,7 @@ func (f *fill) Commit(status int) {
 	*p = page{
 		status: status, header: own, edits: edits, groups: slices.Clone(canonical["Cache-Groups"]), meta: meta, declared: f.Declared(), came: f.now,
 		body: flight.NewBody(limit, f.Declared()), limit: limit, scope: f.scope,
-		variant: f.asked.variant(meta.Vary, f.r.Header),
+		variant: f.asked.variant(meta.Vary, f.r.Header, &f.req.Scope),
 	}
 	field.RemoveHopByHop(p.header)
 	for _, name := range meta.Strip {

@@ -65,7 +65,7 @@ func (f *fill) obtain(vary []string, collapse bool) {
 func (f *fill) overtaken(fl *flight.Flight[landing]) *variant {
 	e := f.handler.edge
 	res, _ := e.memory.Peek(f.key)
-	v := res.find([]byte(f.scope), f.r.Header)
+	v := res.find([]byte(f.scope), f.r.Header, &f.req.Scope)
 	if v == nil || v == f.old {
 		return nil
 	}
@@ -110,7 +110,7 @@ func (f *fill) flightID(vary []string) []byte {
 	id := append(f.key, byte(f.class)) //nolint:gocritic // the room behind the key is there for this
 	id = binary.AppendUvarint(id, uint64(len(f.scope)))
 	id = append(id, f.scope...)
-	return key.Variant(id, vary, f.r.Header)
+	return key.Variant(id, vary, f.r.Header, &f.req.Scope)
 }
 
 // follow answers the client with what a flight that it waited for has brought. It reports false when the client must go on by itself; next then names the fields by which the page
@@ -164,7 +164,7 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 		return true, nil
 	}
 	p := result.page
-	if string(key.Values(nil, p.meta.Vary, f.r.Header)) != p.variant {
+	if string(key.Values(nil, p.meta.Vary, f.r.Header, &f.req.Scope)) != p.variant {
 		return false, p.meta.Vary
 	}
 	if f.late(fl, tagNames(p.groups, f.key), came) {
@@ -187,7 +187,7 @@ func (f *fill) late(fl *flight.Flight[landing], tags []string, came uint64) bool
 
 // fits reports whether a page that was made for another request may answer this one: by the fields that it varies by, by this client's credentials, and as fresh.
 func (f *fill) fits(t *rules.Terms, vary []string, variant string, now time.Time) bool {
-	if string(key.Values(nil, vary, f.r.Header)) != variant {
+	if string(key.Values(nil, vary, f.r.Header, &f.req.Scope)) != variant {
 		return false
 	}
 	action, reason := t.Reuse(&f.handler.edge.rules, &f.req, now)

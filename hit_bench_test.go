@@ -34,17 +34,17 @@ func BenchmarkHit(b *testing.B) {
 			req := edge.rules.Request(r)
 			scope := edge.scope(nil, r, &req)
 			res, _ := edge.memory.Get(k)
-			require.NotNil(b, res.find(scope, r.Header))
+			require.NotNil(b, res.find(scope, r.Header, &req.Scope))
 			b.Run("find/"+name+"/"+where, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					res.find(scope, r.Header)
+					res.find(scope, r.Header, &req.Scope)
 				}
 			})
 			if where != "newest" || vary != "" {
 				continue
 			}
-			v, now := res.find(scope, r.Header), time.Now()
+			v, now := res.find(scope, r.Header, &req.Scope), time.Now()
 			b.Run("plan", func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {

@@ -149,7 +149,7 @@ func (e *Edge) freshened(k []byte, old *variant, u *update, req *rules.Request, 
 	}
 	d := object.Draft{
 		Status: old.Status(), Header: header, Edits: edits, Body: old.Body, Meta: meta,
-		Scope: selector.Scope, Variant: string(key.Values(nil, meta.Vary, r.Header)),
+		Scope: selector.Scope, Variant: string(key.Values(nil, meta.Vary, r.Header, &req.Scope)),
 	}
 	v := e.newVariant(d.Seal(), tagNames(effect["Cache-Groups"], k), began, old.pattern.Value())
 	e.inherit(v, old, k)

@@ -128,7 +128,7 @@ func anonymize(ctx context.Context, r *http.Request, vary []string) *http.Reques
 	a := r.Clone(ctx)
 	a.Header = make(http.Header)
 	for name, values := range r.Header {
-		if slices.Contains(vary, name) || key.InScope(name) {
+		if canonical := key.Canonical(name); slices.Contains(vary, canonical) || key.InScope(canonical) {
 			a.Header[name] = slices.Clone(values)
 		}
 	}

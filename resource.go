@@ -174,14 +174,14 @@ func (v *variant) reuse(o *rules.Options, req *rules.Request, now time.Time) (ru
 
 // class is 1 if a request carries credentials, else 0.
 func class(req *rules.Request) int {
-	if req.Cookie || req.Authorization || req.ClientCertificate || req.Credential {
+	if req.Credentialed() {
 		return 1
 	}
 	return 0
 }
 
-// find returns the newest variant that fits the request, by scope and by the values of the fields that its Vary names (RFC 9111, 4.1).
-func (r resource) find(scope []byte, h http.Header) *variant {
+// find returns the newest variant that fits the request with the header h and the given fields in it, by scope and by the values of the fields that its Vary names (RFC 9111, 4.1).
+func (r resource) find(scope []byte, h http.Header, fields *key.Fields) *variant {
 	var (
 		buf   [256]byte
 		list  [8]string
@@ -195,7 +195,7 @@ func (r resource) find(scope []byte, h http.Header) *variant {
 		}
 		if wants == nil || vary != s.Vary {
 			vary = s.Vary
-			wants = key.Values(buf[:0], vary.Append(list[:0]), h)
+			wants = key.Values(buf[:0], vary.Append(list[:0]), h, fields)
 		}
 		if s.Variant == string(wants) {
 			return v

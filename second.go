@@ -32,7 +32,7 @@ func (f *fill) restore() (answered bool) {
 	if e.second == nil || f.old != nil || !f.plain || f.posts || f.background || f.alone {
 		return false
 	}
-	found := e.second.Lookup(f.r.Context(), f.key, []byte(f.scope), f.r.Header)
+	found := e.second.Lookup(f.r.Context(), f.key, []byte(f.scope), f.r.Header, &f.req.Scope)
 	if found.Outcome != tier.Found {
 		return false
 	}

@@ -165,7 +165,7 @@ func TestOfAllocations(t *testing.T) {
 		"Of":                         func() { Of(dst, r) },
 		"Scope of a plain request":   func() { scope(dst, r) },
 		"Scope of a proxied request": func() { scope(dst, forwarded) },
-		"Variant":                    func() { Variant(dst, names, values) },
+		"Variant":                    func() { Variant(dst, names, values, nil) },
 	} {
 		if got := testing.AllocsPerRun(100, run); got != 0 {
 			t.Errorf("%s: got %v allocations, want 0", name, got)

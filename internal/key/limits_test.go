@@ -8,7 +8,7 @@ import (
 
 func TestValuesAreNormalisedUpToALimit(t *testing.T) {
 	variant := func(value string) string {
-		return string(Variant(nil, []string{"Accept-Language"}, http.Header{"Accept-Language": {value}}))
+		return string(Variant(nil, []string{"Accept-Language"}, http.Header{"Accept-Language": {value}}, nil))
 	}
 	for _, tt := range []struct {
 		name string

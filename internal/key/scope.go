@@ -12,12 +12,20 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// MaxScope is the longest scope in bytes that is kept as text. A longer one is replaced by its SHA-256.
-const MaxScope = 2 << 10
+const (
+	// MaxScope is the longest scope in bytes that is kept as text. A longer one is replaced by its SHA-256.
+	MaxScope = 2 << 10
+	// MaxFields is how many fields of one request may be part of its scope, and how many may be
+	// spelled unlike their canonical form. A proxy sets a dozen.
+	MaxFields = 32
+	// MaxFieldsSize is how many bytes the names and values of the fields in a scope may have.
+	MaxFieldsSize = 16 << 10
+)
 
 // What a zero byte begins. A variant begins with the length of a field name, which is never zero.
 const (
 	kindField      = 'h' // name, number of lines, lines
+	kindRespelled  = 'r' // likewise, of a field in Vary that is spelled in another way
 	kindForwarded  = 'f' // host and proto of each element
 	kindHost       = 'a' // r.Host as it was spelled
 	kindServerName = 's' // TLS server name that is not the host
@@ -28,22 +36,100 @@ const (
 	kindVariantSum = 'v'
 )
 
-// Fields are the names of the fields of one request that are part of its scope: a pass over the header that is made for
-// other reasons finds them as well, so that Scope needs none of its own. The zero value is for a header without any.
+// Fields are what a pass over the header of one request, made for other reasons as well, finds for
+// Scope, Variant and Values, so that these need none of their own: the names that are part of the
+// scope, and those that are not spelled canonically. The zero value is for a header without any.
+// After the pass it is not changed any more, and copies may be used at once.
 type Fields struct {
-	names [6]string // as many as proxies set
-	count int       // of all that were found; if there are more than names holds, Scope looks for them itself
+	names [6]string // in scope, as they stand in the header; as many as proxies set
+	count int       // of all in scope
+	size  int       // of their names and values, in bytes
+	rare  *rareFields
 }
 
-// Note adds name, as it stands in the header, if it is part of the scope.
-func (f *Fields) Note(name string) {
-	if !InScope(name) {
+// rareFields are what hardly any request has.
+type rareFields struct {
+	names     []string // in scope, beyond those in Fields.names
+	respelled []respelled
+}
+
+// respelled is a field whose name is not canonical, such as X_Forwarded_Host.
+type respelled struct{ canonical, name string }
+
+// Note adds a field: name as it stands in the header, Canonical(name), whether that is InScope, and
+// its lines. It reports false when the request has more of these than Scope and Values look at: the
+// request must not be looked up or stored then.
+func (f *Fields) Note(name, canonical string, inScope bool, lines []string) bool {
+	if inScope {
+		if f.count == MaxFields {
+			return false
+		}
+		f.size += len(name)
+		for _, line := range lines {
+			f.size += 1 + len(line)
+		}
+		if f.size > MaxFieldsSize {
+			return false
+		}
+		if f.count < len(f.names) {
+			f.names[f.count] = name
+		} else {
+			f.more().names = append(f.more().names, name)
+		}
+		f.count++
+	}
+	if canonical == name {
+		return true
+	}
+	more := f.more()
+	if len(more.respelled) == MaxFields {
+		return false
+	}
+	// In order, since a map has none.
+	at, _ := slices.BinarySearchFunc(more.respelled, name, func(r respelled, name string) int { return strings.Compare(r.name, name) })
+	more.respelled = slices.Insert(more.respelled, at, respelled{canonical, name})
+	return true
+}
+
+func (f *Fields) more() *rareFields {
+	if f.rare == nil {
+		f.rare = new(rareFields)
+	}
+	return f.rare
+}
+
+// Respelled reports whether the name of a field is not canonical.
+func (f *Fields) Respelled() bool { return f.rare != nil && len(f.rare.respelled) > 0 }
+
+// Remove deletes the fields with these canonical names from h, a header of the same request,
+// however the request spelled them.
+func (f *Fields) Remove(h http.Header, names ...string) {
+	for _, name := range names {
+		delete(h, name)
+	}
+	if f.rare == nil {
 		return
 	}
-	if f.count < len(f.names) {
-		f.names[f.count] = name
+	for _, r := range f.rare.respelled {
+		if slices.Contains(names, r.canonical) {
+			delete(h, r.name)
+		}
 	}
-	f.count++
+}
+
+// appendRespelled appends those of the fields names that are spelled in another way. What a handler
+// sees in X-Custom and what it sees in X_Custom are two things to one that reads header fields, and
+// one thing to one that reads CGI variables: so both count, and each by its own name.
+func (f *Fields) appendRespelled(dst []byte, names []string, h http.Header) []byte {
+	if f == nil || f.rare == nil {
+		return dst
+	}
+	for _, r := range f.rare.respelled {
+		if slices.Contains(names, r.canonical) {
+			dst = appendLines(dst, kindRespelled, r.name, h[r.name])
+		}
+	}
+	return dst
 }
 
 // Scope appends what else of r reaches a handler unkeyed and is known to change what handlers write: the fields by which
@@ -70,12 +156,7 @@ func appendFields(dst []byte, h http.Header, f *Fields) []byte {
 	array := f.names
 	names := array[:min(f.count, len(array))]
 	if f.count > len(names) {
-		names = make([]string, 0, f.count)
-		for name := range h {
-			if InScope(name) {
-				names = append(names, name)
-			}
-		}
+		names = append(names, f.rare.names...)
 	}
 	slices.Sort(names)
 	for _, name := range names {
@@ -83,13 +164,13 @@ func appendFields(dst []byte, h http.Header, f *Fields) []byte {
 			dst = appendForwarded(dst, h[name])
 			continue
 		}
-		dst = appendLines(dst, name, h[name])
+		dst = appendLines(dst, kindField, name, h[name])
 	}
 	return dst
 }
 
-func appendLines(dst []byte, name string, lines []string) []byte {
-	dst = append(dst, 0, kindField)
+func appendLines(dst []byte, kind byte, name string, lines []string) []byte {
+	dst = append(dst, 0, kind)
 	dst = appendText(dst, name)
 	dst = binary.AppendUvarint(dst, uint64(len(lines)))
 	for _, line := range lines {
@@ -98,7 +179,8 @@ func appendLines(dst []byte, name string, lines []string) []byte {
 	return dst
 }
 
-// InScope reports whether a request field is part of the scope, so that a request made for a stored page must carry it. name is canonical.
+// InScope reports whether a request field is part of the scope, so that a request made for a stored page must carry it.
+// name is as Canonical has it: CGI and FastCGI see no difference between X_Forwarded_Host and X-Forwarded-Host.
 func InScope(name string) bool {
 	// Two letters tell almost all that browsers send from what is looked for.
 	if len(name) < len("Rsc") {
@@ -133,10 +215,6 @@ func InScope(name string) bool {
 		}
 	default:
 		return false
-	}
-	if strings.IndexByte(name, '_') > 0 {
-		// CGI and FastCGI see no difference between X_Forwarded_Host and X-Forwarded-Host.
-		name = http.CanonicalHeaderKey(strings.ReplaceAll(name, "_", "-"))
 	}
 	switch {
 	case strings.HasPrefix(name, "X-Forwarded-"): // -Host, -Proto, -Port, -Prefix, -Ssl, -User, -Client-Cert and whatever comes
@@ -173,7 +251,7 @@ func appendForwarded(dst []byte, lines []string) []byte {
 			element, rest := field.Cut(line, ',')
 			var some, ok bool
 			if dst, some, ok = appendElement(append(dst, 'e'), element); !ok {
-				return appendLines(dst[:start], "Forwarded", lines)
+				return appendLines(dst[:start], kindField, "Forwarded", lines)
 			}
 			found = found || some
 			more = len(element) < len(line)

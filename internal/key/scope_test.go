@@ -14,11 +14,17 @@ import (
 
 // scope is Scope with the pass over the header before it.
 func scope(dst []byte, r *http.Request) []byte {
-	var f Fields
-	for name := range r.Header {
-		f.Note(name)
-	}
+	f := fieldsOf(r.Header)
 	return Scope(dst, r, &f)
+}
+
+// fieldsOf is the pass over a header that finds what Scope and Variant need.
+func fieldsOf(h http.Header) (f Fields) {
+	for name, lines := range h {
+		canonical := Canonical(name)
+		f.Note(name, canonical, InScope(canonical), lines)
+	}
+	return f
 }
 
 const plain = "GET /a?b HTTP/1.1\nHost: example.com\n"
@@ -217,7 +223,7 @@ func TestScopeTakesAnyNumberOfFields(t *testing.T) {
 	var want []byte
 	for _, end := range []string{"A", "B", "C", "D", "E", "F", "G", "H"} {
 		r.Header.Set("X-Forwarded-"+end, "value of "+end)
-		want = appendLines(want, "X-Forwarded-"+end, r.Header["X-Forwarded-"+end])
+		want = appendLines(want, kindField, "X-Forwarded-"+end, r.Header["X-Forwarded-"+end])
 		for range 8 { // maps have no order
 			if got := scope(nil, r); string(got) != string(want) {
 				t.Fatalf("up to %s: got %q, want %q", end, got, want)
@@ -243,12 +249,12 @@ func TestSamePathGoesByWhatNetURLMakesOfIt(t *testing.T) {
 
 func TestScopeAndVariantStayApart(t *testing.T) {
 	r := read(t, false, plain+"X-Host: 1")
-	scoped := Variant(scope(nil, r), nil, r.Header)
-	varied := Variant(scope(nil, read(t, false, plain)), []string{"X-Host"}, r.Header)
+	scoped := Variant(scope(nil, r), nil, r.Header, nil)
+	varied := Variant(scope(nil, read(t, false, plain)), []string{"X-Host"}, r.Header, nil)
 	require.NotEqual(t, scoped, varied)
 	long := http.Header{"X-Host": {strings.Repeat("a", 2*MaxScope)}}
 	r.Header = long
-	require.NotEqual(t, scope(nil, r)[:2], Variant(nil, []string{"X-Host"}, long)[:2])
+	require.NotEqual(t, scope(nil, r)[:2], Variant(nil, []string{"X-Host"}, long, nil)[:2])
 }
 
 func TestOrderOfFieldsDoesNotMatter(t *testing.T) {
@@ -257,7 +263,7 @@ func TestOrderOfFieldsDoesNotMatter(t *testing.T) {
 	names, _, _ := VaryNames([]string{"Foo, Bar"})
 	swapped, _, _ := VaryNames([]string{"Bar", "Foo"})
 	for range 20 { // maps are walked in another order each time
-		require.Equal(t, Variant(scope(nil, a), names, a.Header), Variant(scope(nil, b), swapped, b.Header))
+		require.Equal(t, Variant(scope(nil, a), names, a.Header, nil), Variant(scope(nil, b), swapped, b.Header, nil))
 	}
 }
 
@@ -281,7 +287,7 @@ func FuzzScope(f *testing.F) {
 		if string(scopeA) != string(scopeB) {
 			return
 		}
-		if name != "Forwarded" && InScope(name) && a != b {
+		if name != "Forwarded" && InScope(Canonical(name)) && a != b {
 			t.Errorf("%s: %q and %q have the same scope", name, a, b)
 		}
 		for _, word := range []string{"host=", "proto="} {

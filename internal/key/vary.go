@@ -43,7 +43,7 @@ func VaryNames(lines []string) (names []string, star, ok bool) {
 			ok = false
 			continue
 		}
-		name := http.CanonicalHeaderKey(member)
+		name := Canonical(member)
 		at, found := slices.BinarySearch(names, name)
 		if found {
 			continue
@@ -61,14 +61,15 @@ func VaryNames(lines []string) (names []string, star, ok bool) {
 
 // Variant appends the fields names, as VaryNames gives them, and their values in h, each with its length before it. An
 // absent field differs from an empty one. Host counts as absent: it is part of the primary key, and net/http takes it
-// out of the header.
+// out of the header. f has had every name of h: a field that is spelled in another way (X_Custom for
+// X-Custom) counts beside the canonical one, and as another one. nil is for a header without any.
 //
 // Values that mean the same are made equal (RFC 9111, 4.1) as far as a handler that compares bytes is not deceived by it:
 // Accept-Encoding is a set of codings with weights; Accept and Accept-Language lose blanks and empty members, the latter
 // also its case; credentials are taken as they are; other fields are joined by commas and lose the blanks around them.
 //
 // What Variant appends may follow what Scope appended: no two different pairs of them read the same.
-func Variant(dst []byte, names []string, h http.Header) []byte {
+func Variant(dst []byte, names []string, h http.Header, f *Fields) []byte {
 	start := len(dst)
 	for _, name := range names {
 		dst = appendText(dst, name)
@@ -82,12 +83,13 @@ func Variant(dst []byte, names []string, h http.Header) []byte {
 		dst = appendNormalized(dst, name, lines)
 		binary.BigEndian.PutUint32(dst[value-4:], uint32(len(dst)-value))
 	}
+	dst = f.appendRespelled(dst, names, h)
 	return bounded(dst, start, MaxVariant, kindVariantSum)
 }
 
 // Values is Variant without the names: as good where they are known to be the same, and less to keep. With equal names two
 // Values are equal if, and only if, the Variants are.
-func Values(dst []byte, names []string, h http.Header) []byte {
+func Values(dst []byte, names []string, h http.Header, f *Fields) []byte {
 	start := len(dst)
 	for _, name := range names {
 		lines, present := h[name]
@@ -103,6 +105,7 @@ func Values(dst []byte, names []string, h http.Header) []byte {
 			dst = slices.Replace(dst, at, at+1, buf[:binary.PutUvarint(buf[:], uint64(length))]...)
 		}
 	}
+	dst = f.appendRespelled(dst, names, h) // behind the last of names, whose number is known
 	return bounded(dst, start, MaxVariant, kindVariantSum)
 }
 

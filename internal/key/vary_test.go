@@ -70,7 +70,7 @@ func FuzzVaryNames(f *testing.F) {
 			t.Errorf("%q: got %q, %v", line, names, ok)
 		}
 		for member := range field.Members([]string{line}) {
-			if ok && member != "*" && !slices.Contains(names, http.CanonicalHeaderKey(member)) {
+			if ok && member != "*" && !slices.Contains(names, Canonical(member)) {
 				t.Errorf("%q: %q is lost", line, member)
 			}
 		}
@@ -158,14 +158,14 @@ func headerWith(name string, lines []string) http.Header {
 func TestVariant_RFC9111_4_1(t *testing.T) {
 	for _, row := range variantRows {
 		names := []string{"Bar", row.field}
-		a, b := Variant(nil, names, headerWith(row.field, row.a)), Variant(nil, names, headerWith(row.field, row.b))
+		a, b := Variant(nil, names, headerWith(row.field, row.a), nil), Variant(nil, names, headerWith(row.field, row.b), nil)
 		if same := string(a) == string(b); same != row.same {
 			t.Errorf("%s: %q and %q: same %v, want %v", row.name, a, b, same, row.same)
 		}
 		if len(a) > MaxVariant {
 			t.Errorf("%s: %d bytes, want at most %d", row.name, len(a), MaxVariant)
 		}
-		v, w := Values([]byte("before"), names, headerWith(row.field, row.a)), Values([]byte("before"), names, headerWith(row.field, row.b))
+		v, w := Values([]byte("before"), names, headerWith(row.field, row.a), nil), Values([]byte("before"), names, headerWith(row.field, row.b), nil)
 		if (string(v) == string(w)) != (string(a) == string(b)) {
 			t.Errorf("%s: by values it is otherwise: %q and %q", row.name, v, w)
 		}
@@ -173,8 +173,8 @@ func TestVariant_RFC9111_4_1(t *testing.T) {
 			t.Errorf("%s: got the values %q", row.name, v)
 		}
 	}
-	require.Equal(t, "before", string(Variant([]byte("before"), nil, http.Header{"A": {"1"}})), "no names append nothing")
-	require.NotEqual(t, Variant(nil, []string{"Foo"}, http.Header{"Foo": {"1"}}), Variant(nil, []string{"Bar"}, http.Header{"Bar": {"1"}}), "names are part of it")
+	require.Equal(t, "before", string(Variant([]byte("before"), nil, http.Header{"A": {"1"}}, nil)), "no names append nothing")
+	require.NotEqual(t, Variant(nil, []string{"Foo"}, http.Header{"Foo": {"1"}}, nil), Variant(nil, []string{"Bar"}, http.Header{"Bar": {"1"}}, nil), "names are part of it")
 }
 
 // parseVariant undoes Variant as far as it can be undone: it gives the normalised values.
@@ -265,25 +265,25 @@ func FuzzVariant(f *testing.F) {
 		names := []string{name, "Other"}
 		slices.Sort(names)
 		linesA := strings.Split(a, "\n")
-		textA := Variant(nil, names, http.Header{name: linesA, "Other": {b}})
+		textA := Variant(nil, names, http.Header{name: linesA, "Other": {b}}, nil)
 		normal := parseVariant(t, string(textA))
 		raw := name == "Authorization" || name == "Cookie" || name == "Proxy-Authorization" || negotiated(name) && ambiguous(linesA)
 		if !raw && (len(linesA) == 1 || !strings.Contains(a, `"`)) {
 			// A quote left open ends with its line, which joined lines no longer show; otherwise normal values are their own normal form, so that two requests share a variant only if their normal forms are equal.
-			if again := Variant(nil, names, normal); string(again) != string(textA) {
+			if again := Variant(nil, names, normal, nil); string(again) != string(textA) {
 				t.Errorf("%s %q: normalised to %q, and again to %q", name, linesA, textA, again)
 			}
 		}
-		if swapped := Variant(nil, names, http.Header{name: {b}, "Other": linesA}); a != b && string(swapped) == string(textA) && normal.Get(name) != normal.Get("Other") {
+		if swapped := Variant(nil, names, http.Header{name: {b}, "Other": linesA}, nil); a != b && string(swapped) == string(textA) && normal.Get(name) != normal.Get("Other") {
 			t.Errorf("%s: %q and %q change places unnoticed", name, a, b)
 		}
 		for _, other := range []http.Header{normal, {name: {b}, "Other": linesA}, {"Other": {b}}, {name: {a}, "Other": {b}}, {}} {
-			sameVariant := string(Variant(nil, names, other)) == string(textA)
-			if same := string(Values(nil, names, other)) == string(Values(nil, names, http.Header{name: linesA, "Other": {b}})); same != sameVariant {
+			sameVariant := string(Variant(nil, names, other, nil)) == string(textA)
+			if same := string(Values(nil, names, other, nil)) == string(Values(nil, names, http.Header{name: linesA, "Other": {b}}, nil)); same != sameVariant {
 				t.Fatalf("%q: %v and %v: equal by values %v, by variant %v", name, other, linesA, same, sameVariant)
 			}
 		}
-		if absent := Variant(nil, names, http.Header{"Other": {b}}); string(absent) == string(textA) {
+		if absent := Variant(nil, names, http.Header{"Other": {b}}, nil); string(absent) == string(textA) {
 			t.Errorf("%s: %q is the same as none", name, linesA)
 		}
 	})

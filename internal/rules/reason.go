@@ -46,6 +46,7 @@ const (
 	ClientCertificate
 	Cookie
 	Credential
+	Personal
 	RequestNoStore
 
 	// The response is not kept.
@@ -110,11 +111,12 @@ var descriptions = [reasons]description{
 	Upgrade:           {"upgrade", "bypass", "The client wants another protocol on this connection, for instance a WebSocket."},
 	Override:          {"override", "bypass", "The request rewrites its own URL or method with a field such as X-Original-URL, which is not part of the cache key."},
 	Precondition:      {"precondition", "bypass", "If-Match and If-Unmodified-Since are for the origin to judge; If-None-Match and If-Modified-Since are answered by the cache."},
-	NoKey:             {"no-key", "bypass", "The request target is too long, or is none that a page can have, so there is no key to store it under."},
+	NoKey:             {"no-key", "bypass", "The request target is too long, or is none that a page can have, or the request has more fields such as X-Forwarded-Host than a key takes: there is no key to store it under."},
 	Authorization:     {"authorization", "bypass", "The request carries Authorization; the response is shared only if it says public or s-maxage."},
 	ClientCertificate: {"client-certificate", "bypass", "The client showed a TLS certificate, which counts as Authorization; the response is shared only if it says public or s-maxage."},
 	Cookie:            {"cookie", "bypass", "The request carries a cookie; the response is shared only if it says public or s-maxage, or if the cookie is on the ignore list."},
-	Credential:        {"credential", "bypass", "The request carries a field that identifies somebody, such as an API key; the response is shared only if it says public or s-maxage."},
+	Credential:        {"credential", "bypass", "The request carries a field that identifies somebody, such as an API key, or whose name says so; the response is shared only if it says public or s-maxage."},
+	Personal:          {"personal", "bypass", "Config.Personal says that the request is one user's; the response is shared only if it says public or s-maxage."},
 	RequestNoStore:    {"request-no-store", "request", "The client asked with no-store that its answer is not kept."},
 
 	NoStore:         {"no-store", "miss", "The response said no-store; remove it to let the page be cached."},

@@ -20,7 +20,8 @@ type Request struct {
 	Authorization     bool // Authorization
 	ClientCertificate bool // TLS client certificate; counts as Authorization
 	Cookie            bool // a cookie that is not on the ignore list
-	Credential        bool // one of Options.CredentialFields; follows the rule of Cookie
+	Credential        bool // a field that identifies its sender; follows the rule of Cookie
+	Personal          bool // the application says so; follows the rule of Cookie. The caller sets it
 
 	Conditional bool // If-None-Match or If-Modified-Since
 	Range       bool // GET with Range in bytes; other units are ignored (RFC 9110, 14.2)
@@ -31,6 +32,15 @@ type Request struct {
 
 	plain bool // nothing but its method and its body keeps it from the cache
 }
+
+// Credentialed reports whether the request carries anything that identifies its sender.
+func (q *Request) Credentialed() bool {
+	return q.Authorization || q.ClientCertificate || q.Cookie || q.Credential || q.Personal
+}
+
+// Plain removes conditions and ranges from h, the header of this request or a copy of it, so that
+// the handler makes a full answer.
+func (q *Request) Plain(h http.Header) { q.Scope.Remove(h, conditions[:]...) }
 
 // Request classifies r in one pass over its header.
 func (o *Options) Request(r *http.Request) Request {
@@ -48,43 +58,56 @@ func (o *Options) Request(r *http.Request) Request {
 
 	var cacheControl, pragma []string
 	var against Reason // the first in the order of the list, since the order of a map is none
+	crowded := false
 	for name, lines := range r.Header {
-		q.Scope.Note(name)
-		if len(lines) == 0 || name == "" {
+		kind, canonical := o.field(name)
+		if kind == 0 && canonical == name {
+			continue // most of them
+		}
+		if !q.Scope.Note(name, canonical, kind&kindScope != 0, lines) {
+			// What is not read may identify somebody. Nothing of the rest is needed.
+			q.Credential, crowded = true, true
+			break
+		}
+		if len(lines) == 0 {
 			continue
 		}
-		if name[0] >= 'a' {
-			// A request made by hand may spell a name as it likes, and a proxy sends it on as it is.
-			name = http.CanonicalHeaderKey(name)
+		if kind&kindCredential != 0 && slices.ContainsFunc(lines, notBlank) {
+			q.Credential = true
 		}
-		switch name {
-		case "Authorization":
+		switch kind & kindRole {
+		case kindAuthorization:
 			q.Authorization = true
-		case "Cookie":
+		case kindCookie:
 			q.Cookie = q.Cookie || !o.InsecureShareCookies && o.identifies(lines)
-		case "Cache-Control":
+		case kindCacheControl:
 			cacheControl = append(cacheControl[:len(cacheControl):len(cacheControl)], lines...)
-		case "Pragma":
-			pragma = lines
-		case "If-None-Match", "If-Modified-Since":
-			q.Conditional = true
-		case "Range":
-			q.Range = r.Method != http.MethodHead && inBytes(lines[0])
-		case "If-Match", "If-Unmodified-Since":
+		case kindPragma:
+			pragma = append(pragma[:len(pragma):len(pragma)], lines...)
+		case kindCondition:
+			q.Conditional = q.Conditional || canonical == name // another spelling asks nothing of us
+		case kindRange:
+			q.Range = q.Range || canonical == name && r.Method != http.MethodHead && inBytes(lines[0])
+		case kindPrecondition:
 			against = earlier(against, Precondition)
-		case "Upgrade":
+		case kindUpgrade:
 			against = earlier(against, Upgrade)
-		case "Connection":
+		case kindConnection:
 			if reason := connection(lines); reason != None {
 				against = earlier(against, reason)
 			}
-		case "X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override", "X-Http-Method", "X-Method-Override":
+		case kindOverride:
 			against = earlier(against, Override)
-		default:
-			if o.isCredential(name) && slices.ContainsFunc(lines, notBlank) {
-				q.Credential = true
+		case kindContent:
+			// net/http has read the field itself, but who knows no difference between dashes and
+			// underscores finds a body that there is not.
+			if canonical != name && slices.ContainsFunc(lines, notZero) {
+				against = earlier(against, Body)
 			}
 		}
+	}
+	if crowded {
+		against = NoKey
 	}
 	q.plain = against == None
 	if q.Bypass == None {
@@ -178,6 +201,8 @@ func inBytes(line string) bool {
 	return found && strings.EqualFold(strings.Trim(unit, " \t"), "bytes")
 }
 
+func notZero(line string) bool { return notBlank(line) && field.TrimBlanks(line) != "0" }
+
 func notBlank(line string) bool { return strings.Trim(line, " \t") != "" }
 
 // earlier returns the one that comes first in the list; None counts as last.
@@ -186,27 +211,4 @@ func earlier(a, b Reason) Reason {
 		return b
 	}
 	return a
-}
-
-// DefaultCredentialFields returns the request fields, beside Authorization and Cookie, by which applications and
-// authenticating proxies commonly recognise somebody. The caller owns the slice.
-func DefaultCredentialFields() []string {
-	return []string{
-		// Keys and tokens that clients send.
-		"Proxy-Authorization", "X-Api-Key", "Api-Key", "Apikey", "X-Apikey", "X-Auth-Token", "X-Access-Token", "X-Session-Token",
-		"X-Session-Id", "X-Csrf-Token", "X-Xsrf-Token", "X-Amz-Security-Token", "X-Goog-Api-Key", "Private-Token", "X-Vault-Token", "Dpop",
-
-		// Who the user is, according to a proxy in front.
-		"Remote-User", "Remote-Email", "Remote-Groups", "X-Remote-User", "X-Remote-Group",
-		"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username", "X-Forwarded-Access-Token",
-		"X-Auth-Request-User", "X-Auth-Request-Email", "X-Auth-Request-Access-Token", "X-Authenticated-User", "X-Webauth-User", "X-User-Id",
-		"X-Authentik-Username", "X-Token-User-Name", "X-Vouch-User", "X-Pomerium-Jwt-Assertion",
-		"Cf-Access-Jwt-Assertion", "Cf-Access-Authenticated-User-Email", "X-Goog-Iap-Jwt-Assertion", "X-Goog-Authenticated-User-Email",
-		"X-Amzn-Oidc-Data", "X-Amzn-Oidc-Identity", "X-Amzn-Oidc-Accesstoken", "X-Ms-Client-Principal", "X-Ms-Client-Principal-Id",
-		"X-Ms-Token-Aad-Access-Token", "X-Replit-User-Id", "Tailscale-User-Login",
-
-		// Client certificates that a proxy checked (RFC 9440 and what came before).
-		"Client-Cert", "X-Client-Cert", "X-Ssl-Client-Cert", "X-Ssl-Client-S-Dn", "Ssl-Client-Cert", "X-Forwarded-Client-Cert",
-		"X-Forwarded-Tls-Client-Cert", "X-Amzn-Mtls-Clientcert",
-	}
 }

@@ -4,7 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
-	"slices"
 	"testing"
 )
 
@@ -174,34 +173,6 @@ func TestRequest_Credentials(t *testing.T) {
 			t.Error("it does not")
 		}
 	})
-}
-
-func TestDefaultCredentialFields(t *testing.T) {
-	names := DefaultCredentialFields()
-	plain, indexed := Options{CredentialFields: names}, Options{CredentialFields: names}.Indexed()
-	for i, name := range names {
-		if http.CanonicalHeaderKey(name) != name {
-			t.Errorf("%s is not canonical", name)
-		}
-		if slices.Contains(names[:i], name) {
-			t.Errorf("%s stands there twice", name)
-		}
-		r := &http.Request{Method: "GET", Header: http.Header{name: {"", "x"}}}
-		if !plain.Request(r).Credential || !indexed.Request(r).Credential {
-			t.Errorf("%s does not count", name)
-		}
-		if q := (&Options{}).Request(r); q.Credential {
-			t.Errorf("%s counts without being listed", name)
-		}
-	}
-	names[0] = "changed"
-	if DefaultCredentialFields()[0] == "changed" {
-		t.Error("the list is shared")
-	}
-	empty := Options{CredentialFields: []string{""}}.Indexed()
-	if empty.Request(browser()).Credential {
-		t.Error("an empty name counts")
-	}
 }
 
 func TestRequest_ConditionsAndRanges(t *testing.T) {

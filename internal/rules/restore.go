@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,17 +100,22 @@ func (t *Terms) Keep(o *Options, asks bool, now time.Time) time.Duration {
 }
 
 // audienceRules numbers the rules that are no options and decide who may share a response. It is
-// raised when they change: 2 since must-revalidate opens nothing.
+// raised when they change: 2 since must-revalidate opens nothing. identityWords count by
+// themselves, and what is harmless does not.
 const audienceRules = 2
 
 // Audience is a digest of the choices by which requests are told to carry credentials, and by which fields a response is obeyed. What was stored under others was perhaps made for somebody:
 // it must not be read under these.
 func (o *Options) Audience() uint64 {
 	text := []byte{audienceRules}
-	if o.InsecureShareCookies {
-		text = append(text, 1)
+	for _, yes := range [...]bool{o.InsecureShareCookies, o.Personal, o.OnlyCredentialFields} {
+		text = strconv.AppendBool(text, yes)
 	}
-	for _, names := range [...][]string{sorted(o.IgnoreCookies), sorted(o.CredentialFields), o.TargetedFields} {
+	var words []string
+	if !o.OnlyCredentialFields {
+		words = identityWords.words
+	}
+	for _, names := range [...][]string{words, sorted(o.IgnoreCookies), sorted(o.CredentialFields), o.TargetedFields} {
 		text = append(text, 0)
 		text = append(text, strings.Join(names, "\n")...)
 	}

@@ -203,6 +203,8 @@ func (t *Terms) refuses(req *Request) Reason {
 		return Cookie
 	case req.Credential && !t.cookies:
 		return Credential
+	case req.Personal && !t.cookies:
+		return Personal
 	}
 	return None
 }

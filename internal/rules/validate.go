@@ -62,16 +62,11 @@ func (v *Validators) Has() bool { return v.hasETag() || v.modified != "" }
 
 func (v *Validators) hasETag() bool { return v.ETag.Opaque != "" }
 
-// Plain removes conditions and ranges from the request header h, so that the handler makes a full answer.
-func Plain(h http.Header) {
-	for _, name := range [...]string{"If-None-Match", "If-Modified-Since", "If-Range", "Range"} {
-		delete(h, name)
-	}
-}
-
 // Ask puts the conditions on the request header h that ask whether the stored response still holds (RFC 9111, 4.3.1).
 func (v *Validators) Ask(h http.Header) {
-	Plain(h)
+	for _, name := range conditions {
+		delete(h, name)
+	}
 	if v.hasETag() {
 		h["If-None-Match"] = []string{v.ETag.String()}
 	}

@@ -38,7 +38,7 @@ func TestDeadline(t *testing.T) {
 				s.setHook(func(ctx context.Context, _, _ string) error { return hook(ctx) })
 				for i := range 2 * breakerFailures {
 					begin := time.Now()
-					r := tier.Lookup(t.Context(), home, nil, nil)
+					r := tier.Lookup(t.Context(), home, nil, nil, nil)
 					took := time.Since(begin)
 					if r.Outcome != Unavailable || i < breakerFailures && took != DefaultTimeout || i >= breakerFailures && took != 0 {
 						t.Errorf("look-up %d: got outcome %d after %v", i, r.Outcome, took)
@@ -103,7 +103,7 @@ func TestGoroutinesAreBounded(t *testing.T) {
 		for range 10 * maxLookups {
 			wg.Go(func() {
 				begin := time.Now()
-				tier.Lookup(t.Context(), home, nil, nil)
+				tier.Lookup(t.Context(), home, nil, nil, nil)
 				if took := time.Since(begin); took > DefaultTimeout {
 					t.Errorf("got an answer after %v", took)
 				}
@@ -164,7 +164,7 @@ func TestClientThatLeaves(t *testing.T) {
 		for range 3 * breakerFailures {
 			ctx, cancel := context.WithTimeout(t.Context(), DefaultTimeout/2)
 			begin := time.Now()
-			if r := tier.Lookup(ctx, home, nil, nil); r.Outcome != Unavailable || time.Since(begin) != DefaultTimeout/2 {
+			if r := tier.Lookup(ctx, home, nil, nil, nil); r.Outcome != Unavailable || time.Since(begin) != DefaultTimeout/2 {
 				t.Errorf("got %d after %v", r.Outcome, time.Since(begin))
 			}
 			cancel()
@@ -405,7 +405,7 @@ func TestFaults(t *testing.T) {
 				default:
 					mark := tier.Mark()
 					begin := time.Now()
-					r := tier.Lookup(t.Context(), k, nil, http.Header{})
+					r := tier.Lookup(t.Context(), k, nil, http.Header{}, nil)
 					if took := time.Since(begin); took > DefaultTimeout {
 						t.Fatalf("got an answer after %v", took)
 					}
@@ -450,7 +450,7 @@ func TestConcurrency(t *testing.T) {
 				case 2:
 					_ = tier.Stats()
 				default:
-					r := tier.Lookup(t.Context(), k, nil, http.Header{})
+					r := tier.Lookup(t.Context(), k, nil, http.Header{}, nil)
 					if r.Object != nil && text(r.Object) != "page "+number(i%7) {
 						t.Errorf("got %q", text(r.Object))
 					}

@@ -192,7 +192,7 @@ func pageFor(t testing.TB, request http.Header, scope, body string, lines ...str
 	meta, reason := options.Store(&rules.Request{}, 200, h, now, now)
 	require.Equal(t, rules.None, reason)
 	h["Date"] = []string{now.UTC().Format(http.TimeFormat)}
-	d := object.Draft{Status: 200, Header: h, Body: object.NewBody([]byte(body)), Meta: meta, Scope: scope, Variant: string(key.Values(nil, meta.Vary, request))}
+	d := object.Draft{Status: 200, Header: h, Body: object.NewBody([]byte(body)), Meta: meta, Scope: scope, Variant: string(key.Values(nil, meta.Vary, request, new(key.Fields)))}
 	o := d.Seal()
 	return &o
 }
@@ -213,7 +213,7 @@ func text(o *object.Object) string {
 // wants looks a URL up; body is "" if nothing is to be found.
 func wants(t *testing.T, tier *Tier, k []byte, body string, outcome Outcome) {
 	t.Helper()
-	r := tier.Lookup(t.Context(), k, nil, http.Header{})
+	r := tier.Lookup(t.Context(), k, nil, http.Header{}, nil)
 	if r.Outcome != outcome {
 		t.Fatalf("%q: got outcome %d, want %d", k, r.Outcome, outcome)
 	}

@@ -74,7 +74,7 @@ func TestPurge(t *testing.T) {
 							}
 						}
 						for n, tier := range tiers {
-							r := tier.Lookup(t.Context(), urlKey(e.host, e.target), []byte(e.scope), nil)
+							r := tier.Lookup(t.Context(), urlKey(e.host, e.target), []byte(e.scope), nil, nil)
 							if got := r.Outcome; got == Found != (want == Found) {
 								t.Errorf("%s, tier %d, %v: got outcome %d, want %d", when, n, e, got, want)
 							}
@@ -85,7 +85,7 @@ func TestPurge(t *testing.T) {
 					t.Helper()
 					for _, e := range entries {
 						k := urlKey(e.host, e.target)
-						tier.Lookup(t.Context(), k, nil, nil)
+						tier.Lookup(t.Context(), k, nil, nil, nil)
 						put(t, tier, k, pageFor(t, nil, e.scope, "x"), e.tags...)
 					}
 				}

@@ -160,11 +160,11 @@ type Result struct {
 	Tags    []string       // as they were given to Put
 }
 
-// Lookup returns the stored response for the primary key k in the given scope, for a request with the given header: one that fits by Vary, that today's rules would store, and that has not been purged since it began to be made.
+// Lookup returns the stored response for the primary key k in the given scope, for a request with the given header and what is known of its fields: one that fits by Vary, that today's rules would store, and that has not been purged since it began to be made.
 // Whether the request may use it is for Reuse to say. Lookup takes no longer than Config.Timeout, and no time at all while the breaker is open. It keeps nothing of what it is given.
 //
 // A purge that comes while Lookup runs counts. One that comes afterwards is the caller's: where it keeps the object, its own fence must hold from a point before the call, and be raised after that of the Tier: see Purge.
-func (t *Tier) Lookup(ctx context.Context, k, scope []byte, header http.Header) Result {
+func (t *Tier) Lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields) Result {
 	if !t.available() {
 		t.stats.skipped.Add(1)
 		return Result{Outcome: Unavailable}
@@ -173,7 +173,7 @@ func (t *Tier) Lookup(ctx context.Context, k, scope []byte, header http.Header) 
 	asked := ctx
 	ctx, cancel := context.WithTimeout(ctx, t.config.Timeout)
 	defer cancel()
-	result, err := t.lookup(ctx, k, scope, header, began)
+	result, err := t.lookup(ctx, k, scope, header, fields, began)
 	if !t.settle(asked, err) {
 		return Result{Outcome: Unavailable}
 	}
@@ -188,7 +188,7 @@ func (t *Tier) Lookup(ctx context.Context, k, scope []byte, header http.Header) 
 // maxTries is how many values a Lookup reads. Lists of Vary that differ may fit the same request, and the newest of these may be outdated.
 const maxTries = 2
 
-func (t *Tier) lookup(ctx context.Context, k, scope []byte, header http.Header, began uint64) (Result, error) {
+func (t *Tier) lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields, began uint64) (Result, error) {
 	value, found, err := t.get(ctx, t.lookups, t.indexKey(k))
 	if err != nil {
 		return Result{}, err
@@ -205,7 +205,7 @@ func (t *Tier) lookup(ctx context.Context, k, scope []byte, header http.Header, 
 	var variant []byte
 	for i, v := range x.variants {
 		if i == 0 || !slices.Equal(v.vary, x.variants[i-1].vary) {
-			variant = key.Values(variant[:0], v.vary, header)
+			variant = key.Values(variant[:0], v.vary, header, fields)
 		}
 		if v.id != t.variantID(k, scope, v.vary, variant) {
 			result.Outcome = Mismatch

@@ -26,7 +26,7 @@ func TestWhatIsPutIsFound(t *testing.T) {
 		o := page(t, "hello", "Cache-Control", "public, max-age=60", "X-A", "1")
 		put(t, tier, home, o, "tag", "another")
 		<-time.After(10 * time.Second)
-		r := tier.Lookup(t.Context(), home, nil, http.Header{"Cookie": {"a=b"}})
+		r := tier.Lookup(t.Context(), home, nil, http.Header{"Cookie": {"a=b"}}, nil)
 		require.Equal(t, Found, r.Outcome)
 		if got := r.Object; text(got) != "hello" || got.Header().Get("X-A") != "1" || got.Terms.Age(time.Now()) != o.Terms.Age(time.Now()) {
 			t.Errorf("got %q %v of age %v", text(got), got.Header().Unpack(), got.Terms.Age(time.Now()))
@@ -91,7 +91,7 @@ func TestVariants(t *testing.T) {
 			{"de", "proxy", "", Mismatch},
 			{"", "", "", Mismatch},
 		} {
-			r := tier.Lookup(t.Context(), home, []byte(row.scope), lang(row.lang))
+			r := tier.Lookup(t.Context(), home, []byte(row.scope), lang(row.lang), nil)
 			if r.Outcome != row.outcome || r.Object != nil && text(r.Object) != row.want {
 				t.Errorf("%q in %q: got %v", row.lang, row.scope, r)
 			}
@@ -103,7 +103,7 @@ func TestVariants(t *testing.T) {
 			t.Errorf("got %d variants in the store, want %d", got, maxVariants)
 		}
 		for i := range 100 {
-			r := tier.Lookup(t.Context(), home, nil, lang(number(i)))
+			r := tier.Lookup(t.Context(), home, nil, lang(number(i)), nil)
 			if found := r.Outcome == Found; found != (i >= 100-maxVariants) {
 				t.Errorf("variant %d: got found %v", i, found)
 			}
@@ -221,7 +221,7 @@ func lied(t *testing.T, name string, key []byte, lie func(s *shared, tier *Tier)
 			put(t, tier, other, page(t, "other"))
 			wants(t, tier, home, "home", Found)
 			lie(s, tier)
-			if r := tier.Lookup(t.Context(), home, nil, http.Header{}); r.Object != nil || r.Outcome == Found {
+			if r := tier.Lookup(t.Context(), home, nil, http.Header{}, nil); r.Object != nil || r.Outcome == Found {
 				t.Fatalf("got %q, want nothing", text(r.Object))
 			}
 			if st := tier.Stats(); st.Refused+st.Purged+st.Errors == 0 {

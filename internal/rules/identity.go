@@ -1,0 +1,139 @@
+package rules
+
+import "strings"
+
+// identityWords are the words by which the name of a request field says that the field identifies
+// its sender. No list has the names that applications make up, but they are made of these.
+var identityWords = newWordIndex(
+	"account", "auth", "bearer", "cert", "company", "cookie", "credential", "customer", "email", "identity",
+	"jwt", "key", "login", "member", "oidc", "org", "password", "principal", "saml", "secret", "session",
+	"signature", "sso", "subject", "team", "tenant", "token", "uid", "user", "workspace",
+)
+
+// identifying reports whether the canonical name of a request field says that the field identifies
+// its sender: a part of it, between dashes, begins or ends with one of identityWords. Names that
+// browsers, proxies, content delivery networks and tracers send with anybody's request do not count.
+func identifying(name string) bool {
+	if harmless(name) {
+		return false
+	}
+	for rest := name; rest != ""; {
+		part := rest
+		if at := strings.IndexByte(rest, '-'); at >= 0 {
+			part, rest = rest[:at], rest[at+1:]
+		} else {
+			rest = ""
+		}
+		if identityWords.mark(withoutAgent(part, rest)) {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutAgent returns a part of a name without the "user" of a user agent or of a client's address,
+// which identify nobody: User-Agent, X-Device-User-Agent, X-Ms-Useragent, X-Proxyuser-Ip. rest is
+// what comes behind the part.
+func withoutAgent(part, rest string) string {
+	const user, userAgent = "user", "useragent"
+	switch {
+	case endsWith(part, userAgent):
+		return part[:len(part)-len(userAgent)]
+	case endsWith(part, user) && (begins(rest, "Agent") || begins(rest, "Ip")):
+		return part[:len(part)-len(user)]
+	}
+	return part
+}
+
+// begins reports whether the first part of a name is the given one.
+func begins(name, part string) bool {
+	return strings.HasPrefix(name, part) && (len(name) == len(part) || name[len(part)] == '-')
+}
+
+// harmless reports whether a name that has such a word in it is known to identify nobody.
+func harmless(name string) bool {
+	// Sec- is for browsers: no script can set these (Fetch standard, 2.2.2).
+	if strings.HasPrefix(name, "Sec-") {
+		return true
+	}
+	switch name {
+	case "Idempotency-Key", "X-Idempotency-Key", // of one request
+		"Request-Uuid", "Request-Guid", "X-Request-Uuid", "X-Request-Guid", // likewise
+		"X-Correlation-Uuid", "X-Correlation-Guid", "X-Trace-Uuid", "X-Trace-Guid", "X-Transaction-Uuid", "X-Transaction-Guid",
+		// Who runs the site, told by its platform with each request.
+		"X-Appengine-Auth-Domain", "X-Nf-Account-Id", "X-Nf-Account-Tier",
+		"X-Vercel-Oidc-Token", "X-Vercel-Proxy-Signature", "X-Vercel-Proxy-Signature-Ts":
+		return true
+	}
+	return false
+}
+
+// endsWith reports whether a part of a canonical name, whose first letter may be a capital, ends
+// with a word in lower case.
+func endsWith(part, word string) bool {
+	at := len(part) - len(word)
+	return at >= 0 && part[at+1:] == word[1:] && part[at]|0x20 == word[0]
+}
+
+// wordIndex finds the words that a text begins or ends with by its first and last letter.
+type wordIndex struct {
+	words    []string
+	from, to [26][]string
+}
+
+func newWordIndex(words ...string) *wordIndex {
+	x := &wordIndex{words: words}
+	for _, w := range words {
+		first, last := &x.from[w[0]-'a'], &x.to[w[len(w)-1]-'a']
+		*first, *last = append(*first, w), append(*last, w)
+	}
+	return x
+}
+
+// mark reports whether part, of a canonical name, begins or ends with a word.
+func (x *wordIndex) mark(part string) bool {
+	if part == "" {
+		return false
+	}
+	if first := part[0] | 0x20 - 'a'; first < 26 {
+		for _, w := range x.from[first] {
+			if len(part) >= len(w) && part[1:len(w)] == w[1:] {
+				return true
+			}
+		}
+	}
+	if last := part[len(part)-1] | 0x20 - 'a'; last < 26 {
+		for _, w := range x.to[last] {
+			if endsWith(part, w) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// DefaultCredentialFields returns the request fields, beside Authorization and Cookie, by which applications and
+// authenticating proxies commonly recognise their users. A name that ends in * stands for all that
+// begin so. The caller owns the slice.
+func DefaultCredentialFields() []string {
+	return []string{
+		// Keys and tokens that clients send.
+		"Proxy-Authorization", "X-Serverless-Authorization", "X-Api-Key", "Api-Key", "Apikey", "X-Apikey", "X-Auth-Token", "X-Access-Token", "X-Session-Token",
+		"X-Session-Id", "X-Csrf-Token", "X-Xsrf-Token", "X-Amz-Security-Token", "X-Goog-Api-Key", "Private-Token", "X-Vault-Token", "Dpop",
+		"Signature", "Sec-Token-Binding", "Sec-Session-*", "Sec-Secure-Session-*",
+
+		// Who the user is, according to a proxy in front.
+		"Remote-User", "Remote-Email", "Remote-Groups", "X-Remote-User", "X-Remote-Group",
+		"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username", "X-Forwarded-Access-Token",
+		"X-Auth-Request-User", "X-Auth-Request-Email", "X-Auth-Request-Access-Token", "X-Authenticated-User", "X-Webauth-User", "X-User-Id",
+		"X-Authentik-Username", "X-Token-User-Name", "X-Vouch-User", "X-Pomerium-Jwt-Assertion", "X-Userinfo", "X-Consumer-*", "Oidc-Claim-*",
+		"Cf-Access-*", "X-Goog-Iap-Jwt-Assertion", "X-Goog-Authenticated-User-Email",
+		"X-Amzn-Oidc-Data", "X-Amzn-Oidc-Identity", "X-Amzn-Oidc-Accesstoken", "X-Ms-Client-Principal", "X-Ms-Client-Principal-Id",
+		"X-Ms-Token-Aad-Access-Token", "X-Replit-User-Id", "Tailscale-User-*", "X-Tailscale-*",
+		"X-Msisdn", "X-Up-Calling-Line-Id", // of mobile networks
+
+		// Client certificates that a proxy checked (RFC 9440 and what came before).
+		"Client-Cert", "X-Client-Cert", "X-Ssl-Client-*", "Ssl-Client-*",
+		"X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert", "X-Amzn-Mtls-Clientcert", "X-Amzn-Mtls-Clientcert-*", "X-Arr-Clientcert",
+	}
+}
