@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -79,9 +80,28 @@ type Config struct {
 	// rest. A request with only such cookies is treated as one without. nil means DefaultIgnoreCookies.
 	IgnoreCookies []string
 
-	// CredentialHeaders are request fields that identify somebody, beside Authorization and Cookie: a request with one
-	// is treated like one with a cookie. nil means DefaultCredentialHeaders.
+	// CredentialHeaders are request fields that identify their sender, beside Authorization, Cookie,
+	// those of DefaultCredentialHeaders, and all whose names say so: a part of the name, between
+	// dashes, begins or ends with a word such as token, key, auth, user, session or tenant. A request
+	// with one of them is treated like one with a cookie, unless the value is blank. A name that ends
+	// in * stands for all that begin so; an underscore counts as a dash. nil adds none.
 	CredentialHeaders []string
+
+	// InsecureOnlyCredentialHeaders makes CredentialHeaders the only fields that identify their
+	// sender, beside Authorization and Cookie; none do if it is empty. It is for applications that
+	// read fields with such a name and make the same page of all values. Start from
+	// DefaultCredentialHeaders.
+	InsecureOnlyCredentialHeaders bool
+
+	// Personal says whether a request is one user's by what no field tells: the context of
+	// authentication outside of the cache, of the connection, or the client's address. Such a request
+	// is treated like one with a cookie. Personal is asked with each request before anything is looked
+	// up, by Explain, and for the request of a background refresh, which has the context values of the
+	// request that started it but no address: if it says true then, there is no refresh. It must be
+	// quick and safe for concurrent use. A panic counts as true, and goes to Logger. nil means that
+	// none is. What a Store holds is told apart by whether there is a Personal, not by what it says:
+	// purge the store when that changes.
+	Personal func(*http.Request) bool
 
 	// TargetedHeaders are response fields in the form of RFC 9213 that this cache obeys instead of Cache-Control, most
 	// specific first. nil means CDN-Cache-Control.
@@ -157,8 +177,10 @@ func DefaultIgnoreCookies() []string {
 	}
 }
 
-// DefaultCredentialHeaders returns the request fields that Config.CredentialHeaders names when it is nil: those by which
-// applications and authenticating proxies commonly recognise somebody. The caller owns the slice.
+// DefaultCredentialHeaders returns the request fields that identify their sender beside those of
+// Config.CredentialHeaders: those by which applications and authenticating proxies commonly
+// recognise their users. A name that ends in * stands for all that begin so. The caller owns the
+// slice.
 func DefaultCredentialHeaders() []string { return rules.DefaultCredentialFields() }
 
 // A ConfigError is one mistake in a configuration. [New] joins all that it finds with errors.Join.
@@ -245,21 +267,27 @@ func (c Config) resolve() (Config, error) {
 		}
 	}
 
-	names := func(name, example string, list *[]string, byDefault func() []string) {
-		if *list == nil {
-			*list = byDefault()
-		}
-		canonical := make([]string, len(*list))
-		for i, f := range *list {
-			if !field.IsToken(f) {
-				wrong(fmt.Sprintf("%s[%d]", name, i), f, fmt.Sprintf("want the name of a header field such as %q", example))
-			}
-			canonical[i] = http.CanonicalHeaderKey(f)
-		}
-		*list = canonical
+	if c.TargetedHeaders == nil {
+		c.TargetedHeaders = []string{"CDN-Cache-Control"}
 	}
-	names("CredentialHeaders", "X-Api-Key", &c.CredentialHeaders, DefaultCredentialHeaders)
-	names("TargetedHeaders", "CDN-Cache-Control", &c.TargetedHeaders, func() []string { return []string{"CDN-Cache-Control"} })
+	c.TargetedHeaders = slices.Clone(c.TargetedHeaders)
+	for i, name := range c.TargetedHeaders {
+		if !field.IsToken(name) {
+			wrong(fmt.Sprintf("TargetedHeaders[%d]", i), name, `want the name of a header field such as "CDN-Cache-Control"`)
+		}
+		c.TargetedHeaders[i] = http.CanonicalHeaderKey(name)
+	}
+	credentials := make([]string, 0, len(c.CredentialHeaders))
+	for i, name := range c.CredentialHeaders {
+		prefix := strings.TrimSuffix(name, "*")
+		if !field.IsToken(prefix) || strings.Contains(prefix, "*") {
+			wrong(fmt.Sprintf("CredentialHeaders[%d]", i), name, `want the name of a header field such as "X-Api-Key", or its beginning and a * such as "X-Consumer-*"`)
+		}
+		credentials = append(credentials, key.Canonical(prefix)+name[len(prefix):])
+	}
+	if c.CredentialHeaders = credentials; !c.InsecureOnlyCredentialHeaders {
+		c.CredentialHeaders = append(c.CredentialHeaders, DefaultCredentialHeaders()...)
+	}
 	if c.IgnoreCookies == nil {
 		c.IgnoreCookies = DefaultIgnoreCookies()
 	}
@@ -298,6 +326,8 @@ func (c *Config) rules() rules.Options {
 		IgnoreRequestDirectives: c.IgnoreRequestDirectives,
 		IgnoreCookies:           c.IgnoreCookies,
 		CredentialFields:        c.CredentialHeaders,
+		OnlyCredentialFields:    c.InsecureOnlyCredentialHeaders,
+		Personal:                c.Personal != nil,
 		TargetedFields:          c.TargetedHeaders,
 		MaxStaleUnreachable:     c.StaleIfUnreachable,
 		StaleWhileRevalidate:    c.StaleWhileRevalidate,

@@ -28,7 +28,7 @@ type Explanation struct {
 // r is a request as a handler gets it, or one made with http.NewRequest("GET", "https://example.com/page", nil).
 func (e *Edge) Explain(r *http.Request) Explanation {
 	r = asServed(r)
-	req := e.rules.Request(r)
+	req := e.classify(r)
 	x := Explanation{Key: readableKey(r)}
 	if req.Bypass != rules.None {
 		x.Status, x.Reason = Dynamic, req.Bypass

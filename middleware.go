@@ -31,7 +31,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.next.ServeHTTP(w, r) // the outer handler of the same Edge caches this request
 		return
 	}
-	req := e.rules.Request(r)
+	req := e.classify(r)
 	if req.Bypass != rules.None {
 		if req.Bypass == rules.Method && r.Method == http.MethodPost && h.post(w, r, &req) {
 			return
@@ -123,6 +123,27 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.plain = v != nil || !refused
 	f.tags = res.expectedTags(v)
 	f.obtain(res.expectedVary(v), !refused && mayWait(&req.CC))
+}
+
+// classify tells what the header of r says, and what the application says about r.
+func (e *Edge) classify(r *http.Request) rules.Request {
+	req := e.rules.Request(r)
+	if e.config.Personal != nil {
+		req.Personal = e.personal(r)
+	}
+	return req
+}
+
+// personal asks Config.Personal. One that panics tells nothing, and nothing is shared then: the
+// client gets its answer from the handler, and the operator the panic.
+func (e *Edge) personal(r *http.Request) (yes bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			yes = true
+			e.logPanic(r, p, "edgecache: Config.Personal panicked")
+		}
+	}()
+	return e.config.Personal(r)
 }
 
 // mayWait reports whether a request may be answered by one that began before it: not if its client wants an answer made anew, or its own.

@@ -278,7 +278,7 @@ func TestOracleCatches(t *testing.T) {
 	mutants := map[string]mutant{
 		"Config.InsecureShareCookies":   {insecure(func(c *edgecache.Config) { c.InsecureShareCookies = true }), "no word that permits it"},
 		"Config.InsecureStoreSetCookie": {insecure(func(c *edgecache.Config) { c.InsecureStoreSetCookie = true }), "it sets a cookie"},
-		"no CredentialHeaders":          {insecure(func(c *edgecache.Config) { c.CredentialHeaders = []string{} }), "no word that permits it"},
+		"no CredentialHeaders":          {insecure(func(c *edgecache.Config) { c.InsecureOnlyCredentialHeaders = true }), "no word that permits it"},
 		"every cookie ignored":          {insecure(func(c *edgecache.Config) { c.IgnoreCookies = []string{"sess*"} }), "no word that permits it"},
 		"request directives ignored":    {insecure(func(c *edgecache.Config) { c.IgnoreRequestDirectives = true }), ""},
 		"a longer default":              {insecure(func(c *edgecache.Config) { c.DefaultTTL = time.Hour }), "it is stale"},

@@ -29,7 +29,7 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 	// The values stay: they tell the handler which page it is.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), refreshTimeout)
 	anonymous := anonymize(ctx, r, old.vary())
-	plain := e.rules.Request(anonymous)
+	plain := e.classify(anonymous)
 	if plain.Bypass != rules.None || class(&plain) != 0 || string(e.scope(nil, anonymous, &plain)) != old.Selector().Scope {
 		cancel()
 		return nil, false // the page depends on something that a refresh must not carry
@@ -119,7 +119,7 @@ func (v *variant) ending(now time.Time) bool {
 // contain keeps a panic of the handler from ending the process, or the connection of a client that has got its answer.
 func (f *fill) contain() {
 	if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic value
-		f.logPanic(p, "edgecache: handler panicked in a background refresh")
+		f.handler.edge.logPanic(f.r, p, "edgecache: handler panicked in a background refresh")
 	}
 }
 

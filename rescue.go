@@ -64,7 +64,7 @@ func (f *fill) afterPanic(p any) {
 		panic(p)
 	case f.mayCoverUp(broken):
 		if !broken {
-			f.logPanic(p, "edgecache: handler panicked, served a stale page instead") // net/http does not get to see it
+			f.handler.edge.logPanic(f.r, p, "edgecache: handler panicked, served a stale page instead") // net/http does not get to see it
 		}
 		f.closeBody()
 		f.shareFailure(broken)
@@ -83,10 +83,10 @@ func (f *fill) shareFailure(broken bool) {
 	f.flight.Share(landing{failed: true, broken: broken, again: f.ended()})
 }
 
-func (f *fill) logPanic(p any, what string) {
-	f.handler.edge.tell(Event{Kind: Failed, Request: f.r, Reason: rules.Aborted, Err: fmt.Errorf("%s: %v", what, p)})
-	f.handler.edge.config.Logger.LogAttrs(f.r.Context(), slog.LevelError, what,
-		slog.Any("panic", p), slog.String("url", f.r.URL.String()), slog.String("stack", string(debug.Stack())))
+func (e *Edge) logPanic(r *http.Request, p any, what string) {
+	e.tell(Event{Kind: Failed, Request: r, Reason: rules.Aborted, Err: fmt.Errorf("%s: %v", what, p)})
+	e.config.Logger.LogAttrs(r.Context(), slog.LevelError, what,
+		slog.Any("panic", p), slog.String("url", r.URL.String()), slog.String("stack", string(debug.Stack())))
 }
 
 // serveOld answers with the stale page because the handler failed.
