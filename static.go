@@ -56,7 +56,7 @@ type StaticOptions struct {
 	ESBuildMetafile string
 
 	// SPA names the page in the tree that answers for every page of a single-page application: for a GET or HEAD that takes
-	// HTML, by name, by */* or without Accept, of a path outside of Prefix for which nothing else is there. Not for what looks
+	// HTML, by name, by nothing but */*, or without Accept, of a path outside of Prefix for which nothing else is there. Not for what looks
 	// like a file: /assets/missing.js, because there is a type for its extension, a path whose extension one of the files
 	// has, and whatever begins with a dot. /users/john.doe and /sites/example.com are pages.
 	SPA string

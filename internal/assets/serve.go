@@ -82,24 +82,32 @@ func (s *Set) MayBePage(r *http.Request) bool {
 // WantsPage reports whether r asks for such a page, and takes HTML.
 func (s *Set) WantsPage(r *http.Request) bool { return s.MayBePage(r) && takesHTML(r.Header["Accept"]) }
 
-// takesHTML reports whether an Accept field takes HTML: by name, by a wildcard, or because there is none
-// (RFC 9110, 12.5.1). The most specific member that there is counts.
+// takesHTML reports whether an Accept field takes HTML (RFC 9110, 12.5.1): by name, or because it names
+// nothing in particular. In "application/json, */*", with which scripts ask for data, and in that of a
+// picture, the wildcard is an afterthought: 200 and a page would be taken for the data.
 func takesHTML(lines []string) bool {
-	weights, given := [3]int{-1, -1, -1}, false
+	html, text, all, others := -1, -1, -1, false
 	for name, weight := range field.Weighted(lines) {
-		given = true
-		for i, pattern := range [...]string{"text/html", "text/*", "*/*"} {
-			if name == pattern {
-				weights[i] = max(weights[i], weight)
-			}
+		switch name {
+		case "text/html":
+			html = max(html, weight)
+		case "text/*":
+			text = max(text, weight)
+		case "*/*":
+			all = max(all, weight)
+		default:
+			others = true
 		}
 	}
-	for _, weight := range weights {
-		if weight >= 0 {
-			return weight > 0
-		}
+	switch {
+	case html >= 0:
+		return html > 0
+	case text >= 0:
+		return text > 0
+	case all >= 0:
+		return all > 0 && !others
 	}
-	return !given
+	return !others
 }
 
 // namesFile reports whether a path is that of a file, present or not, by the extension of its last part:
