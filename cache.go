@@ -2,6 +2,7 @@ package edgecache
 
 import (
 	"context"
+	"hash/maphash"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -20,8 +21,6 @@ const (
 	leaderAge = 30 * time.Second
 	// finishTimeout is how long a page that is being stored is finished after every client has left.
 	finishTimeout = 30 * time.Second
-	// maxFills is how many handlers run for the store at once; more run for their clients only.
-	maxFills = 4096
 	// maxWaiters is how many requests wait for one handler; more run alone.
 	maxWaiters = 1 << 16
 )
@@ -57,7 +56,8 @@ type Edge struct {
 	entries      atomic.Int64 // stored responses, purged ones that have not been met yet included
 	aliases      aliases
 	refusals     refusals
-	filling      atomic.Int64 // handlers that run for the store
+	refreshes    refreshes
+	places       places
 	encoders     encoders
 	statusHeader string // canonical; "" sends none
 	cacheStatus  string // our name in Cache-Status; "" sends none
@@ -88,6 +88,8 @@ func New(cfg Config) (*Edge, error) {
 	}
 	e.encoders.encode = coding.Encode
 	e.flights = flight.NewGroup[landing](flight.Limits{Wait: cfg.MaxWait, Leader: leaderAge, Finish: finishTimeout, Waiters: maxWaiters})
+	e.places.seed = maphash.MakeSeed()
+	e.refreshes.max = cfg.MaxRefreshes
 	e.fence.init()
 	if cfg.Store != nil {
 		e.openStore(cfg.Store, cfg.StoreKey)

@@ -21,6 +21,7 @@ const (
 	DefaultHeuristicMax       = 1 * time.Hour   // for a page that says Last-Modified only
 	DefaultStaleIfUnreachable = 1 * time.Hour   // past its lifetime
 	DefaultMaxWait            = 10 * time.Second
+	DefaultMaxRefreshes       = 64 // at once
 	DefaultStatusHeader       = "X-Cache"
 	DefaultStatusName         = "edgecache"
 )
@@ -69,6 +70,11 @@ type Config struct {
 	// MaxWait is how long a request waits for another one that is making the same page; then its own handler runs, and
 	// its answer is not stored. 0 means DefaultMaxWait (10 seconds).
 	MaxWait time.Duration
+
+	// MaxRefreshes is how many handlers run in the background at once: to refresh stale responses (RFC 5861, 3), or those
+	// whose end is near, and to try a handler that has failed several times in a row. Beyond it the stale response is
+	// served without a refresh, and what was passed over gets the next free place. 0 means DefaultMaxRefreshes (64).
+	MaxRefreshes int
 
 	// StatusHeader is the name of the short status header. "" means X-Cache; "-" sends none.
 	StatusHeader string
@@ -241,6 +247,12 @@ func (c Config) resolve() (Config, error) {
 	duration("HeuristicMax", &c.HeuristicMax, DefaultHeuristicMax)
 	duration("StaleIfUnreachable", &c.StaleIfUnreachable, DefaultStaleIfUnreachable)
 	duration("MaxWait", &c.MaxWait, DefaultMaxWait)
+	switch {
+	case c.MaxRefreshes < 0:
+		wrong("MaxRefreshes", c.MaxRefreshes, "want 0 (default) or more")
+	case c.MaxRefreshes == 0:
+		c.MaxRefreshes = DefaultMaxRefreshes
+	}
 	duration("StaleWhileRevalidate", &c.StaleWhileRevalidate, 0)
 	duration("StaleIfError", &c.StaleIfError, 0)
 

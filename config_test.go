@@ -13,7 +13,7 @@ import (
 
 func TestConfigReportsEveryMistakeAtOnce(t *testing.T) {
 	_, err := edgecache.New(edgecache.Config{
-		MaxBytes: -1, MaxObjectBytes: -1, DefaultTTL: -time.Second, HeuristicMax: -1, StaleWhileRevalidate: -1, StaleIfError: -1, StaleIfUnreachable: -1, MaxWait: -1,
+		MaxBytes: -1, MaxObjectBytes: -1, DefaultTTL: -time.Second, HeuristicMax: -1, StaleWhileRevalidate: -1, StaleIfError: -1, StaleIfUnreachable: -1, MaxWait: -1, MaxRefreshes: -1,
 		StatusHeader: "X Cache", StatusName: "edge cache", IgnoreCookies: []string{"_ga", "a b", "*"}, CredentialHeaders: []string{"X-Key:"}, TargetedHeaders: []string{""},
 		StripSetCookie: true, InsecureStoreSetCookie: true, StoreKey: []byte("short"),
 	})
@@ -26,7 +26,7 @@ func TestConfigReportsEveryMistakeAtOnce(t *testing.T) {
 		fields = append(fields, ce.Field)
 	}
 	require.ElementsMatch(t, []string{
-		"MaxBytes", "MaxObjectBytes", "DefaultTTL", "HeuristicMax", "StaleWhileRevalidate", "StaleIfError", "StaleIfUnreachable", "MaxWait", "StatusHeader", "StatusName",
+		"MaxBytes", "MaxObjectBytes", "DefaultTTL", "HeuristicMax", "StaleWhileRevalidate", "StaleIfError", "StaleIfUnreachable", "MaxWait", "MaxRefreshes", "StatusHeader", "StatusName",
 		"IgnoreCookies[1]", "IgnoreCookies[2]", "CredentialHeaders[0]", "TargetedHeaders[0]", "StripSetCookie", "StoreKey",
 	}, fields)
 }

@@ -90,7 +90,7 @@ type fill struct {
 	length   int64         // of it; -1 is all there is
 	pumped   chan struct{} // closed when the client has got what there was; nil until the pump runs
 	pumpErr  error         // why the pump ended early
-	counted  bool          // in Edge.filling
+	place    place         // while it runs for the store
 	pumpLost any           // what the client's writer panicked with
 }
 
@@ -126,11 +126,13 @@ func (f *fill) lead(fl *flight.Flight[landing]) {
 		return
 	}
 	e := f.handler.edge
-	f.counted = true
-	if e.filling.Add(1) > maxFills {
-		f.alone = true
+	if !f.background && !f.alone { // refreshes have a limit of their own
+		var ok bool
+		if f.place, ok = e.places.enter(f.handler.next, f.r); !ok {
+			f.alone = true
+		}
 	}
-	defer f.ran()
+	defer f.place.leave()
 	f.in = enter(f.r)
 	f.in.edge, f.in.Context = e, &f.in.own
 	fl.Begin(&f.in.own, f.r.Context())
@@ -146,14 +148,6 @@ func (f *fill) lead(fl *flight.Flight[landing]) {
 	for f.run() {
 		// The handler confirmed something that is not what we asked about (RFC 9111, 4.3.4). Nothing has been sent; ask without a condition.
 		f.old = nil
-	}
-}
-
-// ran gives the place of a handler that runs for the store back, once.
-func (f *fill) ran() {
-	if f.counted {
-		f.counted = false
-		f.handler.edge.filling.Add(-1)
 	}
 }
 
@@ -360,6 +354,7 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 	if f.background && f.old != nil && reason != rules.Unreachable && reason != rules.Aborted {
 		f.old.recovered()
 	}
+	f.place.leave()
 	f.refuse(reason)
 	if reason == rules.Aborted {
 		f.flight.Share(landing{again: true})
@@ -451,7 +446,7 @@ func (f *fill) complete() (again bool) {
 		} else if f.page.body.Outgrown() {
 			f.outgrown()
 		}
-		f.ran()
+		f.place.leave()
 		f.flight.Land() // its client may be slow; that is no reason for others to wait for what is past
 		f.finish(v)
 	}

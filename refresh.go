@@ -1,6 +1,7 @@
 package edgecache
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -17,7 +18,7 @@ import (
 // refreshTimeout bounds a background refresh: the context of its request ends then.
 const refreshTimeout = 30 * time.Second
 
-// refresh makes a stored page anew, unless that is being done already. ok reports whether that can be done without knowing who asks.
+// refresh makes a stored page anew, unless that is being done already, or too many refreshes are: see Config.MaxRefreshes. ok reports whether that can be done without knowing who asks.
 //
 // Where nothing stands outside, a goroutine of its own does it. Elsewhere it is to be done after the answer, by calling after, before ServeHTTP returns: routers and frameworks keep
 // in the context of a request, or in the handler that they make for it, what they use again for another request as soon as ServeHTTP has returned.
@@ -26,76 +27,158 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 	if class(req) != 0 {
 		return nil, false // middleware outside may have put into the context who asks
 	}
-	// The values stay: they tell the handler which page it is.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), refreshTimeout)
+	bare := h.reused.Load() && isBare(r.Context())
+	ctx := context.WithoutCancel(r.Context()) // its values tell the handler which page it is
+	if bare {
+		ctx = serverContext(ctx)
+	}
 	anonymous := anonymize(ctx, r, old.vary())
 	plain := e.classify(anonymous)
 	if plain.Bypass != rules.None || class(&plain) != 0 || string(e.scope(nil, anonymous, &plain)) != old.Selector().Scope {
-		cancel()
 		return nil, false // the page depends on something that a refresh must not carry
 	}
 	if open, due, _ := old.breaker(time.Now()); open && !due {
-		cancel()
 		return nil, true // the handler has failed again and again
+	}
+	if e.isClosed() {
+		return nil, false
 	}
 	// What outer middleware has put on this answer counts for the new one, too.
 	f := h.newFill(&nobody{header: w.Header().Clone()}, anonymous, &plain, k, scope, reason, time.Now())
 	f.old, f.plain, f.background = old, true, true
-	if !h.reused.Load() || !isBare(r.Context()) {
+	if !bare {
 		return func() {
-			defer cancel()
 			_ = http.NewResponseController(w).Flush() // the client has all of its answer
-			if fl := f.board(); fl != nil && e.begin() {
-				f.refresh(fl, cancel)
-			} else if fl != nil {
-				fl.Land()
+			if fl := f.depart(nil); fl != nil {
+				f.refresh(fl)
 			}
 		}, true
 	}
-	fl := f.board()
-	if fl == nil {
-		cancel()
-		return nil, true // it is being made already
+	if fl := f.depart(f.later); fl != nil {
+		go f.refresh(fl)
 	}
-	if !e.begin() {
-		fl.Land()
-		cancel()
-		return nil, false
-	}
-	go f.refresh(fl, cancel)
 	return nil, true
 }
 
-// board begins the flight of a refresh, or returns nil when somebody else makes the page already.
-func (f *fill) board() *flight.Flight[landing] {
+// depart begins the flight of a refresh that has got a place, and returns nil if there is none. Then later makes, where it is not nil, what is to be called when there is.
+func (f *fill) depart(later func() func()) *flight.Flight[landing] {
 	e := f.handler.edge
-	fl, role := e.flights.Enter(&f.own, f.flightID(f.old.vary()), e.fence.now(), time.Now(), func(fl *flight.Flight[landing]) bool {
+	id := f.flightID(f.old.vary())
+	fl := f.board(id)
+	if fl == nil {
+		return nil // it is being made already
+	}
+	now := time.Now()
+	var run func()
+	if later != nil && f.waitingSize() <= maxWaitingBytes {
+		run = later()
+	}
+	entered, queued := e.refreshes.enter(id, run, now)
+	switch {
+	case entered && !f.old.try(now): // another request has been quicker
+	case entered && e.begin():
+		return fl
+	case !entered && !queued:
+		f.old.refreshed.Store(false) // the next request may try again
+	}
+	if entered {
+		e.refreshes.leave()
+	}
+	fl.Land()
+	return nil
+}
+
+// later returns what refreshes the response when a place is free. It holds nothing of the client's request, nor of what is stored now: that may be another response by then.
+func (f *fill) later() func() {
+	h, w, r, req, key, scope, reason := f.handler, f.w, f.r, f.req, bytes.Clone(f.key), []byte(f.scope), f.reason
+	return func() {
+		e := h.edge
+		res, _ := e.memory.Peek(key)
+		now := time.Now()
+		if v := res.find(scope, r.Header, &req.Scope); v != nil && v.wantsRefresh(&e.rules, &req, reason, now) {
+			f := h.newFill(w, r, &req, key, scope, reason, now)
+			f.old, f.plain, f.background = v, true, true
+			if fl := f.board(f.flightID(v.vary())); fl != nil && v.try(now) && e.begin() {
+				f.refresh(fl)
+				return
+			} else if fl != nil {
+				fl.Land()
+			}
+		}
+		e.refreshes.leave()
+	}
+}
+
+// waitingSize is about what later keeps of a client's request, in bytes.
+func (f *fill) waitingSize() int {
+	n := 3*len(f.r.RequestURI) + len(f.key) + len(f.scope) // a URL has its path twice
+	for name, values := range f.r.Header {
+		n += len(name)
+		for _, v := range values {
+			n += len(v)
+		}
+	}
+	return n
+}
+
+// wantsRefresh reports whether a refresh that had to wait is still wanted, for the reason that it had.
+func (v *variant) wantsRefresh(o *rules.Options, req *rules.Request, reason Reason, now time.Time) bool {
+	if v.purged() {
+		return false
+	}
+	switch action, _ := v.reuse(o, req, now); action {
+	case rules.ServeAndRefresh:
+		open, due, _ := v.breaker(now)
+		return !open || due
+	case rules.Serve:
+		return reason == rules.Fresh && v.nearEnd(now)
+	case rules.Validate:
+		open, due, broken := v.breaker(now)
+		return open && due && v.standsIn(o, req, broken, now)
+	}
+	return false
+}
+
+// board begins the flight of a refresh, or returns nil when somebody else makes the page already.
+func (f *fill) board(id []byte) *flight.Flight[landing] {
+	e := f.handler.edge
+	fl, role := e.flights.Enter(&f.own, id, e.fence.now(), time.Now(), func(fl *flight.Flight[landing]) bool {
 		return !e.fence.stops(f.key, fl.Began) && !e.fence.stopsTags(f.old.tagNames(), fl.Began)
 	})
 	switch role {
 	case flight.Lead:
-		if f.overtaken(fl) != nil {
-			return nil
-		}
-		if f.old.try(time.Now()) {
+		if f.overtaken(fl) == nil {
 			return fl
 		}
-		fl.Land()
 	case flight.Follow:
 		fl.Leave()
 	}
 	return nil
 }
 
-// refresh carries a refresh out. No panic of the handler leaves it: no server loop may stand below.
-func (f *fill) refresh(fl *flight.Flight[landing], cancel context.CancelFunc) {
+// refresh carries out a refresh that has got a place and has begun, and leaves the place. No panic of the handler leaves it: no server loop may stand below.
+func (f *fill) refresh(fl *flight.Flight[landing]) {
 	e := f.handler.edge
+	ctx, cancel := context.WithTimeout(f.r.Context(), refreshTimeout)
+	f.r = f.r.WithContext(ctx)
 	unhook := context.AfterFunc(e.lifetime, cancel)
 	defer e.background.Done()
+	defer e.refreshes.leave()
 	defer cancel()
 	defer unhook()
 	defer f.contain()
 	f.lead(fl)
+}
+
+// serverContext returns a context with the values of net/http's server only.
+func serverContext(ctx context.Context) context.Context {
+	values := context.Background()
+	for _, key := range [...]any{http.ServerContextKey, http.LocalAddrContextKey} {
+		if v := ctx.Value(key); v != nil {
+			values = context.WithValue(values, key, v)
+		}
+	}
+	return values
 }
 
 // bareContext is how a context reads that has no values but those of net/http's server.
@@ -112,8 +195,12 @@ const (
 
 // ending reports, once, that v is in demand and about to end.
 func (v *variant) ending(now time.Time) bool {
+	return v.nearEnd(now) && v.used.Load() >= endingHits && v.refreshed.CompareAndSwap(false, true)
+}
+
+func (v *variant) nearEnd(now time.Time) bool {
 	ttl := v.Terms.TTL(now)
-	return ttl < endingMost && ttl < v.Terms.Lifetime()/endingShare && v.used.Load() >= endingHits && v.refreshed.CompareAndSwap(false, true)
+	return ttl < endingMost && ttl < v.Terms.Lifetime()/endingShare
 }
 
 // contain keeps a panic of the handler from ending the process, or the connection of a client that has got its answer.

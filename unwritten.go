@@ -27,7 +27,7 @@ func (f *fill) unwritten() bool {
 		return false
 	}
 	f.silent = true
-	f.ran()
+	f.place.leave()
 	f.flight.Land()
 	f.Yield()
 	reason := rules.Unwritten

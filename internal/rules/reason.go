@@ -138,7 +138,7 @@ var descriptions = [reasons]description{
 	Incomplete:  {"incomplete", "miss", "The body is shorter or longer than its Content-Length; only complete responses are stored."},
 	Unwritten:   {"unwritten", "miss", "The handler returned without writing, so the answer is left to what stands outside of the cache, and is not stored. Write in the handler, or make the cache the server's own handler."},
 	Aborted:     {"aborted", "miss", "The handler panicked, or its clients had left or its time was over before it was done, so its response is not kept."},
-	Busy:        {"busy", "miss", "So much is going on that this answer was passed on and not kept: too many requests wait for the page, or for too long, or pages under way take all the memory that they may."},
+	Busy:        {"busy", "miss", "So much is going on that this answer was passed on and not kept: too many requests wait for the page, or for too long, or too many handlers of its route run, or pages under way take all the memory that they may."},
 	Breaker:     {"breaker", "", "The handler failed several times in a row, so the stale page is served at once; the handler is tried again after a pause."},
 	Restored:    {"restored", "", "The store behind memory had the page: a hit, and in memory from now on."},
 	Unreachable: {"unreachable", "miss", "The handler said that the origin gave no answer, and nothing stored may stand in for it."},

@@ -1,0 +1,112 @@
+package edgecache_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+// 4 200 handlers of one route that do not answer keep nothing else from being stored.
+func TestLongPollsDoNotEndStoring(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		gate := make(chan struct{})
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			if strings.HasPrefix(r.URL.Path, "/poll/") {
+				<-gate
+			}
+			io.WriteString(w, "page")
+		})
+		all := make([]*visit, 4200)
+		for i := range all {
+			all[i] = s.visit(fmt.Sprint("/poll/", i))
+		}
+		synctest.Wait()
+		s.visit("/page").wants(t, "MISS", 200, "page")
+		s.visit("/page").wants(t, "HIT", 200, "page")
+		close(gate)
+		stored := 0
+		for _, v := range all {
+			v.wants(t, v.word(), 200, "page")
+			if v.word() == "MISS" {
+				stored++
+			} else {
+				require.Equal(t, "busy", v.detail())
+			}
+		}
+		require.Equal(t, 512, stored)
+	})
+}
+
+// At the limit of a route a response is stored, one past it is passed on.
+func TestLimitOfARoute(t *testing.T) {
+	const limit = 512
+	for _, polls := range []int{limit - 1, limit} {
+		synctest.Test(t, func(t *testing.T) {
+			gate := make(chan struct{})
+			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				if r.URL.RawQuery == "" {
+					<-gate
+				}
+				io.WriteString(w, "page")
+			})
+			all := make([]*visit, polls)
+			for i := range all {
+				all[i] = s.visit(fmt.Sprint("/api/poll/", i))
+			}
+			synctest.Wait()
+			v := s.visit("/api/poll/7?now")
+			if polls < limit {
+				v.wants(t, "MISS", 200, "page")
+			} else {
+				v.wants(t, "BYPASS", 200, "page")
+				require.Equal(t, "busy", v.detail())
+			}
+			close(gate)
+			for _, v := range all {
+				v.wants(t, "MISS", 200, "page")
+			}
+		})
+	}
+}
+
+// A handler whose answer is not stored takes no place from the moment when that is known, however long it goes on.
+func TestStreamsTakeNoPlace(t *testing.T) {
+	for name, header := range map[string]http.Header{
+		"event streams": {"Content-Type": {"text/event-stream"}},
+		"no-store":      {"Cache-Control": {"no-store"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				gate := make(chan struct{})
+				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+					if r.URL.RawQuery != "" {
+						for name, values := range header {
+							w.Header()[name] = values
+						}
+						w.WriteHeader(http.StatusOK)
+						<-gate
+					}
+					io.WriteString(w, "page")
+				})
+				all := make([]*visit, 600)
+				for i := range all {
+					all[i] = s.visit(fmt.Sprint("/x?", i))
+				}
+				synctest.Wait()
+				s.visit("/x").wants(t, "MISS", 200, "page")
+				s.visit("/x").wants(t, "HIT", 200, "page")
+				close(gate)
+				for _, v := range all {
+					v.wants(t, "BYPASS", 200, "page")
+				}
+			})
+		})
+	}
+}
