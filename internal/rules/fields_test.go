@@ -162,3 +162,29 @@ func TestCostOfManyNames(t *testing.T) {
 		t.Errorf("many lines: got %q", q.Bypass)
 	}
 }
+
+// FuzzUnderscores: in whichever spelling a field comes, it identifies, separates and bypasses alike.
+func FuzzUnderscores(f *testing.F) {
+	for _, seed := range []string{"X-Forwarded-Host", "X-Api-Key", "X-Original-Url", "If-Match", "User-Agent", "Cookie", "Content-Length", "Sec-Ch-Ua", "A--b", "Oidc-Claim-Sub"} {
+		f.Add(seed, "1", byte('_'))
+	}
+	f.Fuzz(func(t *testing.T, name, value string, dash byte) {
+		name = key.Canonical(name)
+		spelled := strings.ReplaceAll(name, "-", string([]byte{dash | 0x80})) // no letter, no digit
+		if name == "Content-Length" || name == "Transfer-Encoding" {
+			return // the dashed ones are net/http's to read
+		}
+		get := func(name string) Request {
+			return usual.Request(&http.Request{Method: "GET", Header: http.Header{name: {value}}})
+		}
+		for _, other := range []string{strings.ReplaceAll(name, "-", "_"), strings.ToLower(name), spelled} {
+			a, b := get(name), get(other)
+			if a.Credentialed() != b.Credentialed() || a.Bypass != b.Bypass || a.CC.NoStore != b.CC.NoStore {
+				t.Fatalf("%s: %+v, %s: %+v", name, a, other, b)
+			}
+			if scoped := len(scopeOf(a, name, value)) > 0; name != "Forwarded" && scoped != (len(scopeOf(b, other, value)) > 0) {
+				t.Fatalf("%s is in the scope: %v, and %s is not", name, scoped, other)
+			}
+		}
+	})
+}

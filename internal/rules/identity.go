@@ -57,7 +57,8 @@ func harmless(name string) bool {
 		return true
 	}
 	switch name {
-	case "Idempotency-Key", "X-Idempotency-Key", // of one request
+	case "Accept-Signature", // asks for one (RFC 9421, 5.1)
+		"Idempotency-Key", "X-Idempotency-Key", // of one request
 		"Request-Uuid", "Request-Guid", "X-Request-Uuid", "X-Request-Guid", // likewise
 		"X-Correlation-Uuid", "X-Correlation-Guid", "X-Trace-Uuid", "X-Trace-Guid", "X-Transaction-Uuid", "X-Transaction-Guid",
 		// Who runs the site, told by its platform with each request.

@@ -65,7 +65,7 @@ func TestNamesThatIdentify(t *testing.T) {
 // harmlessFields are what browsers, libraries, proxies, content delivery networks, platforms and
 // tracers send with anybody's request.
 var harmlessFields = strings.Fields(`
-	Accept Accept-Charset Accept-Datetime Accept-Encoding Accept-Language Access-Control-Request-Headers Access-Control-Request-Method
+	Accept Accept-Charset Accept-Datetime Accept-Encoding Accept-Language Accept-Signature Access-Control-Request-Headers Access-Control-Request-Method
 	Access-Control-Request-Private-Network Alt-Used Attribution-Reporting-Eligible Available-Dictionary Content-Encoding Content-Type Device-Memory Dictionary-Id
 	Dnt Downlink Dpr Early-Data Expect From Idempotency-Key X-Idempotency-Key Incremental Keep-Alive Last-Event-Id Max-Forwards Origin Pragma Priority
 	Proxy-Connection Purpose Referer Rtt Save-Data Service-Worker Service-Worker-Navigation-Preload Te Upgrade-Insecure-Requests User-Agent Viewport-Width
