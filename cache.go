@@ -79,6 +79,7 @@ func New(cfg Config) (*Edge, error) {
 		tags:   new(tags),
 	}
 	e.memory.OnRemove(e.removed)
+	e.memory.OnEvict(e.evicting)
 	e.maxObject = e.memory.MaxReserve()
 	if cfg.StatusHeader != "-" {
 		e.statusHeader = cfg.StatusHeader

@@ -13,19 +13,37 @@ import (
 )
 
 // update changes what memory holds for one URL, unless a purge of the URL, or of one of the tags, has come after the point where the change began.
-// change gets the zero resource for nothing, and returns it to keep nothing; it is called under a lock.
-func (e *Edge) update(k []byte, tags []string, began uint64, change func(resource) resource) (kept bool) {
-	return e.memory.Update(k, func(old resource, _ bool) (resource, int64, bool) {
+// change gets the zero resource for nothing, and returns it to keep nothing; rest is what stays if there is no room for next. It is called under a lock.
+func (e *Edge) update(k []byte, tags []string, began uint64, change func(resource) (next, rest resource)) (kept bool) {
+	var rest resource
+	return e.memory.UpdateOr(k, func(old resource, _ bool) (resource, int64, bool) {
 		next := old
 		if !e.fence.stops(k, began) && !e.fence.stopsTags(tags, began) {
-			next = change(old)
+			next, rest = change(old)
 		}
 		if next == (resource{}) {
 			return next, 0, false
 		}
 		e.count(old, next)
 		return next, next.size(), true
+	}, func(next resource) (resource, int64, bool) {
+		if rest == (resource{}) {
+			return rest, 0, false
+		}
+		e.count(next, rest)
+		return rest, rest.size(), true
 	})
+}
+
+// evicting says what stays of a resource that is to make room: the variants that were used, if there are others. What somebody has asked for once, with a header that he made up,
+// takes no room from a page that others use.
+func (e *Edge) evicting(r resource) (resource, int64, bool) {
+	next, ok := r.usedOnes()
+	if !ok {
+		return r, 0, false
+	}
+	e.count(r, next)
+	return next, next.size(), true
 }
 
 // count keeps the books on stored responses when next takes the place of old.
@@ -75,7 +93,7 @@ func (e *Edge) newVariant(o object.Object, tagNames []string, began uint64, patt
 // publish stores v, in place of old if there is one.
 func (e *Edge) publish(k []byte, v, old *variant, class int) bool {
 	stored := false
-	resident := e.update(k, v.tagNames(), v.began, func(r resource) resource {
+	resident := e.update(k, v.tagNames(), v.began, func(r resource) (resource, resource) {
 		stored = true
 		return r.with(v, old, e.maxObject)
 	})
@@ -93,9 +111,9 @@ func (e *Edge) kept(k []byte, class int, stored bool) bool {
 // replace stores v in place of old, if old is still what is stored: a validation must not bring back what has been removed or replaced in the meantime.
 func (e *Edge) replace(k []byte, v, old *variant, class int) bool {
 	replaced := false
-	resident := e.update(k, v.tagNames(), v.began, func(r resource) resource {
+	resident := e.update(k, v.tagNames(), v.began, func(r resource) (resource, resource) {
 		if !r.has(old) || old.purged() {
-			return r
+			return r, r
 		}
 		replaced = true
 		return r.with(v, old, e.maxObject)
@@ -106,7 +124,10 @@ func (e *Edge) replace(k []byte, v, old *variant, class int) bool {
 // discard forgets old, which turned out to be no longer right.
 func (e *Edge) discard(k []byte, old *variant) {
 	e.dropSecondPage(k)
-	e.update(k, nil, e.fence.now(), func(r resource) resource { return r.without(old) })
+	e.update(k, nil, e.fence.now(), func(r resource) (resource, resource) {
+		r = r.without(old)
+		return r, r
+	})
 }
 
 // refuse remembers that an answer of this class could not be stored, and why. It takes the place of the page that anonymous clients got before: that is no longer what the handler says.

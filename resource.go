@@ -1,6 +1,7 @@
 package edgecache
 
 import (
+	"cmp"
 	"net/http"
 	"slices"
 	"sync/atomic"
@@ -262,34 +263,74 @@ func (r resource) outdate(now time.Time) (n int) {
 	return n
 }
 
-// with returns the resource with v in place of what v replaces: the variant for the same requests, and old, if it is not nil.
-// A full list loses the variant that was used least, so that somebody who makes up request headers cannot push out what others use. A list over maxBytes loses the oldest ones.
-func (r resource) with(v *variant, old *variant, maxBytes int64) resource {
+// with returns the resource with v in place of what v replaces, and the resource without all that: what
+// stays if there is no room for v. v replaces the variant for the same requests, and old, if it is not nil;
+// it is as popular as they were.
+//
+// A list that is full, or larger than maxBytes, loses the variants that were used least, so that somebody
+// who makes up request headers cannot push out what others use.
+func (r resource) with(v *variant, old *variant, maxBytes int64) (next, rest resource) {
 	if r == (resource{}) {
-		return resource{newest: v}
+		return resource{newest: v}, r
 	}
 	selector := v.Selector()
 	variants := []*variant{v}
 	for o := range r.variants {
-		if o != old && !o.purged() && o.Selector() != selector {
+		switch {
+		case o == old || o.Selector() == selector:
+			v.used.Store(max(v.used.Load(), o.used.Load()))
+		case !o.purged():
 			variants = append(variants, o)
 		}
 	}
-	if len(variants) > maxVariants {
-		least := 1
-		for i, o := range variants[1:] {
-			if o.used.Load() <= variants[least].used.Load() {
-				least = i + 1
-			}
+	rest = resourceOf(slices.Clone(variants[1:]))
+	size := sizeOf(variants)
+	for len(variants) > 1 && (len(variants) > maxVariants || size > maxBytes) {
+		i := 1 + leastUsed(variants[1:])
+		variants = slices.Delete(variants, i, i+1)
+		size = sizeOf(variants)
+	}
+	return resourceOf(variants), rest
+}
+
+// leastUsed returns the index of the variant that gives way first: the one that was used least; of several, one
+// of the scope that was used least in all, and not of plain requests; of several, the oldest. A scope that somebody
+// has made up is one that nobody else uses.
+func leastUsed(variants []*variant) (least int) {
+	scopes := make(map[string]uint64, len(variants))
+	for _, v := range variants {
+		scopes[v.Selector().Scope] += uint64(v.used.Load())
+	}
+	rank := func(v *variant) (used uint32, ofScope uint64, plain int) {
+		scope := v.Selector().Scope
+		if scope == "" {
+			plain = 1
 		}
-		variants = slices.Delete(variants, least, least+1)
+		return v.used.Load(), scopes[scope], plain
 	}
-	next := resourceOf(variants)
-	for next.size() > maxBytes && len(variants) > 1 {
-		variants = variants[:len(variants)-1]
-		next = resourceOf(variants)
+	used, ofScope, plain := rank(variants[0])
+	for i, v := range variants[1:] {
+		u, s, p := rank(v)
+		if cmp.Or(cmp.Compare(u, used), cmp.Compare(s, ofScope), cmp.Compare(p, plain)) <= 0 {
+			least, used, ofScope, plain = i+1, u, s, p
+		}
 	}
-	return next
+	return least
+}
+
+// usedOnes returns the resource without the variants that nobody has asked for since they were stored. ok is false if
+// that is all, or nothing.
+func (r resource) usedOnes() (next resource, ok bool) {
+	if r.more == nil {
+		return r, false
+	}
+	var variants []*variant
+	for v := range r.variants {
+		if v.used.Load() > 0 && !v.purged() {
+			variants = append(variants, v)
+		}
+	}
+	return resourceOf(variants), len(variants) > 0 && len(variants) < 1+len(r.more.older)
 }
 
 // without returns the resource without v.
@@ -306,13 +347,32 @@ func (r resource) without(v *variant) resource {
 // size is what the resource keeps in memory, in bytes, beside itself.
 func (r resource) size() (n int64) {
 	if r.more != nil {
-		n = moreOverhead + 8*int64(len(r.more.older))
+		n = moreSize(len(r.more.older))
 	}
 	for v := range r.variants {
-		n += v.Size() + variantOverhead
-		if v.extras != nil {
-			n += extrasOverhead + int64(len(v.extras.tags))*tagOverhead + v.extras.codings.size()
-		}
+		n += v.size()
+	}
+	return n
+}
+
+// sizeOf is the size of a resource with these variants.
+func sizeOf(variants []*variant) (n int64) {
+	if len(variants) > 1 {
+		n = moreSize(len(variants) - 1)
+	}
+	for _, v := range variants {
+		n += v.size()
+	}
+	return n
+}
+
+func moreSize(older int) int64 { return moreOverhead + 8*int64(older) }
+
+// size is what v keeps in memory, in bytes.
+func (v *variant) size() int64 {
+	n := v.Size() + variantOverhead
+	if v.extras != nil {
+		n += extrasOverhead + int64(len(v.extras.tags))*tagOverhead + v.extras.codings.size()
 	}
 	return n
 }

@@ -114,10 +114,11 @@ func (s *shard[V]) insert(h uint64, e *entry[V]) bool {
 }
 
 // replace gives a resident another value. It keeps its place if that is large
-// enough. If v finds no room, rest says what stays in the room that e had.
+// enough, or if v is no larger. If v finds no room, rest says what stays in the
+// room that e had.
 func (s *shard[V]) replace(e *entry[V], v V, cost int64, rest shrinker[V]) bool {
 	used, limit := s.part(e)
-	if used-e.cost()+cost <= limit {
+	if cost <= e.cost() || used-e.cost()+cost <= limit {
 		s.recharge(e, cost)
 		e.value = v
 		return true

@@ -1,0 +1,202 @@
+package edgecache_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+// What memory keeps of a URL with several variants (RFC 9111, 4.1).
+
+// bySort is a site whose pages differ by the field Sort and have as many KiB as the query says.
+func bySort(w http.ResponseWriter, r *http.Request, _ int) {
+	w.Header().Set("Vary", "Sort")
+	w.Header().Set("Cache-Control", "max-age=60")
+	n := 1
+	_, _ = fmt.Sscan(r.URL.RawQuery, &n)
+	_, _ = io.WriteString(w, strings.Repeat("x", n<<10-1)+"\n")
+}
+
+// has reports whether the page is fresh in memory, without asking for it.
+func (s *stage) has(target string, header ...string) bool {
+	s.t.Helper()
+	return s.edge.Explain(request("GET", target, header...)).Status == edgecache.Hit
+}
+
+// ask asks so many times.
+func (s *stage) ask(times int, target string, header ...string) {
+	s.t.Helper()
+	for range times {
+		require.False(s.t, s.visit(target, header...).cut())
+	}
+}
+
+// crowd fills memory with pages that are asked for again and again.
+func (s *stage) crowd(pages, rounds int) {
+	s.t.Helper()
+	for range rounds {
+		for i := range pages {
+			s.ask(1, fmt.Sprint("/crowd/", i, "?1"))
+		}
+	}
+}
+
+// What is used least goes, however many and however large they are; not what is oldest.
+func TestVariantUsedLeastGivesWay(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		cfg  edgecache.Config
+		kib  int
+	}{
+		{"there are too many", edgecache.Config{}, 1},
+		{"they are too large", edgecache.Config{MaxObjectBytes: 256 << 10}, 20},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, row.cfg, bySort)
+				page := fmt.Sprint("/?", row.kib)
+				s.ask(3, page, "Sort", "popular")
+				for i := range 100 {
+					s.ask(1, page, "Sort", fmt.Sprint(i))
+					require.True(t, s.has(page, "Sort", fmt.Sprint(i)), "the newest is kept")
+					require.True(t, s.has(page, "Sort", "popular"), "after %d others", i+1)
+				}
+				// Made anew it is as popular as before.
+				time.Sleep(time.Hour)
+				s.ask(1, page, "Sort", "popular")
+				for i := range 100 {
+					s.ask(1, page, "Sort", fmt.Sprint("new", i))
+				}
+				require.True(t, s.has(page, "Sort", "popular"))
+			})
+		})
+	}
+}
+
+// A new variant for which a URL would need more room than it is worth is not stored; the others stay.
+func TestURLThatFindsNoMoreRoomKeepsWhatItHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, bySort)
+		s.ask(20, "/?20", "Sort", "a")
+		s.ask(20, "/?20", "Sort", "b")
+		s.crowd(600, 8)
+		require.True(t, s.has("/?20", "Sort", "a"))
+		before := s.edge.Stats()
+		lost := 0
+		for i := range 15 {
+			s.ask(1, "/?20", "Sort", fmt.Sprint(i))
+			if !s.has("/?20", "Sort", fmt.Sprint(i)) {
+				lost++
+			}
+			for _, sort := range []string{"a", "b"} {
+				require.True(t, s.has("/?20", "Sort", sort), "%s after %d others", sort, i+1)
+			}
+		}
+		require.Positive(t, lost, "all have found room: this shows nothing")
+		require.Greater(t, s.edge.Stats().Rejections, before.Rejections)
+	})
+}
+
+// What a new response replaces goes, even if the new one finds no room: it is not what the handler says any more.
+func TestWhatIsReplacedGoesEvenIfTheNewOneFindsNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		kib := 5
+		s := newStage(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
+			if strings.HasPrefix(r.URL.Path, "/crowd") {
+				w.Header().Set("Cache-Control", "max-age=36000")
+				_, _ = io.WriteString(w, text(1000))
+				return
+			}
+			w.Header().Set("Vary", "Sort")
+			w.Header().Set("Cache-Control", "max-age=60, stale-while-revalidate=36000")
+			if r.Header.Get("Sort") == "b" {
+				w.Header().Set("Cache-Control", "max-age=36000")
+			}
+			_, _ = io.WriteString(w, fmt.Sprint(call)+text(kib<<10))
+		})
+		s.ask(60, "/", "Sort", "a")
+		s.ask(60, "/", "Sort", "b")
+		s.crowd(600, 8)
+		require.True(t, s.has("/", "Sort", "a"))
+		time.Sleep(2 * time.Minute)
+		kib = 300
+		s.ask(1, "/", "Sort", "a") // stale, and made anew behind it
+		synctest.Wait()
+		ex := s.edge.Explain(request("GET", "/", "Sort", "a"))
+		require.Equal(t, edgecache.Miss, ex.Status, "neither the new one, which is not worth its room, nor the old one: %v", ex)
+		require.True(t, s.has("/", "Sort", "b"), "its sibling stays")
+	})
+}
+
+// What a tag purge has made unusable does not stay either.
+func TestWhatIsPurgedDoesNotStayWithTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
+			if sort := r.Header.Get("Sort"); sort != "" {
+				edgecache.Tag(w, "sort-"+sort)
+			}
+			bySort(w, r, call)
+		})
+		for _, sort := range []string{"a", "b", "c"} {
+			s.ask(40, "/?10", "Sort", sort)
+		}
+		s.crowd(600, 8)
+		n, err := s.edge.PurgeTags(t.Context(), "sort-b")
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		entries := s.edge.Stats().Entries
+		lost := false
+		for i := 0; i < 20 && !lost; i++ {
+			s.ask(1, "/?10", "Sort", fmt.Sprint(i))
+			lost = !s.has("/?10", "Sort", fmt.Sprint(i))
+			require.False(t, s.has("/?10", "Sort", "b"))
+			require.True(t, s.has("/?10", "Sort", "a"))
+			require.True(t, s.has("/?10", "Sort", "c"))
+		}
+		require.True(t, lost, "all have found room: this shows nothing")
+		require.Less(t, s.edge.Stats().Entries, entries+20)
+	})
+}
+
+// Somebody who makes up values of X-Forwarded-Host fills the room of nobody but himself.
+func TestForwardedHostOfAStrangerCostsNoPageItsPlace(t *testing.T) {
+	proxied := []string{"X-Forwarded-Host", "example.com", "X-Forwarded-Proto", "https"}
+	for _, row := range []struct {
+		name   string
+		header []string // of everybody else
+		times  int      // that they ask
+	}{
+		{"a page that was asked for once", nil, 1},
+		{"a page that was asked for twice", nil, 2},
+		{"behind a proxy", proxied, 2},
+		{"popular, behind a proxy", proxied, 50},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newStage(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, bySort)
+				s.ask(row.times, "/?20", row.header...)
+				for i := range 200 {
+					s.ask(1, "/?20", "X-Forwarded-Host", fmt.Sprint("stranger", i, ".test"))
+				}
+				require.True(t, s.has("/?20", row.header...), "after a flood of scopes")
+				if row.times < 2 {
+					return
+				}
+				// The stranger's variants make the URL large. Others need room: his go, and the page stays.
+				big := s.edge.Stats().Bytes
+				s.crowd(900, 10)
+				require.Greater(t, big, int64(200<<10), "the stranger has blown the URL up")
+				require.True(t, s.has("/?20", row.header...), "in a crowd")
+				require.False(t, s.has("/?20", "X-Forwarded-Host", "stranger150.test"))
+			})
+		})
+	}
+}
