@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/edgecache-go/edgecache/internal/object"
 )
@@ -21,8 +22,8 @@ const (
 )
 
 var (
-	// ErrStalled is why a reader was let go: it stood still for StallLimit while others waited behind it.
-	ErrStalled = errors.New("edgecache: reader stood still while others waited for it")
+	// ErrStalled is why a reader was let go: it was too slow while others waited behind it.
+	ErrStalled = errors.New("edgecache: reader was too slow while others waited for it")
 	// ErrClosed is what a write gets after the end.
 	ErrClosed = errors.New("edgecache: write after the handler returned")
 	// ErrOutgrown is why a body that passed its limit cannot be had as a whole.
@@ -37,6 +38,7 @@ var (
 // Up to its limit the body keeps every byte. Once it outgrows the limit, or the room that it draws from has nothing left, it can no longer be stored: it takes no new readers, and goes on for those that it has with a bounded window.
 // What it has drawn goes back when nobody can want the bytes any more, or when they are those of an object that is accounted for.
 type Body struct {
+	born     time.Time
 	limit    int64 // in bytes
 	declared int64 // what the handler announced, or -1
 	room     Room  // nil is without bounds
@@ -61,11 +63,12 @@ type Body struct {
 	wake     chan struct{}        // closed when there is news for readers; nil while nobody waits
 	hold     Queue                // of those who are still about to read from the beginning; nil for nobody
 	moved    chan struct{}        // closed when there may be news for the writer; nil while it does not wait
+	waited   time.Duration        // by the writer, for readers of an outgrown body, while others wanted to go on
 }
 
 // NewBody returns an empty body that keeps up to limit bytes. declared is the length that the handler announced, or -1.
 func NewBody(limit, declared int64) *Body {
-	return &Body{limit: limit, declared: declared, flushed: -1}
+	return &Body{born: time.Now(), limit: limit, declared: declared, flushed: -1}
 }
 
 // Write appends a copy of p. It waits only when the body has outgrown its limit, for readers that lag behind.
@@ -99,7 +102,7 @@ type Queue interface {
 }
 
 // Hold keeps the beginning of a body that has outgrown its limit while somebody in the queue is on the way to read it; Wake is to be called when that may have changed.
-// Like readers, those on the way are waited for no longer than StallLimit.
+// Like readers, those on the way are waited for no longer than is right, see StallLimit.
 func (b *Body) Hold(queue Queue) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -232,9 +235,15 @@ type Reader struct {
 	chunk   int   // the chunk it stands in, dropped ones counted
 	at      int   // where in it
 	total   int64 // bytes returned so far
-	mark    int64 // total when the writer began to wait
 	flushed int64 // the last Flush it has reported
 	err     error // why it was let go
+
+	// How it did while the writer of an outgrown body waited.
+	hungry bool          // it waits for bytes
+	inHand int           // the bytes returned last
+	mark   int64         // total when the writer began to wait
+	behind time.Duration // for how long the writer waited, others wanted to go on, and it had bytes to read
+	took   int64         // bytes meanwhile
 }
 
 // Reader returns a reader that stands at the beginning, or nil when the beginning is gone because the body has outgrown its limit, or because nobody wanted it any more.
@@ -288,8 +297,9 @@ func (r *Reader) poll() (p []byte, flush bool, wake <-chan struct{}, err error) 
 	for ; r.chunk-b.dropped < len(b.chunks); r.chunk, r.at = r.chunk+1, 0 {
 		c := b.chunks[r.chunk-b.dropped]
 		if r.at < len(c) {
-			p = c[r.at:len(c):len(c)]
-			r.at = len(c)
+			end := min(len(c), r.at+b.piece())
+			p = c[r.at:end:end]
+			r.at = end
 			r.total += int64(len(p))
 			break
 		}
@@ -297,6 +307,7 @@ func (r *Reader) poll() (p []byte, flush bool, wake <-chan struct{}, err error) 
 			break // the writer is not done with this chunk
 		}
 	}
+	r.hungry, r.inHand = p == nil, len(p)
 	if b.outgrown {
 		b.tellWriter()
 	}
@@ -312,4 +323,12 @@ func (r *Reader) poll() (p []byte, flush bool, wake <-chan struct{}, err error) 
 		return nil, false, nil, io.EOF
 	}
 	return nil, false, b.waker(), nil
+}
+
+// piece is the most that a reader is given at once.
+func (b *Body) piece() int {
+	if b.outgrown || b.declared < 0 {
+		return smallPiece
+	}
+	return piece
 }

@@ -15,8 +15,17 @@ const (
 	looseWindow = 16 << 10
 	looseChunk  = looseWindow / 2
 
-	// StallLimit is how long the writer of such a body waits for its slowest readers while others want to go on. Then the slow ones are let go.
+	// Readers of such a body that are behind are waited for, while others have read all there is, for as long in total as the body has taken without that: nobody takes more than twice the
+	// time because of others. patience is the least, for those that are slower than minRate, in bytes a second, while they are waited for; StallLimit is the least for all others. A reader
+	// behind a line of 1 Mbit/s is twice as fast as minRate.
+	patience   = 250 * time.Millisecond
+	minRate    = 64 << 10
 	StallLimit = 10 * time.Second
+
+	// piece is the most that a reader is given at once, in bytes, so that its progress is known; smallPiece is it of a body that has outgrown its limit, or may do so: what minRate takes in
+	// patience.
+	piece      = 64 << 10
+	smallPiece = 16 << 10
 )
 
 // Room is a budget from which bodies draw the memory that they take.
@@ -108,7 +117,6 @@ func (b *Body) callLeader() {
 // waitForRoom returns when there is room in the last chunk of a body that has outgrown what can be kept: less than a window lies between the writer and its slowest reader, and as much memory can be had.
 // It is called, and returns, with the lock held, but does not hold it while it waits.
 func (b *Body) waitForRoom(want int64) error {
-	var stalled *time.Timer
 	for {
 		b.drop()
 		if len(b.readers) == 0 {
@@ -117,30 +125,109 @@ func (b *Body) waitForRoom(want int64) error {
 		if b.size-b.base < window && (b.hasRoom() || b.slide(want)) {
 			return nil
 		}
-		if stalled == nil {
-			stalled = time.NewTimer(StallLimit)
-			defer stalled.Stop()
-			b.mark()
-		}
-		moved := make(chan struct{})
-		b.moved = moved
-		b.mu.Unlock()
-		expired := false
-		select {
-		case <-moved:
-		case <-stalled.C:
-			expired = true
-		}
-		b.mu.Lock()
+		b.wait()
 		if b.done {
 			return ErrClosed
 		}
-		if expired {
-			b.hold = nil
-			b.letStalledGo()
-			b.mark()
-			stalled.Reset(StallLimit)
+	}
+}
+
+// wait returns when a reader has moved, or has been let go. It is called, and returns, with the lock held.
+func (b *Body) wait() {
+	var expired <-chan time.Time
+	start := time.Now()
+	held := b.holdsUp()
+	if held {
+		timer := time.NewTimer(b.untilLimit(start))
+		defer timer.Stop()
+		expired = timer.C
+	}
+	moved := make(chan struct{})
+	b.moved = moved
+	b.mu.Unlock()
+	select {
+	case <-moved:
+	case <-expired:
+	}
+	b.mu.Lock()
+	if held {
+		now := time.Now()
+		b.account(now.Sub(start))
+		b.letGo(now)
+	}
+}
+
+// holdsUp reports whether a reader has read all there is and waits for more. It remembers where each reader stands.
+// A client that nobody waits behind may be as slow as it likes: without a cache it could be.
+func (b *Body) holdsUp() (held bool) {
+	for r := range b.readers {
+		r.mark = r.total
+		held = held || r.hungry && r.total == b.size
+	}
+	return held
+}
+
+// account notes that the writer has waited for so long, since holdsUp, while others wanted to go on.
+func (b *Body) account(d time.Duration) {
+	b.waited += d
+	for r := range b.readers {
+		if r.mark < b.size { // which has not grown meanwhile
+			if r.behind == 0 {
+				r.took = int64(r.inHand)
+			}
+			r.behind += d
+			r.took += r.total - r.mark
 		}
+	}
+}
+
+// limits returns for how long in total the writer waits for readers that are slow, and for any.
+func (b *Body) limits(now time.Time) (slow, all time.Duration) {
+	own := now.Sub(b.born) - b.waited
+	return max(patience, own), max(StallLimit, own)
+}
+
+// untilLimit returns how long the writer may wait until somebody may have to be let go.
+func (b *Body) untilLimit(now time.Time) time.Duration {
+	slow, all := b.limits(now)
+	until := all - b.waited
+	for r := range b.readers {
+		if r.total < b.size {
+			until = min(until, max(slow-b.waited, patience-r.behind, r.credit()))
+		}
+	}
+	return max(until, time.Millisecond)
+}
+
+// credit is how much longer the reader may take nothing until it has been slower than minRate. What it had in hand when it was waited for first counts as taken.
+func (r *Reader) credit() time.Duration {
+	took := r.took
+	if r.behind == 0 {
+		took = int64(r.inHand)
+	}
+	return time.Duration(took)*time.Second/minRate - r.behind
+}
+
+// letGo ends the readers that the writer need not wait for any longer, all at once, so that many of them at different places cost the others no more than one.
+func (b *Body) letGo(now time.Time) {
+	slow, all := b.limits(now)
+	if b.waited >= all {
+		b.hold = nil
+	}
+	first := b.first()
+	gone := false
+	for r := range b.readers {
+		if r.total == b.size {
+			continue
+		}
+		if b.waited >= slow && r.behind >= patience && r.credit() <= 0 || b.waited >= all && r.chunk == first {
+			r.err = ErrStalled
+			delete(b.readers, r)
+			gone = true
+		}
+	}
+	if gone {
+		b.tellReaders()
 	}
 }
 
@@ -161,10 +248,7 @@ func (b *Body) drop() {
 	if b.base == 0 && b.hold != nil && b.hold.Unseated() {
 		return
 	}
-	first := b.dropped + len(b.chunks)
-	for r := range b.readers {
-		first = min(first, r.chunk)
-	}
+	first := b.first()
 	for ; b.dropped < first && len(b.chunks) > 1; b.dropped++ {
 		b.base += int64(len(b.chunks[0]))
 		b.held -= int64(cap(b.chunks[0]))
@@ -172,6 +256,15 @@ func (b *Body) drop() {
 		b.chunks = b.chunks[1:]
 	}
 	b.giveBack(b.held)
+}
+
+// first is the number of the first chunk that a reader stands in.
+func (b *Body) first() int {
+	first := b.dropped + len(b.chunks)
+	for r := range b.readers {
+		first = min(first, r.chunk)
+	}
+	return first
 }
 
 // giveBack keeps at most n bytes drawn from room.
@@ -209,32 +302,3 @@ func (b *Body) Leave() {
 	b.left = true
 	b.forget()
 }
-
-// mark remembers where each reader stands.
-func (b *Body) mark() {
-	for r := range b.readers {
-		r.mark = r.total
-	}
-}
-
-// letStalledGo ends the readers that have not moved since mark, all at once, so that many of them at different places cost the others no more than one.
-// If nobody else is there they stay: a client that nobody waits behind may be as slow as it likes.
-func (b *Body) letStalledGo() {
-	others := false
-	for r := range b.readers {
-		others = others || !r.stalled()
-	}
-	if !others {
-		return
-	}
-	for r := range b.readers {
-		if r.stalled() {
-			r.err = ErrStalled
-			delete(b.readers, r)
-		}
-	}
-	b.tellReaders()
-}
-
-// stalled reports whether the reader has not moved since mark though there was something to read.
-func (r *Reader) stalled() bool { return r.total == r.mark && r.total < r.body.size }

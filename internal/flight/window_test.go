@@ -122,7 +122,7 @@ func TestReaderThatStandsStillIsLetGoWhenOthersWait(t *testing.T) {
 		mustWrite(t, b, make([]byte, size))
 		b.Close(nil)
 		done.Wait()
-		require.Equal(t, StallLimit, time.Since(start))
+		require.Equal(t, patience, time.Since(start))
 		_, _, err := stalled.Next(t.Context())
 		require.ErrorIs(t, err, ErrStalled)
 		stalled.Close()
@@ -160,8 +160,8 @@ func TestReadersThatStandStillAtDifferentPlacesAreLetGoTogether(t *testing.T) {
 		mustWrite(t, b, make([]byte, 4<<20))
 		b.Close(nil)
 		done.Wait()
-		if got := time.Since(start); got > 2*StallLimit {
-			t.Errorf("the fast reader was done after %v, want at most %v", got, 2*StallLimit)
+		if got := time.Since(start); got > 2*patience {
+			t.Errorf("the fast reader was done after %v, want at most %v", got, 2*patience)
 		}
 		for _, r := range stalled {
 			r.Close()
@@ -169,25 +169,159 @@ func TestReadersThatStandStillAtDifferentPlacesAreLetGoTogether(t *testing.T) {
 	})
 }
 
-func TestReaderThatMovesIsNotLetGo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		const size = 4 << 20
-		b := NewBody(1<<20, -1)
-		fast, slow := b.Reader(), b.Reader()
-		var done sync.WaitGroup
-		for pause, r := range map[time.Duration]*Reader{0: fast, StallLimit / 2: slow} {
-			done.Go(func() {
-				n, err := slowly(r, pause)
-				if n != size || err != nil {
-					t.Errorf("the reader with pauses of %v got %d bytes and %v", pause, n, err)
+// paced reads at a rate in bytes a second, as a client with a narrow line does, and returns what it got and when it was done.
+func paced(r *Reader, rate int) (n int, err error) {
+	defer r.Close()
+	for {
+		p, _, err := r.Next(context.Background())
+		time.Sleep(time.Duration(len(p)) * time.Second / time.Duration(rate))
+		n += len(p)
+		if errors.Is(err, io.EOF) {
+			return n, nil
+		}
+		if err != nil {
+			return n, err
+		}
+	}
+}
+
+// dripping reads 256 KiB every 9 s.
+func dripping(r *Reader) (n int, err error) {
+	defer r.Close()
+	for {
+		for next := n + 256<<10; n < next; {
+			p, _, err := r.Next(context.Background())
+			n += len(p)
+			if errors.Is(err, io.EOF) {
+				return n, nil
+			}
+			if err != nil {
+				return n, err
+			}
+		}
+		time.Sleep(9 * time.Second)
+	}
+}
+
+// victims is how long a body of so many bytes takes for a fast reader, beside others, and how these fared.
+func victims(t *testing.T, size int, pause time.Duration, others ...func(r *Reader) (int, error)) (took time.Duration, errs []error) {
+	t.Helper()
+	b := NewBody(1<<20, -1)
+	fast := b.Reader()
+	errs = make([]error, len(others))
+	var done, rest sync.WaitGroup
+	for i, other := range others {
+		r := b.Reader()
+		rest.Go(func() {
+			n, err := other(r)
+			if errs[i] = err; err == nil && n != size {
+				t.Errorf("reader %d got %d of %d bytes", i, n, size)
+			}
+		})
+	}
+	start := time.Now()
+	done.Go(func() {
+		if n, err := slowly(fast, 0); n != size || err != nil {
+			t.Errorf("the fast reader got %d bytes and %v", n, err)
+		}
+		took = time.Since(start)
+	})
+	for range size / (64 << 10) {
+		time.Sleep(pause)
+		mustWrite(t, b, make([]byte, 64<<10))
+	}
+	b.Close(nil)
+	done.Wait()
+	rest.Wait()
+	return took, errs
+}
+
+// A reader that takes a little now and then holds up the others for no longer than they take anyway.
+func TestDripReaderHoldsUpNobody(t *testing.T) {
+	for _, pause := range []time.Duration{time.Millisecond, 20 * time.Millisecond, 200 * time.Millisecond} {
+		for _, drips := range []int{1, 20} {
+			synctest.Test(t, func(t *testing.T) {
+				const size = 24 << 20
+				alone, _ := victims(t, size, pause)
+				readers := make([]func(*Reader) (int, error), drips)
+				for i := range readers {
+					readers[i] = dripping
+					if i%2 == 1 {
+						readers[i] = func(r *Reader) (int, error) { return paced(r, minRate/2) }
+					}
+				}
+				took, errs := victims(t, size, pause, readers...)
+				if took > 2*alone && took > alone+patience {
+					t.Errorf("%d drips, a piece every %v: %v, alone %v", drips, pause, took, alone)
+				}
+				for i, err := range errs {
+					require.ErrorIs(t, err, ErrStalled, "reader %d", i)
 				}
 			})
 		}
-		for range size / maxChunk {
-			mustWrite(t, b, make([]byte, maxChunk))
+	}
+}
+
+// An ordinary line is not cut because somebody else has a much faster one, unless that would have to wait for long.
+func TestOrdinaryReadersAreWaitedFor(t *testing.T) {
+	for _, row := range []struct {
+		name string
+		size int
+		rate int
+		want error
+		most time.Duration // for the fast reader
+	}{
+		{"1 Mbit/s", 2 << 20, 128 << 10, nil, 9 * time.Second},
+		{"the least that is fair", 3 << 19, minRate + 1<<10, nil, StallLimit},
+		{"4 Mbit/s", 5 << 20, 512 << 10, nil, 9 * time.Second},
+		{"1 Mbit/s, of much", 16 << 20, 128 << 10, ErrStalled, StallLimit + time.Second},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				took, errs := victims(t, row.size, time.Millisecond, func(r *Reader) (int, error) { return paced(r, row.rate) })
+				if !errors.Is(errs[0], row.want) {
+					t.Errorf("got %v, want %v", errs[0], row.want)
+				}
+				if took > row.most {
+					t.Errorf("the fast reader was done after %v, want at most %v", took, row.most)
+				}
+			})
+		})
+	}
+	t.Run("half as fast, for ever", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			const size = 64 << 20
+			alone, _ := victims(t, size, 50*time.Millisecond) // 1.25 MiB/s
+			took, errs := victims(t, size, 50*time.Millisecond, func(r *Reader) (int, error) { return paced(r, 700<<10) })
+			require.NoError(t, errs[0])
+			require.LessOrEqual(t, took, 2*alone)
+		})
+	})
+}
+
+// Whatever many readers do in turns, the others wait for no longer in total than is right.
+func TestReadersThatTakeTurnsAreWaitedForInTotal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const size = 48 << 20
+		var turns []func(*Reader) (int, error)
+		for i := range 40 {
+			turns = append(turns, func(r *Reader) (int, error) { // fast up to its turn, at an ordinary rate from then on
+				n := 0
+				for n < (i+1)<<20 {
+					p, _, err := r.Next(context.Background())
+					if n += len(p); err != nil {
+						r.Close()
+						return n, err
+					}
+				}
+				m, err := paced(r, 100<<10)
+				return n + m, err
+			})
 		}
-		b.Close(nil)
-		done.Wait()
+		took, _ := victims(t, size, time.Millisecond, turns...)
+		if most := StallLimit + 2*time.Second; took > most {
+			t.Errorf("the fast reader was done after %v, want at most %v", took, most)
+		}
 	})
 }
 
