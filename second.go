@@ -32,7 +32,9 @@ func (f *fill) restore() (answered bool) {
 	if e.second == nil || f.old != nil || !f.plain || f.posts || f.background || f.alone {
 		return false
 	}
-	found := e.second.Lookup(f.r.Context(), f.key, []byte(f.scope), f.r.Header, &f.req.Scope)
+	// It takes no longer than its deadline. That this client leaves in the meantime is no reason to make
+	// the response again for those who wait with it.
+	found := e.second.Lookup(context.WithoutCancel(f.r.Context()), f.key, []byte(f.scope), f.r.Header, &f.req.Scope)
 	if found.Outcome != tier.Found {
 		return false
 	}

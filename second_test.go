@@ -205,3 +205,44 @@ func TestPurgeHandlerTellsThatTheStoreDoesNotKnow(t *testing.T) {
 		_ = s.edge.Close(ctx) // it would go on telling
 	})
 }
+
+// slowStore takes its time to answer.
+type slowStore struct {
+	*storetest.Map
+	delay time.Duration
+}
+
+func (s slowStore) Get(ctx context.Context, key string) ([]byte, bool, error) {
+	select {
+	case <-time.After(s.delay):
+		return s.Map.Get(ctx, key)
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+}
+
+// TestClientThatLeavesDuringALookUp: what the store has is there for those who wait with it.
+func TestClientThatLeavesDuringALookUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := storetest.NewMap()
+		handler := func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") }
+		first := process(t, store, handler)
+		first.get("/")
+		require.NoError(t, first.edge.Close(t.Context()))
+		second := process(t, slowStore{store, 10 * time.Millisecond}, handler)
+		var wg sync.WaitGroup
+		ctx, cancel := context.WithCancel(t.Context())
+		wg.Go(func() {
+			second.h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil).WithContext(ctx))
+		})
+		synctest.Wait()
+		for range 10 {
+			wg.Go(func() { want(t, second.get("/"), "HIT", 200, "page") })
+		}
+		synctest.Wait()
+		cancel()
+		wg.Wait()
+		require.Zero(t, second.calls)
+		require.NoError(t, second.edge.Close(t.Context()))
+	})
+}

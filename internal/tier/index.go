@@ -15,11 +15,16 @@ const (
 	maxVariants = 64
 	// maxVary is how many names a Vary may have: key.MaxVary, and those that a response implies.
 	maxVary = 64
+	// maxIndex is the largest index in bytes: 64 times key.MaxVaryLength are a quarter of it.
+	maxIndex = 1 << 20
 )
 
 // index is the small value from which a Lookup learns which variant to ask for. It is a hint: what it lists may be gone, purged or outdated, and each response proves itself.
+//
+// A URL has one for each scope that it was asked for in: a client that makes up forwarded hosts pushes out
+// nothing but its own.
 type index struct {
-	key      string   // the primary key
+	key      string   // the primary key and the scope: see indexed
 	variants []listed // newest first, at most maxVariants, no identity twice
 }
 
@@ -29,6 +34,9 @@ type listed struct {
 	vary    []string
 	expires time.Time
 }
+
+// indexed is what an index is about. A primary key says where it ends, so this is of one URL and scope.
+func indexed(k, scope []byte) []byte { return slices.Concat(k, scope) }
 
 // add puts v at the front, and returns the keys of those that it has pushed out.
 func (x *index) add(v listed, now time.Time) (crowded []string) {
@@ -67,9 +75,10 @@ func (t *Tier) encodeIndex(x index) []byte {
 	return dst
 }
 
-// readIndex returns the index in value, without what is past its time; ok is false if it is not that of k.
+// readIndex returns the index in value, without what is past its time; ok is false if it is not that of
+// k, which is that of indexed.
 func (t *Tier) readIndex(value, k []byte, now time.Time) (x index, ok bool) {
-	if int64(len(value)) > t.config.MaxBytes {
+	if len(value) > maxIndex || int64(len(value)) > t.config.MaxBytes {
 		return index{}, false
 	}
 	payload, ok := t.sealer.Open(value, kind, t.indexKey(k))

@@ -33,7 +33,7 @@ const (
 )
 
 // layout is the version of the keys and of the index.
-const layout = 3
+const layout = 4
 
 func name(kind byte, parts ...string) string {
 	var buf [512]byte
@@ -48,7 +48,7 @@ func name(kind byte, parts ...string) string {
 	return string(out[:])
 }
 
-// indexKey is where the store has the index of the URL with the primary key k.
+// indexKey is where the store has the index of k, which is that of indexed.
 func (t *Tier) indexKey(k []byte) string {
 	text := frame.AppendFixed(make([]byte, 0, 16+len(k)), t.codec.Audience())
 	text = append(text, layout)

@@ -172,19 +172,25 @@ func (t *Tier) write(r *object.Record) (written bool, err error) {
 		return false, err
 	}
 	// Another process may change the index in between. Then one of the two is not listed, and is made again.
-	x, err := t.index(k, now)
+	at := indexed(k, []byte(selector.Scope))
+	x, err := t.index(at, now)
 	if err != nil {
 		return false, err
 	}
 	crowded := x.add(v, now)
-	if err := t.set(t.indexKey(k), t.encodeIndex(x), x.keep(now)); err != nil {
+	list := t.encodeIndex(x)
+	if len(list) > maxIndex {
+		return false, nil // nobody would read it
+	}
+	if err := t.set(t.indexKey(at), list, x.keep(now)); err != nil {
 		return false, err
 	}
 	t.settle(t.ctx, t.remove(crowded)) // what is left behind takes up room for a while
 	return true, nil
 }
 
-// erase deletes what the index of a URL lists, and the index.
+// erase deletes what the index of a URL lists, and the index: those without a scope. Others are written
+// over when they are made again, or end with their time.
 func (t *Tier) erase(k string) error {
 	x, err := t.index([]byte(k), time.Now())
 	if err != nil || len(x.variants) == 0 {
@@ -198,7 +204,7 @@ func (t *Tier) erase(k string) error {
 	return t.remove(keys)
 }
 
-// index returns the index of a URL; an empty one if there is none that can be read.
+// index returns that of k, which is that of indexed; an empty one if there is none that can be read.
 func (t *Tier) index(k []byte, now time.Time) (index, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, t.config.WriteTimeout)
 	defer cancel()

@@ -188,6 +188,9 @@ func (p *pending) tooMany(names []string) bool {
 // age makes the names ready that were purged again after a Bump mergeFor ago, or after any if all is
 // true, and forgets the others.
 func (p *pending) age(now time.Time, all bool) {
+	if len(p.recent) == 0 {
+		return
+	}
 	for len(p.recent) > 0 && (all || now.Sub(p.recent[0].began) >= mergeFor) {
 		for _, name := range p.recent[0].names {
 			if u := p.names[name]; u.told < u.purged {

@@ -148,7 +148,7 @@ type Outcome uint8
 
 const (
 	Absent      Outcome = iota // nothing is stored for this URL that could be used
-	Mismatch                   // something is, for other values of the fields in Vary, or in another scope
+	Mismatch                   // something is, for other values of the fields in Vary
 	Found                      // here it is
 	Unavailable                // the store was not asked, or did not answer in time
 )
@@ -189,14 +189,15 @@ func (t *Tier) Lookup(ctx context.Context, k, scope []byte, header http.Header, 
 const maxTries = 2
 
 func (t *Tier) lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields, began uint64) (Result, error) {
-	value, found, err := t.get(ctx, t.lookups, t.indexKey(k))
+	at := indexed(k, scope)
+	value, found, err := t.get(ctx, t.lookups, t.indexKey(at))
 	if err != nil {
 		return Result{}, err
 	}
 	now := time.Now()
 	var x index
 	if found {
-		if x, found = t.readIndex(value, k, now); !found {
+		if x, found = t.readIndex(value, at, now); !found {
 			t.stats.refused.Add(1)
 		}
 	}

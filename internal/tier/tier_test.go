@@ -99,8 +99,8 @@ func TestVariants(t *testing.T) {
 		for i := range 100 {
 			put(t, tier, home, pageFor(t, lang(number(i)), "", "number "+number(i), "Vary", "Accept-Language"))
 		}
-		if got := len(s.keys(ofVariant)); got != maxVariants {
-			t.Errorf("got %d variants in the store, want %d", got, maxVariants)
+		if got := len(s.keys(ofVariant)); got != maxVariants+1 {
+			t.Errorf("got %d variants in the store, want %d and one in a scope", got, maxVariants)
 		}
 		for i := range 100 {
 			r := tier.Lookup(t.Context(), home, nil, lang(number(i)), nil)
@@ -113,6 +113,48 @@ func TestVariants(t *testing.T) {
 		x, ok := tier.readIndex(s.values[tier.indexKey(home)], home, time.Now())
 		if !ok || len(x.variants) != 1 {
 			t.Errorf("got %d in the index, %v, want those that are over to be gone", len(x.variants), ok)
+		}
+	})
+}
+
+// TestMadeUpScopesPushNothingOut: a client says with each request that it was for another host.
+func TestMadeUpScopesPushNothingOut(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		tier := open(t, newShared())
+		put(t, tier, home, page(t, "home"))
+		put(t, tier, home, pageFor(t, nil, "by the proxy", "through the proxy"))
+		for i := range 2 * maxVariants {
+			put(t, tier, home, pageFor(t, nil, "made up "+number(i), "x"))
+		}
+		wants(t, tier, home, "home", Found)
+		if r := tier.Lookup(t.Context(), home, []byte("by the proxy"), nil, nil); r.Outcome != Found || text(r.Object) != "through the proxy" {
+			t.Errorf("got outcome %d", r.Outcome)
+		}
+		require.NoError(t, tier.Purge(Page("a", "/")).Tell(t.Context()))
+		synctest.Wait()
+		wants(t, tier, home, "", Absent)
+		if r := tier.Lookup(t.Context(), home, []byte("by the proxy"), nil, nil); r.Outcome == Found {
+			t.Error("in a scope the purge does not hold")
+		}
+	})
+}
+
+// TestLargeIndexes: one that is too large is neither written nor read.
+func TestLargeIndexes(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := newShared()
+		tier := open(t, s)
+		scope := strings.Repeat("s", maxIndex)
+		put(t, tier, home, pageFor(t, nil, scope, "x"))
+		if n := len(s.keys(ofIndex)); n > 0 {
+			t.Errorf("got %d indexes, want none", n)
+		}
+		x := index{key: string(home)}
+		for i := range 20 {
+			x.add(listed{id: identity{byte(i)}, vary: []string{strings.Repeat("x", maxIndex/20)}, expires: time.Now().Add(time.Hour)}, time.Now())
+		}
+		if _, ok := tier.readIndex(tier.encodeIndex(x), home, time.Now()); ok {
+			t.Error("got an index that is too large, want none")
 		}
 	})
 }
@@ -246,7 +288,7 @@ func TestLiesAboutVariants(t *testing.T) {
 				s := newShared()
 				tier := open(t, s)
 				put(t, tier, home, other(t))
-				lie := s.values[idOf(s, tier, home)]
+				lie := s.values[s.keys(ofVariant)[0]] // the only one
 				put(t, tier, home, page(t, "home", "Vary", "Accept"))
 				wants(t, tier, home, "home", Found)
 				x, _ := tier.readIndex(s.values[tier.indexKey(home)], home, time.Now())
