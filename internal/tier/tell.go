@@ -71,7 +71,7 @@ func (p Purge) Tell(ctx context.Context) error {
 	w.wait(1)
 	defer w.wait(-1)
 	for {
-		done, err, ended := w.outcome(&p)
+		done, ended, err := w.outcome(&p)
 		if done {
 			return err
 		}
@@ -233,7 +233,7 @@ func (p *pending) wait(n int) {
 
 // outcome reports whether the store knows of a purge, or could not be told. If neither, ended is closed
 // at the end of the next Bump.
-func (p *pending) outcome(purge *Purge) (done bool, err error, ended <-chan struct{}) {
+func (p *pending) outcome(purge *Purge) (done bool, ended <-chan struct{}, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	done = true
@@ -242,12 +242,12 @@ func (p *pending) outcome(purge *Purge) (done bool, err error, ended <-chan stru
 		switch {
 		case u == nil || u.told >= purge.number:
 		case u.failed >= purge.number:
-			return true, p.err, nil
+			return true, nil, p.err
 		default:
 			done = false
 		}
 	}
-	return done, nil, p.ended
+	return done, p.ended, nil
 }
 
 // begin reports whether the caller is to tell the store. If that goes on already, it is reminded.
