@@ -113,6 +113,11 @@ type Config struct {
 	// specific first. nil means CDN-Cache-Control.
 	TargetedHeaders []string
 
+	// DropHeaders are response fields that belong to one exchange, such as request ids: they are not stored, so that only
+	// the client whose request made the response gets them. A trailing * matches any rest. nil means DefaultDropHeaders; an
+	// empty list that is not nil drops nothing.
+	DropHeaders []string
+
 	// IgnoreRequestDirectives makes Cache-Control and Pragma of requests without effect, so that no client can force
 	// the handler to run.
 	IgnoreRequestDirectives bool
@@ -188,6 +193,10 @@ func DefaultIgnoreCookies() []string {
 // recognise their users. A name that ends in * stands for all that begin so. The caller owns the
 // slice.
 func DefaultCredentialHeaders() []string { return rules.DefaultCredentialFields() }
+
+// DefaultDropHeaders returns the response fields that Config.DropHeaders names when it is nil: ids of requests and traces,
+// rate limits, and how long the handler took. The caller owns the slice.
+func DefaultDropHeaders() []string { return rules.DefaultDropFields() }
 
 // A ConfigError is one mistake in a configuration. [New] joins all that it finds with errors.Join.
 type ConfigError struct {
@@ -311,6 +320,20 @@ func (c Config) resolve() (Config, error) {
 			wrong(fmt.Sprintf("IgnoreCookies[%d]", i), name, `want the name of a cookie such as "_ga", or its beginning and a * such as "_ga_*"`)
 		}
 	}
+	if c.DropHeaders == nil {
+		c.DropHeaders = DefaultDropHeaders()
+	}
+	c.DropHeaders = slices.Clone(c.DropHeaders)
+	for i, name := range c.DropHeaders {
+		at := fmt.Sprintf("DropHeaders[%d]", i)
+		c.DropHeaders[i] = http.CanonicalHeaderKey(name)
+		switch {
+		case name == "*" || !field.IsToken(name) || strings.Contains(strings.TrimSuffix(name, "*"), "*"):
+			wrong(at, name, `want the name of a header field such as "X-Request-Id", or its beginning and a * such as "X-B3-*"`)
+		case rules.Needed(c.DropHeaders[i]):
+			wrong(at, name, "want a field that a response can be stored without")
+		}
+	}
 	if c.StripSetCookie && c.InsecureStoreSetCookie {
 		wrong("StripSetCookie", true, "want only one of StripSetCookie and InsecureStoreSetCookie")
 	}
@@ -341,6 +364,7 @@ func (c *Config) rules() rules.Options {
 		OnlyCredentialFields:    c.InsecureOnlyCredentialHeaders,
 		Personal:                c.Personal != nil,
 		TargetedFields:          c.TargetedHeaders,
+		DropFields:              c.DropHeaders,
 		MaxStaleUnreachable:     c.StaleIfUnreachable,
 		StaleWhileRevalidate:    c.StaleWhileRevalidate,
 		StaleIfError:            c.StaleIfError,

@@ -55,6 +55,13 @@ func TestConfigMistakes(t *testing.T) {
 		{"one byte less", edgecache.Config{Store: storetest.NewMap(), StoreKey: make([]byte, 15)}, "StoreKey"},
 		{"a key that was not set", edgecache.Config{Store: storetest.NewMap(), StoreKey: []byte{}}, "StoreKey"},
 		{"a key without a store", edgecache.Config{StoreKey: make([]byte, 32)}, "StoreKey"},
+		{"a dropped field by its beginning", edgecache.Config{DropHeaders: []string{"x-b3-*", "Server-Timing"}}, ""},
+		{"no field dropped", edgecache.Config{DropHeaders: []string{}}, ""},
+		{"every field dropped", edgecache.Config{DropHeaders: []string{"*"}}, "DropHeaders[0]"},
+		{"a dropped field that is none", edgecache.Config{DropHeaders: []string{"X-A", "X B"}}, "DropHeaders[1]"},
+		{"a dropped field with a star in the middle", edgecache.Config{DropHeaders: []string{"X-*-Id"}}, "DropHeaders[0]"},
+		{"a dropped field that a cache needs", edgecache.Config{DropHeaders: []string{"vary"}}, "DropHeaders[0]"},
+		{"dropped fields among which a cache needs some", edgecache.Config{DropHeaders: []string{"Cont*"}}, "DropHeaders[0]"},
 		{"an empty cookie name", edgecache.Config{IgnoreCookies: []string{""}}, "IgnoreCookies[0]"},
 	}
 	for _, tt := range tests {

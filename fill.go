@@ -514,9 +514,11 @@ func (f *fill) freshen() {
 		e.discard(f.key, f.old)
 		a.reason = reason
 	}
-	// A cookie on a 304 is no part of the page, but it is for this client.
-	if cookies := f.fields["Set-Cookie"]; len(cookies) > 0 {
-		f.w.Header()["Set-Cookie"] = cookies
+	// A cookie on a 304 is no part of the page, but it is for this client. So is what belongs to this exchange.
+	for name, lines := range f.fields {
+		if name == "Set-Cookie" && len(lines) > 0 || e.rules.Drops(name) {
+			f.w.Header()[name] = lines
+		}
 	}
 	f.flight.Land()
 	e.answer(f.w, f.r, &f.req, v, f.now, &a)

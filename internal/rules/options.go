@@ -24,6 +24,7 @@ type Options struct {
 	IgnoreCookies    []string // names of cookies that are no credentials; a trailing * matches any rest
 	CredentialFields []string // names, as key.Canonical has them, of request fields that identify their sender; a trailing * matches any rest
 	TargetedFields   []string // canonical names of RFC 9213 fields, most specific first
+	DropFields       []string // canonical names of response fields that are not stored; a trailing * matches any rest; see DefaultDropFields
 
 	MaxStaleUnreachable time.Duration // how long past its lifetime a response may stand in for an unreachable origin (RFC 9111, 4.2.4)
 
@@ -31,6 +32,7 @@ type Options struct {
 	StaleWhileRevalidate, StaleIfError time.Duration
 
 	known *knownFields // nil before Indexed
+	drops *dropIndex   // of DropFields, likewise
 }
 
 // Indexed returns a copy of o that knows beforehand what the fields are that most requests carry: a
@@ -48,5 +50,6 @@ func (o Options) Indexed() Options {
 		}
 	}
 	o.known = known
+	o.drops = newDropIndex(o.DropFields)
 	return o
 }

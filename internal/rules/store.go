@@ -102,6 +102,7 @@ func (o *Options) store(req *Request, status int, h http.Header, requestTime, no
 	if reason = o.cookies(&m, h); reason != None {
 		return m, reason
 	}
+	o.drop(&m, h)
 	o.share(&m.Terms, &cc)
 	if reason = m.refuses(req); reason != None {
 		return m, reason
