@@ -184,6 +184,7 @@ func (f *fill) run() (again bool) {
 		}
 		f.abort()
 	}()
+	defer handBack(f.r, inner)
 	f.handler.next.ServeHTTP(writer, inner)
 	if f.unwritten() {
 		returned = true
@@ -192,7 +193,7 @@ func (f *fill) run() (again bool) {
 	}
 	f.Finish()
 	returned = true
-	f.r.Pattern = inner.Pattern
+	handBack(f.r, inner) // before the page is told about
 	return f.complete()
 }
 

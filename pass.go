@@ -75,8 +75,9 @@ func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request
 }
 
 func (p *passage) run() {
+	defer handBack(p.r, p.inner)
 	p.handler.next.ServeHTTP(p.Init(p.w, p), p.inner)
-	p.r.Pattern = p.inner.Pattern
+	handBack(p.r, p.inner)
 	if p.Committed() || p.handler.isOutermost(p.r) {
 		p.Finish()
 	} else {

@@ -66,6 +66,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 			p.invalidate() // it may have done what it was asked before it broke off
 		}
 	}()
+	defer handBack(r, f.inner)
 	h.next.ServeHTTP(writer, f.inner)
 	if f.unwritten() {
 		returned = true
@@ -75,7 +76,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	}
 	f.Finish()
 	returned = true
-	r.Pattern = f.inner.Pattern
+	handBack(r, f.inner) // before the page is told about
 	if f.next != keep {
 		p.invalidate() // once more: it may write before it commits
 	}

@@ -53,6 +53,13 @@ func (c *inward) request(r *http.Request, ctx context.Context) *http.Request {
 	return inner
 }
 
+// handBack gives r what its handler has made of inner, as if r had been passed on itself: the pattern, by which middleware outside labels its metrics, and the forms.
+// net/http removes the temporary files of an upload when a request is done, but only of the request that it has made itself. It is to be called however the handler ends.
+func handBack(r, inner *http.Request) {
+	r.Pattern = inner.Pattern
+	r.Form, r.PostForm, r.MultipartForm = inner.Form, inner.PostForm, inner.MultipartForm
+}
+
 // Value is context.Context's.
 func (c *inward) Value(key any) any {
 	switch k := key.(type) {

@@ -2,11 +2,14 @@ package edgecache_test
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
+	"mime/multipart"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -233,5 +236,62 @@ func TestRequestIDIsThatOfTheRequest(t *testing.T) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		require.Equal(t, []string{fmt.Sprint(i + 1)}, w.Header()["X-Request-Id"], header)
+	}
+}
+
+// The server removes the temporary files of an upload when the request is done: of the request that it has made, whatever
+// became of the one that the handler got. Middleware outside sees the forms that the handler has parsed.
+func TestFormsReachBothSides(t *testing.T) {
+	for _, tt := range []struct {
+		name, method string
+		handler      func(w http.ResponseWriter)
+	}{
+		{"a POST", "POST", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "done") }},
+		{"a POST whose answer is stored", "POST", func(w http.ResponseWriter) {
+			w.Header().Set("Content-Location", "/")
+			edgecache.MaxAge(w, time.Minute)
+			_, _ = io.WriteString(w, "done")
+		}},
+		{"a POST that writes nothing", "POST", func(http.ResponseWriter) {}},
+		{"a POST that panics", "POST", func(http.ResponseWriter) { panic(http.ErrAbortHandler) }},
+		{"a PUT", "PUT", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "done") }},
+		{"a PUT that panics", "PUT", func(http.ResponseWriter) { panic("oops") }},
+		{"a GET with a body", "GET", func(w http.ResponseWriter) { _, _ = io.WriteString(w, "done") }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			t.Setenv("TMPDIR", dir)
+			files := func() int {
+				found, err := filepath.Glob(filepath.Join(dir, "multipart-*"))
+				require.NoError(t, err)
+				return len(found)
+			}
+			inside := 0
+			cached := edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				require.NoError(t, r.ParseMultipartForm(1))
+				inside = files()
+				tt.handler(w)
+			}))
+			outside := make(chan *http.Request, 1)
+			s := startServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer func() { _ = recover(); outside <- r }()
+				cached.ServeHTTP(w, r)
+			}), false)
+			var body bytes.Buffer
+			m := multipart.NewWriter(&body)
+			require.NoError(t, m.WriteField("name", "value"))
+			part, err := m.CreateFormFile("file", "a.bin")
+			require.NoError(t, err)
+			_, err = part.Write(make([]byte, 11<<20)) // 10 MiB stay in memory whatever the limit
+			require.NoError(t, err)
+			require.NoError(t, m.Close())
+			look(t, s, tt.method, "/", http.Header{"Content-Type": {m.FormDataContentType()}}, &body)
+			require.Equal(t, 1, inside, "the handler has its file")
+			r := <-outside
+			require.NotNil(t, r.MultipartForm)
+			require.Equal(t, "value", r.FormValue("name"))
+			s.Close() // the server is done with the request
+			require.Zero(t, files(), "files stay for ever")
+		})
 	}
 }
