@@ -21,6 +21,7 @@ func letters(w http.ResponseWriter) string {
 	for name, has := range map[string]bool{
 		"Flusher": implements[http.Flusher](w), "Hijacker": implements[http.Hijacker](w), "Pusher": implements[http.Pusher](w),
 		"ReaderFrom": implements[io.ReaderFrom](w), "StringWriter": implements[io.StringWriter](w),
+		"CloseNotifier": implements[interface{ CloseNotify() <-chan bool }](w),
 	} {
 		if has {
 			s = append(s, name)
@@ -41,8 +42,8 @@ func TestDecoratorsKeepTheServersWriter(t *testing.T) {
 		two  bool
 		want string
 	}{
-		{false, "Flusher Hijacker ReaderFrom StringWriter"},
-		{true, "Flusher Pusher StringWriter"},
+		{false, "CloseNotifier Flusher Hijacker ReaderFrom StringWriter"},
+		{true, "CloseNotifier Flusher Pusher ReaderFrom StringWriter"}, // ReadFrom is always there, see record.Shape
 	} {
 		var got string
 		var controls []error

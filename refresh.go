@@ -238,4 +238,5 @@ type nobody struct{ header http.Header }
 func (n *nobody) Header() http.Header         { return n.header }
 func (n *nobody) WriteHeader(int)             {}
 func (n *nobody) Write(p []byte) (int, error) { return len(p), nil }
-func (n *nobody) Flush()                      {} // handlers that stream insist on it
+func (n *nobody) Flush()                      {}             // handlers that stream insist on it
+func (n *nobody) CloseNotify() <-chan bool    { return nil } // and some on this, unasked

@@ -134,6 +134,9 @@ func (f *fill) Flush() {
 	f.page.body.Flush()
 }
 
+// Context is that of the handler's request.
+func (f *fill) Context() context.Context { return f.inner.Context() }
+
 // send writes the client's header and starts the pump.
 func (f *fill) send() {
 	reader := f.page.body.Reader()

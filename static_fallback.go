@@ -1,6 +1,7 @@
 package edgecache
 
 import (
+	"context"
 	"maps"
 	"net/http"
 
@@ -12,7 +13,7 @@ import (
 // A framework whose handlers return errors says its 404 after next has returned: then instead is called
 // at that moment.
 func serveUnlessMissing(w http.ResponseWriter, r *http.Request, next http.Handler, instead func()) {
-	m := &missing{outer: w.Header(), instead: instead}
+	m := &missing{r: r, outer: w.Header(), instead: instead}
 	next.ServeHTTP(m.fill.Init(w, m), r)
 	switch {
 	case m.missed:
@@ -28,14 +29,16 @@ func serveUnlessMissing(w http.ResponseWriter, r *http.Request, next http.Handle
 // missing is the judge of what next answers: it lets everything through but a 404.
 type missing struct {
 	fill    record.Fill
+	r       *http.Request
 	outer   http.Header // as it was before next
 	instead func()
 	missed  bool
 	late    bool // next has returned without a word
 }
 
-func (m *missing) Grow(int) {}
-func (m *missing) Flush()   {}
+func (m *missing) Grow(int)                 {}
+func (m *missing) Flush()                   {}
+func (m *missing) Context() context.Context { return m.r.Context() }
 
 func (m *missing) Commit(status int) {
 	if status != http.StatusNotFound {

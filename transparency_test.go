@@ -300,10 +300,10 @@ var manners = map[string]http.HandlerFunc{
 	"knows its writer": func(w http.ResponseWriter, _ *http.Request) {
 		_, flusher := w.(http.Flusher)
 		_, hijacker := w.(http.Hijacker)
-		_, readerFrom := w.(io.ReaderFrom)
+		_, notifier := w.(closeNotifier)
 		_, stringWriter := w.(io.StringWriter)
 		_, pusher := w.(http.Pusher)
-		fmt.Fprint(w, flusher, hijacker, readerFrom, stringWriter, pusher)
+		fmt.Fprint(w, flusher, hijacker, notifier, stringWriter, pusher)
 	},
 }
 

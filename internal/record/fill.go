@@ -2,6 +2,7 @@ package record
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"maps"
 	"net"
@@ -20,6 +21,8 @@ type Judge interface {
 	Grow(n int)
 	// Flush is called when the handler flushes a kept response.
 	Flush()
+	// Context returns that of the handler's request.
+	Context() context.Context
 }
 
 // Sink takes the body of a kept response.
@@ -335,6 +338,14 @@ func (f *Fill) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		f.mode = hijacked
 	}
 	return conn, rw, err
+}
+
+// CloseNotify is http.CloseNotifier's. The channel tells when nobody wants the response any more, like the context of the handler's request: that one client has left
+// is no reason to break off a response which others read along, or which is being stored.
+func (f *Fill) CloseNotify() <-chan bool {
+	gone := make(chan bool, 1)
+	context.AfterFunc(f.judge.Context(), func() { gone <- true })
+	return gone
 }
 
 // Push is http.Pusher's.

@@ -3,6 +3,7 @@ package record
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -23,6 +24,7 @@ type judge struct {
 	commits []int
 	grown   int
 	flushes int
+	ctx     context.Context
 	body    bytes.Buffer
 	header  http.Header // the handler's own fields at the commit
 	edits   field.Edits // and what it did to others
@@ -43,6 +45,8 @@ func (j *judge) Commit(status int) {
 }
 func (j *judge) Grow(n int) { j.grown += n }
 func (j *judge) Flush()     { j.flushes++ }
+
+func (j *judge) Context() context.Context { return j.ctx }
 
 // run calls the handler behind a fill whose judge follows plan.
 func run(plan string, w http.ResponseWriter, handler func(w http.ResponseWriter)) *judge {

@@ -151,6 +151,9 @@ func (h *Hooked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
+// CloseNotify is http.CloseNotifier's. Only a shape that has it calls it.
+func (h *Hooked) CloseNotify() <-chan bool { return h.w.(closeNotifier).CloseNotify() }
+
 func (h *Hooked) Push(target string, opts *http.PushOptions) error {
 	if p, ok := h.w.(http.Pusher); ok {
 		return p.Push(target, opts)

@@ -16,11 +16,10 @@ type (
 	fl = http.Flusher
 	hj = http.Hijacker
 	pu = http.Pusher
-	rf = io.ReaderFrom
-	sw = io.StringWriter
+	cn = closeNotifier
 )
 
-// likes is one writer for each set of the five interfaces.
+// likes is one writer for each set of the four interfaces.
 var likes = map[string]http.ResponseWriter{
 	"": struct{ rw }{},
 	"F": struct {
@@ -56,145 +55,49 @@ var likes = map[string]http.ResponseWriter{
 		hj
 		pu
 	}{},
-	"R": struct {
+	"C": struct {
 		rw
-		rf
+		cn
 	}{},
-	"FR": struct {
-		rw
-		fl
-		rf
-	}{},
-	"HR": struct {
-		rw
-		hj
-		rf
-	}{},
-	"FHR": struct {
+	"FC": struct {
 		rw
 		fl
-		hj
-		rf
+		cn
 	}{},
-	"PR": struct {
-		rw
-		pu
-		rf
-	}{},
-	"FPR": struct {
-		rw
-		fl
-		pu
-		rf
-	}{},
-	"HPR": struct {
+	"HC": struct {
 		rw
 		hj
-		pu
-		rf
+		cn
 	}{},
-	"FHPR": struct {
+	"FHC": struct {
 		rw
 		fl
 		hj
-		pu
-		rf
+		cn
 	}{},
-	"S": struct {
-		rw
-		sw
-	}{},
-	"FS": struct {
-		rw
-		fl
-		sw
-	}{},
-	"HS": struct {
-		rw
-		hj
-		sw
-	}{},
-	"FHS": struct {
-		rw
-		fl
-		hj
-		sw
-	}{},
-	"PS": struct {
+	"PC": struct {
 		rw
 		pu
-		sw
+		cn
 	}{},
-	"FPS": struct {
+	"FPC": struct {
 		rw
 		fl
 		pu
-		sw
+		cn
 	}{},
-	"HPS": struct {
+	"HPC": struct {
 		rw
 		hj
 		pu
-		sw
+		cn
 	}{},
-	"FHPS": struct {
+	"FHPC": struct {
 		rw
 		fl
 		hj
 		pu
-		sw
-	}{},
-	"RS": struct {
-		rw
-		rf
-		sw
-	}{},
-	"FRS": struct {
-		rw
-		fl
-		rf
-		sw
-	}{},
-	"HRS": struct {
-		rw
-		hj
-		rf
-		sw
-	}{},
-	"FHRS": struct {
-		rw
-		fl
-		hj
-		rf
-		sw
-	}{},
-	"PRS": struct {
-		rw
-		pu
-		rf
-		sw
-	}{},
-	"FPRS": struct {
-		rw
-		fl
-		pu
-		rf
-		sw
-	}{},
-	"HPRS": struct {
-		rw
-		hj
-		pu
-		rf
-		sw
-	}{},
-	"FHPRS": struct {
-		rw
-		fl
-		hj
-		pu
-		rf
-		sw
+		cn
 	}{},
 }
 
@@ -208,11 +111,8 @@ func lettersOf(w http.ResponseWriter) (s string) {
 	if _, ok := w.(http.Pusher); ok {
 		s += "P"
 	}
-	if _, ok := w.(io.ReaderFrom); ok {
-		s += "R"
-	}
-	if _, ok := w.(io.StringWriter); ok {
-		s += "S"
+	if _, ok := w.(closeNotifier); ok {
+		s += "C"
 	}
 	return s
 }
@@ -233,14 +133,15 @@ func (c *core) Unwrap() http.ResponseWriter { return c.inner }
 func (c *core) WriteString(string) (int, error)      { c.call("WriteString"); return 0, nil }
 func (c *core) ReadFrom(io.Reader) (int64, error)    { c.call("ReadFrom"); return 0, nil }
 func (c *core) Push(string, *http.PushOptions) error { c.call("Push"); return nil }
+func (c *core) CloseNotify() <-chan bool             { c.call("CloseNotify"); return nil }
 func (c *core) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c.call("Hijack")
 	return nil, nil, nil
 }
 
 func TestShapeHasExactlyTheInterfacesOfLike(t *testing.T) {
-	if len(likes) != 32 {
-		t.Fatalf("%d shapes in the table, want 32", len(likes))
+	if len(likes) != 16 {
+		t.Fatalf("%d shapes in the table, want 16", len(likes))
 	}
 	for want, like := range likes {
 		if got := lettersOf(like); got != want {
@@ -254,6 +155,11 @@ func TestShapeHasExactlyTheInterfacesOfLike(t *testing.T) {
 		_, flush := w.(http.Flusher)
 		if _, flushError := w.(interface{ FlushError() error }); flushError != flush {
 			t.Errorf("%q: FlushError %v, want %v as Flush", want, flushError, flush)
+		}
+		_, readerFrom := w.(io.ReaderFrom)
+		_, stringWriter := w.(io.StringWriter)
+		if !readerFrom || !stringWriter {
+			t.Errorf("%q: ReaderFrom %v, StringWriter %v, want both always", want, readerFrom, stringWriter)
 		}
 		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
 		if !ok || u.Unwrap() != like {
@@ -284,14 +190,13 @@ func TestShapeHandsEveryCallToCore(t *testing.T) {
 			_ = p.Push("/", nil)
 			want = append(want, "Push")
 		}
-		if r, ok := w.(io.ReaderFrom); ok {
-			_, _ = r.ReadFrom(nil)
-			want = append(want, "ReadFrom")
+		if n, ok := w.(closeNotifier); ok {
+			_ = n.CloseNotify()
+			want = append(want, "CloseNotify")
 		}
-		if s, ok := w.(io.StringWriter); ok {
-			_, _ = s.WriteString("")
-			want = append(want, "WriteString")
-		}
+		_, _ = w.(io.ReaderFrom).ReadFrom(nil)
+		_, _ = w.(io.StringWriter).WriteString("")
+		want = append(want, "ReadFrom", "WriteString")
 		if len(c.calls) != len(want) {
 			t.Fatalf("%q: calls %v, want %v", letters, c.calls, want)
 		}
@@ -327,7 +232,7 @@ func (d *deadlines) EnableFullDuplex() error          { d.set++; return nil }
 func TestShapeNeverLetsAControllerFlushOrHijackBehindCore(t *testing.T) {
 	for name, like := range map[string]http.ResponseWriter{
 		"a veil over a recorder":  veil{httptest.NewRecorder()},
-		"a veil over all five":    veil{likes["FHPRS"]},
+		"a veil over all":         veil{likes["FHPC"]},
 		"a flusher without Flush": onlyFlushError{httptest.NewRecorder()},
 		"a hijacker over a veiled flusher": struct {
 			veil
@@ -343,7 +248,7 @@ func TestShapeNeverLetsAControllerFlushOrHijackBehindCore(t *testing.T) {
 		}
 	}
 	for name, like := range map[string]http.ResponseWriter{
-		"a veil over all five": veil{likes["FHPRS"]},
+		"a veil over all": veil{likes["FHPC"]},
 		"a flusher over a veiled hijacker": struct {
 			veil
 			fl
