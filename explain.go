@@ -41,7 +41,7 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 	}
 	now := time.Now()
 	res, _ := e.memory.Peek(k)
-	v := res.find(e.scope(nil, r, &req), r.Header, &req.Scope)
+	v := res.find(e.scope(nil, r, &req), &req, r.Header)
 	x.Stored = res.alive()
 	x.Vary = append(x.Vary, res.expectedVary(v)...)
 	if v == nil {

@@ -65,7 +65,7 @@ func (f *fill) obtain(vary []string, collapse bool) {
 func (f *fill) overtaken(fl *flight.Flight[landing]) *variant {
 	e := f.handler.edge
 	res, _ := e.memory.Peek(f.key)
-	v := res.find([]byte(f.scope), f.r.Header, &f.req.Scope)
+	v := res.find([]byte(f.scope), &f.req, f.r.Header)
 	if v == nil || v == f.old {
 		return nil
 	}
@@ -107,7 +107,11 @@ func (f *fill) joinable(fl *flight.Flight[landing], came uint64, now time.Time) 
 // flightID returns what those who wait for each other must have in common: the page, whether they carry credentials, and the fields by which the page is expected to vary.
 // It begins with the key, which tells its own end, and stands behind that in its room.
 func (f *fill) flightID(vary []string) []byte {
-	id := append(f.key, byte(f.class)) //nolint:gocritic // the room behind the key is there for this
+	who := byte(f.class)
+	if f.req.Origin {
+		who |= 2 // what is made for others is often not for these, see rules.Terms.Fits
+	}
+	id := append(f.key, who) //nolint:gocritic // the room behind the key is there for this
 	id = binary.AppendUvarint(id, uint64(len(f.scope)))
 	id = append(id, f.scope...)
 	return key.Variant(id, vary, f.r.Header, &f.req.Scope)

@@ -34,17 +34,17 @@ func BenchmarkHit(b *testing.B) {
 			req := edge.rules.Request(r)
 			scope := edge.scope(nil, r, &req)
 			res, _ := edge.memory.Get(k)
-			require.NotNil(b, res.find(scope, r.Header, &req.Scope))
+			require.NotNil(b, res.find(scope, &req, r.Header))
 			b.Run("find/"+name+"/"+where, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					res.find(scope, r.Header, &req.Scope)
+					res.find(scope, &req, r.Header)
 				}
 			})
 			if where != "newest" || vary != "" {
 				continue
 			}
-			v, now := res.find(scope, r.Header, &req.Scope), time.Now()
+			v, now := res.find(scope, &req, r.Header), time.Now()
 			b.Run("plan", func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {

@@ -51,7 +51,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	scope := e.scope(scopeBuf[:0], r, &req)
 	res, _ := e.memory.Get(k)
 	now := time.Now()
-	v := res.find(scope, r.Header, &req.Scope)
+	v := res.find(scope, &req, r.Header)
 	action, reason := rules.Validate, rules.URIMiss
 	switch {
 	case v != nil:

@@ -165,6 +165,7 @@ func (e *Edge) freshened(k []byte, old *variant, u *update, req *rules.Request, 
 			header["Date"] = []string{now.UTC().Format(http.TimeFormat)} // else the conditions would count from when old came
 		}
 	}
+	meta.Terms = meta.Confirms(&old.Terms)
 	for _, name := range meta.Strip {
 		delete(header, name)
 	}

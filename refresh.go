@@ -95,7 +95,7 @@ func (f *fill) later() func() {
 		e := h.edge
 		res, _ := e.memory.Peek(key)
 		now := time.Now()
-		if v := res.find(scope, r.Header, &req.Scope); v != nil && v.wantsRefresh(&e.rules, &req, reason, now) {
+		if v := res.find(scope, &req, r.Header); v != nil && v.wantsRefresh(&e.rules, &req, reason, now) {
 			f := h.newFill(w, r, &req, key, scope, reason, now)
 			f.old, f.plain, f.background = v, true, true
 			if fl := f.board(f.flightID(v.vary())); fl != nil && v.try(now) && e.begin() {

@@ -181,8 +181,8 @@ func class(req *rules.Request) int {
 	return 0
 }
 
-// find returns the newest variant that fits the request with the header h and the given fields in it, by scope and by the values of the fields that its Vary names (RFC 9111, 4.1).
-func (r resource) find(scope []byte, h http.Header, fields *key.Fields) *variant {
+// find returns the newest variant that fits the request with the header h, by scope, by whether there is an Origin, and by the values of the fields that its Vary names (RFC 9111, 4.1).
+func (r resource) find(scope []byte, req *rules.Request, h http.Header) *variant {
 	var (
 		buf   [256]byte
 		list  [8]string
@@ -191,12 +191,12 @@ func (r resource) find(scope []byte, h http.Header, fields *key.Fields) *variant
 	)
 	for v := range r.variants {
 		s := v.Selector()
-		if s.Scope != string(scope) || v.purged() {
+		if s.Scope != string(scope) || !v.Terms.Fits(req) || v.purged() {
 			continue
 		}
 		if wants == nil || vary != s.Vary {
 			vary = s.Vary
-			wants = key.Values(buf[:0], vary.Append(list[:0]), h, fields)
+			wants = key.Values(buf[:0], vary.Append(list[:0]), h, &req.Scope)
 		}
 		if s.Variant == string(wants) {
 			return v

@@ -102,6 +102,7 @@ const (
 	cookies
 	authorization
 	edited
+	origins // and the header does not say so
 	flagsEnd
 )
 
@@ -116,6 +117,7 @@ func (c *Codec) appendHead(dst []byte, r *Record, selector *Selector, vary []str
 	}{
 		{r.made, madeETag}, {f.NoCache, noCache}, {f.NoStale, noStale}, {f.Immutable, immutable},
 		{f.Explicit, explicit}, {f.Cookies, cookies}, {f.Authorization, authorization}, {edits != nil, edited},
+		{f.Origins && !saysOrigins(header, vary), origins},
 	} {
 		if claim.holds {
 			flags |= claim.flag
@@ -145,6 +147,12 @@ func (c *Codec) appendHead(dst []byte, r *Record, selector *Selector, vary []str
 		dst = frame.AppendTexts(dst, edits)
 	}
 	return frame.AppendUint(dst, uint64(r.Body.Size()))
+}
+
+// saysOrigins reports whether the stored header says already that requests with an Origin may share the response.
+func saysOrigins(h Header, vary []string) bool {
+	allowed := h.append(nil, "Access-Control-Allow-Origin")
+	return slices.Contains(vary, "Origin") || len(allowed) == 1 && allowed[0] == "*"
 }
 
 // Decode returns the record that value encodes, if it was stored under name and may still be used: the error is ErrCorrupt or ErrOutdated otherwise.
@@ -189,6 +197,7 @@ func (c *Codec) Decode(value []byte, name string, now time.Time) (*Record, error
 	draft.MadeETag = flags&madeETag != 0
 	f.NoCache, f.NoStale, f.Immutable = flags&noCache != 0, flags&noStale != 0, flags&immutable != 0
 	f.Explicit, f.Cookies, f.Authorization = flags&explicit != 0, flags&cookies != 0, flags&authorization != 0
+	f.Origins = flags&origins != 0
 	draft.Body = owned(body, cap(value))
 	if !draft.consistent() {
 		return nil, ErrCorrupt

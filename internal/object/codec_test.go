@@ -271,6 +271,34 @@ func TestEditsAreAFlag(t *testing.T) {
 	require.NoError(t, err)
 }
 
+// What was made for a request with an Origin is known by a flag, unless the header says it already: all others are encoded as ever.
+func TestOriginsAreAFlag(t *testing.T) {
+	o := options()
+	c := NewCodec(&o, frame.Sealer{})
+	for _, row := range []struct {
+		name    string
+		request rules.Request
+		header  http.Header
+		fits    bool
+	}{
+		{"made without an Origin", rules.Request{}, http.Header{}, false},
+		{"made with one", rules.Request{Origin: true}, http.Header{}, true},
+		{"allows all", rules.Request{}, http.Header{"Access-Control-Allow-Origin": {"*"}}, true},
+		{"varies", rules.Request{}, http.Header{"Vary": {"Origin"}}, true},
+	} {
+		meta, reason := o.Store(&row.request, 200, row.header, start, start)
+		require.Equal(t, rules.None, reason)
+		d := Draft{Status: 200, Header: row.header, Body: NewBody([]byte("x")), Meta: meta}
+		obj := d.Seal()
+		value, _ := c.Append(nil, "name", record(&obj), start)
+		got, err := c.Decode(value, "name", start)
+		require.NoError(t, err)
+		if fits := got.Terms.Fits(&rules.Request{Origin: true}); fits != row.fits {
+			t.Errorf("%s: got %v, want %v", row.name, fits, row.fits)
+		}
+	}
+}
+
 // draftOf is what sealing made into o.
 func draftOf(o *Object) Draft {
 	s := o.Selector()

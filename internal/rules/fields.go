@@ -22,6 +22,7 @@ const (
 	kindConnection
 	kindOverride
 	kindContent // of the message: Content-Length and Transfer-Encoding
+	kindOrigin
 
 	kindRole       fieldKind = 0x3f
 	kindCredential fieldKind = 0x40 // identifies its sender, unless it is blank
@@ -83,6 +84,8 @@ func roleOf(name string) fieldKind {
 		return kindOverride
 	case "Content-Length", "Transfer-Encoding":
 		return kindContent
+	case "Origin":
+		return kindOrigin
 	}
 	return 0
 }

@@ -23,6 +23,8 @@ type Request struct {
 	Credential        bool // a field that identifies its sender; follows the rule of Cookie
 	Personal          bool // the application says so; follows the rule of Cookie. The caller sets it
 
+	Origin bool // a field Origin: the request of a script or a font, whose answer must say that this origin may read it
+
 	Conditional bool // If-None-Match or If-Modified-Since
 	Range       bool // GET with Range in bytes; other units are ignored (RFC 9110, 14.2)
 
@@ -84,6 +86,8 @@ func (o *Options) Request(r *http.Request) Request {
 			cacheControl = append(cacheControl[:len(cacheControl):len(cacheControl)], lines...)
 		case kindPragma:
 			pragma = append(pragma[:len(pragma):len(pragma)], lines...)
+		case kindOrigin:
+			q.Origin = true
 		case kindCondition:
 			q.Conditional = q.Conditional || canonical == name // another spelling asks nothing of us
 		case kindRange:

@@ -25,7 +25,7 @@ type Facts struct {
 	Vary []string // sorted, no duplicates
 
 	NoCache, NoStale, Immutable, Explicit bool
-	Cookies, Authorization                bool // who may share it, see Terms
+	Cookies, Authorization, Origins       bool // who may share it, see Terms
 }
 
 // Facts returns those of t, and of a response that varies by the given fields.
@@ -35,7 +35,7 @@ func (t *Terms) Facts(vary []string, now time.Time) Facts {
 		InitialAge: t.initialAge, Resident: bounded(t.responseTime.Until(now)),
 		Vary:    vary,
 		NoCache: t.noCache, NoStale: t.noStale, Immutable: t.immutable, Explicit: t.explicit,
-		Cookies: t.cookies, Authorization: t.authorization,
+		Cookies: t.cookies, Authorization: t.authorization, Origins: t.origins,
 	}
 }
 
@@ -75,6 +75,7 @@ func (o *Options) Restore(f *Facts, status int, h http.Header, own bool, elapsed
 	m.explicit = m.explicit && f.Explicit
 	m.cookies = m.cookies && f.Cookies
 	m.authorization = m.authorization && f.Authorization
+	m.origins = m.origins || f.Origins || slices.Contains(f.Vary, "Origin") // the header alone tells less than the request did
 	if m.noCache && !m.Has() {
 		return Meta{}, NoCache
 	}

@@ -42,6 +42,9 @@ func (t *Terms) reuse(req *Request, now time.Time) (Action, Reason) {
 	if reason := t.refuses(req); reason != None {
 		return Forward, reason
 	}
+	if !t.Fits(req) {
+		return Forward, VaryMiss
+	}
 	if t.noCache {
 		return Validate, NoCache
 	}
@@ -70,6 +73,17 @@ func (t *Terms) reuse(req *Request, now time.Time) (Action, Reason) {
 	return Validate, Stale
 }
 
+// Fits says whether the response may answer the request as far as Origin goes, beyond what Vary says; see Meta.vary.
+func (t *Terms) Fits(req *Request) bool { return t.origins || !req.Origin }
+
+// Confirms returns t, the terms of a response that was confirmed, with what its terms from before, old, know and t cannot:
+// that it says nothing about CORS to a request with an Origin.
+func (t *Terms) Confirms(old *Terms) Terms {
+	confirmed := *t
+	confirmed.origins = t.origins || old.origins
+	return confirmed
+}
+
 // accepts says whether the client takes a response that is stale for that long, and the response does not mind (RFC 9111, 4.2.4 and 5.2.1.2).
 func (t *Terms) accepts(req *Request, staleness time.Duration) bool {
 	return !t.noStale && (req.CC.MaxStaleAny || req.CC.MaxStale.Valid && staleness <= req.CC.MaxStale.Value)
@@ -78,7 +92,7 @@ func (t *Terms) accepts(req *Request, staleness time.Duration) bool {
 // StaleOnError says whether the stored response may stand in for an error: a 500, 502, 503 or 504 answer (RFC 5861, 4),
 // or, if unreachable, no answer at all (RFC 9111, 4.2.4).
 func (t *Terms) StaleOnError(o *Options, req *Request, unreachable bool, now time.Time) bool {
-	if !t.stored || req.Bypass != None || t.refuses(req) != None || t.noCache || req.CC.NoCache {
+	if !t.stored || req.Bypass != None || t.refuses(req) != None || !t.Fits(req) || t.noCache || req.CC.NoCache {
 		return false
 	}
 	staleness := max(t.Age(now)-t.lifetime, 0)

@@ -37,6 +37,10 @@ func TestRFC9111_5_2_1_RequestDirectives(t *testing.T) {
 		{name: "only-if-cached beside no-cache", response: long, again: "Cache-Control: only-if-cached, no-cache", action: Fail, reason: OnlyIfCached},
 		{name: "only-if-cached is not given what is not for it", response: long, again: "Authorization: x\nCache-Control: only-if-cached", action: Fail, reason: OnlyIfCached},
 		{name: "only-if-cached does not keep what bypasses", response: long, again: "If-Match: *\nCache-Control: only-if-cached", action: Forward, reason: Precondition},
+		{name: "made without an Origin", response: long, again: "Origin: https://a.example", action: Forward, reason: VaryMiss},
+		{name: "made with an Origin", request: "Origin: https://b.example", response: long, again: "Origin: https://a.example", action: Serve, reason: Fresh},
+		{name: "made with an Origin, for all", request: "Origin: https://b.example", response: long, action: Serve, reason: Fresh},
+		{name: "made without an Origin, for every origin", response: long + "\nAccess-Control-Allow-Origin: *", again: "Origin: https://a.example", action: Serve, reason: Fresh},
 		{name: "what bypasses is not answered", response: long, again: "X-Original-URL: /admin", action: Forward, reason: Override},
 	}
 	runAll(t, &literal, rows)

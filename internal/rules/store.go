@@ -36,6 +36,7 @@ type Terms struct {
 	immutable     bool // RFC 8246
 	cookies       bool // requests with a cookie or another credential may share it
 	authorization bool // requests with Authorization or a client certificate may share it
+	origins       bool // requests with an Origin may share it, see vary
 }
 
 // Store decides whether the response may be stored (None), or why not. The response must be the full answer to a GET.
@@ -110,7 +111,7 @@ func (o *Options) store(req *Request, status int, h http.Header, requestTime, no
 	if req.CC.NoStore {
 		return m, RequestNoStore
 	}
-	if reason = m.vary(h); reason != None {
+	if reason = m.vary(req, h); reason != None {
 		return m, reason
 	}
 	if endless(h) {
@@ -211,8 +212,12 @@ func (t *Terms) refuses(req *Request) Reason {
 }
 
 // vary notes by which request fields the response was chosen. Two are added where responses commonly forget them: one
-// with a content coding depends on Accept-Encoding, and one that allows a single origin depends on Origin.
-func (m *Meta) vary(h http.Header) Reason {
+// with a content coding depends on Accept-Encoding, and one that allows some origins depends on Origin.
+//
+// Deviation: RFC 9111, 4.1 gives a response without Vary to every request. But CORS is often answered only where there is
+// an Origin, and without Vary. So what a request without Origin was answered with is not for those with one, unless it
+// allows every origin or varies on Origin. A response to a request with an Origin that says nothing about CORS is for all.
+func (m *Meta) vary(req *Request, h http.Header) Reason {
 	names, star, ok := key.VaryNames(h["Vary"])
 	if star {
 		return VaryStar
@@ -223,12 +228,28 @@ func (m *Meta) vary(h http.Header) Reason {
 	if len(h["Content-Encoding"]) > 0 {
 		names = append(names, "Accept-Encoding")
 	}
-	if allowed := h["Access-Control-Allow-Origin"]; len(allowed) > 0 && strings.Trim(allowed[0], " \t") != "*" {
+	all, speaks := allowsOrigins(h)
+	if speaks && !all {
 		names = append(names, "Origin")
 	}
 	slices.Sort(names)
 	m.Vary = slices.Compact(names)
+	m.origins = req.Origin || all || slices.Contains(m.Vary, "Origin")
 	return None
+}
+
+// allowsOrigins reports whether a response lets scripts of every origin read it, and whether it says anything about that.
+func allowsOrigins(h http.Header) (all, speaks bool) {
+	for name, lines := range h {
+		if len(lines) == 0 || !strings.HasPrefix(name, "Access-Control-") {
+			continue
+		}
+		speaks = true
+		if name == "Access-Control-Allow-Origin" {
+			all = !slices.ContainsFunc(lines, func(line string) bool { return field.TrimBlanks(line) != "*" })
+		}
+	}
+	return all, speaks
 }
 
 // endless says whether the response is of a kind that has no end, so that it can never be stored whole.

@@ -315,6 +315,9 @@ func TestRFC9111_4_1_Vary(t *testing.T) {
 		{"an allowed origin implies Origin", "Access-Control-Allow-Origin: https://a.example", []string{"Origin"}, None},
 		{"but once again", "Access-Control-Allow-Origin: https://a.example\nVary: Origin", []string{"Origin"}, None},
 		{"any origin does not", "Access-Control-Allow-Origin: *", nil, None},
+		{"any origin among others does", "Access-Control-Allow-Origin: *\nAccess-Control-Allow-Origin: https://a.example", []string{"Origin"}, None},
+		{"any origin does not, whatever else it may", "Access-Control-Allow-Origin: *\nAccess-Control-Expose-Headers: X-A", nil, None},
+		{"whatever is said about CORS implies Origin", "Access-Control-Expose-Headers: X-A", []string{"Origin"}, None},
 	}
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
