@@ -59,6 +59,7 @@ type Edge struct {
 	refreshes    refreshes
 	places       places
 	encoders     encoders
+	warnings     warnings
 	statusHeader string // canonical; "" sends none
 	cacheStatus  string // our name in Cache-Status; "" sends none
 	statusTexts  statusTexts

@@ -169,7 +169,7 @@ type Config struct {
 	Observer func(Event)
 
 	// Logger gets what an operator should know: panics that no client sees, such as one that a stored page has covered
-	// up. nil means slog.Default. Warnings go to Observer only.
+	// up, and routes that can never be served from the cache. nil means slog.Default. Other warnings go to Observer only.
 	Logger *slog.Logger
 }
 

@@ -278,6 +278,9 @@ func (f *fill) Commit(status int) {
 		reason = rules.TooLarge
 	}
 	if reason != rules.None {
+		if reason == rules.CSPNonce && nonceIn(f.w.Header()) {
+			e.warnedOnce(f.inner, f.pattern(), errNonceOutside)
+		}
 		f.passOn(status, canonical, reason)
 		return
 	}

@@ -66,7 +66,7 @@ func (f *fill) overtaken(fl *flight.Flight[landing]) *variant {
 	e := f.handler.edge
 	res, _ := e.memory.Peek(f.key)
 	v := res.find([]byte(f.scope), &f.req, f.r.Header)
-	if v == nil || v == f.old {
+	if v == nil || v == f.old || nonceOutside(f.w.Header(), v) {
 		return nil
 	}
 	if f.fenced(v) {
@@ -157,7 +157,7 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 		if f.late(fl, v.tagNames(), came) || v.began < fl.Began && f.fenced(v) {
 			return false, append([]string{}, v.vary()...)
 		}
-		if !f.fits(&v.Terms, v.vary(), v.Selector().Variant, now) {
+		if nonceOutside(f.w.Header(), v) || !f.fits(&v.Terms, v.vary(), v.Selector().Variant, now) {
 			return false, nil
 		}
 		a := f.collapsed(v.Terms.TTL(now))
@@ -174,7 +174,7 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 	if f.late(fl, tagNames(p.groups, f.key), came) {
 		return false, append([]string{}, p.meta.Vary...) // one of those who came after the purge makes it anew for all of them
 	}
-	if !f.fits(&p.meta.Terms, p.meta.Vary, p.variant, now) {
+	if nonceOutside(f.w.Header(), p.edits) || !f.fits(&p.meta.Terms, p.meta.Vary, p.variant, now) {
 		return false, nil
 	}
 	if done, again := f.ride(p, now, func() { seated = true; fl.Seat() }); done || !again {

@@ -52,6 +52,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	res, _ := e.memory.Get(k)
 	now := time.Now()
 	v := res.find(scope, &req, r.Header)
+	if v != nil && nonceOutside(w.Header(), v) {
+		h.passNonce(w, r, v, now)
+		return
+	}
 	action, reason := rules.Validate, rules.URIMiss
 	switch {
 	case v != nil:

@@ -1,18 +1,21 @@
 package edgecache
 
 import (
+	"errors"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
 // restricting are fields of middleware outside that no stored response may take back: what its own request is answered
 // with depends on them, whoever the response was made for.
 type restricting struct {
-	vary  []string
-	cache []restrictingField
-	array [2]restrictingField // for cache, usually
+	vary   []string
+	fields []restrictingField
+	array  [3]restrictingField // for fields, usually
 }
 
 type restrictingField struct {
@@ -25,30 +28,42 @@ type edited interface{ Edit(name string) field.Edit }
 
 // note remembers the fields of h.
 func (o *restricting) note(h http.Header, targeted []string) {
-	o.vary, o.cache = h["Vary"], o.array[:0]
-	if lines := h["Cache-Control"]; len(lines) > 0 {
-		o.cache = append(o.cache, restrictingField{"Cache-Control", lines})
-	}
+	o.vary, o.fields = h["Vary"], o.array[:0]
+	o.add(h, "Cache-Control")
 	for _, name := range targeted {
-		if lines := h[name]; len(lines) > 0 {
-			o.cache = append(o.cache, restrictingField{name, lines})
-		}
+		o.add(h, name)
+	}
+	for _, name := range field.Policies {
+		o.add(h, name)
 	}
 }
 
-// keep puts back into h what the stored fields, which are there by now, have taken from it: the names in Vary, and the
-// restrictions of Cache-Control that the handler did not override itself when it made the response.
+func (o *restricting) add(h http.Header, name string) {
+	if lines := h[name]; len(lines) > 0 {
+		o.fields = append(o.fields, restrictingField{name, lines})
+	}
+}
+
+// keep puts back into h what the stored fields, which are there by now, have taken from it: the names in Vary, and what
+// the handler did not override itself when it made the response: the restrictions of Cache-Control, and policies, of which
+// each counts.
 func (o *restricting) keep(h http.Header, response edited) {
 	if len(o.vary) > 0 {
 		h["Vary"] = field.UniteVary(o.vary, h["Vary"])
 	}
-	for _, f := range o.cache {
+	for _, f := range o.fields {
 		now := h[f.name]
 		if len(now) > 0 && &now[0] == &f.lines[0] {
 			continue // the response says nothing itself
 		}
 		edit := response.Edit(f.name)
 		if edit == field.Overrode || edit == field.Added {
+			continue
+		}
+		if field.IsPolicy(f.name) {
+			if edit == 0 {
+				h[f.name] = slices.Concat(f.lines, now)
+			}
 			continue
 		}
 		lost := field.RestrictionsOf(f.lines) &^ field.RestrictionsOf(now)
@@ -101,4 +116,35 @@ func (e *Edge) applyHeader(h, fields http.Header, edits field.Edits) {
 		h[name] = slices.Clone(h[name])
 	}
 	o.keep(h, edits)
+}
+
+// errNonceOutside is what is told of a page that cannot be served as it is stored, see nonceOutside.
+var errNonceOutside = errors.New("edgecache: middleware outside of the cache puts a nonce into Content-Security-Policy, so no page is served from the cache: a stored page has another nonce, or none; let scripts in by their hashes, with 'strict-dynamic' if they load others")
+
+// nonceIn reports whether there is a nonce in a policy of h.
+func nonceIn(h http.Header) bool {
+	return slices.ContainsFunc(field.Policies[:], func(name string) bool { return field.HasNonce(h[name]) })
+}
+
+// nonceOutside reports whether middleware outside has put a nonce into a policy of h that stays beside the stored response.
+// The handler is told such a nonce, by the request's context for instance, and writes it into its page: the scripts of
+// another page would not run.
+func nonceOutside(h http.Header, response edited) bool {
+	if len(h) == 0 {
+		return false
+	}
+	for _, name := range field.Policies {
+		if lines := h[name]; len(lines) > 0 && field.HasNonce(lines) && !response.Edit(name).Removes() {
+			return true
+		}
+	}
+	return false
+}
+
+// passNonce passes a request on because of nonceOutside, to which v would have been the answer.
+func (h *handler) passNonce(w http.ResponseWriter, r *http.Request, v *variant, came time.Time) {
+	h.edge.warnedOnce(r, v.pattern.Value(), errNonceOutside)
+	p := h.newPassage(w, r, &account{status: Bypass, forward: rules.CSPNonce, reason: rules.CSPNonce, came: came})
+	p.in.edge = h.edge
+	p.run()
 }

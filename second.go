@@ -43,6 +43,9 @@ func (f *fill) restore() (answered bool) {
 	if e.fence.stops(f.key, v.began) || v.purged() || e.fence.stopsTags(v.tagNames(), v.began) {
 		return false // a purge came in between
 	}
+	if nonceOutside(f.w.Header(), v) {
+		return false
+	}
 	now := time.Now()
 	switch action, reason := v.reuse(&e.rules, &f.req, now); action {
 	case rules.Serve:

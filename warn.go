@@ -3,9 +3,11 @@ package edgecache
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/edgecache-go/edgecache/internal/field"
 )
@@ -55,6 +57,38 @@ func (e *Edge) tooLate(r *http.Request, before, after []string) (restricts bool)
 	e.warned(r, errTooLate)
 	was, is := field.ParseCacheControl(before), field.ParseCacheControl(after)
 	return is.NoStore && !was.NoStore || is.Private && !was.Private || is.NoCache && !was.NoCache
+}
+
+// maxWarnings is how many different warnings are told once.
+const maxWarnings = 1024
+
+// warnedOnce tells the observer and the logger of what is wrong with a route, once for each route and cause.
+func (e *Edge) warnedOnce(r *http.Request, pattern string, err error) {
+	if !e.warnings.first(pattern + "\x00" + err.Error()) {
+		return
+	}
+	e.tell(Event{Kind: Warned, Request: r, Pattern: pattern, Err: err})
+	e.config.Logger.LogAttrs(r.Context(), slog.LevelWarn, err.Error(), slog.String("route", pattern), slog.String("url", r.URL.String()))
+}
+
+// warnings are those that have been told.
+type warnings struct {
+	mu   sync.Mutex
+	seen map[string]struct{}
+}
+
+// first reports whether a warning has not been told before; nor after maxWarnings of them.
+func (w *warnings) first(text string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, seen := w.seen[text]; seen || len(w.seen) >= maxWarnings {
+		return false
+	}
+	if w.seen == nil {
+		w.seen = make(map[string]struct{})
+	}
+	w.seen[text] = struct{}{}
+	return true
 }
 
 func (e *Edge) warned(r *http.Request, err error) {

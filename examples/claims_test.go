@@ -105,6 +105,13 @@ func TestReadmeNeverKept(t *testing.T) {
 		{"no-store", says(200, "Cache-Control", "no-store"), nil, "BYPASS"},
 		{"private", says(200, "Cache-Control", "private, max-age=60"), nil, "BYPASS"},
 		{"Set-Cookie", says(200, "Set-Cookie", "a=b", "Cache-Control", "public, max-age=60"), nil, "BYPASS"},
+		{"a nonce", says(200, "Content-Security-Policy", "script-src 'nonce-1'", "Cache-Control", "public, max-age=60"), nil, "BYPASS"},
+		{"Pragma: no-cache alone", says(200, "Pragma", "no-cache"), nil, "DYNAMIC"},
+		{"an error after the first byte", func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, "half")
+			http.Error(w, "oops", http.StatusInternalServerError)
+		}, nil, "MISS"},
+		{"an Origin, where the page says nothing about CORS", says(200), []string{"Origin", "https://a.example"}, "HIT"},
 		{"Vary: *", says(200, "Vary", "*"), nil, "BYPASS"},
 		{"206", says(206, "Cache-Control", "max-age=60"), nil, "BYPASS"},
 		{"an event stream", says(200, "Content-Type", "text/event-stream"), nil, "BYPASS"},

@@ -14,7 +14,7 @@ type Edit byte
 const (
 	Added    Edit = '+' // the handler left the lines that were there, and added lines of its own behind them
 	Removed  Edit = '-' // the handler took the field off
-	Overrode Edit = '!' // the handler replaced or took off a Cache-Control that restricted more than its own
+	Overrode Edit = '!' // the handler replaced or took off a Cache-Control that restricted more than its own, or a Content-Security-Policy
 	Left     Edit = '=' // the handler left the field alone, and the cache must not make one up: a Content-Type or ETag
 )
 

@@ -135,9 +135,9 @@ func (f *handed) untouched(was, lines []string) bool {
 	return &lines[0] == f.first && slices.Equal(was, lines)
 }
 
-// restricts reports whether outer, in a field of this name, forbids what own does not.
+// restricts reports whether outer, in a field of this name, forbids what own does not. Every Content-Security-Policy forbids something.
 func restricts(name string, outer, own []string) bool {
-	return field.IsCacheControl(name) && field.RestrictionsOf(outer)&^field.RestrictionsOf(own) != 0
+	return field.IsPolicy(name) && len(outer) > 0 || field.IsCacheControl(name) && field.RestrictionsOf(outer)&^field.RestrictionsOf(own) != 0
 }
 
 // fold puts the fields of header that are spelled oddly behind those of own that they mean.

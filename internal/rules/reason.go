@@ -53,6 +53,7 @@ const (
 	NoStore
 	Private
 	SetCookie
+	CSPNonce
 	VaryStar
 	VaryInvalid
 	PartialContent
@@ -122,6 +123,7 @@ var descriptions = [reasons]description{
 	NoStore:         {"no-store", "miss", "The response said no-store; remove it to let the page be cached."},
 	Private:         {"private", "miss", "The response said private: it belongs to one user. Say public if it is the same for everybody."},
 	SetCookie:       {"set-cookie", "miss", "The response sets a cookie, which must not reach anybody else; set cookies only where a session begins."},
+	CSPNonce:        {"csp-nonce", "miss", "The Content-Security-Policy has a nonce, which is for one response; let scripts in by their hashes, with 'strict-dynamic' if they load others."},
 	VaryStar:        {"vary-star", "miss", "The response said Vary: *, which no later request can match; name the request fields that matter."},
 	VaryInvalid:     {"vary-invalid", "miss", "Vary names something that is no field name, or too many fields, so matching requests cannot be told apart."},
 	PartialContent:  {"partial-content", "miss", "The handler answered 206 to a request without a Range; only complete responses are stored."},

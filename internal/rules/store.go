@@ -103,6 +103,10 @@ func (o *Options) store(req *Request, status int, h http.Header, requestTime, no
 	if reason = o.cookies(&m, h); reason != None {
 		return m, reason
 	}
+	if field.HasNonce(h["Content-Security-Policy"]) || field.HasNonce(h["Content-Security-Policy-Report-Only"]) {
+		// Deviation: RFC 9111 knows nothing of it, but CSP 3, 7.1: a nonce that others know protects nobody.
+		return m, CSPNonce
+	}
 	o.drop(&m, h)
 	o.share(&m.Terms, &cc)
 	if reason = m.refuses(req); reason != None {
