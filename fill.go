@@ -24,10 +24,10 @@ var (
 	errOriginLate = errors.New("edgecache: OriginError was called after the first byte of the body, so the page was not stored")
 )
 
-// errLate is an error status that came after the header.
-type errLate int
+// lateError is an error status that came after the header.
+type lateError int
 
-func (s errLate) Error() string {
+func (s lateError) Error() string {
 	return fmt.Sprintf("edgecache: status %d was said after the header, which said another, so the page was not stored: find out what can fail before the first byte, for instance by rendering into a buffer", int(s))
 }
 
@@ -463,7 +463,7 @@ func (f *fill) end() error {
 		return errEnded // whatever length it declared: a handler that gives up may well give a shorter response
 	}
 	if late := f.Late(); late != 0 {
-		return errLate(late)
+		return lateError(late)
 	}
 	if _, broken := f.Header()[originErrorField]; broken {
 		return errOriginLate
@@ -481,7 +481,7 @@ func (f *fill) failed(err error) (failed, broken bool) {
 	}
 	ev := Event{Kind: Failed, Request: f.r, Pattern: f.pattern(), Reason: rules.Incomplete, Err: err}
 	failed, broken = true, true
-	late := errLate(0)
+	late := lateError(0)
 	switch {
 	case errors.As(err, &late):
 		ev.Kind, ev.Reason = Warned, rules.Aborted
@@ -505,7 +505,7 @@ func (f *fill) freshen() {
 	case f.ended():
 		f.flight.Share(landing{again: true}) // good for this answer only
 	case f.Late() != 0:
-		f.failed(errLate(f.Late())) // it confirmed nothing
+		f.failed(lateError(f.Late())) // it confirmed nothing
 	case reason == rules.None:
 		a.stored = e.replace(f.key, v, f.old, f.class)
 		f.keepSecond(v)
