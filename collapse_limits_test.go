@@ -72,7 +72,7 @@ func TestOneMoreIsLetInWhenTheLeaderHasSaidNothingForTooLong(t *testing.T) {
 func TestRequestsThatWantTheirOwnAnswerDoNotWait(t *testing.T) {
 	for _, cc := range []string{"no-cache", "no-store", "max-age=0", "min-fresh=10"} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			s := newStage(t, edgecache.Config{HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request, call int) {
 				time.Sleep(time.Second)
 				fmt.Fprint(w, "page ", call)
 			})

@@ -43,7 +43,7 @@ func (s *site) coded(target string) string {
 // What is asked for once, or all at once, costs no coding: those who wait for a page that is being made are not a second request.
 func TestOneHitWondersAreNotCoded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := newStage(t, edgecache.Config{Compress: true, HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(time.Second)
 			speak(w, prose(r.URL.Path))
 		})
@@ -98,7 +98,7 @@ func TestCodingOfAPageThatHasGoneIsDropped(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			page := prose("before")
-			s := newSite(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request) {
+			s := newSite(t, edgecache.Config{Compress: true, HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
 				edgecache.Tag(w, "t")
 				speak(w, page)
 			})
@@ -132,7 +132,7 @@ func TestCodingOfAPageThatHasGoneIsDropped(t *testing.T) {
 func TestRefreshWithTheSameBytesKeepsCodings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page, tag, asked := prose("one"), `"x"`, true
-		s := newSite(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request) {
+		s := newSite(t, edgecache.Config{Compress: true, HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
 			edgecache.MaxAge(w, time.Minute)
 			if asked && edgecache.Fresh(w, r, edgecache.ETag(tag)) {
 				return

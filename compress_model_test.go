@@ -47,7 +47,7 @@ func pressPage(page, text int) string {
 }
 
 func newModelPress(d dice, wrap func(http.Handler) http.Handler) *press {
-	cfg := edgecache.Config{Compress: true, Logger: silent()}
+	cfg := edgecache.Config{Compress: true, Logger: silent(), HonorRequestDirectives: true}
 	if d.oneIn(3) {
 		cfg.Store = storetest.NewMap()
 	}

@@ -146,7 +146,7 @@ func TestCompressIsOffByDefault(t *testing.T) {
 
 func TestCodingIsChosenRFC9110Section12_5_3(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newPress(t, edgecache.Config{}, prose("one"))
+		s := newPress(t, edgecache.Config{HonorRequestDirectives: true}, prose("one"))
 		s.warm("br", "zstd", "gzip")
 		for _, row := range []struct{ name, accept, want string }{
 			{"br before zstd before gzip where all are liked alike", "gzip, zstd, br", "br"},
@@ -212,7 +212,7 @@ func TestConditionsOfCodedPagesRFC9110Section13_1_2(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ask := append([]string{"Accept-Encoding", row.accept}, row.request...)
-			s := newPress(t, edgecache.Config{}, prose("one"), row.say...)
+			s := newPress(t, edgecache.Config{HonorRequestDirectives: true}, prose("one"), row.say...)
 			if row.miss == "" {
 				row.miss = row.want
 			}

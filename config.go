@@ -118,9 +118,11 @@ type Config struct {
 	// empty list that is not nil drops nothing.
 	DropHeaders []string
 
-	// IgnoreRequestDirectives makes Cache-Control and Pragma of requests without effect, so that no client can force
-	// the handler to run.
-	IgnoreRequestDirectives bool
+	// HonorRequestDirectives lets clients steer the cache with Cache-Control and Pragma, as RFC 9111, 5.2.1 allows: a
+	// reload, no-cache and max-age=0 run the handler, no-store keeps the response from being stored, only-if-cached is
+	// answered 504 on a miss, no-transform is not answered compressed. By default these fields do nothing, as in a CDN: a
+	// reload is a hit, and the handler that makes a response to be stored does not see them.
+	HonorRequestDirectives bool
 
 	// StripSetCookie stores responses with Set-Cookie without that field, instead of not at all. Only the client whose
 	// request made the page gets the cookie. The page itself must not depend on it.
@@ -352,22 +354,22 @@ func (c Config) resolve() (Config, error) {
 // rules returns what of a resolved configuration the pure decisions depend on.
 func (c *Config) rules() rules.Options {
 	options := rules.Options{
-		DefaultTTL:              c.DefaultTTL,
-		HeuristicMax:            c.HeuristicMax,
-		ExplicitOnly:            c.ExplicitOnly,
-		InsecureShareCookies:    c.InsecureShareCookies,
-		InsecureStoreSetCookie:  c.InsecureStoreSetCookie,
-		StripSetCookie:          c.StripSetCookie,
-		IgnoreRequestDirectives: c.IgnoreRequestDirectives,
-		IgnoreCookies:           c.IgnoreCookies,
-		CredentialFields:        c.CredentialHeaders,
-		OnlyCredentialFields:    c.InsecureOnlyCredentialHeaders,
-		Personal:                c.Personal != nil,
-		TargetedFields:          c.TargetedHeaders,
-		DropFields:              c.DropHeaders,
-		MaxStaleUnreachable:     c.StaleIfUnreachable,
-		StaleWhileRevalidate:    c.StaleWhileRevalidate,
-		StaleIfError:            c.StaleIfError,
+		DefaultTTL:             c.DefaultTTL,
+		HeuristicMax:           c.HeuristicMax,
+		ExplicitOnly:           c.ExplicitOnly,
+		InsecureShareCookies:   c.InsecureShareCookies,
+		InsecureStoreSetCookie: c.InsecureStoreSetCookie,
+		StripSetCookie:         c.StripSetCookie,
+		HonorRequestDirectives: c.HonorRequestDirectives,
+		IgnoreCookies:          c.IgnoreCookies,
+		CredentialFields:       c.CredentialHeaders,
+		OnlyCredentialFields:   c.InsecureOnlyCredentialHeaders,
+		Personal:               c.Personal != nil,
+		TargetedFields:         c.TargetedHeaders,
+		DropFields:             c.DropHeaders,
+		MaxStaleUnreachable:    c.StaleIfUnreachable,
+		StaleWhileRevalidate:   c.StaleWhileRevalidate,
+		StaleIfError:           c.StaleIfError,
 	}
 	return options.Indexed()
 }

@@ -92,7 +92,7 @@ func play(t *testing.T, suite *conformance.Suite, config string, a conformance.A
 	t.Helper()
 	cfg := edgecache.Config{ExplicitOnly: true}
 	if config == rfcLiteral {
-		cfg.InsecureShareCookies, cfg.InsecureStoreSetCookie = true, true
+		cfg.HonorRequestDirectives, cfg.InsecureShareCookies, cfg.InsecureStoreSetCookie = true, true, true
 	}
 	run := conformance.Run{Config: config, Arrangement: a}
 	synctest.Test(t, func(t *testing.T) {

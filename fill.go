@@ -204,11 +204,14 @@ func (f *fill) passedOn() *http.Request {
 		own := *f.r.URL // the handler is asked again, and has had the other one
 		inner.URL = &own
 	}
-	if !f.asks() && !f.req.Conditional && !f.req.Range && f.handler.edge.config.Observer == nil && looksAway(f.w) && !f.req.Scope.Respelled() && f.asked.take(f.r.Header) {
+	if !f.asks() && !f.req.Conditional && !f.req.Range && !f.removesDirectives() && f.handler.edge.config.Observer == nil && looksAway(f.w) && !f.req.Scope.Respelled() && f.asked.take(f.r.Header) {
 		return inner
 	}
 	f.asked.taken = false
 	inner.Header = f.r.Header.Clone()
+	if f.removesDirectives() {
+		f.req.RemoveDirectives(inner.Header)
+	}
 	if f.plain {
 		f.req.Plain(inner.Header)
 	}
@@ -217,6 +220,10 @@ func (f *fill) passedOn() *http.Request {
 	}
 	return inner
 }
+
+// removesDirectives reports whether the client has sent directives that do not count. The answer to a POST may be stored, too,
+// but nothing else of that request is in its key either.
+func (f *fill) removesDirectives() bool { return f.req.Steering && !f.posts }
 
 // asks reports whether the handler is asked if what is stored still holds.
 func (f *fill) asks() bool { return f.plain && f.old != nil && f.old.Asks() }

@@ -250,7 +250,7 @@ func (c *toy) storable(p *toyPage, r *http.Request) (lifetime time.Duration, ok 
 
 func newToy(mistake string) modelCache {
 	return func(_ dice, next http.Handler) (http.Handler, *oracle) {
-		return &toy{next: next, mistake: mistake, stored: map[string]*toyPage{}}, &oracle{}
+		return &toy{next: next, mistake: mistake, stored: map[string]*toyPage{}}, &oracle{honors: true}
 	}
 }
 
@@ -263,7 +263,19 @@ func insecure(change func(*edgecache.Config)) modelCache {
 		if err != nil {
 			panic(err)
 		}
-		return edge.Handler(next), &oracle{}
+		return edge.Handler(next), &oracle{honors: cfg.HonorRequestDirectives}
+	}
+}
+
+// claimed is the real cache, of which the oracle is told otherwise.
+func claimed(cfg edgecache.Config, honors bool) modelCache {
+	return func(_ dice, next http.Handler) (http.Handler, *oracle) {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+		edge, err := edgecache.New(cfg)
+		if err != nil {
+			panic(err)
+		}
+		return edge.Handler(next), &oracle{honors: honors}
 	}
 }
 
@@ -280,7 +292,8 @@ func TestOracleCatches(t *testing.T) {
 		"Config.InsecureStoreSetCookie": {insecure(func(c *edgecache.Config) { c.InsecureStoreSetCookie = true }), "it sets a cookie"},
 		"no CredentialHeaders":          {insecure(func(c *edgecache.Config) { c.InsecureOnlyCredentialHeaders = true }), "no word that permits it"},
 		"every cookie ignored":          {insecure(func(c *edgecache.Config) { c.IgnoreCookies = []string{"sess*"} }), "no word that permits it"},
-		"request directives ignored":    {insecure(func(c *edgecache.Config) { c.IgnoreRequestDirectives = true }), ""},
+		"request directives ignored":    {claimed(edgecache.Config{}, true), ""},
+		"request directives honored":    {claimed(edgecache.Config{HonorRequestDirectives: true}, false), "an answer without a token"},
 		"a longer default":              {insecure(func(c *edgecache.Config) { c.DefaultTTL = time.Hour }), "it is stale"},
 		"no targeted fields":            {insecure(func(c *edgecache.Config) { c.TargetedHeaders = []string{"X-Other-Cache-Control"} }), ""},
 	}

@@ -43,6 +43,7 @@ type oracle struct {
 	site         *modelSite
 	explicitOnly bool
 	stripCookies bool
+	honors       bool // directives of requests count
 
 	mu      sync.Mutex
 	made    map[string]int      // pages by the entity tags that the cache made
@@ -114,7 +115,7 @@ func (o *oracle) judge(q *op, f *facts, a *answer, sent time.Time, place int64) 
 	serial, err := strconv.Atoi(a.header.Get("X-Token"))
 	if err != nil {
 		// RFC 9111, 5.2.1.7 and 5.2.2.2: nothing stored for a client that wants that only, or a handler that broke down where stale is forbidden.
-		if a.status == 504 && a.header.Get("Cache-Control") == "no-store" && (q.get("Cache-Control") == "only-if-cached" || o.site.ran(q.id)) || a.broken {
+		if a.status == 504 && a.header.Get("Cache-Control") == "no-store" && (o.wants(q) == "only-if-cached" || o.site.ran(q.id)) || a.broken {
 			return nil
 		}
 		return fmt.Errorf("an answer without a token: %w", err)
@@ -344,7 +345,7 @@ func (o *oracle) fresh(head *record, q *op, a *answer, sent time.Time) error {
 	if after := head.after.Load(); after != 0 {
 		age += max(0, time.Duration(sent.UnixNano()-after))
 	}
-	word, wants := a.header.Get("X-Cache"), q.get("Cache-Control")
+	word, wants := a.header.Get("X-Cache"), o.wants(q)
 	refuse := func(why string) error {
 		return fmt.Errorf("page %d came as %s: %s (age %v, lifetime %v)", head.serial, word, why, age, p.lifetime)
 	}
@@ -379,6 +380,14 @@ func (o *oracle) fresh(head *record, q *op, a *answer, sent time.Time) error {
 		return refuse("that is no word for a stored page")
 	}
 	return nil
+}
+
+// wants is the directive by which the client may steer the cache.
+func (o *oracle) wants(q *op) string {
+	if !o.honors {
+		return ""
+	}
+	return q.get("Cache-Control")
 }
 
 // valid says whether an unsafe request has made the page invalid, which head confirms.

@@ -35,6 +35,8 @@ type modelCache func(d dice, next http.Handler) (http.Handler, *oracle)
 func realCache(d dice, next http.Handler) (http.Handler, *oracle) {
 	cfg := edgecache.Config{Logger: slog.New(slog.DiscardHandler)}
 	o := &oracle{}
+	cfg.HonorRequestDirectives = d.oneIn(2)
+	o.honors = cfg.HonorRequestDirectives
 	switch d.IntN(6) {
 	case 0:
 		cfg.ExplicitOnly, o.explicitOnly = true, true

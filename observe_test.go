@@ -62,7 +62,7 @@ func TestObserverHearsOfEachDecisionOnce(t *testing.T) {
 			w.WriteHeader(200)
 		})
 		var logged bytes.Buffer
-		edge, err := edgecache.New(edgecache.Config{Observer: seen.observe, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+		edge, err := edgecache.New(edgecache.Config{Observer: seen.observe, Logger: slog.New(slog.NewTextHandler(&logged, nil)), HonorRequestDirectives: true})
 		require.NoError(t, err)
 		s := &site{t: t, edge: edge, h: edge.Handler(mux)}
 
@@ -169,7 +169,7 @@ func TestStatsCountEveryAnswer(t *testing.T) {
 
 func TestExplainTellsWithoutDoing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		s := newSite(t, edgecache.Config{HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/private" {
 				edgecache.Private(w)
 				return

@@ -70,6 +70,9 @@ func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request
 		p.account.status = Expired
 		p.check = &headCheck{key: bytes.Clone(k), old: old, outer: w.Header().Clone(), given: record.Note(w.Header()), req: req, began: h.edge.fence.now()}
 		p.inner.Header = r.Header.Clone() // the handler may change it; the variant is that of what came in
+		if req.Steering {
+			req.RemoveDirectives(p.inner.Header)
+		}
 	}
 	p.run()
 }

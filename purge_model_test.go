@@ -77,7 +77,7 @@ func newModel(seed uint64, p purges, store edgecache.Store) *model {
 		seed: seed, random: rand.New(rand.NewPCG(seed, 0)), purges: p,
 		underWay: map[int]context.CancelFunc{}, tags: map[string]versions{}, answered: map[string]int{},
 	}
-	edge, err := edgecache.New(edgecache.Config{MaxBytes: 64 << 10, Logger: silent(), Store: store})
+	edge, err := edgecache.New(edgecache.Config{MaxBytes: 64 << 10, Logger: silent(), Store: store, HonorRequestDirectives: true})
 	if err != nil {
 		panic(err)
 	}

@@ -15,7 +15,7 @@ import (
 
 // eachSoft plays a scene with every kind of soft purge.
 func eachSoft(t *testing.T, scene func(t *testing.T, s *rehearsal, purge func())) {
-	eachWay(t, edgecache.Config{Logger: silent()}, func(t *testing.T, s *rehearsal, how way, purge func()) {
+	eachWay(t, edgecache.Config{Logger: silent(), HonorRequestDirectives: true}, func(t *testing.T, s *rehearsal, how way, purge func()) {
 		if how.soft {
 			scene(t, s, purge)
 		}

@@ -24,7 +24,7 @@ type shop struct {
 
 func newShop(t *testing.T, say func(http.ResponseWriter, *http.Request)) *shop {
 	t.Helper()
-	edge, err := edgecache.New(edgecache.Config{})
+	edge, err := edgecache.New(edgecache.Config{HonorRequestDirectives: true}) // see has
 	require.NoError(t, err)
 	s := &shop{edge: edge, say: say}
 	s.h = edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -196,7 +196,7 @@ func TestBackgroundRefreshKeepsTheVaryOfOuterMiddleware(t *testing.T) {
 func TestCollapsedStalePageIsNoHit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		s := newSite(t, edgecache.Config{HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
 			<-gate
 			w.Header().Set("Cache-Control", "max-age=0")
 			w.Header().Set("Etag", `"1"`)
@@ -217,7 +217,7 @@ func TestCollapsedStalePageIsNoHit(t *testing.T) {
 // RFC 9111, 4.3.2: without Last-Modified, If-Modified-Since is compared with the Date that the 304 brought, also when the result may not be stored.
 func TestConditionAfterAValidationIsAboutTheNewDate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		s := newSite(t, edgecache.Config{HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", "max-age=60")
 			w.Header().Set("Etag", `"1"`)
 			w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))

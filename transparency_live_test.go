@@ -222,7 +222,9 @@ func TestPatternReachesBothSides(t *testing.T) {
 // Outer middleware may set a field for each request: it is neither stored nor doubled, and wins.
 func TestRequestIDIsThatOfTheRequest(t *testing.T) {
 	n := 0
-	cached := edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") }))
+	edge, err := edgecache.New(edgecache.Config{HonorRequestDirectives: true}) // so that no-cache makes the page anew
+	require.NoError(t, err)
+	cached := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") }))
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		n++
 		w.Header().Set("X-Request-Id", fmt.Sprint(n))

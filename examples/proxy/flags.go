@@ -23,7 +23,7 @@ const grace = 10 * time.Second
 func parse() (cfg edgecache.Config, origin *url.URL, listen string) {
 	flag.StringVar(&listen, "listen", "127.0.0.1:8081", "`address` to listen on; port 0 takes a free one")
 	originFlag := flag.String("origin", "http://127.0.0.1:8080", "scheme and host of the origin, as a `URL`")
-	literal := flag.Bool("rfc-literal", false, "cache as RFC 9111 allows: share what was made for a cookie, store Set-Cookie,\nand nothing for pages that say nothing. For measuring, not for users")
+	literal := flag.Bool("rfc-literal", false, "cache as RFC 9111 allows: share what was made for a cookie, store Set-Cookie,\nobey clients' Cache-Control, and nothing for pages that say nothing. For measuring, not for users")
 	flag.Parse()
 	if flag.NArg() > 0 {
 		usage("%q is no flag: want flags only", flag.Arg(0))
@@ -35,7 +35,9 @@ func parse() (cfg edgecache.Config, origin *url.URL, listen string) {
 	if err != nil {
 		usage("-origin is %q: %v", *originFlag, err)
 	}
-	return edgecache.Config{ExplicitOnly: *literal, InsecureShareCookies: *literal, InsecureStoreSetCookie: *literal}, origin, listen
+	return edgecache.Config{
+		ExplicitOnly: *literal, HonorRequestDirectives: *literal, InsecureShareCookies: *literal, InsecureStoreSetCookie: *literal,
+	}, origin, listen
 }
 
 func parseOrigin(text string) (*url.URL, error) {

@@ -112,7 +112,7 @@ cache-tests.fyi. Written by ` + "`go test -run TestConformanceReport -update .`"
 The cases are not part of this repository: ` + "`EDGECACHE_CACHE_TESTS`" + ` names the file that ` + "`npm run export`" + ` prints in a clone of the suite.
 
 - Cases: %d, from a file with SHA-256 %s.
-- *RFC-literal* is ` + "`Config{ExplicitOnly: true, InsecureShareCookies: true, InsecureStoreSetCookie: true}`" + `, *default* is ` + "`Config{ExplicitOnly: true}`" + `:
+- *RFC-literal* is ` + "`Config{ExplicitOnly: true, HonorRequestDirectives: true, InsecureShareCookies: true, InsecureStoreSetCookie: true}`" + `, *default* is ` + "`Config{ExplicitOnly: true}`" + `:
   inferred freshness is off in both, because the suite gives no verdict on a cache that reuses what says nothing.
 - *direct* is the middleware in front of a handler; *proxy* is the middleware in front of ` + "`httputil.ReverseProxy`" + `. Between client and
   middleware stands net/http's server; the clock is a fake one.

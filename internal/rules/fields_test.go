@@ -56,7 +56,7 @@ func TestUnderscoresAreDashes(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			for range 8 { // maps have no order
-				for _, o := range []Options{usual, {CredentialFields: DefaultCredentialFields()}} {
+				for _, o := range []Options{honoring, {CredentialFields: DefaultCredentialFields(), HonorRequestDirectives: true}} {
 					q := o.Request(raw("GET", row.fields...))
 					if q.Bypass != row.bypass {
 						t.Fatalf("got %q, want %q", q.Bypass, row.bypass)

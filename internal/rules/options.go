@@ -13,10 +13,10 @@ type Options struct {
 	HeuristicMax time.Duration // upper bound of the 10 % that Last-Modified gives (RFC 9111, 4.2.2); 0 switches the heuristic off
 	ExplicitOnly bool          // DefaultTTL does not apply; Last-Modified still does, since it is a header that says something
 
-	InsecureShareCookies    bool // request cookies are no credentials, and must-revalidate shares (RFC 9111, 3.5)
-	InsecureStoreSetCookie  bool // Set-Cookie is stored and replayed like any other field, as RFC 9111 7.3 has it
-	StripSetCookie          bool // a response with Set-Cookie is stored without it; wins over InsecureStoreSetCookie
-	IgnoreRequestDirectives bool // Cache-Control and Pragma of requests do not count
+	InsecureShareCookies   bool // request cookies are no credentials, and must-revalidate shares (RFC 9111, 3.5)
+	InsecureStoreSetCookie bool // Set-Cookie is stored and replayed like any other field, as RFC 9111 7.3 has it
+	StripSetCookie         bool // a response with Set-Cookie is stored without it; wins over InsecureStoreSetCookie
+	HonorRequestDirectives bool // Cache-Control and Pragma of requests count
 
 	OnlyCredentialFields bool // no other field identifies its sender, whatever its name says
 	Personal             bool // the application tells of further requests that are personal, see Request.Personal

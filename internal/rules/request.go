@@ -28,7 +28,9 @@ type Request struct {
 	Conditional bool // If-None-Match or If-Modified-Since
 	Range       bool // GET with Range in bytes; other units are ignored (RFC 9110, 14.2)
 
-	CC field.CacheControl // directives; Pragma: no-cache counts if there is no Cache-Control (RFC 9111, 5.4)
+	// CC has the directives, if Options.HonorRequestDirectives; Pragma: no-cache counts if there is no Cache-Control (RFC 9111, 5.4).
+	CC       field.CacheControl
+	Steering bool // there are directives that do not count: what is fetched must not depend on them, see RemoveDirectives
 
 	Scope key.Fields // for key.Scope
 
@@ -43,6 +45,14 @@ func (q *Request) Credentialed() bool {
 // Plain removes conditions and ranges from h, the header of this request or a copy of it, so that
 // the handler makes a full answer.
 func (q *Request) Plain(h http.Header) { q.Scope.Remove(h, conditions[:]...) }
+
+// RemoveDirectives removes Cache-Control and Pragma from h, the header of this request or a copy of it. What is not in the
+// key of a response must not reach the handler that makes it: an origin or a cache behind would answer as the client says,
+// and others would get that.
+func (q *Request) RemoveDirectives(h http.Header) { q.Scope.Remove(h, "Cache-Control", "Pragma") }
+
+// isDirectives says whether a request field, named canonically, holds directives for caches.
+func isDirectives(name string) bool { return name == "Cache-Control" || name == "Pragma" }
 
 // Request classifies r in one pass over its header.
 func (o *Options) Request(r *http.Request) Request {
@@ -83,8 +93,10 @@ func (o *Options) Request(r *http.Request) Request {
 		case kindCookie:
 			q.Cookie = q.Cookie || !o.InsecureShareCookies && o.identifies(lines)
 		case kindCacheControl:
+			q.Steering = !o.HonorRequestDirectives
 			cacheControl = append(cacheControl[:len(cacheControl):len(cacheControl)], lines...)
 		case kindPragma:
+			q.Steering = !o.HonorRequestDirectives
 			pragma = append(pragma[:len(pragma):len(pragma)], lines...)
 		case kindOrigin:
 			q.Origin = true
@@ -121,7 +133,7 @@ func (o *Options) Request(r *http.Request) Request {
 		q.Bypass = Body
 	}
 	switch {
-	case o.IgnoreRequestDirectives:
+	case !o.HonorRequestDirectives:
 		q.CC.Empty = true
 	case len(cacheControl) > 0:
 		q.CC = field.ParseCacheControl(cacheControl)

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
+	"slices"
 	"testing"
 )
 
@@ -144,6 +145,8 @@ func TestRequest_Credentials(t *testing.T) {
 		}
 	})
 	t.Run("both spellings at once count", func(t *testing.T) {
+		o := o
+		o.HonorRequestDirectives = true
 		q := o.Request(&http.Request{Method: "GET", Header: http.Header{"cookie": {"a=b"}, "Cookie": {"_ga=1"}, "cache-control": {"no-cache"}, "Cache-Control": {"no-store"}}})
 		if !q.Cookie || !q.CC.NoCache || !q.CC.NoStore {
 			t.Errorf("got %+v", q)
@@ -198,18 +201,47 @@ func TestRequest_ConditionsAndRanges(t *testing.T) {
 }
 
 func TestRequest_Directives(t *testing.T) {
-	if q := usual.Request(browser()); !q.CC.Empty {
+	if q := honoring.Request(browser()); !q.CC.Empty || q.Steering {
 		t.Errorf("got %+v", q.CC)
 	}
-	if q := usual.Request(get("Cache-Control: no-cache\nCache-Control: only-if-cached")); q.CC.Empty || !q.CC.NoCache || !q.CC.OnlyIfCached {
+	if q := honoring.Request(get("Cache-Control: no-cache\nCache-Control: only-if-cached")); q.CC.Empty || !q.CC.NoCache || !q.CC.OnlyIfCached || q.Steering {
 		t.Errorf("got %+v", q.CC)
 	}
-	if q := usual.Request(get("Pragma: foo, No-Cache")); !q.CC.NoCache {
+	if q := honoring.Request(get("Pragma: foo, No-Cache")); !q.CC.NoCache || q.Steering {
 		t.Errorf("got %+v", q.CC)
 	}
-	ignoring := Options{IgnoreRequestDirectives: true}
-	if q := ignoring.Request(get("Pragma: no-cache\nCache-Control: no-store")); !q.CC.Empty || q.CC.NoCache || q.CC.NoStore {
-		t.Errorf("got %+v", q.CC)
+	if q := usual.Request(browser()); !q.CC.Empty || q.Steering {
+		t.Errorf("got %+v", q)
+	}
+	for _, name := range []string{"Cache-Control", "cache-control", "CACHE-CONTROL", "Cache_control", "Cache_Control", "cache_control", "Pragma", "pragma", "PRAGMA"} {
+		h := http.Header{name: {"no-cache, no-store"}, "Accept": {"a"}, "X-Cache-Control": {"b"}}
+		q := usual.Request(&http.Request{Method: "GET", Header: h})
+		if !q.CC.Empty || q.CC.NoCache || q.CC.NoStore || !q.Steering {
+			t.Errorf("%s: got %+v", name, q)
+		}
+		if q.RemoveDirectives(h); len(h) != 2 {
+			t.Errorf("%s: got %v, want it off", name, h)
+		}
+	}
+}
+
+func TestRFC9111_4_1_VaryOnDirectivesThatDoNotCount(t *testing.T) {
+	for _, row := range []struct {
+		o    *Options
+		vary string
+		want []string
+	}{
+		{&usual, "Cache-Control", nil},
+		{&usual, "Pragma, Accept, CACHE-CONTROL", []string{"Accept"}},
+		{&honoring, "Cache-Control, Pragma", []string{"Cache-Control", "Pragma"}},
+	} {
+		m, reason := row.o.Store(row.o.get(""), 200, header("Vary: "+row.vary), start, start)
+		if reason != None || !slices.Equal(m.Vary, row.want) {
+			t.Errorf("%s: got %v, %v, want %v", row.vary, m.Vary, reason, row.want)
+		}
+	}
+	if _, reason := usual.Store(usual.get(""), 200, header("Vary: Pragma, *"), start, start); reason != VaryStar {
+		t.Errorf("got %v", reason)
 	}
 }
 

@@ -45,9 +45,9 @@ func TestRFC9111_5_2_1_RequestDirectives(t *testing.T) {
 	}
 	runAll(t, &literal, rows)
 
-	t.Run("nothing of it counts when ignored", func(t *testing.T) {
+	t.Run("nothing of it counts by default", func(t *testing.T) {
 		o := literal
-		o.IgnoreRequestDirectives = true
+		o.HonorRequestDirectives = false
 		for _, again := range []string{"max-age=0", "no-cache", "no-store", "min-fresh=200000", "only-if-cached"} {
 			exchange{response: long, after: pause, again: "Pragma: no-cache\nCache-Control: " + again, action: Serve, reason: Fresh}.run(t, &o)
 		}
@@ -57,7 +57,7 @@ func TestRFC9111_5_2_1_RequestDirectives(t *testing.T) {
 
 func TestRFC8246_2_1_Immutable(t *testing.T) {
 	const immutable = "Cache-Control: max-age=10, immutable\nETag: \"a\""
-	runAll(t, &usual, []exchange{
+	runAll(t, &honoring, []exchange{
 		{name: "a reload is a hit", response: immutable, again: "Cache-Control: max-age=0", action: Serve, reason: Fresh},
 		{name: "a forced reload is not", response: immutable, again: "Cache-Control: no-cache", action: Validate, reason: RequestNoCache},
 		{name: "nor a reload of what is stale", response: immutable, after: 11 * time.Second, again: "Cache-Control: max-age=0", action: Validate, reason: RequestMaxAge},
@@ -96,7 +96,7 @@ func TestRFC5861_3_StaleWhileRevalidate(t *testing.T) {
 }
 
 func TestRFC5861_4_StaleOnError(t *testing.T) {
-	o := usual
+	o := honoring
 	o.MaxStaleUnreachable = time.Hour
 	o.StaleIfError = 10 * time.Second
 	rows := []struct {

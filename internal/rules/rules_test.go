@@ -16,6 +16,7 @@ var start = time.Date(2026, time.March, 4, 5, 6, 7, 600e6, time.UTC)
 var literal = Options{
 	HeuristicMax:           24 * time.Hour,
 	ExplicitOnly:           true,
+	HonorRequestDirectives: true,
 	InsecureShareCookies:   true,
 	InsecureStoreSetCookie: true,
 	TargetedFields:         []string{"Cdn-Cache-Control"},
@@ -28,6 +29,13 @@ var usual = Options{
 	CredentialFields: DefaultCredentialFields(),
 	TargetedFields:   []string{"Cdn-Cache-Control"},
 }.Indexed()
+
+// honoring is usual, and obeys what requests say.
+var honoring = func() Options {
+	o := usual
+	o.HonorRequestDirectives = true
+	return o
+}()
 
 var relative = regexp.MustCompile(`\{-?\d+\}`)
 

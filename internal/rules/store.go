@@ -115,7 +115,7 @@ func (o *Options) store(req *Request, status int, h http.Header, requestTime, no
 	if req.CC.NoStore {
 		return m, RequestNoStore
 	}
-	if reason = m.vary(req, h); reason != None {
+	if reason = m.vary(o, req, h); reason != None {
 		return m, reason
 	}
 	if endless(h) {
@@ -221,7 +221,9 @@ func (t *Terms) refuses(req *Request) Reason {
 // Deviation: RFC 9111, 4.1 gives a response without Vary to every request. But CORS is often answered only where there is
 // an Origin, and without Vary. So what a request without Origin was answered with is not for those with one, unless it
 // allows every origin or varies on Origin. A response to a request with an Origin that says nothing about CORS is for all.
-func (m *Meta) vary(req *Request, h http.Header) Reason {
+//
+// Directives that do not count are left out: the handler has not seen them, so they have chosen nothing.
+func (m *Meta) vary(o *Options, req *Request, h http.Header) Reason {
 	names, star, ok := key.VaryNames(h["Vary"])
 	if star {
 		return VaryStar
@@ -235,6 +237,9 @@ func (m *Meta) vary(req *Request, h http.Header) Reason {
 	all, speaks := allowsOrigins(h)
 	if speaks && !all {
 		names = append(names, "Origin")
+	}
+	if !o.HonorRequestDirectives {
+		names = slices.DeleteFunc(names, isDirectives)
 	}
 	slices.Sort(names)
 	m.Vary = slices.Compact(names)
