@@ -39,6 +39,7 @@ func Cache(next http.Handler) http.Handler {
 type Edge struct {
 	config    Config // resolved
 	rules     rules.Options
+	except    except
 	memory    *memory.Tier[resource]
 	maxObject int64
 	fence     fence
@@ -79,6 +80,7 @@ func New(cfg Config) (*Edge, error) {
 		memory: memory.New[resource](memory.Config{MaxBytes: cfg.MaxBytes, MaxEntryBytes: cfg.MaxObjectBytes}),
 		tags:   new(tags),
 	}
+	e.except, _ = newExcept(cfg.Except) // resolve has reported the mistakes
 	e.memory.OnRemove(e.removed)
 	e.memory.OnEvict(e.evicting)
 	e.maxObject = e.memory.MaxReserve()

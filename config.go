@@ -82,6 +82,13 @@ type Config struct {
 	// StatusName is how this cache calls itself in Cache-Status (RFC 9211). "" means edgecache; "-" sends no Cache-Status.
 	StatusName string
 
+	// Except are requests in which the cache has no part, as patterns of http.ServeMux such as "/healthz", "/debug/" or
+	// "GET admin.example.com/": they are passed on as they come, and their answers are neither stored nor collapsed. They are
+	// matched against the request as the Edge gets it, before any http.StripPrefix behind it. nil means DefaultExcept; an
+	// empty slice means none. Unsafe methods still invalidate (RFC 9111, 4.4). Metrics in the formats of Prometheus and
+	// OpenMetrics are not stored under any path.
+	Except []string
+
 	// IgnoreCookies are the names of request cookies that identify nobody to the application; a trailing * matches any
 	// rest. A request with only such cookies is treated as one without. nil means DefaultIgnoreCookies.
 	IgnoreCookies []string
@@ -311,6 +318,12 @@ func (c Config) resolve() (Config, error) {
 	if c.CredentialHeaders = credentials; !c.InsecureOnlyCredentialHeaders {
 		c.CredentialHeaders = append(c.CredentialHeaders, DefaultCredentialHeaders()...)
 	}
+	if c.Except == nil {
+		c.Except = DefaultExcept()
+	}
+	c.Except = slices.Clone(c.Except)
+	_, unfit := newExcept(c.Except)
+	mistakes = append(mistakes, unfit...)
 	if c.IgnoreCookies == nil {
 		c.IgnoreCookies = DefaultIgnoreCookies()
 	}

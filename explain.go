@@ -30,6 +30,10 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 	r = asServed(r)
 	req := e.classify(r)
 	x := Explanation{Key: readableKey(r)}
+	if e.except.matches(r) {
+		x.Status, x.Reason = Dynamic, rules.Excepted
+		return x
+	}
 	if req.Bypass != rules.None {
 		x.Status, x.Reason = Dynamic, req.Bypass
 		return x

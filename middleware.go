@@ -33,10 +33,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	req := e.classify(r)
 	if req.Bypass != rules.None {
-		if req.Bypass == rules.Method && r.Method == http.MethodPost && h.post(w, r, &req) {
-			return
+		switch {
+		case e.except.matches(r):
+			h.pass(w, r, &req, rules.Excepted)
+		case req.Bypass == rules.Method && r.Method == http.MethodPost && h.post(w, r, &req):
+		default:
+			h.pass(w, r, &req, req.Bypass)
 		}
-		h.pass(w, r, &req, req.Bypass)
 		return
 	}
 	var (
@@ -52,6 +55,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	res, _ := e.memory.Get(k)
 	now := time.Now()
 	v := res.find(scope, &req, r.Header)
+	// What is excepted is never stored, so a hit need not ask. Only methods can make a difference, which share a key.
+	if (v == nil || e.except.byMethod) && e.except.matches(r) {
+		h.pass(w, r, &req, rules.Excepted)
+		return
+	}
 	if v != nil && nonceOutside(w.Header(), v) {
 		h.passNonce(w, r, v, now)
 		return

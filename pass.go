@@ -48,6 +48,9 @@ func (h *handler) newPassage(w http.ResponseWriter, r *http.Request, a *account)
 func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Request, reason Reason) {
 	p := h.newPassage(w, r, &account{status: Dynamic, forward: reason, reason: reason, came: time.Now()})
 	p.unsafe = req.Unsafe
+	if reason == rules.Excepted {
+		p.in.edge = h.edge // another handler of this Edge behind this one may see another path
+	}
 	// Once more when the handler is done, however it ends: it may write before it commits.
 	defer func() {
 		if !p.silent {

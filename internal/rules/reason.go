@@ -42,6 +42,7 @@ const (
 	Override
 	Precondition
 	NoKey
+	Excepted
 	Authorization
 	ClientCertificate
 	Cookie
@@ -113,6 +114,7 @@ var descriptions = [reasons]description{
 	Override:          {"override", "bypass", "The request rewrites its own URL or method with a field such as X-Original-URL, which is not part of the cache key."},
 	Precondition:      {"precondition", "bypass", "If-Match and If-Unmodified-Since are for the origin to judge; If-None-Match and If-Modified-Since are answered by the cache."},
 	NoKey:             {"no-key", "bypass", "The request target is too long, or is none that a page can have, or the request has more fields such as X-Forwarded-Host than a key takes: there is no key to store it under."},
+	Excepted:          {"excepted", "bypass", "What watches the program is left alone: the request is one of Config.Except, or the response holds metrics for Prometheus."},
 	Authorization:     {"authorization", "bypass", "The request carries Authorization; the response is shared only if it says public or s-maxage."},
 	ClientCertificate: {"client-certificate", "bypass", "The client showed a TLS certificate, which counts as Authorization; the response is shared only if it says public or s-maxage."},
 	Cookie:            {"cookie", "bypass", "The request carries a cookie; the response is shared only if it says public or s-maxage, or if the cookie is on the ignore list."},

@@ -121,6 +121,9 @@ func (o *Options) store(req *Request, status int, h http.Header, requestTime, no
 	if endless(h) {
 		return m, Stream
 	}
+	if metrics(h) {
+		return m, Excepted
+	}
 	m.noCache = noCache
 	m.Validators = ValidatorsOf(h, now)
 	m.setAge(h, requestTime, now)
@@ -271,6 +274,38 @@ func endless(h http.Header) bool {
 		}
 	}
 	return false
+}
+
+// metrics says whether the response is in a format in which Prometheus and OpenMetrics read numbers, which are of the moment
+// and often of one process. Of text/plain only these have a version.
+func metrics(h http.Header) bool {
+	for _, line := range h["Content-Type"] {
+		mediaType, parameters, _ := strings.Cut(line, ";")
+		switch strings.ToLower(strings.Trim(mediaType, " \t")) {
+		case "application/openmetrics-text":
+			return true
+		case "text/plain":
+			if _, ok := parameter(parameters, "version"); ok {
+				return true
+			}
+		case "application/vnd.google.protobuf":
+			if proto, _ := parameter(parameters, "proto"); strings.EqualFold(proto, "io.prometheus.client.MetricFamily") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// parameter returns a parameter of a media type (RFC 9110, 5.6.6), unquoted.
+func parameter(parameters, name string) (value string, ok bool) {
+	for pair := range strings.SplitSeq(parameters, ";") {
+		key, value, _ := strings.Cut(pair, "=")
+		if strings.EqualFold(strings.Trim(key, " \t"), name) {
+			return strings.Trim(value, " \t\""), true
+		}
+	}
+	return "", false
 }
 
 // understood says whether all that RFC 9110 and its companions say on caching about the status code is done here.
