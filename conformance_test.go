@@ -30,6 +30,7 @@ const (
 const (
 	languageOrder = "A cache cannot know how the application weighs languages: one order that it takes for another shows a page in the wrong one"
 	brokenPart    = "Parts are not stored: this one declares bytes 4-9, which are six, and holds five (RFC 9110, 14.4)"
+	personal      = "What is passed on for a request with Authorization and does not say public is marked private, and the suite wants its Cache-Control as it came; InsecureShareCookies leaves it alone"
 	cookies       = "Cookies are credentials here; InsecureShareCookies and InsecureStoreSetCookie are the way round"
 )
 
@@ -47,6 +48,9 @@ var losses = []conformance.Loss{
 	{ID: "headers-store-Set-Cookie2", Config: byDefault, Reason: cookies},
 	{ID: "other-set-cookie", Config: byDefault, Reason: cookies},
 	{ID: "other-cookie", Config: byDefault, Reason: cookies},
+	{ID: "other-authorization", Config: byDefault, Reason: personal},
+	{ID: "other-authorization-public", Config: byDefault, Reason: "It depends on other-authorization"},
+	{ID: "other-authorization-smaxage", Config: byDefault, Reason: "It depends on other-authorization"},
 	{ID: "other-authorization-must-revalidate", Config: byDefault, Reason: "must-revalidate is written to be stricter, so it shares nothing here; InsecureShareCookies restores RFC 9111, 3.5"},
 }
 

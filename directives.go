@@ -169,7 +169,9 @@ func editField(h http.Header, name string, change func(*directives)) {
 	d := parseDirectives(lines(h, name))
 	change(d)
 	d.settle()
-	h[name] = []string{d.String()}
+	if len(d.members) > 0 {
+		h[name] = []string{d.String()}
+	}
 }
 
 // restrict adds a restriction to Cache-Control and to every field that some cache obeys in its place (RFC 9213, 2.2):
@@ -177,18 +179,10 @@ func editField(h http.Header, name string, change func(*directives)) {
 func restrict(h http.Header, directive string) {
 	edit(h, func(d *directives) { d.set(directive) })
 	for key := range h {
-		if isTargeted(key) {
+		if field.IsTargeted(key) {
 			editField(h, http.CanonicalHeaderKey(field.TrimBlanks(key)), func(d *directives) { d.set(directive) })
 		}
 	}
-}
-
-// isTargeted goes by the suffix, which RFC 9213, 2.4 forbids for obeying a field; we only forbid more in it.
-func isTargeted(key string) bool {
-	const suffix = "-Cache-Control"
-	key = field.TrimBlanks(key)
-	at := len(key) - len(suffix)
-	return at > 0 && strings.EqualFold(key[at:], suffix) || strings.EqualFold(key, "Surrogate-Control")
 }
 
 // lines returns all lines of the field name, which is canonical. Handlers can write other spellings of it into the map,

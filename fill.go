@@ -380,7 +380,9 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 		}
 	}
 	a := f.account(reason)
-	e.report(f.Direct(), f.r, &a, f.room[:0])
+	h := f.Direct()
+	e.markPersonal(h, &f.req, status)
+	e.report(h, f.r, &a, f.room[:0])
 	f.Send()
 }
 

@@ -61,7 +61,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if v != nil && nonceOutside(w.Header(), v) {
-		h.passNonce(w, r, v, now)
+		h.passNonce(w, r, &req, v, now)
 		return
 	}
 	action, reason := rules.Validate, rules.URIMiss
@@ -110,7 +110,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v = nil // it is there, but not for this request
 	}
 	if req.Head {
-		h.head(w, r, req, k, v, reason)
+		h.head(w, r, &req, k, v, reason)
 		return
 	}
 	if action == rules.Validate && v != nil {

@@ -279,6 +279,18 @@ func claimed(cfg edgecache.Config, honors bool) modelCache {
 	}
 }
 
+// unmarked is the real cache, with private taken off what it answers.
+func unmarked(d dice, next http.Handler) (http.Handler, *oracle) {
+	cached := insecure(func(*edgecache.Config) {})
+	h, o := cached(d, next)
+	o.marks = true
+	return edgecache.AfterRequest(func(_ *http.Request, _ int, header http.Header) {
+		if lines := header["Cache-Control"]; len(lines) > 0 {
+			header["Cache-Control"] = []string{strings.ReplaceAll(strings.Join(lines, ", "), "private", "x")}
+		}
+	})(h), o
+}
+
 // caughtWithin is how many requests it may take until the oracle notices a mistake.
 const caughtWithin = 20_000
 
@@ -294,6 +306,7 @@ func TestOracleCatches(t *testing.T) {
 		"every cookie ignored":          {insecure(func(c *edgecache.Config) { c.IgnoreCookies = []string{"sess*"} }), "no word that permits it"},
 		"request directives ignored":    {claimed(edgecache.Config{}, true), ""},
 		"request directives honored":    {claimed(edgecache.Config{HonorRequestDirectives: true}, false), "an answer without a token"},
+		"personal answers unmarked":     {unmarked, "does not say for whom it is"},
 		"a longer default":              {insecure(func(c *edgecache.Config) { c.DefaultTTL = time.Hour }), "it is stale"},
 		"no targeted fields":            {insecure(func(c *edgecache.Config) { c.TargetedHeaders = []string{"X-Other-Cache-Control"} }), ""},
 	}

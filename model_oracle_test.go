@@ -44,6 +44,7 @@ type oracle struct {
 	explicitOnly bool
 	stripCookies bool
 	honors       bool // directives of requests count
+	marks        bool // answers to somebody say for whom they are
 
 	mu      sync.Mutex
 	made    map[string]int      // pages by the entity tags that the cache made
@@ -142,7 +143,25 @@ func (o *oracle) judge(q *op, f *facts, a *answer, sent time.Time, place int64) 
 	if err == nil && a.status == 304 {
 		err = o.condition(q, a, head)
 	}
+	if err == nil && o.marks && f.identity != "" {
+		err = saysForWhom(a.header)
+	}
 	return err
+}
+
+// saysForWhom returns what is wrong with an answer to somebody that a cache in front may take for everybody's.
+func saysForWhom(h http.Header) error {
+	cc, cdn := strings.Join(h["Cache-Control"], ","), strings.Join(h["Cdn-Cache-Control"], ",")
+	shared := func(cc string) bool { return strings.Contains(cc, "public") || strings.Contains(cc, "s-maxage") }
+	switch private := strings.Contains(cc, "private") || strings.Contains(cc, "no-store"); {
+	case shared(cc) || shared(cdn):
+		return nil
+	case !private:
+		return fmt.Errorf("an answer to somebody does not say for whom it is: Cache-Control %q", cc)
+	case cdn != "":
+		return fmt.Errorf("an answer to somebody says CDN-Cache-Control %q", cdn)
+	}
+	return nil
 }
 
 var errBody = errors.New("body")

@@ -34,7 +34,7 @@ type modelCache func(d dice, next http.Handler) (http.Handler, *oracle)
 // realCache is the cache under test, in one of the configurations that people use.
 func realCache(d dice, next http.Handler) (http.Handler, *oracle) {
 	cfg := edgecache.Config{Logger: slog.New(slog.DiscardHandler)}
-	o := &oracle{}
+	o := &oracle{marks: true}
 	cfg.HonorRequestDirectives = d.oneIn(2)
 	o.honors = cfg.HonorRequestDirectives
 	switch d.IntN(6) {

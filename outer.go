@@ -142,9 +142,9 @@ func nonceOutside(h http.Header, response edited) bool {
 }
 
 // passNonce passes a request on because of nonceOutside, to which v would have been the answer.
-func (h *handler) passNonce(w http.ResponseWriter, r *http.Request, v *variant, came time.Time) {
+func (h *handler) passNonce(w http.ResponseWriter, r *http.Request, req *rules.Request, v *variant, came time.Time) {
 	h.edge.warnedOnce(r, v.pattern.Value(), errNonceOutside)
-	p := h.newPassage(w, r, &account{status: Bypass, forward: rules.CSPNonce, reason: rules.CSPNonce, came: came})
+	p := h.newPassage(w, r, req, &account{status: Bypass, forward: rules.CSPNonce, reason: rules.CSPNonce, came: came})
 	p.in.edge = h.edge
 	p.run()
 }

@@ -19,9 +19,9 @@ type passage struct {
 	in      *inward       // what goes in with the request
 	inner   *http.Request // as the handler gets it
 	account account
+	req     rules.Request
 	status  int
 	check   *headCheck     // nil unless the answer tells about what is stored
-	unsafe  bool           // the request may have changed what is stored
 	silent  bool           // the handler returned without writing: see unwritten
 	get     *rules.Request // what a HEAD would be as a GET; nil if nobody asks
 	room    [2]string      // for the status fields
@@ -33,12 +33,11 @@ type headCheck struct {
 	old   *variant
 	outer http.Header // what middleware outside has put on the answer
 	given record.Given
-	req   rules.Request
 	began uint64
 }
 
-func (h *handler) newPassage(w http.ResponseWriter, r *http.Request, a *account) *passage {
-	p := &passage{handler: h, w: w, r: r, in: enter(r), account: *a, status: http.StatusOK}
+func (h *handler) newPassage(w http.ResponseWriter, r *http.Request, req *rules.Request, a *account) *passage {
+	p := &passage{handler: h, w: w, r: r, in: enter(r), account: *a, req: *req, status: http.StatusOK}
 	p.in.Context = r.Context()
 	p.inner = p.in.request(r, p.in)
 	return p
@@ -46,8 +45,7 @@ func (h *handler) newPassage(w http.ResponseWriter, r *http.Request, a *account)
 
 // pass lets a request through that the cache has no part in, except that it says so, and that unsafe methods invalidate (RFC 9111, 4.4).
 func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Request, reason Reason) {
-	p := h.newPassage(w, r, &account{status: Dynamic, forward: reason, reason: reason, came: time.Now()})
-	p.unsafe = req.Unsafe
+	p := h.newPassage(w, r, req, &account{status: Dynamic, forward: reason, reason: reason, came: time.Now()})
 	if reason == rules.Excepted {
 		p.in.edge = h.edge // another handler of this Edge behind this one may see another path
 	}
@@ -61,17 +59,17 @@ func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Reques
 }
 
 // head passes a HEAD request on that could not be answered from what is stored. Its answer is never stored, but tells whether what is stored for GET still holds (RFC 9111, 4.3.5).
-func (h *handler) head(w http.ResponseWriter, r *http.Request, req rules.Request, k []byte, old *variant, reason Reason) {
-	p := h.newPassage(w, r, &account{status: Miss, forward: reason, reason: reason, came: time.Now()})
+func (h *handler) head(w http.ResponseWriter, r *http.Request, req *rules.Request, k []byte, old *variant, reason Reason) {
+	p := h.newPassage(w, r, req, &account{status: Miss, forward: reason, reason: reason, came: time.Now()})
 	p.in.edge = h.edge
 	if h.edge.config.Compress {
-		get := req
+		get := *req
 		get.Head = false
 		p.get = &get
 	}
 	if old != nil {
 		p.account.status = Expired
-		p.check = &headCheck{key: bytes.Clone(k), old: old, outer: w.Header().Clone(), given: record.Note(w.Header()), req: req, began: h.edge.fence.now()}
+		p.check = &headCheck{key: bytes.Clone(k), old: old, outer: w.Header().Clone(), given: record.Note(w.Header()), began: h.edge.fence.now()}
 		p.inner.Header = r.Header.Clone() // the handler may change it; the variant is that of what came in
 		if req.Steering {
 			req.RemoveDirectives(p.inner.Header)
@@ -97,6 +95,7 @@ func (p *passage) Commit(status int) {
 	h := p.w.Header()
 	delete(h, originErrorField)
 	if p.silent {
+		p.handler.edge.markPersonal(h, &p.req, status)
 		p.invalidate()
 		return
 	}
@@ -110,18 +109,19 @@ func (p *passage) Commit(status int) {
 		if c := p.check; c != nil && status == http.StatusOK && p.r.Context().Err() == nil {
 			u := update{outer: c.outer}
 			u.fields, u.edits = c.given.Own(h)
-			p.handler.edge.updateByHead(c.key, c.old, field.Canonical(h), &u, &c.req, p.r, c.began, p.account.came)
+			p.handler.edge.updateByHead(c.key, c.old, field.Canonical(h), &u, &p.req, p.r, c.began, p.account.came)
 		}
 		if p.get != nil {
 			p.handler.edge.describeHead(h, p.get, status, p.account.came)
 		}
+		p.handler.edge.markPersonal(h, &p.req, status)
 	}
 	p.invalidate() // before the client learns that its write succeeded, so that it cannot read what was there before
 	p.handler.edge.report(h, p.r, &p.account, p.room[:0])
 }
 
 func (p *passage) invalidate() {
-	if p.unsafe && rules.Invalidates(p.r.Method, p.status) {
+	if p.req.Unsafe && rules.Invalidates(p.r.Method, p.status) {
 		p.handler.edge.invalidate(p.r, p.w.Header())
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/field"
@@ -23,7 +24,9 @@ import (
 // MaxAge where the policy has SharedMaxAge, bounds what is filled in. Policies around policies do the same to each other.
 //
 // NoStore, NoCache, Private, Vary and Tags hold for every response. The other fields hold only for answers to GET and HEAD
-// with a status below 400, a 304 among them: an error page gets no lifetime but the one that its handler gave it.
+// with a status below 400, a 304 among them: an error page gets no lifetime but the one that its handler gave it. Nor does a
+// response with status 302, 303 or 307, which are about the moment, such as a redirect to the login page, nor one with
+// Set-Cookie: there the policy only shortens what the handler said.
 type Policy struct {
 	NoStore        bool // see NoStore
 	NoCache        bool // see NoCache
@@ -219,7 +222,7 @@ func (p *Policy) apply(r *http.Request, status int, h http.Header) {
 		}
 	}
 	if p.permits() && status < 400 && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
-		p.fill(h, time.Now())
+		p.fill(h, !isMomentary(status, h), time.Now())
 	}
 }
 
@@ -228,8 +231,22 @@ func (p *Policy) permits() bool {
 		p.MaxAge > 0 || p.SharedMaxAge > 0 || p.StaleWhileRevalidate > 0 || p.StaleIfError > 0
 }
 
-// fill adds what permits or prolongs; settling afterwards removes what a restriction contradicts.
-func (p *Policy) fill(h http.Header, now time.Time) {
+// isMomentary reports whether a response is of this moment or this client, unless its handler says otherwise.
+func isMomentary(status int, h http.Header) bool {
+	switch status {
+	case http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect:
+		return true
+	}
+	for name := range h {
+		if name = field.TrimBlanks(name); strings.EqualFold(name, "Set-Cookie") || strings.EqualFold(name, "Set-Cookie2") {
+			return true
+		}
+	}
+	return false
+}
+
+// fill adds what permits or prolongs, or, unless grants, only what shortens; settling afterwards removes what a restriction contradicts.
+func (p *Policy) fill(h http.Header, grants bool, now time.Time) {
 	edit(h, func(d *directives) {
 		said := d.said()
 		if said.Empty && field.HasToken(lines(h, "Pragma"), "no-cache") {
@@ -239,7 +256,7 @@ func (p *Policy) fill(h http.Header, now time.Time) {
 			set       bool
 			directive string
 		}{{p.Public, dirPublic}, {p.Immutable, dirImmutable}, {p.MustRevalidate, dirMustRevalidate}} {
-			if flag.set {
+			if flag.set && (grants || flag.directive == dirMustRevalidate && (said.MaxAge.Set || said.SharedMaxAge.Set || len(lines(h, "Expires")) > 0)) {
 				d.set(flag.directive)
 			}
 		}
@@ -249,10 +266,21 @@ func (p *Policy) fill(h http.Header, now time.Time) {
 		if !general.Set {
 			general = expires
 		}
-		d.fill(dirMaxAge, p.MaxAge, said.MaxAge, expires)
-		d.fill(dirSharedMaxAge, p.SharedMaxAge, said.SharedMaxAge, general)
-		d.fill(dirStaleWhileRevalidate, p.StaleWhileRevalidate, said.StaleWhileRevalidate, field.Delta{})
-		d.fill(dirStaleIfError, p.StaleIfError, said.StaleIfError, field.Delta{})
+		for _, one := range []struct {
+			directive   string
+			own         time.Duration
+			said, bound field.Delta
+			shortens    bool // the handler said something that own can shorten
+		}{
+			{dirMaxAge, p.MaxAge, said.MaxAge, expires, said.MaxAge.Set || expires.Set},
+			{dirSharedMaxAge, p.SharedMaxAge, said.SharedMaxAge, general, said.SharedMaxAge.Set}, // beside max-age it would share
+			{dirStaleWhileRevalidate, p.StaleWhileRevalidate, said.StaleWhileRevalidate, field.Delta{}, said.StaleWhileRevalidate.Set},
+			{dirStaleIfError, p.StaleIfError, said.StaleIfError, field.Delta{}, said.StaleIfError.Set},
+		} {
+			if grants || one.shortens {
+				d.fill(one.directive, one.own, one.said, one.bound)
+			}
+		}
 	})
 }
 

@@ -101,12 +101,12 @@ func TestPolicyByStatusAndMethod(t *testing.T) {
 	permits := Policy{Public: true, MaxAge: time.Minute, SharedMaxAge: time.Minute, MustRevalidate: true, Immutable: true, Vary: []string{"Accept"}, Tags: []string{"a"}}
 	restricts := Policy{NoStore: true, NoCache: true, Private: true}
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} {
-		for _, status := range []int{0, 200, 203, 204, 206, 301, 302, 304, 399, 400, 401, 404, 410, 429, 500, 503} {
+		for _, status := range []int{0, 200, 203, 204, 206, 301, 302, 303, 304, 307, 308, 399, 400, 401, 404, 410, 429, 500, 503} {
 			r := httptest.NewRequest(method, "/", nil)
 			w := httptest.NewRecorder()
 			permits.Handler(answer(status)).ServeHTTP(w, r)
 			want := ""
-			if status < 400 && (method == "GET" || method == "HEAD") {
+			if status < 400 && status != 302 && status != 303 && status != 307 && (method == "GET" || method == "HEAD") {
 				want = "public, immutable, must-revalidate, max-age=60, s-maxage=60"
 			}
 			if got := w.Header().Get("Cache-Control"); got != want {

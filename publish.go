@@ -164,6 +164,7 @@ func (e *Edge) freshened(k []byte, old *variant, u *update, req *rules.Request, 
 		if _, ok := header["Date"]; !ok {
 			header["Date"] = []string{now.UTC().Format(http.TimeFormat)} // else the conditions would count from when old came
 		}
+		e.markPersonal(header, req, old.Status())
 	}
 	meta.Terms = meta.Confirms(&old.Terms)
 	for _, name := range meta.Strip {

@@ -83,6 +83,9 @@ func (f *fill) notModified(reason Reason) {
 	if f.page != nil {
 		f.page.describe(h, f.r, &f.req, true, f.now)
 	}
+	if f.next == passOn {
+		f.handler.edge.markPersonal(h, &f.req, http.StatusNotModified)
+	}
 	a := f.account(reason)
 	a.fwdStatus = http.StatusOK
 	f.handler.edge.report(h, f.r, &a, f.room[:0])

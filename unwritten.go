@@ -35,13 +35,17 @@ func (f *fill) unwritten() bool {
 		reason = rules.Method // nobody expects a POST to be stored
 	}
 	a := f.account(reason)
-	f.handler.edge.report(f.w.Header(), f.r, &a, f.room[:0])
+	h := f.w.Header()
+	f.handler.edge.markPersonal(h, &f.req, http.StatusOK)
+	f.handler.edge.report(h, f.r, &a, f.room[:0])
 	return true
 }
 
 // passLate lets through what is written after the handler returned.
 func (f *fill) passLate() {
-	delete(f.Direct(), originErrorField)
+	h := f.Direct()
+	delete(h, originErrorField)
+	f.handler.edge.markPersonal(h, &f.req, f.Status())
 	f.Send()
 }
 
@@ -50,9 +54,10 @@ func (p *passage) unwritten() {
 	p.silent = true
 	h := p.w.Header()
 	delete(h, originErrorField)
-	if p.unsafe {
+	if p.req.Unsafe {
 		p.handler.edge.mark(p.r)
 	}
+	p.handler.edge.markPersonal(h, &p.req, http.StatusOK)
 	p.handler.edge.report(h, p.r, &p.account, p.room[:0])
 }
 
