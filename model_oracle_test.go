@@ -30,7 +30,7 @@ type answer struct {
 
 func (a *answer) String() string {
 	return fmt.Sprintf("%d, %d bytes, broken %v, X-Cache %s, Cache-Status %s, token %s, Etag %s, Age %s, Cache-Control %q, Vary %q", a.status, len(a.body), a.broken,
-		a.header.Get("X-Cache"), a.header.Get("Cache-Status"), a.header.Get("X-Token"), a.header.Get("Etag"), a.header.Get("Age"), a.header.Get("Cache-Control"), a.header["Vary"])
+		a.header.Get("X-Cache"), a.header.Get("Cache-Status"), a.header.Get("X-Serial"), a.header.Get("Etag"), a.header.Get("Age"), a.header.Get("Cache-Control"), a.header["Vary"])
 }
 
 // collapsed reports whether the client got a page while it was being made for another: nobody knows yet how its handler will end.
@@ -113,7 +113,7 @@ func (o *oracle) judge(q *op, f *facts, a *answer, sent time.Time, place int64) 
 	if ids := a.header["X-Request-Id"]; len(ids) != 1 || ids[0] != strconv.Itoa(q.id) {
 		return fmt.Errorf("X-Request-Id of the middleware outside is %q, want one %d", ids, q.id)
 	}
-	serial, err := strconv.Atoi(a.header.Get("X-Token"))
+	serial, err := strconv.Atoi(a.header.Get("X-Serial"))
 	if err != nil {
 		// RFC 9111, 5.2.1.7 and 5.2.2.2: nothing stored for a client that wants that only, or a handler that broke down where stale is forbidden.
 		if a.status == 504 && a.header.Get("Cache-Control") == "no-store" && (o.wants(q) == "only-if-cached" || o.site.ran(q.id)) || a.broken {
@@ -426,7 +426,7 @@ func (o *oracle) invalidated(q *op, a *answer, place int64) {
 	if slices.Contains([]string{"GET", "HEAD", "OPTIONS"}, q.method) || a.broken || a.status < 200 || a.status > 399 {
 		return
 	}
-	serial, err := strconv.Atoi(a.header.Get("X-Token"))
+	serial, err := strconv.Atoi(a.header.Get("X-Serial"))
 	if err != nil {
 		return
 	}
@@ -475,7 +475,7 @@ func (o *oracle) status(q *op, a *answer) error {
 	if len(words) != 1 || !slices.Contains(statusWords, words[0]) {
 		return fmt.Errorf("X-Cache is %q", words)
 	}
-	if a.status == 504 && a.header.Get("X-Token") == "" {
+	if a.status == 504 && a.header.Get("X-Serial") == "" {
 		return nil // made up by the cache itself
 	}
 	list, err := httpsfv.UnmarshalList(a.header["Cache-Status"])

@@ -303,7 +303,7 @@ func (s *modelSite) head(h http.Header, rec *record) {
 		}
 	}
 	rec.date = time.Now().Truncate(time.Second)
-	set("X-Token", strconv.Itoa(rec.serial))
+	set("X-Serial", strconv.Itoa(rec.serial))
 	set("X-Echo", strings.Map(func(c rune) rune {
 		if c < ' ' || c > '~' {
 			return '?'

@@ -58,6 +58,8 @@ func (m *Meta) setFreshness(o *Options, cc *field.CacheControl, targeted bool, s
 		m.lifetime, m.explicit = m.expires(h["Expires"]), true
 	case !allowed:
 		return Status
+	case m.forbidsInference(o, targeted, h):
+		return NoFreshness
 	case m.modified != "":
 		m.lifetime = min(bounded(m.Date().Sub(m.LastModified()))/heuristicFraction, max(o.HeuristicMax, 0))
 	default:
