@@ -28,7 +28,8 @@ type Explanation struct {
 // r is a request as a handler gets it, or one made with http.NewRequest("GET", "https://example.com/page", nil).
 func (e *Edge) Explain(r *http.Request) Explanation {
 	r = asServed(r)
-	req := e.classify(r)
+	limits, _ := e.outside(r)
+	req := e.classify(r, limits)
 	x := Explanation{Key: readableKey(r)}
 	if e.except.matches(r) {
 		x.Status, x.Reason = Dynamic, rules.Excepted

@@ -27,16 +27,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.reused.Load() && h.seen.Swap(true) {
 		h.reused.Store(true)
 	}
-	if r.Context().Value(inside{e}) != nil {
+	limits, entered := e.outside(r)
+	if entered {
 		h.next.ServeHTTP(w, r) // the outer handler of the same Edge caches this request
 		return
 	}
-	req := e.classify(r)
+	req := e.classify(r, limits)
 	if req.Bypass != rules.None {
 		switch {
 		case e.except.matches(r):
 			h.pass(w, r, &req, rules.Excepted)
-		case req.Bypass == rules.Method && r.Method == http.MethodPost && h.post(w, r, &req):
+		case req.Bypass == rules.Method && r.Method == http.MethodPost && !req.Limits.Passes() && h.post(w, r, &req):
 		default:
 			h.pass(w, r, &req, req.Bypass)
 		}
@@ -137,11 +138,17 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.obtain(res.expectedVary(v), !refused && mayWait(&req.CC))
 }
 
-// classify tells what the header of r says, and what the application says about r.
-func (e *Edge) classify(r *http.Request) rules.Request {
+// classify tells what the header of r says, what the application says about r, and within which limits it is served.
+func (e *Edge) classify(r *http.Request, limits *rules.Limits) rules.Request {
 	req := e.rules.Request(r)
 	if e.config.Personal != nil {
 		req.Personal = e.personal(r)
+	}
+	if limits != nil {
+		req.Limits = limits
+		if limits.Pass && req.Bypass == rules.None {
+			req.Bypass = rules.Policy
+		}
 	}
 	return req
 }
@@ -163,9 +170,12 @@ func mayWait(cc *field.CacheControl) bool {
 	return !cc.NoCache && !cc.NoStore && !cc.MaxAge.Set && !cc.MinFresh.Set
 }
 
-// scope appends what besides the URL and Vary separates pages: see key.Scope; and the version that the application names.
+// scope appends what besides the URL and Vary separates pages: see key.Scope; what policies outside vary on, and the version that the application names.
 func (e *Edge) scope(dst []byte, r *http.Request, req *rules.Request) []byte {
 	dst = key.Scope(dst, r, &req.Scope)
+	if req.Limits != nil && len(req.Limits.Vary) > 0 {
+		dst = key.Variant(append(dst, 0, 'P'), req.Limits.Vary, r.Header, &req.Scope) // no other part of a scope begins so
+	}
 	if e.config.Version == nil {
 		return dst
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/record"
+	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
 // A Policy says about many responses what the functions [NoStore] to [Tag] say about one. It is a value: the zero Policy
@@ -22,6 +23,10 @@ import (
 // said. Directive by directive it fills in what the handler left out, and where both said something the stricter wins:
 // the shorter lifetime, and a restriction over a permission. A lifetime that the handler gave with Expires, or with
 // MaxAge where the policy has SharedMaxAge, bounds what is filled in. Policies around policies do the same to each other.
+//
+// A policy restricts a cache inside of it, too: with NoStore or Private, or Vary "*", the Edge neither stores nor answers from
+// what is stored; with NoCache it has everything confirmed; MaxAge or SharedMaxAge, the stale windows and MustRevalidate
+// bound how long it uses what is stored; Vary tells apart what is stored. Permissions and Tags say nothing to it.
 //
 // NoStore, NoCache, Private, Vary and Tags hold for every response. The other fields hold only for answers to GET and HEAD
 // with a status below 400, a 304 among them: an error page gets no lifetime but the one that its handler gave it. Nor does a
@@ -107,20 +112,22 @@ func (p Policy) validate(name string) error {
 // that is a mistake in the program. The writer that next gets can do what the server's writer can: flush, hijack,
 // push, and set deadlines.
 func (p Policy) Handler(next http.Handler) http.Handler {
-	return hooked(next, p.checked().apply)
+	checked := p.checked()
+	return hooked(next, checked.apply, checked.limits())
 }
 
 // Default returns a decorator for a whole application: p holds for every response, beneath what handlers and inner
 // policies say. It panics if p is not valid.
 func Default(p Policy) func(http.Handler) http.Handler {
-	apply := p.checked().apply
-	return func(next http.Handler) http.Handler { return hooked(next, apply) }
+	checked := p.checked()
+	return func(next http.Handler) http.Handler { return hooked(next, checked.apply, checked.limits()) }
 }
 
 // AfterRequest returns a decorator that calls hook for every response, when its status is known and just before its header
 // is sent. The hook may change the header, and unlike a policy it has the last word: [NoStore] and the other functions
 // restrict and fill in, http.Header's methods override. It is not called for informational responses (1xx but 101),
-// for hijacked connections, or when the handler panics before it has written anything. It panics if hook is nil.
+// for hijacked connections, or when the handler panics before it has written anything. Outside of a cache it changes what
+// the client is told, and not what the cache does, which a [Policy] there restricts. It panics if hook is nil.
 //
 //	edgecache.AfterRequest(func(r *http.Request, status int, header http.Header) {
 //		if strings.HasPrefix(r.URL.Path, "/admin/") {
@@ -131,7 +138,7 @@ func AfterRequest(hook func(r *http.Request, status int, header http.Header)) fu
 	if hook == nil {
 		panic(&ConfigError{Field: "AfterRequest", Value: nil, Reason: "want a function"})
 	}
-	return func(next http.Handler) http.Handler { return hooked(next, hook) }
+	return func(next http.Handler) http.Handler { return hooked(next, hook, nil) }
 }
 
 // Routes returns a decorator that applies the policy whose pattern matches the request, chosen as http.ServeMux chooses:
@@ -144,7 +151,11 @@ func AfterRequest(hook func(r *http.Request, status int, header http.Header)) fu
 func Routes(routes map[string]Policy) func(http.Handler) http.Handler {
 	var mistakes []error
 	mux := http.NewServeMux()
-	applies := make(map[string]func(*http.Request, int, http.Header), len(routes))
+	type route struct {
+		apply  func(*http.Request, int, http.Header)
+		limits *rules.Limits
+	}
+	applies := make(map[string]route, len(routes))
 	for _, pattern := range slices.Sorted(maps.Keys(routes)) {
 		if err := routes[pattern].validate(fmt.Sprintf("Routes[%q]", pattern)); err != nil {
 			mistakes = append(mistakes, err)
@@ -153,7 +164,7 @@ func Routes(routes map[string]Policy) func(http.Handler) http.Handler {
 			mistakes = append(mistakes, &ConfigError{Field: "Routes", Value: pattern, Reason: fmt.Sprintf("want a pattern for http.ServeMux: %v", reason)})
 		}
 		p := routes[pattern].clone()
-		applies[pattern] = p.apply
+		applies[pattern] = route{p.apply, p.limits()}
 	}
 	if err := errors.Join(mistakes...); err != nil {
 		panic(err)
@@ -162,12 +173,12 @@ func Routes(routes map[string]Policy) func(http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			// The pattern and not the handler tells the route: for a path to be cleaned the handler is a redirect.
 			_, pattern := mux.Handler(r)
-			apply, ok := applies[pattern]
+			p, ok := applies[pattern]
 			if !ok {
 				next.ServeHTTP(w, r)
 				return
 			}
-			serve(w, r, next, apply)
+			serve(w, r, next, p.apply, p.limits)
 		})
 	}
 }
@@ -179,13 +190,17 @@ func register(mux *http.ServeMux, pattern string) (reason any) {
 	return nil
 }
 
-func hooked(next http.Handler, hook func(*http.Request, int, http.Header)) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve(w, r, next, hook) })
+func hooked(next http.Handler, hook func(*http.Request, int, http.Header), limits *rules.Limits) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve(w, r, next, hook, limits) })
 }
 
-func serve(w http.ResponseWriter, r *http.Request, next http.Handler, hook func(*http.Request, int, http.Header)) {
+func serve(w http.ResponseWriter, r *http.Request, next http.Handler, hook func(*http.Request, int, http.Header), limits *rules.Limits) {
 	hw, finish := record.Hook(w, func(status int) { hook(r, status, w.Header()) })
-	next.ServeHTTP(hw, r)
+	if limits == nil {
+		next.ServeHTTP(hw, r)
+	} else {
+		serveLimited(hw, r, next, limits)
+	}
 	finish()
 }
 

@@ -32,8 +32,12 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 	if bare {
 		ctx = serverContext(ctx)
 	}
-	anonymous := anonymize(ctx, r, old.vary())
-	plain := e.classify(anonymous)
+	vary := old.vary()
+	if req.Limits != nil {
+		vary = append(vary, req.Limits.Vary...)
+	}
+	anonymous := anonymize(ctx, r, vary)
+	plain := e.classify(anonymous, req.Limits)
 	if plain.Bypass != rules.None || class(&plain) != 0 || string(e.scope(nil, anonymous, &plain)) != old.Selector().Scope {
 		return nil, false // the page depends on something that a refresh must not carry
 	}

@@ -31,7 +31,7 @@ func (e *Edge) answer(w http.ResponseWriter, r *http.Request, req *rules.Request
 	room = append(room, strconv.FormatInt(int64(v.Terms.Age(now)/time.Second), 10))
 	h["Age"] = room[:1:1]
 	if a.forward == rules.None && !a.hasTTL {
-		a.ttl, a.hasTTL = v.Terms.TTL(now), true
+		a.ttl, a.hasTTL = v.Terms.TTLFor(req, now), true
 	}
 	ranges, outcome := v.outcome(r.Header, req, &n, now)
 	body := &v.Body

@@ -66,7 +66,7 @@ func (c *inward) Value(key any) any {
 	case seatKey:
 		return &c.seat
 	case inside:
-		if k.Edge == c.edge {
+		if k.Edge == c.edge && c.edge != nil {
 			return true
 		}
 	}

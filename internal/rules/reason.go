@@ -43,6 +43,7 @@ const (
 	Precondition
 	NoKey
 	Excepted
+	Policy
 	Authorization
 	ClientCertificate
 	Cookie
@@ -115,6 +116,7 @@ var descriptions = [reasons]description{
 	Precondition:      {"precondition", "bypass", "If-Match and If-Unmodified-Since are for the origin to judge; If-None-Match and If-Modified-Since are answered by the cache."},
 	NoKey:             {"no-key", "bypass", "The request target is too long, or is none that a page can have, or the request has more fields such as X-Forwarded-Host than a key takes: there is no key to store it under."},
 	Excepted:          {"excepted", "bypass", "What watches the program is left alone: the request is one of Config.Except, or the response holds metrics for Prometheus."},
+	Policy:            {"policy", "bypass", "A policy that stands outside of the cache says no-store, private or Vary: *, so nothing is stored, nor answered from what is stored."},
 	Authorization:     {"authorization", "bypass", "The request carries Authorization; the response is shared only if it says public or s-maxage."},
 	ClientCertificate: {"client-certificate", "bypass", "The client showed a TLS certificate, which counts as Authorization; the response is shared only if it says public or s-maxage."},
 	Cookie:            {"cookie", "bypass", "The request carries a cookie; the response is shared only if it says public or s-maxage, or if the cookie is on the ignore list."},
@@ -134,7 +136,7 @@ var descriptions = [reasons]description{
 	Status:          {"status", "miss", "Answers with this status are kept only with an explicit lifetime; say max-age to store it."},
 	MustUnderstand:  {"must-understand", "miss", "The response said must-understand, and the caching rules of its status code are not known here."},
 	Stream:          {"stream", "miss", "Event streams and multipart pushes never end, so they are passed on as they come."},
-	NoFreshness:     {"no-freshness", "miss", "The response does not say how long it may be kept; say max-age to store it."},
+	NoFreshness:     {"no-freshness", "miss", "The response does not say how long it may be kept, and none is inferred: not for its kind, or not beside a field for other caches, Clear-Site-Data or somebody's token; say max-age to store it."},
 	Expired:         {"expired", "miss", "The response was stale when it came (max-age=0, a past or invalid Expires, an Age past its lifetime) and has no validator; give it a lifetime or an ETag."},
 	ContentLocation: {"content-location", "method", "The answer to a POST is kept only if its Content-Location is the URL that was posted to and its lifetime is explicit."},
 

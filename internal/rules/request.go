@@ -34,6 +34,8 @@ type Request struct {
 
 	Scope key.Fields // for key.Scope
 
+	Limits *Limits // usually nil; not of r, so Options.Request leaves it to its caller
+
 	plain bool // nothing but its method and its body keeps it from the cache
 }
 

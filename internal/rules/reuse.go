@@ -25,6 +25,10 @@ func (a Action) String() string {
 
 // Reuse decides what req may do with the stored response (RFC 9111, 4). It neither allocates nor parses.
 func (t *Terms) Reuse(o *Options, req *Request, now time.Time) (Action, Reason) {
+	if req.Limits != nil {
+		limited := t.under(req.Limits)
+		t = &limited
+	}
 	action, reason := t.reuse(req, now)
 	if req.CC.OnlyIfCached && (action == Validate || action == Forward) && req.Bypass == None {
 		return Fail, OnlyIfCached
@@ -92,6 +96,10 @@ func (t *Terms) accepts(req *Request, staleness time.Duration) bool {
 // StaleOnError says whether the stored response may stand in for an error: a 500, 502, 503 or 504 answer (RFC 5861, 4),
 // or, if unreachable, no answer at all (RFC 9111, 4.2.4).
 func (t *Terms) StaleOnError(o *Options, req *Request, unreachable bool, now time.Time) bool {
+	if req.Limits != nil {
+		limited := t.under(req.Limits)
+		t = &limited
+	}
 	if !t.stored || req.Bypass != None || t.refuses(req) != None || !t.Fits(req) || t.noCache || req.CC.NoCache {
 		return false
 	}

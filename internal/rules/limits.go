@@ -1,0 +1,71 @@
+package rules
+
+import (
+	"cmp"
+	"time"
+)
+
+// Limits are what stands outside of the cache and restricts what it may do with a request: they never permit anything. The
+// zero Limits restrict nothing. Limits are immutable once a Request refers to them.
+type Limits struct {
+	Pass    bool // nothing may be stored, nor answered from what is stored: no-store, private
+	NoCache bool // what is stored must be validated each time
+	NoStale bool // what is stored must not be used past its time
+
+	// Upper bounds; 0 is none.
+	Lifetime, WhileRevalidate, IfError time.Duration
+
+	Vary []string // request fields that tell responses apart, besides those that a response names
+}
+
+// Passes says whether nothing may be stored, nor answered from what is stored. l may be nil.
+func (l *Limits) Passes() bool { return l != nil && l.Pass }
+
+// With returns what l and m restrict together. Either may be nil.
+func (l *Limits) With(m *Limits) *Limits {
+	if l == nil || m == nil {
+		return cmp.Or(l, m)
+	}
+	return &Limits{
+		Pass: l.Pass || m.Pass, NoCache: l.NoCache || m.NoCache, NoStale: l.NoStale || m.NoStale,
+		Lifetime: shorter(l.Lifetime, m.Lifetime), WhileRevalidate: shorter(l.WhileRevalidate, m.WhileRevalidate), IfError: shorter(l.IfError, m.IfError),
+		Vary: append(l.Vary[:len(l.Vary):len(l.Vary)], m.Vary...),
+	}
+}
+
+// shorter returns the smaller of two bounds, of which 0 is none.
+func shorter(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// under returns t as it is where l restricts its use.
+func (t *Terms) under(l *Limits) Terms {
+	u := *t
+	u.noCache = u.noCache || l.NoCache
+	u.noStale = u.noStale || l.NoStale
+	u.lifetime = atMost(u.lifetime, l.Lifetime)
+	u.whileRevalidate, u.ifError = atMost(u.whileRevalidate, l.WhileRevalidate), atMost(u.ifError, l.IfError)
+	if u.noStale || u.noCache {
+		u.whileRevalidate, u.ifError = 0, 0
+	}
+	return u
+}
+
+// atMost returns d within a bound, of which 0 is none.
+func atMost(d, bound time.Duration) time.Duration {
+	if bound == 0 {
+		return d
+	}
+	return min(d, bound)
+}
+
+// TTLFor is TTL for this request.
+func (t *Terms) TTLFor(req *Request, now time.Time) time.Duration {
+	if req.Limits == nil {
+		return t.TTL(now)
+	}
+	return atMost(t.lifetime, req.Limits.Lifetime) - t.Age(now)
+}

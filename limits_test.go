@@ -1,0 +1,210 @@
+package edgecache_test
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+// ringed puts something around a cache in front of a handler, and returns what asks it.
+func ringed(t *testing.T, outside func(http.Handler) http.Handler, handler http.HandlerFunc) (s *site) {
+	t.Helper()
+	s = newSite(t, edgecache.Config{}, handler)
+	s.h = outside(s.h)
+	return s
+}
+
+// A policy that stands outside of the cache holds for what the cache has stored, too: it restricts, and permits nothing.
+func TestPolicyOutsideRestrictsHits(t *testing.T) {
+	type times []int // seconds
+	for _, row := range []struct {
+		name   string
+		policy edgecache.Policy
+		stored string // the handler's Cache-Control
+		at     times  // of requests, since the first
+		words  []string
+		says   string // Cache-Control that the client gets
+	}{
+		{"NoStore", edgecache.Policy{NoStore: true}, "max-age=600", times{0, 1}, []string{"DYNAMIC", "DYNAMIC"}, "no-store"},
+		{"Private", edgecache.Policy{Private: true}, "max-age=600", times{0, 1}, []string{"DYNAMIC", "DYNAMIC"}, "max-age=600, private"},
+		{"Vary: *", edgecache.Policy{Vary: []string{"*"}}, "max-age=600", times{0, 1}, []string{"DYNAMIC", "DYNAMIC"}, "max-age=600"},
+		{"NoCache", edgecache.Policy{NoCache: true}, "max-age=600", times{0, 1}, []string{"MISS", "EXPIRED"}, "no-cache"},
+		{"MaxAge", edgecache.Policy{MaxAge: time.Minute}, "max-age=600", times{0, 59, 61}, []string{"MISS", "HIT", "EXPIRED"}, "max-age=60"},
+		{"MaxAge of an inferred lifetime", edgecache.Policy{MaxAge: time.Minute}, "", times{0, 59, 61}, []string{"MISS", "HIT", "EXPIRED"}, "max-age=60"},
+		{"SharedMaxAge", edgecache.Policy{SharedMaxAge: time.Minute}, "max-age=600, stale-while-revalidate=600", times{0, 59, 61}, []string{"MISS", "HIT", "EXPIRED"},
+			"max-age=600, stale-while-revalidate=600, s-maxage=60"},
+		{"MustRevalidate", edgecache.Policy{MustRevalidate: true}, "max-age=60, stale-while-revalidate=600", times{0, 59, 61}, []string{"MISS", "HIT", "EXPIRED"}, "max-age=60, must-revalidate"},
+		{"StaleWhileRevalidate", edgecache.Policy{StaleWhileRevalidate: 10 * time.Second}, "max-age=60, stale-while-revalidate=600", times{0, 65, 140}, []string{"MISS", "UPDATING", "EXPIRED"},
+			"max-age=60, stale-while-revalidate=10"},
+		{"a longer MaxAge permits nothing", edgecache.Policy{MaxAge: time.Hour}, "max-age=60", times{0, 61}, []string{"MISS", "EXPIRED"}, "max-age=60"},
+		{"Public permits nothing", edgecache.Policy{Public: true}, "no-store", times{0, 1}, []string{"BYPASS", "BYPASS"}, "no-store"},
+	} {
+		for kind, outside := range map[string]func(http.Handler) http.Handler{
+			"Handler": row.policy.Handler,
+			"Default": edgecache.Default(row.policy),
+			"Routes":  edgecache.Routes(map[string]edgecache.Policy{"/": row.policy}),
+			"two": func(next http.Handler) http.Handler {
+				return edgecache.Policy{MaxAge: 24 * time.Hour}.Handler(row.policy.Handler(edgecache.Policy{Tags: []string{"x"}}.Handler(next)))
+			},
+		} {
+			if kind == "two" && (row.policy.NoStore || row.policy.NoCache || row.says == "") {
+				continue
+			}
+			synctest.Test(t, func(t *testing.T) {
+				s := ringed(t, outside, func(w http.ResponseWriter, r *http.Request) {
+					if row.stored != "" {
+						w.Header().Set("Cache-Control", row.stored)
+					}
+					w.Header().Set("Etag", `"1"`)
+					fmt.Fprint(w, "page")
+				})
+				started := time.Now()
+				for i, at := range row.at {
+					time.Sleep(time.Until(started.Add(time.Duration(at) * time.Second)))
+					r := s.get("/")
+					if got := r.Header.Get("X-Cache"); got != row.words[i] {
+						t.Errorf("%s, %s, at %d s: got %s (%s), want %s", row.name, kind, at, got, r.Header.Get("Cache-Status"), row.words[i])
+					}
+					if got := r.Header.Get("Cache-Control"); got != row.says && kind != "two" {
+						t.Errorf("%s, %s: got Cache-Control %q, want %q", row.name, kind, got, row.says)
+					}
+					synctest.Wait()
+				}
+			})
+		}
+	}
+}
+
+// What is stored already, by way of a route without the policy, is neither served nor touched.
+func TestPolicyOutsideServesNothingThatIsStored(t *testing.T) {
+	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
+	plain := s.h
+	strict := edgecache.Policy{NoStore: true}.Handler(plain)
+	s.get("/")
+	s.h = strict
+	for _, method := range []string{"GET", "HEAD"} {
+		r := s.do(method, "/")
+		require.Equal(t, "DYNAMIC", r.Header.Get("X-Cache"))
+		require.Equal(t, "edgecache; fwd=bypass; detail=policy", r.Header.Get("Cache-Status"))
+		require.Equal(t, "no-store", r.Header.Get("Cache-Control"))
+	}
+	s.h = plain
+	want(t, s.get("/"), "HIT", 200, "page")
+}
+
+// Nor is the answer to a POST stored for later GETs (RFC 9110, 9.3.3), but it invalidates (RFC 9111, 4.4).
+func TestPolicyOutsideAndPost(t *testing.T) {
+	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == "POST" {
+			w.Header().Set("Content-Location", "/page")
+			edgecache.MaxAge(w, time.Hour)
+		}
+		fmt.Fprint(w, r.Method)
+	})
+	plain := s.h
+	s.get("/page")
+	s.h = edgecache.Policy{NoStore: true}.Handler(plain)
+	s.do("POST", "/page")
+	s.h = plain
+	want(t, s.get("/page"), "MISS", 200, "GET")
+}
+
+// Vary of a policy outside tells apart what is stored, refreshes included.
+func TestPolicyOutsideVaries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := ringed(t, edgecache.Policy{Vary: []string{"accept-language"}}.Handler, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "max-age=60, stale-while-revalidate=60")
+			fmt.Fprint(w, r.Header.Get("Accept-Language"), " ", time.Now().Minute())
+		})
+		for _, language := range []string{"de", "en"} {
+			want(t, s.get("/", "Accept-Language", language), "MISS", 200, language+" 0")
+			want(t, s.get("/", "Accept-Language", language), "HIT", 200, language+" 0")
+		}
+		time.Sleep(61 * time.Second)
+		for _, language := range []string{"de", "en"} {
+			want(t, s.get("/", "Accept-Language", language), "UPDATING", 200, language+" 0")
+			synctest.Wait()
+			want(t, s.get("/", "Accept-Language", language), "HIT", 200, language+" 1")
+		}
+		n, err := s.edge.Purge(t.Context(), "http://example.com/")
+		require.NoError(t, err)
+		require.Equal(t, 2, n, "one URL all the same")
+	})
+}
+
+// Who waits for a page under way is bound by its own policies.
+func TestPolicyOutsideRestrictsThoseWhoWait(t *testing.T) {
+	for name, policy := range map[string]edgecache.Policy{"NoStore": {NoStore: true}, "NoCache": {NoCache: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				time.Sleep(time.Second)
+				fmt.Fprint(w, "page ", call)
+			})
+			leader := s.visit("/")
+			time.Sleep(time.Second / 2)
+			s.h = policy.Handler(s.h)
+			other := s.visit("/")
+			other.wants(t, other.word(), 200, "page 2")
+			leader.wants(t, "MISS", 200, "page 1")
+			if word := other.word(); word == "HIT" {
+				t.Errorf("%s: got %s", name, word)
+			}
+		})
+	}
+}
+
+// A policy between two edges restricts the inner one only.
+func TestPolicyBetweenTwoEdges(t *testing.T) {
+	inner := newSite(t, edgecache.Config{StatusHeader: "X-Inner"}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
+	outer, err := edgecache.New(edgecache.Config{})
+	require.NoError(t, err)
+	for range 2 {
+		w := httptest.NewRecorder()
+		outer.Handler(edgecache.Policy{NoCache: true, Vary: []string{"Accept"}}.Handler(inner.h)).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		require.Equal(t, 200, w.Code)
+	}
+	require.Equal(t, 2, inner.calls)
+	// The same Edge inside itself caches outside only, policies or not.
+	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
+	s.h = s.edge.Handler(edgecache.Policy{MaxAge: time.Minute}.Handler(s.h))
+	want(t, s.get("/"), "MISS", 200, "page")
+	want(t, s.get("/"), "HIT", 200, "page")
+	require.Equal(t, 1, s.calls)
+}
+
+// Explain says what the request would meet that came the same way.
+func TestPolicyOutsideIsExplained(t *testing.T) {
+	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {})
+	var x edgecache.Explanation
+	h := edgecache.Policy{NoStore: true}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { x = s.edge.Explain(r) }))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	require.Equal(t, edgecache.Dynamic, x.Status)
+	require.Equal(t, "policy", x.Reason.String())
+}
+
+// What the handler leaves in the request is there for what stands outside: the route, and files that the server removes.
+func TestPolicyHandsBackWhatTheHandlerFound(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/page/{id}", func(w http.ResponseWriter, r *http.Request) { _ = r.ParseForm() })
+	r := httptest.NewRequest("GET", "/page/1?a=b", nil)
+	edgecache.Policy{MaxAge: time.Minute}.Handler(mux).ServeHTTP(httptest.NewRecorder(), r)
+	require.Equal(t, "/page/{id}", r.Pattern)
+	require.Equal(t, "b", r.Form.Get("a"))
+}
+
+// The ttl that the client is told ends where the policy's does.
+func TestPolicyOutsideBoundsTheToldTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := ringed(t, edgecache.Policy{MaxAge: time.Minute}.Handler, func(w http.ResponseWriter, r *http.Request) { edgecache.MaxAge(w, time.Hour) })
+		s.get("/")
+		time.Sleep(20 * time.Second)
+		require.Equal(t, "edgecache; hit; ttl=40", s.get("/").Header.Get("Cache-Status"))
+	})
+}
