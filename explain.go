@@ -46,12 +46,13 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 	}
 	now := time.Now()
 	res, _ := e.memory.Peek(k)
-	v := res.find(e.scope(nil, r, &req), &req, r.Header)
+	scope := e.scope(nil, r, &req)
+	v := res.find(scope, &req, r.Header)
 	x.Stored = res.alive()
 	x.Vary = append(x.Vary, res.expectedVary(v)...)
 	if v == nil {
 		x.Status, x.Reason = Miss, rules.URIMiss
-		switch refused := e.refusals.of(k, class(&req), now); {
+		switch refused := e.refusals.of(k, string(scope), class(&req), now); {
 		case refused != rules.None:
 			x.Reason = refused
 		case x.Stored > 0:

@@ -406,7 +406,7 @@ func (f *fill) refuse(reason Reason) {
 		return
 	}
 	if !f.posts && tellsOfURL(f.Status()) {
-		f.handler.edge.refuse(f.key, f.class, f.old, reason, f.now)
+		f.handler.edge.refuse(f.key, f.scope, f.class, f.old, reason, f.now)
 	}
 }
 

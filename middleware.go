@@ -132,7 +132,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	f := h.newFill(w, r, &req, k, scope, reason, now)
 	f.old = v
-	refused := e.refusals.of(k, f.class, now) != rules.None
+	refused := e.refusals.of(k, f.scope, f.class, now) != rules.None
 	f.plain = v != nil || !refused
 	f.tags = res.expectedTags(v)
 	f.obtain(res.expectedVary(v), !refused && mayWait(&req.CC))
@@ -214,10 +214,10 @@ func (e *Edge) remove(k []byte) {
 	e.forgetRefusals(k)
 }
 
-// forgetRefusals forgets that the answers for a URL could not be stored.
+// forgetRefusals forgets that the answers for a URL could not be stored. Of those in a scope it does not know: they end by themselves.
 func (e *Edge) forgetRefusals(k []byte) {
-	e.refusals.forget(k, 0)
-	e.refusals.forget(k, 1)
+	e.refusals.forget(k, "", 0)
+	e.refusals.forget(k, "", 1)
 }
 
 // gatewayTimeout answers a request for which only a stored response would do, when none may be used (RFC 9111, 5.2.1.7 and 5.2.2.2).

@@ -47,8 +47,12 @@ func TestOwnFaultIsNobodyElses(t *testing.T) {
 			w.Header().Set("X-Late", "1")
 		},
 	}
+	usual := []int{300, 302, 307, 400, 401, 403, 406, 412, 416, 429, 499}
 	for _, status := range ownFaults() {
 		for name, say := range say {
+			if name != "no-store" && !slices.Contains(usual, status) {
+				continue // it takes its time
+			}
 			if name == "nothing" && (status == 301 || status == 308) {
 				continue // stored itself
 			}

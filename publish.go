@@ -97,13 +97,13 @@ func (e *Edge) publish(k []byte, v, old *variant, class int) bool {
 		stored = true
 		return r.with(v, old, e.maxObject)
 	})
-	return e.kept(k, class, resident && stored)
+	return e.kept(k, v, class, resident && stored)
 }
 
 // kept forgets that the URL could not be stored, if it is now.
-func (e *Edge) kept(k []byte, class int, stored bool) bool {
+func (e *Edge) kept(k []byte, v *variant, class int, stored bool) bool {
 	if stored {
-		e.refusals.forget(k, class)
+		e.refusals.forget(k, v.Selector().Scope, class)
 	}
 	return stored
 }
@@ -118,7 +118,7 @@ func (e *Edge) replace(k []byte, v, old *variant, class int) bool {
 		replaced = true
 		return r.with(v, old, e.maxObject)
 	})
-	return e.kept(k, class, resident && replaced)
+	return e.kept(k, v, class, resident && replaced)
 }
 
 // discard forgets old, which turned out to be no longer right.
@@ -131,11 +131,11 @@ func (e *Edge) discard(k []byte, old *variant) {
 }
 
 // refuse remembers that an answer of this class could not be stored, and why. It takes the place of the page that anonymous clients got before: that is no longer what the handler says.
-func (e *Edge) refuse(k []byte, class int, old *variant, reason Reason, now time.Time) {
+func (e *Edge) refuse(k []byte, scope string, class int, old *variant, reason Reason, now time.Time) {
 	if class == 0 && old != nil {
 		e.discard(k, old)
 	}
-	e.refusals.note(k, class, reason, now)
+	e.refusals.note(k, scope, class, reason, now)
 }
 
 // update is what a 304, or the answer to a HEAD, says about what is stored.

@@ -176,13 +176,8 @@ func (f *fill) refresh(fl *flight.Flight[landing]) {
 
 // serverContext returns a context with the values of net/http's server only.
 func serverContext(ctx context.Context) context.Context {
-	values := context.Background()
-	for _, key := range [...]any{http.ServerContextKey, http.LocalAddrContextKey} {
-		if v := ctx.Value(key); v != nil {
-			values = context.WithValue(values, key, v)
-		}
-	}
-	return values
+	server, address := ctx.Value(http.ServerContextKey), ctx.Value(http.LocalAddrContextKey)
+	return context.WithValue(context.WithValue(context.Background(), http.ServerContextKey, server), http.LocalAddrContextKey, address)
 }
 
 // bareContext is how a context reads that has no values but those of net/http's server.

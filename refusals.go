@@ -32,7 +32,7 @@ const (
 // later one counts. At worst requests for a page wait for each other once more, or once do not.
 //
 // Requests with credentials are remembered apart. The answers to them are rarely stored, and must not spoil a URL for
-// the others. The zero value is ready for use, and takes no memory until something is refused.
+// the others. So are those of another scope: whoever makes up an X-Forwarded-Host spoils nothing for the others either. The zero value is ready for use, and takes no memory until something is refused.
 type refusals struct {
 	table atomic.Pointer[refusalTable]
 }
@@ -43,12 +43,12 @@ type refusalTable struct {
 }
 
 // of returns why the answer for the URL with the primary key k could not be stored lately; None if it could, or is not known.
-func (rs *refusals) of(k []byte, class int, now time.Time) Reason {
+func (rs *refusals) of(k []byte, scope string, class int, now time.Time) Reason {
 	t := rs.table.Load()
 	if t == nil {
 		return rules.None
 	}
-	slot, tag := t.find(k, class)
+	slot, tag := t.find(k, scope, class)
 	s := slot.Load()
 	if s>>tagShift != tag {
 		return rules.None
@@ -61,7 +61,7 @@ func (rs *refusals) of(k []byte, class int, now time.Time) Reason {
 }
 
 // note remembers that the answer could not be stored, for that reason.
-func (rs *refusals) note(k []byte, class int, reason Reason, now time.Time) {
+func (rs *refusals) note(k []byte, scope string, class int, reason Reason, now time.Time) {
 	t := rs.table.Load()
 	if t == nil {
 		t = &refusalTable{seed: maphash.MakeSeed()}
@@ -69,7 +69,7 @@ func (rs *refusals) note(k []byte, class int, reason Reason, now time.Time) {
 			t = rs.table.Load()
 		}
 	}
-	slot, tag := t.find(k, class)
+	slot, tag := t.find(k, scope, class)
 	until := (ticks(now) + uint64(refusalFor/refusalTick)) & tickMask
 	if s := tag<<tagShift | until<<tickShift | uint64(reason); slot.Load() != s { // a busy page writes four times a second
 		slot.Store(s)
@@ -77,12 +77,12 @@ func (rs *refusals) note(k []byte, class int, reason Reason, now time.Time) {
 }
 
 // forget is called when an answer for the URL could be stored, or the URL was purged.
-func (rs *refusals) forget(k []byte, class int) {
+func (rs *refusals) forget(k []byte, scope string, class int) {
 	t := rs.table.Load()
 	if t == nil {
 		return
 	}
-	slot, tag := t.find(k, class)
+	slot, tag := t.find(k, scope, class)
 	if s := slot.Load(); s>>tagShift == tag && s&reasonMask != 0 {
 		slot.CompareAndSwap(s, 0)
 	}
@@ -92,8 +92,11 @@ func (rs *refusals) forget(k []byte, class int) {
 func (rs *refusals) clear() { rs.table.Store(nil) }
 
 // find returns the slot of a URL, and what the slot holds in its highest bits if it is about that URL.
-func (t *refusalTable) find(k []byte, class int) (slot *atomic.Uint64, tag uint64) {
+func (t *refusalTable) find(k []byte, scope string, class int) (slot *atomic.Uint64, tag uint64) {
 	h := maphash.Bytes(t.seed, k) + uint64(class)*0x9e3779b97f4a7c15
+	if scope != "" {
+		h += 3 * maphash.String(t.seed, scope) // were it added as it is, a key and a scope could change places
+	}
 	return &t.slots[h%refusalSlots], h >> tagShift
 }
 

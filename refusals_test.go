@@ -124,3 +124,26 @@ func TestRefusalsAreExplained(t *testing.T) {
 		}
 	}
 }
+
+// Whoever makes up an X-Forwarded-Host, and gets what is not stored for that, keeps nobody else's requests from waiting for each other.
+func TestRefusalsOfAScopeAreItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			time.Sleep(100 * time.Millisecond)
+			if r.Header.Get("X-Forwarded-Host") != "" {
+				edgecache.NoStore(w)
+				fmt.Fprint(w, "no such site")
+				return
+			}
+			fmt.Fprint(w, "page")
+		})
+		evil := []string{"X-Forwarded-Host", "evil.example"}
+		s.visit("/", evil...).wants(t, "BYPASS", 200, "no such site")
+		require.Equal(t, map[string]int{"MISS": 1, "HIT": 19}, words(s.visits(20, "/")))
+		for _, v := range s.visits(20, "/", evil...) {
+			v.wants(t, "BYPASS", 200, "no such site")
+			require.Equal(t, 100*time.Millisecond, v.took, "of their own scope it is known")
+		}
+		require.Equal(t, "no-store", s.edge.Explain(request("GET", "/", "X-Forwarded-Host", "evil.example")).Reason.String())
+	})
+}
