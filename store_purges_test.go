@@ -75,6 +75,7 @@ func TestFloodOfUnsafeRequestsAndTheStore(t *testing.T) {
 					time.Sleep(time.Second / 10_000)
 				}
 				synctest.Wait()
+				t.Logf("%d Bumps of %d names", store.calls.Load(), store.known())
 				if n := store.calls.Load(); n > row.bumps || n == 0 {
 					t.Errorf("got %d Bumps for 10 000 POSTs in a second, want at most %d", n, row.bumps)
 				}

@@ -20,6 +20,7 @@ const (
 	ofVariant = 'v' // a stored response
 
 	ofPage         = 'u' // a URL of one host
+	ofQueries      = 'y' // a URL of one host with every query
 	ofPath         = 'w' // a URL of every host
 	ofScopedPath   = 'x' // a URL of every host, for responses with a scope
 	ofPrefix       = 'p' // the beginning of URLs of one host

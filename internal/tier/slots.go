@@ -20,11 +20,12 @@ import (
 // its tags. Everything, and prefixes, are purged by the application alone and concern many responses:
 // they keep names of their own.
 const (
-	pageSlots   = 1 << 15 // of URLs of one host
-	pathSlots   = 1 << 13 // of URLs of every host
-	scopedSlots = 1 << 13 // the same, for responses with a scope
-	tagSlots    = 1 << 14
-	slots       = pageSlots + pathSlots + scopedSlots + tagSlots
+	queriesSlots = 6 << 12 // of URLs with every query: every unsafe request purges one
+	pageSlots    = 4 << 12 // of URLs of one host
+	scopedSlots  = 2 << 12 // of URLs of every host, for responses with a scope
+	pathSlots    = 1 << 12 // of URLs of every host
+	tagSlots     = 3 << 12
+	slots        = queriesSlots + pageSlots + scopedSlots + pathSlots + tagSlots
 
 	// exactSlots are in the fence alone, for names that the store knows as they are.
 	exactSlots = 1 << 13
@@ -75,13 +76,15 @@ func slotsOf(kind byte) (from, size uint32) {
 	case ofPrefix, ofPathPrefix, ofScopedPrefix, everything[0]:
 		return slots, 0
 	case ofTag:
-		return pageSlots + pathSlots + scopedSlots, tagSlots
-	case ofScopedPath:
-		return pageSlots + pathSlots, scopedSlots
+		return slots - tagSlots, tagSlots
 	case ofPath:
-		return pageSlots, pathSlots
+		return queriesSlots + pageSlots + scopedSlots, pathSlots
+	case ofScopedPath:
+		return queriesSlots + pageSlots, scopedSlots
+	case ofPage:
+		return queriesSlots, pageSlots
 	}
-	return 0, pageSlots
+	return 0, queriesSlots
 }
 
 func (n *naming) place(name string) place {

@@ -22,9 +22,11 @@ func TestNamesAreBounded(t *testing.T) {
 		}
 		targets := make([]Target, 1000)
 		for i := range purges {
-			switch i % 3 {
+			switch i % 4 {
 			case 0:
 				targets[i%1000] = Page("a", "/made/up/"+number(i))
+			case 3:
+				targets[i%1000] = madeUp(i)
 			case 1:
 				targets[i%1000] = Page("host"+number(i), "/")
 			default:
@@ -37,6 +39,7 @@ func TestNamesAreBounded(t *testing.T) {
 		}
 		<-time.After(time.Second)
 		require.Zero(t, tier.Stats().Unshared)
+		t.Logf("%d purges: %d names", purges, len(s.generations))
 		if n := len(s.generations); n > slots || n < slots/2 {
 			t.Errorf("got %d names, want at most %d, and most of them", n, slots)
 		}
@@ -56,8 +59,9 @@ func TestSlotsAreHit(t *testing.T) {
 		checked []string
 		most    int // of 2 000
 	}{
-		{"URLs of one host", 2100, func(i int) Target { return Page("a", "/x/"+number(i)) }, nil, 60},
-		{"URLs of one host, for what has tags", 2100, func(i int) Target { return Page("a", "/x/"+number(i)) }, []string{"1", "2", "3"}, 60},
+		{"URLs with every query", 2100, madeUp, nil, 70},
+		{"URLs with every query, for what has tags", 2100, madeUp, []string{"1", "2", "3"}, 70},
+		{"URLs of one host", 1000, func(i int) Target { return Page("a", "/x/"+number(i)) }, nil, 60},
 		{"URLs of every host", 100, func(i int) Target { return Page("", "/x/"+number(i)) }, nil, 10},
 		{"tags, for what has none", 2100, func(i int) Target { return Tag("x" + number(i)) }, nil, 0},
 		{"tags, for what has twenty", 200, func(i int) Target { return Tag("x" + number(i)) },
@@ -86,11 +90,16 @@ func TestSlotsAreHit(t *testing.T) {
 	}
 }
 
+// madeUp is what a POST to a made-up URL purges.
+func madeUp(i int) Target {
+	return Target{names: []string{name(ofQueries, "a", "/made/up/"+number(i))}}
+}
+
 func TestPlaces(t *testing.T) {
 	plain, one, other := newNaming(nil), newNaming([]byte("one")), newNaming([]byte("other"))
 	seen := map[string]string{}
 	for i := range 300 {
-		for _, kind := range []byte{ofPage, ofPath, ofScopedPath, ofPrefix, ofPathPrefix, ofScopedPrefix, ofTag, everything[0], '?'} {
+		for _, kind := range []byte{ofQueries, ofPage, ofPath, ofScopedPath, ofPrefix, ofPathPrefix, ofScopedPrefix, ofTag, everything[0], '?'} {
 			full := name(kind, number(i))
 			if kind == everything[0] {
 				full = everything
@@ -130,7 +139,7 @@ func TestPlaces(t *testing.T) {
 		t.Errorf("two keys give the same slots %d", a.at)
 	}
 	end := uint32(0)
-	for _, kind := range []byte{ofPage, ofPath, ofScopedPath, ofTag} {
+	for _, kind := range []byte{ofQueries, ofPage, ofScopedPath, ofPath, ofTag} {
 		from, size := slotsOf(kind)
 		if from != end {
 			t.Errorf("%c begins at %d, want %d", kind, from, end)

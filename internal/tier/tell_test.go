@@ -187,7 +187,7 @@ func TestPurgesOfStrangersWhileTheStoreIsAway(t *testing.T) {
 		}
 		away.Store(true)
 		for i := range 2100 {
-			ours.Purge(Page("a", "/made/up/"+number(i))).TellLater()
+			ours.Purge(madeUp(i)).TellLater()
 			<-time.After(time.Millisecond)
 		}
 		if n := count(ours); n < pages*95/100 {
