@@ -11,70 +11,78 @@ import (
 )
 
 // restricting are fields of middleware outside that no stored response may take back: what its own request is answered
-// with depends on them, whoever the response was made for.
+// with depends on them, whoever the response was made for. It is small enough for the stack: hits make one.
 type restricting struct {
-	vary   []string
-	fields []restrictingField
-	array  [3]restrictingField // for fields, usually
+	vary     []string
+	control  []string
+	targeted [2][]string // of the first targeted fields
+	more     [][]string  // of the others
+	policies [len(field.Policies)][]string
 }
 
-type restrictingField struct {
-	name  string
-	lines []string
+// restrictingIn returns those of h.
+func restrictingIn(h http.Header, targeted []string) (o restricting) {
+	o.vary, o.control = h["Vary"], h["Cache-Control"]
+	for i, name := range targeted {
+		if i < len(o.targeted) {
+			o.targeted[i] = h[name]
+		} else {
+			o.more = append(o.more, h[name])
+		}
+	}
+	for i, name := range field.Policies {
+		o.policies[i] = h[name]
+	}
+	return o
 }
 
 // edited tells what a response does to the fields of middleware outside.
 type edited interface{ Edit(name string) field.Edit }
 
-// note remembers the fields of h.
-func (o *restricting) note(h http.Header, targeted []string) {
-	o.vary, o.fields = h["Vary"], o.array[:0]
-	o.add(h, "Cache-Control")
-	for _, name := range targeted {
-		o.add(h, name)
-	}
-	for _, name := range field.Policies {
-		o.add(h, name)
-	}
-}
-
-func (o *restricting) add(h http.Header, name string) {
-	if lines := h[name]; len(lines) > 0 {
-		o.fields = append(o.fields, restrictingField{name, lines})
-	}
-}
-
 // keep puts back into h what the stored fields, which are there by now, have taken from it: the names in Vary, and what
 // the handler did not override itself when it made the response: the restrictions of Cache-Control, and policies, of which
 // each counts.
-func (o *restricting) keep(h http.Header, response edited) {
+func (o *restricting) keep(h http.Header, targeted []string, response edited) {
 	if len(o.vary) > 0 {
 		h["Vary"] = field.UniteVary(o.vary, h["Vary"])
 	}
-	for _, f := range o.fields {
-		now := h[f.name]
-		if len(now) > 0 && &now[0] == &f.lines[0] {
-			continue // the response says nothing itself
-		}
-		edit := response.Edit(f.name)
-		if edit == field.Overrode || edit == field.Added {
-			continue
-		}
-		if field.IsPolicy(f.name) {
-			if edit == 0 {
-				h[f.name] = slices.Concat(f.lines, now)
-			}
-			continue
-		}
-		lost := field.RestrictionsOf(f.lines) &^ field.RestrictionsOf(now)
-		switch {
-		case lost == 0:
-		case len(now) == 0:
-			h[f.name] = f.lines
-		default:
-			tighten(h, f.name, lost)
+	keepControl(h, "Cache-Control", o.control, response)
+	for i, name := range targeted {
+		if i < len(o.targeted) {
+			keepControl(h, name, o.targeted[i], response)
+		} else {
+			keepControl(h, name, o.more[i-len(o.targeted)], response)
 		}
 	}
+	for i, name := range field.Policies {
+		if lines, now := o.policies[i], h[name]; replaced(lines, now) && len(now) > 0 && response.Edit(name) == 0 {
+			h[name] = slices.Concat(lines, now)
+		}
+	}
+}
+
+// keepControl is keep for a field with the form of Cache-Control, of which lines stood outside.
+func keepControl(h http.Header, name string, lines []string, response edited) {
+	now := h[name]
+	if !replaced(lines, now) {
+		return
+	}
+	if edit := response.Edit(name); edit == field.Overrode || edit == field.Added {
+		return
+	}
+	lost := field.RestrictionsOf(lines) &^ field.RestrictionsOf(now)
+	switch {
+	case lost == 0:
+	case len(now) == 0:
+		h[name] = lines
+	default:
+		tighten(h, name, lost)
+	}
+}
+
+// replaced reports whether there were lines outside, and others are there now.
+func replaced(lines, now []string) bool {
+	return len(lines) > 0 && (len(now) == 0 || &now[0] != &lines[0])
 }
 
 // tighten adds restrictions to a Cache-Control, as [NoStore], [Private] and [NoCache] do, or to a targeted field.
@@ -100,22 +108,20 @@ func (e *Edge) copyHeader(h http.Header, v *variant, extra int) []string {
 	if len(h) == 0 {
 		return v.CopyHeader(h, extra)
 	}
-	var o restricting
-	o.note(h, e.config.TargetedHeaders)
+	o := restrictingIn(h, e.config.TargetedHeaders)
 	room := v.CopyHeader(h, extra)
-	o.keep(h, &v.Object)
+	o.keep(h, e.config.TargetedHeaders, &v.Object)
 	return room
 }
 
 // applyHeader does the same with a header that is not stored yet. It shares no slice with it.
 func (e *Edge) applyHeader(h, fields http.Header, edits field.Edits) {
-	var o restricting
-	o.note(h, e.config.TargetedHeaders)
+	o := restrictingIn(h, e.config.TargetedHeaders)
 	edits.Apply(h, fields)
 	for name := range fields {
 		h[name] = slices.Clone(h[name])
 	}
-	o.keep(h, edits)
+	o.keep(h, e.config.TargetedHeaders, edits)
 }
 
 // errNonceOutside is what is told of a page that cannot be served as it is stored, see nonceOutside.

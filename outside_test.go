@@ -236,6 +236,73 @@ func TestFieldsOfOuterMiddlewareOnEveryWay(t *testing.T) {
 	})
 }
 
+// Each targeted field is looked after, however many there are (RFC 9213, 2.2).
+func TestOuterRestrictionsOfManyTargetedFields(t *testing.T) {
+	names := []string{"A-Cache-Control", "B-Cache-Control", "C-Cache-Control", "D-Cache-Control"}
+	edge, err := edgecache.New(edgecache.Config{TargetedHeaders: names})
+	require.NoError(t, err)
+	cached := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for _, name := range names {
+			w.Header().Set(name, "max-age=60")
+		}
+		_, _ = io.WriteString(w, "page")
+	}))
+	get := func(outer http.Header) http.Header {
+		w := httptest.NewRecorder()
+		(&outside{next: cached, header: outer}).ServeHTTP(w, request("GET", "/"))
+		return w.Header()
+	}
+	get(nil)
+	for i, name := range names {
+		h := get(http.Header{name: {"private"}})
+		require.Equal(t, "HIT", h.Get("X-Cache"))
+		for j, other := range names {
+			want := "max-age=60"
+			if i == j {
+				want += ", private"
+			}
+			require.Equal(t, want, linesOf(h, other))
+		}
+	}
+}
+
+// What is looked after on hits below middleware costs no allocation.
+func TestHitsBelowMiddlewareAllocateNothingMore(t *testing.T) {
+	cached := edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		edgecache.MaxAge(w, time.Hour)
+		w.Header().Add("Link", "</own>")
+		w.Header().Del("X-Frame-Options")
+		_, _ = io.WriteString(w, "page")
+	}))
+	header := http.Header{}
+	w := &headerWriter{header}
+	r := request("GET", "/")
+	allocs := func(outer http.Header) float64 {
+		visit := func() {
+			clear(header)
+			for name, lines := range outer {
+				header[name] = lines
+			}
+			cached.ServeHTTP(w, r)
+		}
+		visit()
+		n := testing.AllocsPerRun(100, visit)
+		require.Equal(t, []string{"HIT"}, header["X-Cache"])
+		return n
+	}
+	outer := http.Header{"Link": {"</outer>"}, "X-Frame-Options": {"DENY"}, "X-Request-Id": {"1"}, "Vary": {"Origin"}, "Content-Security-Policy": {"default-src 'self'"}}
+	edited := allocs(outer) // first, so that the response has edits
+	if plain := allocs(nil); edited > plain {
+		t.Errorf("got %v allocations below middleware, %v without", edited, plain)
+	}
+}
+
+type headerWriter struct{ header http.Header }
+
+func (w *headerWriter) Header() http.Header         { return w.header }
+func (w *headerWriter) WriteHeader(int)             {}
+func (w *headerWriter) Write(p []byte) (int, error) { return len(p), nil }
+
 // A 304 that says nothing about Vary does not narrow what the stored response was chosen by, whatever stands outside.
 func TestOuterVaryDoesNotReplaceTheStoredOneAtA304(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
