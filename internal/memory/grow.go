@@ -36,7 +36,7 @@ func (s *shard[V]) grow(e *entry[V], more int64) bool {
 		s.recharge(e, e.cost()+more)
 		return true
 	}
-	young := e.slot == inWindow
+	young := e.young()
 	s.detach(e)
 	e.charge += uint32(more)
 	if young && e.cost() <= s.windowMax {

@@ -32,6 +32,7 @@ func TestHeapPerEntry(t *testing.T) {
 		for _, shards := range []int{1, 64} {
 			before := heapInUse()
 			tier := New[int](Config{MaxBytes: 1 << 40, Shards: shards, seed: 1})
+			tier.ListBy(func(dst []uint64, key string, _ int) []uint64 { return append(dst, fixedHash(2, key)) })
 			key := make([]byte, 32)
 			for i := range n {
 				binary.LittleEndian.PutUint64(key, uint64(i))

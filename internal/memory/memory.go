@@ -223,7 +223,7 @@ func (t *Tier[V]) UpdateOr(key []byte, f func(old V, found bool) (v V, cost int6
 	if e != nil {
 		return s.replace(e, v, cost, rest)
 	}
-	return s.insert(h, &entry[V]{key: string(key), value: v, charge: uint32(cost)})
+	return s.insert(h, &entry[V]{key: string(key), value: v, charge: uint32(cost), slot: nowhere})
 }
 
 // Delete removes key and returns the value that it had.

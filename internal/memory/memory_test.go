@@ -33,22 +33,20 @@ func check[V any](t testing.TB, tier *Tier[V]) {
 		s := &tier.shards[i]
 		var window, main int64
 		members := 0
-		var last *entry[V]
-		for e := s.oldest; e != nil; e = e.newer {
-			if s.index[tier.hash(e.key)] != e || e.slot != inWindow || e.older != last {
-				t.Fatalf("shard %d: window entry %q is linked wrongly", i, e.key)
+		for e := range s.window.all {
+			if s.index.get(tier.hash(e.key)) != e || !e.young() || s.window.ring[-1-e.slot] != e {
+				t.Fatalf("shard %d: window entry %q is placed wrongly", i, e.key)
 			}
 			window += e.cost()
 			members++
-			last = e
 		}
-		if last != s.newest {
-			t.Fatalf("shard %d: newest is not the end of the window", i)
+		if w := &s.window; w.used-w.gaps != members || w.used > len(w.ring) || w.used > 0 && w.oldest() == nil {
+			t.Fatalf("shard %d: the window has %d entries in %d places, %d of them gaps", i, members, w.used, w.gaps)
 		}
 		for number, b := range []*bag[V]{&s.once, &s.twice} {
 			var used int64
 			for j, e := range b.entries {
-				if s.index[tier.hash(e.key)] != e || e.slot != int32(j<<1+number) || number == 1 && !e.again() {
+				if s.index.get(tier.hash(e.key)) != e || e.slot != int32(j<<1+number) || number == 1 && !e.again() {
 					t.Fatalf("shard %d: main entry %q has slot %d, want %d in %d", i, e.key, e.slot, j, number)
 				}
 				used += e.cost()
@@ -59,8 +57,9 @@ func check[V any](t testing.TB, tier *Tier[V]) {
 			}
 			main += used
 		}
-		if members != len(s.index) || s.peak < members {
-			t.Fatalf("shard %d: %d entries in the queues, %d in the index, peak %d", i, members, len(s.index), s.peak)
+		checkListing(t, s)
+		if members != s.index.len() || s.peak < members {
+			t.Fatalf("shard %d: %d entries in the queues, %d in the index, peak %d", i, members, s.index.len(), s.peak)
 		}
 		if window != s.windowUsed || main != s.mainUsed() {
 			t.Fatalf("shard %d: used %d and %d, want %d and %d", i, s.windowUsed, s.mainUsed(), window, main)

@@ -12,6 +12,13 @@ import (
 // less than the map does, but nothing else. All invariants are checked after each step.
 func run(t *testing.T, ops []byte) {
 	tier := New[int](Config{MaxBytes: 40_000, MaxEntryBytes: 8000, Shards: 2, seed: 3})
+	tier.ListBy(func(dst []uint64, key string, v int) []uint64 { // by its first digit, and some values as well
+		dst = append(dst, uint64(key[0])<<56)
+		if v%3 == 0 {
+			dst = append(dst, uint64(v%7))
+		}
+		return dst
+	})
 	model := make(map[string]int)
 	next := func() (b byte) {
 		if len(ops) > 0 {
@@ -67,6 +74,29 @@ func run(t *testing.T, ops []byte) {
 				clear(model)
 				break
 			}
+			if op&0x40 != 0 {
+				for k, v := range model {
+					if _, resident := tier.Peek([]byte(k)); resident && k[0] == key[0] && v%2 == 0 {
+						model[k] = -1
+					}
+				}
+				tier.Visit(uint64(key[0])<<56, ^uint64(0), func(_ uint64, k string, v int) bool {
+					if k[0] != key[0] || (v%2 == 0) != (model[k] == -1) {
+						t.Fatalf("%s is visited as %d, want %d", k, v, model[k])
+					}
+					delete(model, k)
+					if v%2 == 1 {
+						model[k] = v
+					}
+					return v%2 == 0
+				})
+				for k, v := range model {
+					if v == -1 {
+						t.Fatalf("%s was not visited", k)
+					}
+				}
+				break
+			}
 			before, deleted := tier.Stats().Len, 0
 			n := tier.DeleteFunc(func(k string, v int) bool {
 				if v != model[k] {
@@ -114,6 +144,9 @@ func TestConcurrentUse(t *testing.T) {
 		floor   [keys]atomic.Int64 // no version below this may be seen
 		tier    = New[value](Config{MaxBytes: 150_000, Shards: 4})
 	)
+	tier.ListBy(func(dst []uint64, key string, v value) []uint64 {
+		return append(dst, uint64(v.key%10), 100+uint64(v.version%2))
+	})
 	raise := func(k, n int64) {
 		for old := floor[k].Load(); old < n && !floor[k].CompareAndSwap(old, n); old = floor[k].Load() {
 		}
@@ -165,6 +198,23 @@ func TestConcurrentUse(t *testing.T) {
 						raise(k, version+1)
 					}
 				case 7:
+					if r.IntN(2) > 0 {
+						deleted := make(map[int64]int64)
+						tier.Visit(uint64(k%10), ^uint64(0), func(_ uint64, _ string, v value) bool {
+							judge(v.key, floor[v.key].Load(), v)
+							if v.key%10 != k%10 {
+								t.Errorf("key %d is visited as one like %d", v.key, k)
+							}
+							if v.version%5 == 0 {
+								deleted[v.key] = v.version
+							}
+							return v.version%5 == 0
+						})
+						for k, version := range deleted {
+							raise(k, version+1)
+						}
+						break
+					}
 					if r.IntN(50) > 0 {
 						for _, v := range tier.All() {
 							judge(v.key, 0, v)

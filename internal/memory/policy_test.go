@@ -130,7 +130,7 @@ func TestAReplacedValueKeepsItsHits(t *testing.T) {
 	}
 	for _, cost := range []int64{200, 50, 5000, 100} { // 5000 is more than the window: it moves
 		require.True(t, put(tier, "key", 0, cost))
-		e := tier.shards[0].index[tier.hash("key")]
+		e := tier.shards[0].index.get(tier.hash("key"))
 		if got := e.count(tier.shards[0].policy.now); got != 10*once {
 			t.Errorf("cost %d: count is %d, want %d", cost, got, 10*once)
 		}
@@ -145,7 +145,7 @@ func TestWhatComesBackIsRemembered(t *testing.T) {
 	}
 	tier.Delete([]byte("key"))
 	require.True(t, put(tier, "key", 0, 100))
-	e := tier.shards[0].index[tier.hash("key")]
+	e := tier.shards[0].index.get(tier.hash("key"))
 	if got := e.count(tier.shards[0].policy.now); got != 11*once {
 		t.Errorf("count is %d, want %d", got, 11*once)
 	}

@@ -211,7 +211,7 @@ func (s *shard[V]) trim(all bool) (more, stuck bool) {
 			s.detach(v)
 			s.evict(v, v.cost())
 		case s.windowUsed > s.windowMax:
-			s.leaveWindow(s.oldest)
+			s.leaveWindow(s.window.oldest())
 		default:
 			return false, false
 		}

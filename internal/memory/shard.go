@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -22,15 +23,17 @@ type entry[V any] struct {
 	heat  atomic.Uint64 // a heat: how often it was asked for lately
 
 	charge uint32 // see cost
-	slot   int32  // its index in the bag where it is, doubled, and that bag's number; or inWindow
-
-	older, newer *entry[V] // neighbours in the window
+	slot   int32  // its index in the bag where it is, doubled, and that bag's number; less than 0 in the window, see there; or nowhere
 }
 
 // cost is what e is charged: at most Tier.maxEntry, so that it fits four bytes.
 func (e *entry[V]) cost() int64 { return int64(e.charge) }
 
-const inWindow = -1
+// nowhere is the slot of an entry that has no place.
+const nowhere = math.MinInt32
+
+// young reports whether e, which has a place, is in the window.
+func (e *entry[V]) young() bool { return e.slot < 0 }
 
 // hit counts one. Of two readers at once only one may count, and a count at its
 // limit is not written again before the clock moves on: the most popular
@@ -59,12 +62,16 @@ func (e *entry[V]) count(now uint32) int64 { return heat(e.heat.Load()).at(now) 
 type shard[V any] struct {
 	mu    sync.RWMutex
 	hash  func(key string) uint64
-	index map[uint64]*entry[V] // by the hash of its key, which is enough to tell keys apart but for an accident, see at
-	peak  int                  // the largest len(index) since it was built
+	index index[V] // by the hash of its key, which is enough to tell keys apart but for an accident, see at
+	peak  int      // the largest index.len() since it was built
 
-	oldest, newest *entry[V] // the window
-	once, twice    bag[V]
-	losers         []*entry[V] // room for contest
+	window      window[V]
+	once, twice bag[V]
+	losers      []*entry[V] // room for contest
+
+	listing listing[V]
+	words   func(dst []uint64, key string, v V) []uint64 // see Tier.ListBy; nil if nothing is listed
+	room    []uint64                                     // for what words returns
 
 	windowUsed, windowMax int64
 	mainMax               int64
@@ -80,7 +87,7 @@ type shard[V any] struct {
 }
 
 func (s *shard[V]) init(budget, overhead int64, random uint64, hash func(string) uint64, p *pool) {
-	s.hash, s.index = hash, make(map[uint64]*entry[V])
+	s.hash = hash
 	s.policy, s.pool = newPolicy(budget, random), p
 	s.once.number, s.twice.number = 0, 1
 	s.overhead = overhead
@@ -90,7 +97,7 @@ func (s *shard[V]) init(budget, overhead int64, random uint64, hash func(string)
 
 // at returns the resident with this key, nil if there is none. Of keys with the same hash only one can be resident.
 func (s *shard[V]) at(h uint64, key []byte) *entry[V] {
-	if e := s.index[h]; e != nil && e.key == string(key) {
+	if e := s.index.get(h); e != nil && e.key == string(key) {
 		return e
 	}
 	return nil
@@ -98,18 +105,19 @@ func (s *shard[V]) at(h uint64, key []byte) *entry[V] {
 
 // insert makes a new key resident, if it is worth that.
 func (s *shard[V]) insert(h uint64, e *entry[V]) bool {
-	if other := s.index[h]; other != nil {
+	if other := s.index.get(h); other != nil {
 		s.remove(other)
 		s.evictions++
 	}
-	e.heat.Store(uint64(s.policy.arrive(h, e.cost(), len(s.index))))
+	e.heat.Store(uint64(s.policy.arrive(h, e.cost(), s.index.len())))
 	if !s.place(e) {
 		s.rejections++
 		s.removed(e.value)
 		return false
 	}
-	s.index[h] = e
-	s.peak = max(s.peak, len(s.index))
+	s.index.put(h, e)
+	s.peak = max(s.peak, s.index.len())
+	s.list(e)
 	return true
 }
 
@@ -120,12 +128,13 @@ func (s *shard[V]) replace(e *entry[V], v V, cost int64, rest shrinker[V]) bool 
 	used, limit := s.part(e)
 	if cost <= e.cost() || used-e.cost()+cost <= limit {
 		s.recharge(e, cost)
-		e.value = v
+		s.set(e, v)
 		return true
 	}
-	young, had := e.slot == inWindow, e.cost()
+	young, had := e.young(), e.cost()
 	s.detach(e)
-	e.value, e.charge = v, uint32(cost)
+	s.set(e, v)
+	e.charge = uint32(cost)
 	if s.place(e) {
 		return true
 	}
@@ -146,9 +155,9 @@ func (s *shard[V]) refuse(e *entry[V], v V, rest shrinker[V]) {
 		s.removed(v)
 		return
 	}
-	young, had := e.slot == inWindow, e.cost()
+	young, had := e.young(), e.cost()
 	s.detach(e)
-	e.value = v
+	s.set(e, v)
 	if s.become(e, rest, had) {
 		s.putBack(e, young)
 	} else {
@@ -170,7 +179,7 @@ func (s *shard[V]) become(e *entry[V], f shrinker[V], room int64) bool {
 	if !ok {
 		return false
 	}
-	e.value = less
+	s.set(e, less)
 	if cost = max(cost, 0) + s.overhead + int64(len(e.key)); cost > room {
 		return false
 	}
@@ -194,7 +203,7 @@ func (s *shard[V]) place(e *entry[V]) bool {
 		return s.contest(e)
 	}
 	for s.windowUsed+e.cost() > s.windowMax {
-		s.leaveWindow(s.oldest)
+		s.leaveWindow(s.window.oldest())
 	}
 	s.pushWindow(e)
 	return true
@@ -231,7 +240,8 @@ func (s *shard[V]) remove(e *entry[V]) {
 // asked for is remembered, for when it comes back.
 func (s *shard[V]) forget(e *entry[V]) {
 	h := s.hash(e.key)
-	delete(s.index, h)
+	s.index.remove(h)
+	s.unlist(e)
 	s.removed(e.value)
 	s.policy.leave(h, e.count(s.policy.now))
 	s.shrink()
@@ -242,27 +252,19 @@ func (s *shard[V]) forget(e *entry[V]) {
 // full of small objects and is full of large ones now would exceed its budget
 // by tens of per cent.
 func (s *shard[V]) shrink() {
-	if s.peak < minShrink || len(s.index) > s.peak/4 {
+	if s.peak < minShrink || s.index.len() > s.peak/4 {
 		return
 	}
-	index := make(map[uint64]*entry[V], len(s.index))
-	for h, e := range s.index {
-		index[h] = e
-	}
-	s.index, s.peak = index, len(index)
+	s.index.resize()
+	s.peak = s.index.len()
+	s.window.shrink()
 	s.once.entries, s.twice.entries = slices.Clone(s.once.entries), slices.Clone(s.twice.entries)
-	s.policy.sketch.shrink(len(index))
-	s.policy.seen.shrink(len(index))
+	s.policy.sketch.shrink(s.peak)
+	s.policy.seen.shrink(s.peak)
 }
 
 func (s *shard[V]) pushWindow(e *entry[V]) {
-	e.slot, e.older, e.newer = inWindow, s.newest, nil
-	if s.newest != nil {
-		s.newest.newer = e
-	} else {
-		s.oldest = e
-	}
-	s.newest = e
+	s.window.push(e)
 	s.windowUsed += e.cost()
 }
 
@@ -297,11 +299,12 @@ func (b *bag[V]) take(e *entry[V]) {
 	b.entries[last] = nil
 	b.entries = b.entries[:last]
 	b.used -= e.cost()
+	e.slot = nowhere
 }
 
 // part tells what the part of the shard where e is uses, and how much it may.
 func (s *shard[V]) part(e *entry[V]) (used, limit int64) {
-	if e.slot == inWindow {
+	if e.young() {
 		return s.windowUsed, s.windowMax
 	}
 	return s.mainUsed(), s.mainMax
@@ -311,7 +314,7 @@ func (s *shard[V]) part(e *entry[V]) (used, limit int64) {
 func (s *shard[V]) recharge(e *entry[V], cost int64) {
 	more := cost - e.cost()
 	e.charge = uint32(cost)
-	if e.slot == inWindow {
+	if e.young() {
 		s.windowUsed += more
 	} else {
 		s.bagOf(e).used += more
@@ -328,22 +331,12 @@ func (s *shard[V]) bagOf(e *entry[V]) *bag[V] {
 
 // detach takes e out of the window or of main.
 func (s *shard[V]) detach(e *entry[V]) {
-	if e.slot != inWindow {
+	if e.young() {
+		s.window.take(e)
+		s.windowUsed -= e.cost()
+	} else {
 		s.bagOf(e).take(e)
-		return
 	}
-	if e.older != nil {
-		e.older.newer = e.newer
-	} else {
-		s.oldest = e.newer
-	}
-	if e.newer != nil {
-		e.newer.older = e.older
-	} else {
-		s.newest = e.older
-	}
-	e.older, e.newer = nil, nil
-	s.windowUsed -= e.cost()
 }
 
 type pair[V any] struct {
@@ -355,8 +348,8 @@ type pair[V any] struct {
 func (s *shard[V]) pairs() []pair[V] {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	all := make([]pair[V], 0, len(s.index))
-	for e := s.oldest; e != nil; e = e.newer {
+	all := make([]pair[V], 0, s.index.len())
+	for e := range s.window.all {
 		all = append(all, pair[V]{e.key, e.value})
 	}
 	for _, b := range []*bag[V]{&s.once, &s.twice} {
@@ -384,7 +377,7 @@ func (s *shard[V]) deleteAmong(batch []pair[V], f func(string, V) bool) (n int) 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range batch {
-		if e := s.index[s.hash(p.key)]; e != nil && e.key == p.key && f(e.key, e.value) {
+		if e := s.index.get(s.hash(p.key)); e != nil && e.key == p.key && f(e.key, e.value) {
 			s.remove(e)
 			n++
 		}
@@ -393,17 +386,18 @@ func (s *shard[V]) deleteAmong(batch []pair[V], f func(string, V) bool) (n int) 
 }
 
 func (s *shard[V]) clear() {
-	for _, e := range s.takeAll() {
+	all := s.takeAll()
+	for _, e := range all.all() {
 		s.removed(e.value) // without the lock: there may be many
 	}
 }
 
-func (s *shard[V]) takeAll() map[uint64]*entry[V] {
+func (s *shard[V]) takeAll() index[V] {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	all := s.index
-	s.index, s.peak = make(map[uint64]*entry[V]), 0
-	s.oldest, s.newest, s.windowUsed, s.losers = nil, nil, 0, nil
+	s.index, s.listing, s.peak = index[V]{}, listing[V]{}, 0
+	s.window, s.windowUsed, s.losers = window[V]{}, 0, nil
 	s.once.entries, s.once.used = nil, 0
 	s.twice.entries, s.twice.used = nil, 0
 	s.policy = newPolicy(s.policy.budget, s.policy.random)
@@ -413,7 +407,7 @@ func (s *shard[V]) takeAll() map[uint64]*entry[V] {
 func (s *shard[V]) addTo(st *Stats) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	st.Len += len(s.index)
+	st.Len += s.index.len()
 	st.Bytes += s.windowUsed + s.mainUsed()
 	st.Evictions += s.evictions
 	st.Rejections += s.rejections

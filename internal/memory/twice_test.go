@@ -144,7 +144,7 @@ func TestWhatComesBackCountsAsAskedForTwice(t *testing.T) {
 	}
 	for i := range pages {
 		request(tier, fmt.Sprint("new ", i), 900)
-		if e := tier.shards[0].index[tier.hash(fmt.Sprint("new ", i))]; e != nil && e.again() {
+		if e := tier.shards[0].index.get(tier.hash(fmt.Sprint("new ", i))); e != nil && e.again() {
 			again++
 		}
 	}
