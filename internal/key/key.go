@@ -50,13 +50,14 @@ func OfURL(dst []byte, scheme, host, target string) []byte {
 	return appendText(dst, target)
 }
 
-// Split takes a primary key apart. ok is false when key is none.
-func Split(key string) (scheme, host, target string, ok bool) {
+// Split takes a primary key apart. ok is false when key is none. The parts are cut from key.
+func Split[T string | []byte](key T) (scheme, host, target T, ok bool) {
 	scheme, key, ok1 := cutText(key)
 	host, key, ok2 := cutText(key)
 	target, key, ok3 := cutText(key)
-	if !ok1 || !ok2 || !ok3 || key != "" {
-		return "", "", "", false
+	if !ok1 || !ok2 || !ok3 || len(key) > 0 {
+		var none T
+		return none, none, none, false
 	}
 	return scheme, host, target, true
 }
@@ -150,20 +151,23 @@ func appendText(dst []byte, s string) []byte {
 }
 
 // cutText undoes appendText. A length that is not written in the shortest way is refused: keys are compared as bytes.
-func cutText(s string) (text, rest string, ok bool) {
-	var length uint64
+func cutText[T string | []byte](s T) (text, rest T, ok bool) {
+	var (
+		length uint64
+		none   T
+	)
 	for i := range min(len(s), binary.MaxVarintLen32) {
 		c := s[i]
 		length |= uint64(c&0x7f) << (7 * i)
 		if c < 0x80 {
 			rest = s[i+1:]
 			if i > 0 && c == 0 || length > uint64(len(rest)) {
-				return "", "", false
+				return none, none, false
 			}
 			return rest[:length], rest[length:], true
 		}
 	}
-	return "", "", false
+	return none, none, false
 }
 
 func appendLower(dst []byte, s string) []byte {

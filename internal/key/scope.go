@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// MaxScope is the longest scope in bytes that is kept as text. A longer one is replaced by its SHA-256.
+	// MaxScope is the longest scope in bytes that is kept as text. A longer one is replaced by its SHA-256 and the hosts that it tells.
 	MaxScope = 2 << 10
 	// MaxFields is how many fields of one request may be part of its scope, and how many may be
 	// spelled unlike their canonical form. A proxy sets a dozen.
@@ -149,7 +149,13 @@ func Scope(dst []byte, r *http.Request, f *Fields) []byte {
 		dst = appendHost(dst, r, scheme, host)
 		dst = appendURL(dst, r.URL, target)
 	}
-	return bounded(dst, start, MaxScope, kindScopeSum)
+	if len(dst)-start <= MaxScope {
+		return dst
+	}
+	// A purge looks for the hosts that it tells: see Hosts.
+	hosts := Hosts(nil, string(dst[start:]))
+	dst = bounded(dst, start, MaxScope, kindScopeSum)
+	return appendLines(dst, kindField, "Host", hosts)
 }
 
 func appendFields(dst []byte, h http.Header, f *Fields) []byte {

@@ -1,0 +1,191 @@
+package key
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"strings"
+)
+
+// Purges and invalidation compare URLs as their readers do, not byte by byte as keys are: a purge that misses a page because a client has spelled it otherwise is a wrong page
+// that stays, one that takes another spelling along is a render. Two hosts, or two targets, that are plain alike are meant alike.
+
+// PlainHost returns host, which is as keys have it, without the default port of http or of https: which of the two a page was asked for by says little about how the connection to us speaks.
+func PlainHost(host string) string {
+	if len(host) > len(":80") && host[len(host)-1] <= '9' {
+		for _, scheme := range [...]string{"http", "https"} {
+			if name, port := splitHost(scheme, host); port == "" {
+				host = name
+			}
+		}
+	}
+	return host
+}
+
+// PlainTarget returns target, path and query, in one of its spellings: what is percent-encoded and need not be is decoded, so that /gr%C3%BCn, as browsers write it, and the bytes of /grün are one, and a
+// plus sign in the query is a blank. Encoded characters that part a path or a query where they stand for themselves stay as they are. A target without a path has that of the root.
+//
+// It is a form to compare, not a target: a blank in it may have been anything that means one. It does not allocate if target is in that form already.
+func PlainTarget(target string) string {
+	if target == "" || target[0] == '?' {
+		target = "/" + target
+	}
+	at := strings.IndexByte(target, '?')
+	if strings.IndexByte(target, '%') < 0 && (at < 0 || strings.IndexByte(target[at:], '+') < 0) {
+		return target
+	}
+	plain := make([]byte, 0, len(target))
+	kept := "/?#%" // in a path
+	for i := 0; i < len(target); i++ {
+		switch c := target[i]; {
+		case i == at:
+			kept = "&=+;#%" // in a query
+			plain = append(plain, c)
+		case c == '+' && at >= 0 && i > at:
+			plain = append(plain, ' ')
+		case c == '%' && i+2 < len(target) && isHex(target[i+1]) && isHex(target[i+2]):
+			decoded := unhex(target[i+1])<<4 | unhex(target[i+2])
+			if strings.IndexByte(kept, decoded) >= 0 {
+				plain = append(plain, target[i:i+3]...)
+			} else {
+				plain = append(plain, decoded)
+			}
+			i += 2
+		default:
+			plain = append(plain, c)
+		}
+	}
+	return string(plain)
+}
+
+// PlainPath returns the path of a plain target, and its query with the question mark; that is "" if there is none.
+func PlainPath(plain string) (path, query string) {
+	if at := strings.IndexByte(plain, '?'); at >= 0 {
+		return plain[:at], plain[at:]
+	}
+	return plain, ""
+}
+
+func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f' }
+
+// MaxHosts is how many hosts are looked for in one scope. Proxies tell one or two; who tells more sees his own variants only, and may keep them.
+const MaxHosts = 8
+
+// Hosts appends the hosts, plain, that a scope tells beside that of the key: in X-Forwarded-Host or Forwarded, for instance. Of a list they are the first and the last, which are those that handlers read.
+func Hosts(dst []string, scope string) []string {
+	start := len(dst)
+	add := func(text string) {
+		text = hostIn(text)
+		for _, known := range dst[start:] {
+			if known == text {
+				return
+			}
+		}
+		if text != "" && len(dst)-start < MaxHosts {
+			dst = append(dst, text)
+		}
+	}
+	for len(scope) > 1 && scope[0] == 0 {
+		kind := scope[1]
+		scope = scope[2:]
+		ok := true
+		switch kind {
+		case kindField:
+			var name, line string
+			var lines uint64
+			name, scope, ok = cutText(scope)
+			if ok {
+				lines, scope, ok = cutNumber(scope)
+			}
+			tells := ok && tellsHost(name)
+			for ; ok && lines > 0; lines-- {
+				if line, scope, ok = cutText(scope); tells {
+					first, rest, more := strings.Cut(line, ",")
+					add(first)
+					if more {
+						add(rest[strings.LastIndexByte(rest, ',')+1:])
+					}
+				}
+			}
+		case kindForwarded:
+			for ok && scope != "" && scope[0] != 0 {
+				what := scope[0]
+				scope = scope[1:]
+				if what == 'h' || what == 'p' {
+					var text string
+					if text, scope, ok = cutText(scope); what == 'h' {
+						add(text)
+					}
+				}
+			}
+			ok = ok && scope != ""
+			scope = strings.TrimPrefix(scope, "\x00")
+		case kindHost, kindServerName:
+			var text string
+			if text, scope, ok = cutText(scope); ok && kind == kindHost {
+				add(text)
+			}
+		case kindPeer, kindScopeSum:
+			if ok = len(scope) >= sha256.Size; ok {
+				scope = scope[sha256.Size:]
+			}
+		case kindURL, kindPath:
+			for range 3 {
+				if ok {
+					_, scope, ok = cutText(scope)
+				}
+			}
+		default:
+			ok = false // what others have appended comes last
+		}
+		if !ok {
+			break
+		}
+	}
+	return dst
+}
+
+// cutNumber undoes binary.AppendUvarint.
+func cutNumber(s string) (n uint64, rest string, ok bool) {
+	var buf [binary.MaxVarintLen64]byte
+	n, size := binary.Uvarint(buf[:copy(buf[:], s)])
+	if size <= 0 {
+		return 0, "", false
+	}
+	return n, s[size:], true
+}
+
+// tellsHost reports whether a field of the scope may tell a host.
+func tellsHost(name string) bool {
+	name = strings.ToLower(name)
+	for _, word := range [...]string{"host", "forwarded", "server", "domain", "authority", "url", "uri"} {
+		if !strings.Contains(name, word) {
+			continue
+		}
+		return word != "forwarded" || name == word
+	}
+	return false
+}
+
+// hostIn returns the host in the value of a field, plain; "" if there is none.
+func hostIn(text string) string {
+	text = strings.Trim(text, " \t\"")
+	if _, behind, absolute := strings.Cut(text, "://"); absolute {
+		text = behind
+	}
+	if end := strings.IndexAny(text, "/?#"); end >= 0 {
+		text = text[:end]
+	}
+	text = text[strings.LastIndexByte(text, '@')+1:]
+	if text == "" || len(text) > maxHost {
+		return ""
+	}
+	var buf [2 + maxHost + 8]byte
+	_, host, _, ok := Split(string(OfURL(buf[:0], "http", text, "/")))
+	if !ok {
+		return ""
+	}
+	return PlainHost(host)
+}
+
+// maxHost is the longest host that is looked for in a scope, with its port, in bytes (RFC 1035, 2.3.4).
+const maxHost = 255 + len(":65535")
