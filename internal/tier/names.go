@@ -94,7 +94,9 @@ func namesOf(k string, scoped bool, tags []string) []string {
 	// The scheme does not count: a purge is for http and https.
 	_, host, target, ok := key.Split(k)
 	if ok {
-		names = append(names, name(ofPage, host, target), name(ofPath, target))
+		host, target = key.PlainHost(host), key.PlainTarget(target)
+		path, _ := key.PlainPath(target)
+		names = append(names, name(ofPage, host, target), name(ofQueries, host, path), name(ofPath, target))
 		if scoped {
 			names = append(names, name(ofScopedPath, target))
 		}
@@ -117,15 +119,16 @@ type Target struct {
 	erased []string // primary keys whose values need no longer take up room
 }
 
-// Page is one URL with all its variants, under http and https. host is spelled as in primary keys; "" is every host.
+// Page is one URL with all its variants, under http and https, however it is spelled. host is spelled as in primary keys; "" is every host.
 //
 // A response with a scope may have been made for another host than that of its key: X-Forwarded-Host says so. It is purged with its target, whatever the host.
 func Page(host, target string) Target {
+	plain := key.PlainTarget(target)
 	if host == "" {
-		return Target{names: []string{name(ofPath, target)}}
+		return Target{names: []string{name(ofPath, plain)}}
 	}
 	return Target{
-		names:  []string{name(ofPage, host, target), name(ofScopedPath, target)},
+		names:  []string{name(ofPage, key.PlainHost(host), plain), name(ofScopedPath, plain)},
 		erased: []string{string(key.OfURL(nil, "http", host, target)), string(key.OfURL(nil, "https", host, target))},
 	}
 }
@@ -139,8 +142,22 @@ func Key(k []byte) Target {
 	return Page(host, target)
 }
 
+// Path is the page with this primary key, under both schemes, with every query. It is of the host in the key alone.
+func Path(k []byte) Target {
+	_, host, target, ok := key.Split(string(k))
+	if !ok {
+		return Everything()
+	}
+	path, _ := key.PlainPath(key.PlainTarget(target))
+	return Target{
+		names:  []string{name(ofQueries, key.PlainHost(host), path)},
+		erased: []string{string(key.OfURL(nil, "http", host, target)), string(key.OfURL(nil, "https", host, target))},
+	}
+}
+
 // Prefix is every URL of a host, or of every host if that is "", whose target begins with prefix, and the siblings of these down to the slash before: at most maxDepth slashes count.
 func Prefix(host, prefix string) Target {
+	host, prefix = key.PlainHost(host), key.PlainTarget(prefix)
 	last := ""
 	boundaries(prefix, func(p string) { last = p })
 	switch {

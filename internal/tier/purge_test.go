@@ -31,6 +31,8 @@ func TestPurge(t *testing.T) {
 		{"a", "/1/2/3/4/5/6/7/8/9/10", "", nil},
 		{"a", "/1/2/3/4/5/6/7/other", "", nil},
 		{"a", "/1/2/3/4/5/6/other", "", nil},
+		{"a", "/blog/?page=2", "", nil},
+		{"a:443", "/gr%C3%BCn?q=a+b", "", nil},
 	}
 	for _, row := range []struct {
 		name    string
@@ -41,22 +43,31 @@ func TestPurge(t *testing.T) {
 		{"a page", []Target{Page("a", "/blog/")}, []int{1, 5}},
 		{"a page by its key", []Target{Key(urlKey("a", "/blog/"))}, []int{1, 5}},
 		{"a page by a key of the other scheme", []Target{Key([]byte("\x05https\x01a\x06/blog/"))}, []int{1, 5}},
+		{"a path with every query", []Target{Path(urlKey("a", "/blog/"))}, []int{1, 10}},
+		{"the same by one of its queries", []Target{Path(urlKey("a", "/blog/?page=3"))}, []int{1, 10}},
+		{"the same by a key of the other scheme", []Target{Path([]byte("\x05https\x01a\x06/blog/"))}, []int{1, 10}},
+		{"a path in another spelling, and of a host without its port", []Target{Path(urlKey("a", "/grün"))}, []int{11}},
+		{"a path by something that is no key", []Target{Path([]byte("?"))}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
+		{"a page with a query", []Target{Page("a", "/blog/?page=2")}, []int{10}},
+		{"a page in another spelling, and of a host without its port", []Target{Page("a", "/grün?q=a b")}, []int{11}},
+		{"the same on every host", []Target{Page("", "/gr%c3%bcn?q=a%20b")}, []int{11}},
+		{"a folder of a host with its port", []Target{Prefix("a:80", "/blo%67/")}, []int{1, 2, 5, 10}},
 		{"a page of every host", []Target{Page("", "/blog/")}, []int{1, 4, 5, 6}},
 		{"a page that is not there", []Target{Page("a", "/blog")}, nil},
 		{"two pages", []Target{Page("a", "/"), Page("a", "/blogs")}, []int{0, 3}},
-		{"something that is no key", []Target{Key([]byte("?"))}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
+		{"something that is no key", []Target{Key([]byte("?"))}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
 		{"a tag", []Target{Tag("blog")}, []int{1, 2, 4}},
 		{"a tag that nothing carries", []Target{Tag("Blog")}, nil},
 		{"another tag", []Target{Tag("post 1")}, []int{2}},
-		{"a folder", []Target{Prefix("a", "/blog/")}, []int{1, 2, 5}},
-		{"a folder of every host", []Target{Prefix("", "/blog/")}, []int{1, 2, 4, 5, 6}},
+		{"a folder", []Target{Prefix("a", "/blog/")}, []int{1, 2, 5, 10}},
+		{"a folder of every host", []Target{Prefix("", "/blog/")}, []int{1, 2, 4, 5, 6, 10}},
 		{"a deep folder", []Target{Prefix("a", "/blog/2026/03/")}, []int{2}},
 		{"a prefix that ends within a name takes its siblings", []Target{Prefix("a", "/blog/2026/0")}, []int{2}},
-		{"a prefix in the root takes the host", []Target{Prefix("a", "/blo")}, []int{0, 1, 2, 3, 5, 7, 8, 9}},
+		{"a prefix in the root takes the host", []Target{Prefix("a", "/blo")}, []int{0, 1, 2, 3, 5, 7, 8, 9, 10, 11}},
 		{"a prefix as deep as is told apart", []Target{Prefix("a", "/1/2/3/4/5/6/7/")}, []int{7, 8}},
 		{"a prefix that is deeper takes the folder of that depth", []Target{Prefix("a", "/1/2/3/4/5/6/7/8/9/")}, []int{7, 8}},
-		{"a prefix that is none", []Target{Prefix("a", "blog")}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
-		{"everything", []Target{Everything()}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9}},
+		{"a prefix that is none", []Target{Prefix("a", "blog")}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
+		{"everything", []Target{Everything()}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -289,7 +300,7 @@ func TestNamesOf(t *testing.T) {
 	for _, row := range [][]string{
 		{"a", "/b"}, {"a/", "b"}, {"", "a/b"}, {"a", "/b/"}, {"A", "/b"},
 	} {
-		for _, kind := range []byte{ofPage, ofPath, ofScopedPath, ofPrefix, ofPathPrefix, ofScopedPrefix, ofTag} {
+		for _, kind := range []byte{ofPage, ofQueries, ofPath, ofScopedPath, ofPrefix, ofPathPrefix, ofScopedPrefix, ofTag} {
 			n := name(kind, row...)
 			if other, taken := seen[n]; taken {
 				t.Errorf("%c%q and %s have one name", kind, row, other)
