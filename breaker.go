@@ -19,7 +19,8 @@ var epoch = time.Now()
 // It has a breaker, which spares a handler that fails again and again: while it is open the
 // stale response is served at once, and once per pause the handler is tried in the background, where no client can break that off. A success replaces the response, and so closes it.
 type trouble struct {
-	outdatedAt atomic.Int64 // of a soft purge, in nanoseconds since epoch; 0 without
+	outdatedAt atomic.Int64 // of a soft purge, or of what made it invalid, in nanoseconds since epoch; 0 without
+	invalid    atomic.Bool  // it is to be validated before any use, set before outdatedAt: see rules.Terms.Invalidated
 
 	failures atomic.Uint32
 	retryAt  atomic.Int64 // nanoseconds since epoch; 0 while the breaker is closed

@@ -42,6 +42,7 @@ type Edge struct {
 	except    except
 	memory    *memory.Tier[resource]
 	maxObject int64
+	addresses addresses
 	fence     fence
 	flights   *flight.Group[landing]
 	counters  counters
@@ -55,7 +56,6 @@ type Edge struct {
 
 	tags         *tags        // apart, for the clean-ups of tags hold it: were it part of the Edge, they would hold the pages, too
 	entries      atomic.Int64 // stored responses, purged ones that have not been met yet included
-	aliases      aliases
 	refusals     refusals
 	refreshes    refreshes
 	places       places
@@ -81,8 +81,10 @@ func New(cfg Config) (*Edge, error) {
 		tags:   new(tags),
 	}
 	e.except, _ = newExcept(cfg.Except) // resolve has reported the mistakes
+	e.addresses.init()
 	e.memory.OnRemove(e.removed)
 	e.memory.OnEvict(e.evicting)
+	e.memory.ListBy(e.words)
 	e.maxObject = e.memory.MaxReserve()
 	if cfg.StatusHeader != "-" {
 		e.statusHeader = cfg.StatusHeader

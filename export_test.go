@@ -15,6 +15,15 @@ func (e *Edge) TagCount() int {
 	return len(e.tags.named)
 }
 
+// Looked is how many entries of memory purges have looked at.
+func (e *Edge) Looked() uint64 { return e.memory.Stats().Looked }
+
+// ResetInvalidated sets Stats.Invalidated to 0.
+func (e *Edge) ResetInvalidated() { e.counters.invalidated.Store(0) }
+
+// MaxInvalid is maxInvalid.
+const MaxInvalid = maxInvalid
+
 // Broken forms of purging, to show that a test of purging can fail.
 
 // PurgeUnfenced removes the page of the path on the host, but lets fills that have begun store it again.
@@ -26,9 +35,7 @@ func (e *Edge) PurgeUnfenced(host, path string) {
 
 // PurgeFencedOnly keeps fills that have begun from storing, but removes nothing.
 func (e *Edge) PurgeFencedOnly(host, path string) {
-	for _, scheme := range [...]string{"http", "https"} {
-		e.fence.raise(key.OfURL(nil, scheme, host, path))
-	}
+	e.fence.raise(e.addresses.of(key.OfURL(nil, "http", host, path)))
 }
 
 // PurgeTagUnfenced makes what carries the tag unusable, but lets fills that have begun store it, and be joined.
@@ -40,6 +47,24 @@ func (e *Edge) PurgeTagUnfenced(name string) {
 
 // PurgeAllUnfenced empties memory, but lets fills that have begun store again.
 func (e *Edge) PurgeAllUnfenced() { e.memory.Clear() }
+
+// ForgetPaths makes the fence forget what unsafe methods have raised.
+func (e *Edge) ForgetPaths() {
+	for i := range e.fence.paths {
+		e.fence.paths[i].Store(0)
+	}
+}
+
+// MakeInvalidOutdated makes what is invalid as if a soft purge had concerned it.
+func (e *Edge) MakeInvalidOutdated() {
+	for _, res := range e.memory.All() {
+		for v := range res.variants {
+			if t := v.trouble.Load(); t != nil {
+				t.invalid.Store(false)
+			}
+		}
+	}
+}
 
 // SoftenUnfenced makes the page of the path on the host stale, but lets a 304 on its way make it fresh again.
 func (e *Edge) SoftenUnfenced(host, path string) {

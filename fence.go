@@ -2,7 +2,10 @@ package edgecache
 
 import (
 	"hash/maphash"
+	"math/bits"
 	"sync/atomic"
+
+	"github.com/edgecache-go/edgecache/internal/key"
 )
 
 // fence keeps what was made before a purge from being stored, or joined, after it.
@@ -13,8 +16,16 @@ type fence struct {
 	sequence atomic.Uint64
 	floor    atomic.Uint64 // the last purge that concerns every fill
 	seed     maphash.Seed
-	urls     [1 << 14]atomic.Uint64
+	urls     [1 << 14]atomic.Uint64 // of one host, and of all hosts
+	paths    [1 << 14]atomic.Uint64 // of one host, with every query: apart, since strangers can raise them
 	tags     [1 << 12]atomic.Uint64
+}
+
+// marks is where the fence has what concerns the fills of one URL: by the host in its key, by each other host that a proxy tells with the request, by none, and by its path.
+type marks struct {
+	urls [2 + key.MaxHosts]uint16
+	used int // of urls
+	path uint16
 }
 
 func (f *fence) init() { f.seed = maphash.MakeSeed() }
@@ -22,11 +33,36 @@ func (f *fence) init() { f.seed = maphash.MakeSeed() }
 // now is where the sequence stands: what a fill remembers when it begins.
 func (f *fence) now() uint64 { return f.sequence.Load() }
 
-// raise marks the URL with the primary key k as purged now.
-// It comes before the removal of what is stored: a fill that stores in between is then removed, and one that stores afterwards sees the mark.
-func (f *fence) raise(k []byte) {
-	lift(&f.urls[maphash.Bytes(f.seed, k)%uint64(len(f.urls))], f.sequence.Add(1))
+// add makes m one that is concerned by what raises the given address.
+func (m *marks) add(at address) {
+	m.urls[m.used] = at.url()
+	m.used++
 }
+
+// url is the slot of a URL. Without a host it is that of the URL on every host.
+func (at address) url() uint16 {
+	return uint16(mix(at.host, at.path, at.query) % uint64(len(fence{}.urls)))
+}
+
+// everyQuery is the slot of the path, with every query.
+func (at address) everyQuery() uint16 {
+	return uint16(mix(at.host, at.path, 0) % uint64(len(fence{}.paths)))
+}
+
+// onEveryHost is the same URL without its host.
+func (at address) onEveryHost() address { return address{path: at.path, query: at.query} }
+
+// mix makes one hash of three.
+func mix(a, b, c uint64) uint64 {
+	return (a ^ bits.RotateLeft64(b*0x9e3779b97f4a7c15, 21)) + bits.RotateLeft64(c*0xbf58476d1ce4e5b9, 42)
+}
+
+// raise marks a URL as purged now; without a host, that on every host.
+// It comes before the removal of what is stored: a fill that stores in between is then removed, and one that stores afterwards sees the mark.
+func (f *fence) raise(at address) { lift(&f.urls[at.url()], f.sequence.Add(1)) }
+
+// raisePath marks the path of a URL on its host as purged now, with every query.
+func (f *fence) raisePath(at address) { lift(&f.paths[at.everyQuery()], f.sequence.Add(1)) }
 
 // raiseTag marks a tag, and returns the number of the purge.
 func (f *fence) raiseTag(tag string) uint64 {
@@ -48,9 +84,14 @@ func lift(mark *atomic.Uint64, n uint64) {
 	}
 }
 
-// stops reports whether the URL was, or may have been, purged after a fill that began at the given point.
-func (f *fence) stops(k []byte, began uint64) bool {
-	return f.urls[maphash.Bytes(f.seed, k)%uint64(len(f.urls))].Load() > began || f.floor.Load() > began
+// stops reports whether the URL of m was, or may have been, purged after a fill that began at the given point.
+func (f *fence) stops(m *marks, began uint64) bool {
+	for _, slot := range m.urls[:m.used] {
+		if f.urls[slot].Load() > began {
+			return true
+		}
+	}
+	return f.paths[m.path].Load() > began || f.floor.Load() > began
 }
 
 // stopsTags reports whether one of the tags was, or may have been, purged after a fill that began at the given point.

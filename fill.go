@@ -12,6 +12,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/flight"
+	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/record"
 	"github.com/edgecache-go/edgecache/internal/rules"
 	"github.com/edgecache-go/edgecache/internal/tier"
@@ -55,6 +56,7 @@ type fill struct {
 	req        rules.Request
 	class      int // see resource.refused
 	key        []byte
+	marks      marks     // where the fence has what concerns it
 	names      [160]byte // room for key, and what else is in the name of a flight
 	scope      string
 	reason     Reason    // why nothing stored could be used
@@ -106,14 +108,16 @@ const (
 )
 
 func (h *handler) newFill(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, reason Reason, came time.Time) *fill {
-	if len(scope) > 0 {
-		h.edge.aliases.note(k, scope) // before the place of the fill in the purge sequence is read: a purge that does not know it yet came before the handler began
-	}
 	f := &fill{
 		handler: h, w: w, r: r, req: *req, reason: reason, came: came,
 		scope: string(scope), class: class(req), length: -1,
 	}
 	f.key = append(f.names[:0], k...)
+	var hosts []string
+	if f.scope != "" {
+		hosts = key.Hosts(nil, f.scope)
+	}
+	f.marks = h.edge.marks(k, hosts)
 	return f
 }
 

@@ -83,13 +83,13 @@ func (f *fill) overtaken(fl *flight.Flight[landing]) *variant {
 // fenced reports whether v is older than a purge. Of one that has not left its mark yet it does not know: who shares v is to be asked again by those who get it.
 func (f *fill) fenced(v *variant) bool {
 	e := f.handler.edge
-	return e.fence.stops(f.key, v.began) || e.fence.stopsTags(v.tagNames(), v.began)
+	return e.fence.stops(&f.marks, v.began) || e.fence.stopsTags(v.tagNames(), v.began)
 }
 
 // joinable reports whether a request that comes now may wait for fl, as far as that is known: not if a purge has come since it began, nor if what it has brought is past its time already.
 func (f *fill) joinable(fl *flight.Flight[landing], came uint64, now time.Time) bool {
 	e := f.handler.edge
-	if e.fence.stops(f.key, fl.Began) {
+	if e.fence.stops(&f.marks, fl.Began) {
 		return false
 	}
 	switch result, _ := fl.Result(); {

@@ -80,6 +80,28 @@ func TestHeapPerEntry(t *testing.T) {
 	}
 }
 
+// A stranger makes up hosts that a proxy might have told: each is listed for purges, and is charged for that.
+func TestHeapOfToldHosts(t *testing.T) {
+	const pages, hosts = 5_000, 6
+	edge, err := edgecache.New(edgecache.Config{MaxBytes: 1 << 30})
+	require.NoError(t, err)
+	h := edge.Handler(page([]byte("x")))
+	before := live()
+	for i := range pages {
+		r := browserRequest(fmt.Sprint("https://example.com/", i))
+		for j := range hosts {
+			r.Header[fmt.Sprint("X-Forwarded-Host-", j)] = []string{fmt.Sprintf("%d.%d.made.up.example", i, j)}
+		}
+		h.ServeHTTP(newSink(), r)
+	}
+	heap, charged := (live()-before)/pages, edge.Stats().Bytes/pages
+	t.Logf("%d B of heap, %d are charged", heap, charged)
+	if require.Equal(t, pages, edge.Stats().Entries); charged < heap || charged > heap+heap/2 {
+		t.Errorf("%d B are charged for %d", charged, heap)
+	}
+	runtime.KeepAlive(h)
+}
+
 // live returns what is live on the heap, in bytes.
 func live() int64 {
 	runtime.GC()

@@ -11,9 +11,6 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// maxInvalidations is how many URLs beside its own one unsafe request invalidates (RFC 9111, 4.4).
-const maxInvalidations = 4
-
 // handler is one place where an Edge stands in front of something.
 type handler struct {
 	edge   *Edge
@@ -183,35 +180,6 @@ func (e *Edge) scope(dst []byte, r *http.Request, req *rules.Request) []byte {
 	dst = append(dst, 0, 'V') // no other part of a scope begins so
 	dst = binary.AppendUvarint(dst, uint64(len(version)))
 	return append(dst, version...)
-}
-
-// invalidate removes what is stored for the URL of r, for those of the same origin that the header names (RFC 9111, 4.4), and in the groups that it names (RFC 9875, 3).
-// It returns how many numbers of the purge sequence that took.
-func (e *Edge) invalidate(r *http.Request, header http.Header) (purges uint64) {
-	var buf [256]byte
-	if k, ok := key.Of(buf[:0], r); ok {
-		e.remove(k)
-		purges++
-		if lines := header["Cache-Group-Invalidation"]; len(lines) > 0 {
-			if groups, ok := field.ParseStringList(lines); ok {
-				e.invalidateGroups(k, groups)
-				purges += uint64(len(groups))
-			}
-		}
-	}
-	for _, t := range rules.InvalidationTargets(r, header, maxInvalidations) {
-		e.remove(key.OfURL(buf[:0], t.Scheme, t.Host, t.Target))
-		purges++
-	}
-	return purges
-}
-
-// remove forgets all variants of one URL, and keeps fills that have begun from bringing them back.
-func (e *Edge) remove(k []byte) {
-	e.dropSecondPage(k)
-	e.fence.raise(k)
-	e.memory.Delete(k)
-	e.forgetRefusals(k)
 }
 
 // forgetRefusals forgets that the answers for a URL could not be stored. Of those in a scope it does not know: they end by themselves.

@@ -20,7 +20,7 @@ type EventKind uint8
 const (
 	Answered  EventKind = iota + 1 // a request was decided about: its header is about to be written
 	Refreshed                      // a background refresh ended
-	PurgeDone                      // a purge was carried out
+	PurgeDone                      // a purge was carried out, or a response made others invalid: then it has a Request, and its Reason is "invalidated"
 	Warned                         // something does not do what its author seems to think
 	Failed                         // something of the cache's own, or a handler behind a stale page, went wrong
 )
@@ -39,7 +39,7 @@ func (k EventKind) String() string {
 type Event struct {
 	Kind    EventKind
 	Time    time.Time     // of the decision
-	Request *http.Request // to read only, and only until the observer returns; nil for a purge
+	Request *http.Request // to read only, and only until the observer returns; nil for a purge by the methods of Edge
 	Pattern string        // of the route that made the page, as http.ServeMux has it; "" if that is not known
 	Status  Status
 	Reason  Reason        // why; none for a plain hit
@@ -47,7 +47,7 @@ type Event struct {
 	Stored  bool          // the answer is being stored; it is not kept if the handler then breaks off, or forbids it too late
 	Elapsed time.Duration // from the arrival of the request to this decision
 	TTL     time.Duration // how much longer the page is fresh, where there is one; negative if it is stale
-	Count   int           // stored responses that a purge concerned
+	Count   int           // stored responses that a purge concerned, or that a response made invalid: then at least one
 	Err     error         // what went wrong, or what the warning is
 }
 
@@ -74,13 +74,14 @@ type Stats struct {
 	// By status word.
 	Hits, Misses, Expired, Revalidated, Stale, Updating, Bypassed, Dynamic uint64
 
-	Collapsed  uint64 // hits among these that waited for another request's page
-	Refreshes  uint64 // background refreshes that ended
-	Purges     uint64 // calls of the purge methods
-	Evictions  uint64 // URLs that made room for others
-	Rejections uint64 // URLs that were not worth the room, or too large, or for which there was none while they were made
-	Compressed uint64 // codings of pages that Config.Compress has made
-	OpenFills  int    // handlers running that others can wait for
+	Collapsed   uint64 // hits among these that waited for another request's page
+	Refreshes   uint64 // background refreshes that ended
+	Purges      uint64 // calls of the purge methods
+	Invalidated uint64 // stored responses that answers to unsafe requests removed, or marked as invalid, by their own URL, Location, Content-Location, Destination or Invalidate
+	Evictions   uint64 // URLs that made room for others
+	Rejections  uint64 // URLs that were not worth the room, or too large, or for which there was none while they were made
+	Compressed  uint64 // codings of pages that Config.Compress has made
+	OpenFills   int    // handlers running that others can wait for
 
 	URLs     int   // with something stored
 	Entries  int   // stored responses, purged ones that have not been met since included
@@ -104,11 +105,12 @@ type StoreStats struct {
 
 // counters are spread so that processors do not fight for one cache line at every hit.
 type counters struct {
-	stripes   [16]stripe
-	collapsed atomic.Uint64
-	outgrown  atomic.Uint64
-	refreshes atomic.Uint64
-	purges    atomic.Uint64
+	stripes     [16]stripe
+	collapsed   atomic.Uint64
+	outgrown    atomic.Uint64
+	refreshes   atomic.Uint64
+	purges      atomic.Uint64
+	invalidated atomic.Uint64
 }
 
 type stripe struct {
@@ -134,7 +136,7 @@ func (e *Edge) Stats() Stats {
 	s := Stats{
 		Hits: c.total(Hit), Misses: c.total(Miss), Expired: c.total(Expired), Revalidated: c.total(Revalidated),
 		Stale: c.total(Stale), Updating: c.total(Updating), Bypassed: c.total(Bypass), Dynamic: c.total(Dynamic),
-		Collapsed: c.collapsed.Load(), Refreshes: c.refreshes.Load(), Purges: c.purges.Load(),
+		Collapsed: c.collapsed.Load(), Refreshes: c.refreshes.Load(), Purges: c.purges.Load(), Invalidated: c.invalidated.Load(),
 		Evictions: m.Evictions, Rejections: m.Rejections + c.outgrown.Load(), Compressed: e.encoders.made.Load(), OpenFills: e.flights.Len(),
 		URLs: m.Len, Entries: int(e.entries.Load()), Bytes: m.Bytes, Growing: m.Reserved, MaxBytes: m.MaxBytes,
 	}

@@ -1,7 +1,6 @@
 package edgecache
 
 import (
-	"hash/maphash"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -42,7 +41,7 @@ func TestPageThatOvertookAFlightIsNotForWhoComesAfterAPurge(t *testing.T) {
 		require.Equal(t, flight.Follow, role)
 		require.NotNil(t, leader.overtaken(fl))
 		if purged {
-			lift(&e.fence.urls[maphash.Bytes(e.fence.seed, leader.key)%uint64(len(e.fence.urls))], number)
+			lift(&e.fence.urls[e.addresses.of(leader.key).url()], number)
 			e.memory.Delete(leader.key)
 		}
 		result, outcome := fl.Wait(t.Context())

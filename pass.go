@@ -121,7 +121,7 @@ func (p *passage) Commit(status int) {
 }
 
 func (p *passage) invalidate() {
-	if p.req.Unsafe && rules.Invalidates(p.r.Method, p.status) {
-		p.handler.edge.invalidate(p.r, p.w.Header())
+	if p.req.Unsafe {
+		p.handler.edge.invalidate(p.r, &p.in.seat, p.status, p.w.Header())
 	}
 }

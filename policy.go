@@ -46,6 +46,10 @@ type Policy struct {
 	StaleWhileRevalidate time.Duration // see StaleWhileRevalidate
 	StaleIfError         time.Duration // see StaleIfError
 
+	// InvalidateExact says that the answer to an unsafe request, such as a POST, makes invalid what is stored for its URL alone, and for those in Location, Content-Location and Destination, but not
+	// what is stored for the same paths with other queries. It has an effect on Edges outside of the policy.
+	InvalidateExact bool
+
 	Vary []string // see Vary; names of request fields, or "*"
 	Tags []string // see Tag
 }
@@ -221,6 +225,11 @@ func (p Policy) clone() *Policy {
 func (p *Policy) apply(r *http.Request, status int, h http.Header) {
 	if status == http.StatusSwitchingProtocols {
 		return // no cache sees what follows
+	}
+	if p.InvalidateExact {
+		if s := seatOf(r); s != nil {
+			s.exact = true
+		}
 	}
 	if len(p.Vary) > 0 {
 		addVary(h, p.Vary)

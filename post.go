@@ -31,10 +31,7 @@ func (p *poster) Commit(status int) {
 }
 
 func (p *poster) invalidate() (purges uint64) {
-	if rules.Invalidates(p.r.Method, p.status) {
-		return p.handler.edge.invalidate(p.r, p.Header())
-	}
-	return 0
+	return p.handler.edge.invalidate(p.r, &p.in.seat, p.status, p.Header())
 }
 
 // post passes a POST on. Its answer is stored for GET when it says, with Content-Location and an explicit lifetime, that it is the page of that URL (RFC 9110, 9.3.3).

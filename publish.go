@@ -12,13 +12,14 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// update changes what memory holds for one URL, unless a purge of the URL, or of one of the tags, has come after the point where the change began.
+// update changes what memory holds for one URL, unless a purge of the URL, on one of the hosts that a proxy told, or of one of the tags, has come after the point where the change began.
 // change gets the zero resource for nothing, and returns it to keep nothing; rest is what stays if there is no room for next. It is called under a lock.
-func (e *Edge) update(k []byte, tags []string, began uint64, change func(resource) (next, rest resource)) (kept bool) {
+func (e *Edge) update(k []byte, hosts, tags []string, began uint64, change func(resource) (next, rest resource)) (kept bool) {
 	var rest resource
+	m := e.marks(k, hosts)
 	return e.memory.UpdateOr(k, func(old resource, _ bool) (resource, int64, bool) {
 		next := old
-		if !e.fence.stops(k, began) && !e.fence.stopsTags(tags, began) {
+		if !e.fence.stops(&m, began) && !e.fence.stopsTags(tags, began) {
 			next, rest = change(old)
 		}
 		if next == (resource{}) {
@@ -80,10 +81,16 @@ func (e *Edge) removed(r resource) {
 func (e *Edge) newVariant(o object.Object, tagNames []string, began uint64, pattern string) *variant {
 	v := &variant{Object: o, began: began, pattern: unique.Make(pattern)}
 	codings := e.codingsOf(&v.Object)
-	if len(tagNames) == 0 && codings == nil {
+	var hosts *[]string
+	if scope := v.Selector().Scope; scope != "" {
+		if told := key.Hosts(nil, scope); len(told) > 0 {
+			hosts = &told
+		}
+	}
+	if len(tagNames) == 0 && codings == nil && hosts == nil {
 		return v
 	}
-	v.extras = &extras{tagNames, make([]*tag, len(tagNames)), codings}
+	v.extras = &extras{tagNames, make([]*tag, len(tagNames)), codings, hosts}
 	for i, name := range tagNames {
 		v.extras.tags[i] = e.tags.get(name)
 	}
@@ -93,7 +100,7 @@ func (e *Edge) newVariant(o object.Object, tagNames []string, began uint64, patt
 // publish stores v, in place of old if there is one.
 func (e *Edge) publish(k []byte, v, old *variant, class int) bool {
 	stored := false
-	resident := e.update(k, v.tagNames(), v.began, func(r resource) (resource, resource) {
+	resident := e.update(k, v.toldHosts(), v.tagNames(), v.began, func(r resource) (resource, resource) {
 		stored = true
 		return r.with(v, old, e.maxObject)
 	})
@@ -111,7 +118,7 @@ func (e *Edge) kept(k []byte, v *variant, class int, stored bool) bool {
 // replace stores v in place of old, if old is still what is stored: a validation must not bring back what has been removed or replaced in the meantime.
 func (e *Edge) replace(k []byte, v, old *variant, class int) bool {
 	replaced := false
-	resident := e.update(k, v.tagNames(), v.began, func(r resource) (resource, resource) {
+	resident := e.update(k, v.toldHosts(), v.tagNames(), v.began, func(r resource) (resource, resource) {
 		if !r.has(old) || old.purged() {
 			return r, r
 		}
@@ -124,7 +131,7 @@ func (e *Edge) replace(k []byte, v, old *variant, class int) bool {
 // discard forgets old, which turned out to be no longer right.
 func (e *Edge) discard(k []byte, old *variant) {
 	e.dropSecondPage(k)
-	e.update(k, nil, e.fence.now(), func(r resource) (resource, resource) {
+	e.update(k, nil, nil, e.fence.now(), func(r resource) (resource, resource) {
 		r = r.without(old)
 		return r, r
 	})

@@ -33,8 +33,10 @@ func (e *Edge) Soft() Purger { return Purger{edge: e, soft: true} }
 func (e *Edge) hard() Purger { return Purger{edge: e} }
 
 // Purge removes all variants of the given URLs, each "https://host/path?query", or "/path?query" for every host. http and https are one.
-// The path and the query must be spelled as clients do. A URL without host is looked for among all that is stored.
-// If one of the URLs cannot be read, nothing is purged.
+//
+// It does not matter how a URL is spelled: "/grün" and "/gr%C3%BCn" are one, so are "/?q=a b", "/?q=a%20b" and "/?q=a+b"; but an encoded slash is no slash, and a query in another order is another one.
+// A host may also be one that a proxy tells in X-Forwarded-Host or the like, instead of that by which it calls us. With a host it takes as long as the URL has variants, whatever else is stored;
+// without one, as long as there are hosts with that path. If one of the URLs cannot be read, nothing is purged.
 func (e *Edge) Purge(ctx context.Context, urls ...string) (int, error) {
 	return e.hard().Purge(ctx, urls...)
 }
@@ -61,11 +63,9 @@ func (p Purger) Purge(ctx context.Context, urls ...string) (n int, err error) {
 			return 0, err
 		}
 	}
-	var seconds []tier.Target
+	seconds := make([]tier.Target, len(targets))
 	for i := range targets {
-		for _, t := range targets[i].targets {
-			seconds = append(seconds, tier.Page(targets[i].host, t))
-		}
+		seconds[i] = tier.Page(targets[i].host, targets[i].target)
 	}
 	tell := p.edge.purgeSecond(seconds...)
 	for i := range targets {
@@ -75,43 +75,31 @@ func (p Purger) Purge(ctx context.Context, urls ...string) (n int, err error) {
 	return n, tell(ctx)
 }
 
+// url purges one URL.
 func (p Purger) url(t *purgeTarget) (n int) {
 	e := p.edge
+	at := e.addresses.of(key.OfURL(nil, "http", t.host, t.target))
+	mask := pathMask | hostMask | queryMask
 	if t.host == "" {
-		return p.matching(t, false)
+		at, mask = at.onEveryHost(), pathMask|queryMask
 	}
-	// Behind a proxy the public host may stand in X-Forwarded-Host or the like only, and the key has that of the machine.
-	hosts, all := e.aliases.list()
-	if !all {
-		return p.matching(t, false)
+	e.fence.raise(at)
+	for _, scheme := range [...]string{"http", "https"} {
+		e.forgetRefusals(key.OfURL(nil, scheme, t.host, t.target))
 	}
-	hosts = append(slices.DeleteFunc(hosts, func(host string) bool { return host == t.host }), t.host)
-	for _, host := range hosts {
-		for _, scheme := range [...]string{"http", "https"} {
-			for _, target := range t.targets {
-				n += p.key(t, key.OfURL(nil, scheme, host, target))
-			}
+	now := time.Now()
+	e.memory.Visit(at.word(), mask, func(word uint64, k string, res resource) bool {
+		if t.host == "" && !e.lists(word, k, res) || !t.means(k, res, false) {
+			return false
 		}
-	}
+		if p.soft {
+			n += res.outdate(now)
+			return false
+		}
+		n += res.alive()
+		return true
+	})
 	return n
-}
-
-// key purges the URL with the primary key k, if t means it.
-func (p Purger) key(t *purgeTarget, k []byte) int {
-	e := p.edge
-	e.fence.raise(k)
-	e.forgetRefusals(k)
-	res, ok := e.memory.Peek(k)
-	if !ok || !t.means(string(k), res, false) {
-		return 0
-	}
-	if p.soft {
-		return res.outdate(time.Now())
-	}
-	if res, ok = e.memory.Delete(k); !ok {
-		return 0
-	}
-	return res.alive()
 }
 
 var errEmptyTag = errors.New(`edgecache: tag is "": want at least one byte`)
@@ -151,23 +139,19 @@ func (p Purger) PurgePrefix(ctx context.Context, prefix string) (n int, err erro
 	if err != nil {
 		return 0, err
 	}
-	seconds := make([]tier.Target, len(t.targets))
-	for i, prefix := range t.targets {
-		seconds[i] = tier.Prefix(t.host, prefix)
-	}
-	tell := p.edge.purgeSecond(seconds...)
-	n = p.matching(&t, true)
+	tell := p.edge.purgeSecond(tier.Prefix(t.host, t.target))
+	n = p.matching(&t)
 	p.done(n)
 	return n, tell(ctx)
 }
 
-// matching purges all URLs that t means, or that begin so. Pages that are being made are not kept, whatever their URL.
-func (p Purger) matching(t *purgeTarget, prefix bool) (n int) {
+// matching purges all URLs that begin as t. Pages that are being made are not kept, whatever their URL.
+func (p Purger) matching(t *purgeTarget) (n int) {
 	e := p.edge
 	e.fence.raiseAll()
 	now := time.Now()
 	e.memory.DeleteFunc(func(k string, res resource) bool {
-		if !t.means(k, res, prefix) {
+		if !t.means(k, res, true) {
 			return false
 		}
 		if p.soft {
@@ -185,7 +169,7 @@ func (p Purger) PurgeAll(ctx context.Context) (n int, err error) {
 	e := p.edge
 	tell := e.purgeSecond(tier.Everything())
 	if p.soft {
-		n = p.matching(&purgeTarget{targets: []string{""}}, true)
+		n = p.matching(&purgeTarget{})
 	} else {
 		e.fence.raiseAll()
 		for _, res := range e.memory.All() {
@@ -211,19 +195,21 @@ func (p Purger) done(n int) {
 
 // purgeTarget is a URL, or the beginning of one.
 type purgeTarget struct {
-	host    string   // as the key spells it; "" for every host
-	targets []string // path and query: as they were written, and as browsers spell that
+	host   string // plain; "" for every host
+	target string // path and query as they were written
+	plain  string // the same, plain
 }
 
 // means reports whether t is the URL with the primary key k, or with prefix its beginning. Its host may also be one that a proxy has told with a request.
 func (t *purgeTarget) means(k string, res resource, prefix bool) bool {
-	scheme, host, target, ok := key.Split(k)
-	if !ok || !slices.ContainsFunc(t.targets, func(want string) bool {
-		return target == want || prefix && strings.HasPrefix(target, want)
-	}) {
+	_, host, target, ok := key.Split(k)
+	if !ok {
 		return false
 	}
-	return t.host == "" || key.SameHost(scheme, host, t.host) || res.any(func(v *variant) bool { return key.Mentions(v.Selector().Scope, t.host) })
+	if plain := key.PlainTarget(target); plain != t.plain && !(prefix && strings.HasPrefix(plain, t.plain)) {
+		return false
+	}
+	return t.host == "" || t.host == key.PlainHost(host) || res.any(func(v *variant) bool { return slices.Contains(v.toldHosts(), t.host) })
 }
 
 // parsePurge reads what a purge is given.
@@ -253,28 +239,14 @@ func parsePurge(s string) (t purgeTarget, err error) {
 		if scheme == "" {
 			scheme = "https"
 		}
-		_, t.host, _, _ = key.Split(string(key.OfURL(nil, scheme, u.Host, "")))
+		_, host, _, _ := key.Split(string(key.OfURL(nil, scheme, u.Host, "")))
+		t.host = key.PlainHost(host)
 		_, s, _ = strings.Cut(s, "//")
 		s = strings.TrimLeftFunc(s, func(r rune) bool { return r != '/' && r != '?' })
 	}
 	if s == "" || s[0] == '?' {
 		s = "/" + s
 	}
-	t.targets = []string{s}
-	u.Scheme, u.Host = "", ""
-	if spelled := u.RequestURI(); spelled != s {
-		t.targets = append(t.targets, spelled)
-	}
+	t.target, t.plain = s, key.PlainTarget(s)
 	return t, nil
-}
-
-// invalidateGroups carries out Cache-Group-Invalidation on the response to an unsafe request (RFC 9875, 3): within the origin of its URL.
-func (e *Edge) invalidateGroups(k []byte, groups []string) {
-	origin := originOf(k)
-	for _, g := range groups {
-		e.dropSecond(tier.Tag(inOrigin(origin, groupName(g))))
-	}
-	for _, g := range groups {
-		e.hard().tag(inOrigin(origin, groupName(g)))
-	}
 }

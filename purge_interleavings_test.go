@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"runtime"
 	"strconv"
@@ -23,6 +24,9 @@ type purges struct {
 	tag    func(e *edgecache.Edge, soft bool, tag string)
 	prefix func(e *edgecache.Edge, soft bool, prefix string)
 	all    func(e *edgecache.Edge, soft bool)
+
+	wrap  func(http.Handler) http.Handler // goes around the handler, if not nil
+	after func(e *edgecache.Edge)         // is called after each request, if not nil
 }
 
 func sound() purges {
@@ -141,6 +145,18 @@ func TestPurgeModelCanFail(t *testing.T) {
 			p.prefix = func(e *edgecache.Edge, soft bool, prefix string) {
 				_, _ = e.PurgePrefix(context.Background(), prefix+"/1")
 			}
+		}},
+		{"an unsafe method that leaves what is stored with other queries", func(p *purges) {
+			p.wrap = edgecache.Policy{InvalidateExact: true}.Handler
+		}},
+		{"an unsafe method that forgets what it names", func(p *purges) {
+			p.wrap = edgecache.AfterRequest(func(_ *http.Request, _ int, header http.Header) { header.Del("Location") })
+		}},
+		{"an unsafe method that lets fills store again", func(p *purges) {
+			p.after = func(e *edgecache.Edge) { e.ForgetPaths() }
+		}},
+		{"an unsafe method that lets what it names be served while it is made anew", func(p *purges) {
+			p.after = func(e *edgecache.Edge) { e.MakeInvalidOutdated() }
 		}},
 		{"a soft purge that lets a 304 on its way make the page fresh", func(p *purges) {
 			hard := p.url

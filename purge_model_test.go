@@ -24,6 +24,7 @@ import (
 //
 // A page's body names the version of each of its data at the moment when the handler read it. When a purge that concerns the page has returned, no request that starts afterwards may be
 // answered from a version older than those that were committed before the purge began. After a soft purge that holds except for answers that say of themselves that they are stale.
+// The answer to a POST is a purge of its path with every query. What it names in Location is as after a soft purge, but is not served stale while it is made anew.
 //
 // One interleaving is a random sequence of steps: requests begin, handlers go one step on (read, header, parts of the body, end, panic), data are written, purges of all kinds come,
 // clients leave, time passes, memory is flooded. Even seeds wait after each step until nothing moves any more; odd ones let several steps race.
@@ -33,7 +34,9 @@ var dataOf = [...][]int{{0}, {1}, {0, 1}, {2}}
 
 const (
 	modelData = 3
-	lanes     = 2 // a page asked for directly, and by way of a proxy that tells another host
+	lanes     = 4 // a page asked for directly, and by way of a proxy that tells another host; and each of these with a query
+	viaProxy  = 1 // in a lane
+	withQuery = 2 // in a lane
 	ownHost   = "example.com"
 	proxied   = "www.example.org"
 )
@@ -52,7 +55,9 @@ type model struct {
 	data   [modelData]atomic.Int64
 
 	mu         sync.Mutex
-	hard, soft floors
+	hard       floors
+	named      floors // of what an answer to a POST has named
+	soft       floors
 	paused     []*pause
 	underWay   map[int]context.CancelFunc // requests, by number
 	tags       map[string]versions        // what entity tags stand for
@@ -61,6 +66,7 @@ type model struct {
 	requests   int
 	favourite  int
 	hurry      bool // handlers do not pause any more
+	after      func(e *edgecache.Edge)
 	answered   map[string]int
 }
 
@@ -72,6 +78,13 @@ type pause struct {
 
 func pathOf(page int) string { return fmt.Sprint("/m/", page) }
 
+func targetOf(page, lane int) string {
+	if lane&withQuery != 0 {
+		return pathOf(page) + "?q"
+	}
+	return pathOf(page)
+}
+
 func newModel(seed uint64, p purges, store edgecache.Store) *model {
 	m := &model{
 		seed: seed, random: rand.New(rand.NewPCG(seed, 0)), purges: p,
@@ -82,7 +95,11 @@ func newModel(seed uint64, p purges, store edgecache.Store) *model {
 		panic(err)
 	}
 	m.favourite = m.random.IntN(len(dataOf))
-	m.edge, m.h = edge, edge.Handler(http.HandlerFunc(m.serve))
+	h := http.Handler(http.HandlerFunc(m.serve))
+	if p.wrap != nil {
+		h = p.wrap(h)
+	}
+	m.edge, m.h, m.after = edge, edge.Handler(h), p.after
 	return m
 }
 
@@ -212,7 +229,15 @@ func (m *model) post(w http.ResponseWriter, r *http.Request, page, id int, rando
 			edgecache.Invalidate(w, fmt.Sprint("d", d))
 		}
 	}
-	*ctx.Value(posted{}).(*invalidation) = invalidation{true, groups, seen}
+	i := invalidation{done: true, groups: groups, seen: seen, names: -1}
+	if random.IntN(2) == 0 {
+		i.names = random.IntN(len(dataOf))
+		w.Header().Set("Location", targetOf(i.names, random.IntN(lanes)))
+		for d := range i.at {
+			i.at[d] = m.data[d].Load()
+		}
+	}
+	*ctx.Value(posted{}).(*invalidation) = i
 	_, _ = io.WriteString(w, text.String()+strings.Repeat(".", 64))
 	m.step(ctx, id)
 }
@@ -223,6 +248,8 @@ type posted struct{}
 type invalidation struct {
 	done, groups bool
 	seen         versions
+	names        int // a page, or -1
+	at           versions
 }
 
 // page chooses a page, mostly the same one.
@@ -240,7 +267,10 @@ func (m *model) begin() {
 	id := m.requests
 	page, lane := m.page(), 0
 	if m.random.IntN(8) == 0 {
-		lane = 1
+		lane |= viaProxy
+	}
+	if m.random.IntN(4) == 0 {
+		lane |= withQuery
 	}
 	method := "GET"
 	switch m.random.IntN(20) {
@@ -249,8 +279,8 @@ func (m *model) begin() {
 	case 2:
 		method = "POST"
 	}
-	r := httptest.NewRequest(method, pathOf(page), nil)
-	if lane == 1 {
+	r := httptest.NewRequest(method, targetOf(page, lane), nil)
+	if lane&viaProxy != 0 {
 		r.Header.Set("X-Forwarded-Host", proxied)
 	}
 	r.Header.Set("Accept-Language", []string{"en", "en", "en", "de"}[m.random.IntN(4)])
@@ -272,7 +302,7 @@ func (m *model) send(id int, r *http.Request, page, lane int) {
 	var changed invalidation
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), posted{}, &changed))
 	m.mu.Lock()
-	hard, soft := m.hard[page][lane], m.soft[page][lane] // by what has returned before this request starts
+	hard, named, soft := m.hard[page][lane], m.named[page][lane], m.soft[page][lane] // by what has returned before this request starts
 	m.underWay[id] = cancel
 	m.mu.Unlock()
 	go func() {
@@ -286,10 +316,13 @@ func (m *model) send(id int, r *http.Request, page, lane int) {
 			if p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic value
 				m.violations = append(m.violations, fmt.Sprint("panic: ", p))
 			}
+			if m.after != nil {
+				m.after(m.edge)
+			}
 			if changed.done {
 				m.invalidated(page, &changed)
 			} else {
-				m.judge(r, page, w, &hard, &soft)
+				m.judge(r, page, w, &hard, &named, &soft)
 			}
 		}()
 		m.h.ServeHTTP(w, r.WithContext(ctx))
@@ -299,11 +332,14 @@ func (m *model) send(id int, r *http.Request, page, lane int) {
 var shown = regexp.MustCompile(`d([0-9])=([0-9]+) `)
 
 // judge holds an answer, complete or not, against what the request must see.
-func (m *model) judge(r *http.Request, page int, w *httptest.ResponseRecorder, hard, soft *versions) {
+func (m *model) judge(r *http.Request, page int, w *httptest.ResponseRecorder, hard, named, soft *versions) {
 	status := w.Header().Get("X-Cache")
 	m.answered[status]++
 	must := *soft
-	if status == "UPDATING" || status == "STALE" {
+	switch status {
+	case "UPDATING":
+		must = *named
+	case "STALE":
 		must = *hard
 	}
 	look := func(d int, version int64) {
@@ -331,19 +367,28 @@ func (f *floors) raise(page, lane int, data []int, at *versions) {
 	}
 }
 
+// raise is what a purge that removes does to all floors.
+func (m *model) raise(page, lane int, data []int, at *versions) {
+	for _, f := range []*floors{&m.hard, &m.named, &m.soft} {
+		f.raise(page, lane, data, at)
+	}
+}
+
 // invalidated notes what the answer to a POST has purged.
 func (m *model) invalidated(page int, i *invalidation) {
 	for lane := range lanes {
-		m.hard.raise(page, lane, dataOf[page], &i.seen)
-		m.soft.raise(page, lane, dataOf[page], &i.seen)
+		m.raise(page, lane, dataOf[page], &i.seen)
+		if i.names >= 0 {
+			m.named.raise(i.names, lane, dataOf[i.names], &i.at)
+			m.soft.raise(i.names, lane, dataOf[i.names], &i.at)
+		}
 		for other, data := range dataOf {
 			if !i.groups || !slices.ContainsFunc(data, func(d int) bool { return slices.Contains(dataOf[page], d) }) {
 				continue
 			}
 			for _, d := range data {
 				if slices.Contains(dataOf[page], d) {
-					m.hard.raise(other, lane, []int{d}, &i.seen)
-					m.soft.raise(other, lane, []int{d}, &i.seen)
+					m.raise(other, lane, []int{d}, &i.seen)
 				}
 			}
 		}
@@ -355,18 +400,19 @@ func (m *model) purge() func() {
 	page := m.page()
 	d := dataOf[page][m.random.IntN(len(dataOf[page]))]
 	write, soft := m.random.IntN(4) > 0, m.random.IntN(3) == 0
+	query := m.random.IntN(4) / 3 * withQuery
 	var purge func()
 	concerns := func(int, int) bool { return true }
 	switch m.random.IntN(8) {
 	case 0, 1:
-		purge = func() { m.purges.url(m.edge, soft, ownHost, pathOf(page)) }
-		concerns = func(p, _ int) bool { return p == page }
+		purge = func() { m.purges.url(m.edge, soft, ownHost, targetOf(page, query)) }
+		concerns = func(p, lane int) bool { return p == page && lane&withQuery == query }
 	case 2:
-		purge = func() { m.purges.url(m.edge, soft, "", pathOf(page)) }
-		concerns = func(p, _ int) bool { return p == page }
+		purge = func() { m.purges.url(m.edge, soft, "", targetOf(page, query)) }
+		concerns = func(p, lane int) bool { return p == page && lane&withQuery == query }
 	case 3:
-		purge = func() { m.purges.url(m.edge, soft, proxied, pathOf(page)) }
-		concerns = func(p, lane int) bool { return p == page && lane == 1 }
+		purge = func() { m.purges.url(m.edge, soft, proxied, targetOf(page, query)) }
+		concerns = func(p, lane int) bool { return p == page && lane == query|viaProxy }
 	case 4, 5:
 		purge = func() { m.purges.tag(m.edge, soft, fmt.Sprint("d", d)) }
 		concerns = func(p, _ int) bool { return slices.Contains(dataOf[p], d) }
@@ -389,10 +435,11 @@ func (m *model) purge() func() {
 		for p, data := range dataOf {
 			for lane := range lanes {
 				if concerns(p, lane) {
-					if !soft {
-						m.hard.raise(p, lane, data, &at)
+					if soft {
+						m.soft.raise(p, lane, data, &at)
+					} else {
+						m.raise(p, lane, data, &at)
 					}
-					m.soft.raise(p, lane, data, &at)
 				}
 			}
 		}
@@ -472,8 +519,8 @@ func (m *model) play() {
 	synctest.Wait()
 	for page := range dataOf {
 		for lane := range lanes {
-			r := httptest.NewRequest("GET", pathOf(page), nil)
-			if lane == 1 {
+			r := httptest.NewRequest("GET", targetOf(page, lane), nil)
+			if lane&viaProxy != 0 {
 				r.Header.Set("X-Forwarded-Host", proxied)
 			}
 			m.send(-1-page*lanes-lane, r, page, lane)

@@ -353,7 +353,9 @@ func TestUnsafeMethodsInvalidateRFC9111Section4_4(t *testing.T) {
 		{"DELETE", "DELETE", 202, nil, "/a", true},
 		{"a method that nobody knows", "BREW", 200, nil, "/a", true},
 		{"a redirection", "POST", 303, nil, "/a", true},
-		{"the same path with a query is another URL", "POST", 200, nil, "/a?x=1", false},
+		{"the same path with a query", "POST", 200, nil, "/a?x=1", true},
+		{"a path that begins so is another one", "POST", 200, nil, "/ab?x=1", false},
+		{"nor is one below it", "POST", 200, nil, "/a/b", false},
 		{"a client's mistake changes nothing", "POST", 400, nil, "/a", false},
 		{"a failure changes nothing", "POST", 503, nil, "/a", false},
 		{"OPTIONS is safe", "OPTIONS", 200, nil, "/a", false},
@@ -364,7 +366,9 @@ func TestUnsafeMethodsInvalidateRFC9111Section4_4(t *testing.T) {
 		{"Location relative to the URL", "POST", 201, []string{"Location", "?x=1"}, "/a?x=1", true},
 		{"Location of a failure", "POST", 400, []string{"Location", "/b"}, "/b", false},
 		{"Location of another host", "POST", 201, []string{"Location", "http://evil.example/b"}, "/b", false},
-		{"Location of another scheme", "POST", 201, []string{"Location", "https://example.com/b"}, "/b", false},
+		{"Location with a query", "POST", 201, []string{"Location", "/b?x=1"}, "/b?y=2", true},
+		{"Location by https: TLS may end in front of us", "POST", 201, []string{"Location", "https://example.com/b"}, "/b", true},
+		{"Location of no scheme of the web", "POST", 201, []string{"Location", "ftp://example.com/b"}, "/b", false},
 		{"Location of another port", "POST", 201, []string{"Location", "http://example.com:8080/b"}, "/b", false},
 	} {
 		s := newShop(t, func(w http.ResponseWriter, r *http.Request) {

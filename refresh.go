@@ -147,7 +147,7 @@ func (v *variant) wantsRefresh(o *rules.Options, req *rules.Request, reason Reas
 func (f *fill) board(id []byte) *flight.Flight[landing] {
 	e := f.handler.edge
 	fl, role := e.flights.Enter(&f.own, id, e.fence.now(), time.Now(), func(fl *flight.Flight[landing]) bool {
-		return !e.fence.stops(f.key, fl.Began) && !e.fence.stopsTags(f.old.tagNames(), fl.Began)
+		return !e.fence.stops(&f.marks, fl.Began) && !e.fence.stopsTags(f.old.tagNames(), fl.Began)
 	})
 	switch role {
 	case flight.Lead:

@@ -21,6 +21,7 @@ const (
 	moreOverhead    = 96  // of a resource that has more than one variant, and for each further one 8
 	variantOverhead = 48  // beside its object
 	extrasOverhead  = 64  // of a variant with tags, or with codings
+	hostOverhead    = 80  // of a host that a proxy has told: its name and its place in the listing
 	tagOverhead     = 184 // for each tag: that it may be the only one to carry
 )
 
@@ -72,8 +73,9 @@ type variant struct {
 // extras are what most stored responses do without.
 type extras struct {
 	names   []string
-	tags    []*tag   // of these names
-	codings *codings // nil if the response may not be coded
+	tags    []*tag    // of these names
+	codings *codings  // nil if the response may not be coded
+	hosts   *[]string // see toldHosts; nil if there are none
 }
 
 // tags returns the tags of v.
@@ -113,6 +115,20 @@ func (v *variant) purged() bool {
 	return false
 }
 
+// invalidate notes that v has to be validated since the given moment, and reports whether it had not to.
+func (v *variant) invalidate(at int64) bool {
+	t := v.inTrouble()
+	first := t.invalid.CompareAndSwap(false, true)
+	t.outdatedAt.CompareAndSwap(0, at)
+	return first
+}
+
+// invalid reports whether v has been invalidated.
+func (v *variant) invalid() bool {
+	t := v.trouble.Load()
+	return t != nil && t.invalid.Load()
+}
+
 // outdate notes that v is stale since the given moment, in nanoseconds since epoch, unless it is already.
 func (v *variant) outdate(at int64) { v.inTrouble().outdatedAt.CompareAndSwap(0, at) }
 
@@ -138,10 +154,14 @@ func (v *variant) outdated(now time.Time) (since time.Duration, ok bool) {
 
 // terms returns what decides about v now: stale since a soft purge, if there was one.
 func (v *variant) terms(now time.Time) rules.Terms {
-	if since, outdated := v.outdated(now); outdated {
-		return v.Terms.Outdated(since, now)
+	since, outdated := v.outdated(now)
+	switch {
+	case !outdated:
+		return v.Terms
+	case v.invalid():
+		return v.Terms.Invalidated(since, now)
 	}
-	return v.Terms
+	return v.Terms.Outdated(since, now)
 }
 
 // ttl returns how long v stays fresh; zero or less if it is stale.
@@ -161,14 +181,15 @@ func (v *variant) standsIn(o *rules.Options, req *rules.Request, broken bool, no
 
 // reuse decides what the request may do with v.
 func (v *variant) reuse(o *rules.Options, req *rules.Request, now time.Time) (rules.Action, Reason) {
-	since, outdated := v.outdated(now)
-	if !outdated {
+	if _, outdated := v.outdated(now); !outdated {
 		return v.Terms.Reuse(o, req, now)
 	}
-	terms := v.Terms.Outdated(since, now)
+	terms := v.terms(now)
 	action, reason := terms.Reuse(o, req, now)
 	if reason == rules.Stale {
-		reason = rules.Purged
+		if reason = rules.Purged; v.invalid() {
+			reason = rules.Invalidated
+		}
 	}
 	return action, reason
 }
@@ -246,6 +267,16 @@ func (r resource) any(fits func(*variant) bool) bool {
 func (r resource) alive() (n int) {
 	for v := range r.variants {
 		if !v.purged() {
+			n++
+		}
+	}
+	return n
+}
+
+// invalidate marks every variant as one that has to be validated, and returns how many had not to.
+func (r resource) invalidate(now time.Time) (n int) {
+	for v := range r.variants {
+		if !v.purged() && v.invalidate(int64(now.Sub(epoch))) {
 			n++
 		}
 	}
@@ -372,7 +403,7 @@ func moreSize(older int) int64 { return moreOverhead + 8*int64(older) }
 func (v *variant) size() int64 {
 	n := v.Size() + variantOverhead
 	if v.extras != nil {
-		n += extrasOverhead + int64(len(v.extras.tags))*tagOverhead + v.extras.codings.size()
+		n += extrasOverhead + int64(len(v.extras.tags))*tagOverhead + int64(len(v.toldHosts()))*hostOverhead + v.extras.codings.size()
 	}
 	return n
 }

@@ -40,7 +40,7 @@ func (f *fill) restore() (answered bool) {
 	}
 	v := e.newVariant(*found.Object, found.Tags, f.flight.Began, "")
 	e.publish(f.key, v, nil, f.class)
-	if e.fence.stops(f.key, v.began) || v.purged() || e.fence.stopsTags(v.tagNames(), v.began) {
+	if e.fence.stops(&f.marks, v.began) || v.purged() || e.fence.stopsTags(v.tagNames(), v.began) {
 		return false // a purge came in between
 	}
 	if nonceOutside(f.w.Header(), v) {

@@ -15,6 +15,7 @@ import (
 type seat struct {
 	header  http.Header // of the client's request
 	account account     // how the file was served; none if none was
+	exact   bool        // a Policy says InvalidateExact about the answer
 }
 
 type seatKey struct{}
@@ -103,4 +104,11 @@ func (s *seat) claimed(h http.Header, r *http.Request) bool {
 		delete(h, staticField)
 	}
 	return true
+}
+
+// passExact tells another Edge in front of this one what a Policy has said about what the answer to r invalidates.
+func (s *seat) passExact(r *http.Request) {
+	if outer := seatOf(r); outer != nil && s.exact {
+		outer.exact = true
+	}
 }

@@ -66,7 +66,7 @@ func (p *passage) unwritten() {
 func (e *Edge) mark(r *http.Request) {
 	var buf [256]byte
 	if k, ok := key.Of(buf[:0], r); ok {
-		e.fence.raise(k)
+		e.fence.raise(e.addresses.of(k))
 		if res, ok := e.memory.Peek(k); ok {
 			res.outdate(time.Now())
 		}

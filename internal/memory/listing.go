@@ -43,6 +43,7 @@ func (t *Tier[V]) Visit(want, mask uint64, f func(word uint64, key string, v V) 
 	for i := range t.shards {
 		looked += t.shards[i].visit(want, mask, f)
 	}
+	t.looked.Add(uint64(looked))
 	return looked
 }
 

@@ -12,6 +12,7 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"reflect"
+	"sync/atomic"
 )
 
 const (
@@ -58,6 +59,7 @@ type Tier[V any] struct {
 	maxEntry int64 // never more than a shard can hold
 	pool     pool
 	overhead int64 // EntryOverhead and the size of V
+	looked   atomic.Uint64
 }
 
 // Stats describes a Tier at one moment. Each shard is seen at its own moment.
@@ -70,6 +72,7 @@ type Stats struct {
 	Evictions  uint64 // entries that made room for others
 	Rejections uint64 // updates refused: too large, or not worth the room
 	Refused    uint64 // by Reserve
+	Looked     uint64 // items that Visit looked at
 }
 
 // New returns an empty Tier.
@@ -278,7 +281,7 @@ func (t *Tier[V]) Clear() {
 
 // Stats locks one shard after the other, for reading and for a moment.
 func (t *Tier[V]) Stats() Stats {
-	st := Stats{MaxBytes: t.maxBytes, Reserved: t.pool.reserved(), Refused: t.pool.refused.Load()}
+	st := Stats{MaxBytes: t.maxBytes, Reserved: t.pool.reserved(), Refused: t.pool.refused.Load(), Looked: t.looked.Load()}
 	for i := range t.shards {
 		t.shards[i].addTo(&st)
 	}

@@ -28,7 +28,8 @@ func Invalidates(method string, status int) bool {
 
 // InvalidationTargets returns the URLs, beside that of r, which a successful unsafe request makes invalid: those in
 // Location and Content-Location, if they are of the same origin (RFC 9111, 4.4). At most max, no duplicates.
-func InvalidationTargets(r *http.Request, h http.Header, max int) []Target {
+// hosts are those, as key.PlainHost has them, under which proxies say that the request was made: see key.Hosts.
+func InvalidationTargets(r *http.Request, h http.Header, hosts []string, max int) []Target {
 	h = field.Canonical(h)
 	if len(h["Location"]) == 0 && len(h["Content-Location"]) == 0 {
 		return nil
@@ -37,6 +38,7 @@ func InvalidationTargets(r *http.Request, h http.Header, max int) []Target {
 	if !ok {
 		return nil
 	}
+	own.known(r, hosts)
 	var targets []Target
 	for _, name := range [...]string{"Location", "Content-Location"} {
 		for _, line := range h[name] {
@@ -52,10 +54,30 @@ func InvalidationTargets(r *http.Request, h http.Header, max int) []Target {
 	return targets
 }
 
+// Destination returns the URL to which a MOVE or COPY has written, if it did: its status says so, and the URL is of the same
+// origin (RFC 4918, 9.8.5, 9.9.4 and 10.3). hosts are as for InvalidationTargets.
+func Destination(r *http.Request, status int, hosts []string) (t Target, ok bool) {
+	if r.Method != "MOVE" && r.Method != "COPY" || status != http.StatusCreated && status != http.StatusNoContent {
+		return t, false
+	}
+	lines := r.Header["Destination"]
+	if len(lines) != 1 {
+		return t, false
+	}
+	own, ok := targetOf(r)
+	if !ok {
+		return t, false
+	}
+	own.known(r, hosts)
+	return own.resolve(lines[0])
+}
+
 // origin is the target URI of a request (RFC 9110, 7.1) in two forms: as the key has it, and as its client sees it.
 type origin struct {
 	Target
-	public url.URL // with the scheme that a proxy in front speaks
+	public  url.URL                        // with the scheme that a proxy in front speaks
+	hosts   []string                       // other names that proxies gave it
+	accepts func(scheme, host string) bool // of a whole URL
 }
 
 func targetOf(r *http.Request) (o origin, ok bool) {
@@ -75,7 +97,47 @@ func targetOf(r *http.Request) (o origin, ok bool) {
 	if proto := r.Header.Get("X-Forwarded-Proto"); strings.EqualFold(proto, "http") || strings.EqualFold(proto, "https") {
 		o.public.Scheme = strings.ToLower(proto)
 	}
+	o.accepts = func(scheme, host string) bool { return scheme == o.public.Scheme && sameHost(scheme, host, o.Host) }
 	return o, true
+}
+
+// known makes o accept every URL by which its client may know the same site, for the sake of what is made invalid.
+//
+// Deviation: where TLS does not end here, http and https are one origin, as few proxies tell which of them it was in a way
+// that all understand. And proxies may have told another host than the one by which they call us. Both only decide which of
+// its own URLs a client makes invalid.
+func (o *origin) known(r *http.Request, hosts []string) {
+	either := r.TLS == nil || forwardedAs(r.Header, "http")
+	own := o.Scheme
+	o.hosts = append(o.hosts, key.PlainHost(o.Host))
+	for _, host := range hosts {
+		o.hosts = append(o.hosts, host)
+		if port := r.Header.Get("X-Forwarded-Port"); port != "" && !strings.Contains(host, ":") {
+			o.hosts = append(o.hosts, key.PlainHost(host+":"+port))
+		}
+	}
+	o.accepts = func(scheme, host string) bool {
+		if scheme != own && !(either && (scheme == "http" || scheme == "https")) {
+			return false
+		}
+		_, host, _, _ = key.Split(string(key.OfURL(nil, scheme, host, "/")))
+		return slices.Contains(o.hosts, key.PlainHost(host))
+	}
+}
+
+// forwardedAs reports whether a proxy says that its client, or a proxy before it, spoke scheme to it.
+func forwardedAs(h http.Header, scheme string) bool {
+	for member := range field.Members(h["X-Forwarded-Proto"]) {
+		if strings.EqualFold(member, scheme) {
+			return true
+		}
+	}
+	for member := range field.Members(h["Forwarded"]) {
+		if strings.Contains(strings.ToLower(strings.ReplaceAll(member, `"`, "")+";"), "proto="+scheme+";") {
+			return true
+		}
+	}
+	return false
 }
 
 // resolve returns the target that reference, a field of the response, points to; ok is false if it is of another origin.
@@ -84,7 +146,10 @@ func (o *origin) resolve(reference string) (t Target, ok bool) {
 		return t, false
 	}
 	u, err := o.public.Parse(reference)
-	if err != nil || u.User != nil || u.Scheme != o.public.Scheme || !sameHost(u.Scheme, u.Host, o.Host) {
+	if err != nil || u.User != nil {
+		return t, false
+	}
+	if (u.Scheme != o.public.Scheme || u.Host != o.public.Host) && !o.accepts(u.Scheme, u.Host) {
 		return t, false
 	}
 	return Target{o.Scheme, o.Host, u.RequestURI()}, true

@@ -30,6 +30,7 @@ const (
 	Stale
 	NoCache
 	Purged
+	Invalidated
 	RequestNoCache
 	RequestMaxAge
 	RequestMinFresh
@@ -104,6 +105,7 @@ var descriptions = [reasons]description{
 	Stale:           {"stale", "stale", "The stored response is past its lifetime; a longer max-age or stale-while-revalidate would make this a hit."},
 	NoCache:         {"no-cache", "stale", "The response said no-cache, so each use must be confirmed by the handler; say max-age instead to get hits."},
 	Purged:          {"purged", "stale", "The stored response was purged and has to be made anew once."},
+	Invalidated:     {"invalidated", "stale", "An answer to an unsafe request, such as a POST, named this URL in Location or Content-Location, so the stored response has to be confirmed or made anew once."},
 	RequestNoCache:  {"request-no-cache", "request", "The client asked for a new answer with Cache-Control: no-cache (a forced reload); a plain request would hit."},
 	RequestMaxAge:   {"request-max-age", "request", "The client wants a response younger than the stored one (max-age in the request); a plain request would hit."},
 	RequestMinFresh: {"request-min-fresh", "request", "The client wants a response that stays fresh for longer than the stored one will (min-fresh); a plain request would hit."},

@@ -90,7 +90,7 @@ func (t *Terms) Confirms(old *Terms) Terms {
 
 // accepts says whether the client takes a response that is stale for that long, and the response does not mind (RFC 9111, 4.2.4 and 5.2.1.2).
 func (t *Terms) accepts(req *Request, staleness time.Duration) bool {
-	return !t.noStale && (req.CC.MaxStaleAny || req.CC.MaxStale.Valid && staleness <= req.CC.MaxStale.Value)
+	return !t.noStale && t.whileRevalidate != ifValidated && (req.CC.MaxStaleAny || req.CC.MaxStale.Valid && staleness <= req.CC.MaxStale.Value)
 }
 
 // StaleOnError says whether the stored response may stand in for an error: a 500, 502, 503 or 504 answer (RFC 5861, 4),
@@ -123,3 +123,14 @@ func (t *Terms) Outdated(since time.Duration, now time.Time) Terms {
 	outdated.lifetime = min(t.lifetime, t.Age(now)-since)
 	return outdated
 }
+
+// Invalidated is like Outdated, for what an unsafe request has made invalid since ago: it is not used without validation (RFC 9111, 4.4),
+// neither while that is under way nor because a client takes what is stale, but it may stand in for an error.
+func (t *Terms) Invalidated(since time.Duration, now time.Time) Terms {
+	invalid := t.Outdated(since, now)
+	invalid.whileRevalidate = ifValidated
+	return invalid
+}
+
+// ifValidated takes the place of whileRevalidate in what is invalid. It has no field of its own, as each stored response would pay for that.
+const ifValidated time.Duration = -1

@@ -250,3 +250,32 @@ func BenchmarkStore(b *testing.B) {
 		}
 	}
 }
+
+// What an unsafe request has made invalid needs validation, whatever windows it has, but stands in for errors.
+func TestRFC9111_4_4_Invalidated(t *testing.T) {
+	now := time.Unix(1_800_000_000, 0)
+	meta, reason := literal.Store(&Request{}, 200, header("Cache-Control: max-age=600, stale-while-revalidate=60, stale-if-error=60"), now, now)
+	if reason != None {
+		t.Fatalf("not stored: %v", reason)
+	}
+	now = now.Add(time.Minute)
+	for _, since := range []time.Duration{0, 1, 10 * time.Second, time.Minute - 1, time.Minute} {
+		outdated, invalid := meta.Outdated(since, now), meta.Invalidated(since, now)
+		for _, cc := range []string{"", "Cache-Control: max-stale", "Cache-Control: max-stale=1000"} {
+			r := get(cc)
+			req := literal.Request(r)
+			if action, reason := invalid.Reuse(&literal, &req, now); action != Validate || reason != Stale {
+				t.Errorf("invalid for %v, %q: got %v, %v", since, cc, action, reason)
+			}
+			if action, _ := outdated.Reuse(&literal, &req, now); action == Validate && since < time.Minute {
+				t.Errorf("outdated for %v, %q: got %v", since, cc, action)
+			}
+			if got, want := invalid.StaleOnError(&literal, &req, false, now), outdated.StaleOnError(&literal, &req, false, now); got != want {
+				t.Errorf("invalid for %v, %q: stands in for an error: %v, want %v", since, cc, got, want)
+			}
+		}
+		if invalid.TTL(now) != outdated.TTL(now) {
+			t.Errorf("invalid for %v: got a ttl of %v, want %v", since, invalid.TTL(now), outdated.TTL(now))
+		}
+	}
+}

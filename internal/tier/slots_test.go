@@ -92,7 +92,7 @@ func TestSlotsAreHit(t *testing.T) {
 
 // madeUp is what a POST to a made-up URL purges.
 func madeUp(i int) Target {
-	return Target{names: []string{name(ofQueries, "a", "/made/up/"+number(i))}}
+	return Path(urlKey("a", "/made/up/"+number(i)))
 }
 
 func TestPlaces(t *testing.T) {
