@@ -36,37 +36,41 @@ type toyPage struct {
 
 // toyMistakes are those of the caches in the field, as seen by running them, and what the oracle says about them.
 var toyMistakes = map[string]string{
-	"shares what was made for a cookie":         "no word that permits it",
-	"shares what was made for an API key":       "no word that permits it",
-	"shares what was made for an Authorization": "no word that permits it",
-	"shares what was made for a certificate":    "no word that permits it",
-	"ignores Vary":                              "Vary tells them apart",
-	"ignores Vary: *":                           "Vary tells them apart",
-	"ignores the host":                          "the URLs differ",
-	"ignores the query":                         "the URLs differ",
-	"ignores the scheme":                        "the URLs differ",
-	"decodes the path":                          "the URLs differ",
-	"cleans the path":                           "the URLs differ",
-	"ignores X-Forwarded-Host":                  "proxies said",
-	"ignores Forwarded":                         "proxies said",
-	"ignores X-Original-URL":                    "the target is overridden",
-	"ignores the body":                          "a request has a body",
-	"replays Set-Cookie":                        "it sets a cookie",
-	"stores what broke off":                     "body: got",
-	"stores parts":                              "206 to a request without Range",
-	"stores no-store":                           "it is forbidden",
-	"stores private":                            "it is forbidden",
-	"reuses no-cache":                           "it wants to be validated",
-	"never gets stale":                          "it is stale",
-	"takes HEAD for GET":                        "the methods are HEAD and GET",
-	"stores for no-store requests":              "",
-	"keeps what POST changed":                   "came after an unsafe request",
-	"answers any condition with 304":            "304, but",
-	"gives HEAD a body":                         "where there must be none",
-	"calls a miss a hit":                        "the handler ran",
-	"repeats X-Request-Id":                      "X-Request-Id of the middleware outside",
-	"counts ranges from one":                    "Content-Range is",
-	"serves the body of the page before":        "body: got",
+	"shares what was made for a cookie":                   "no word that permits it",
+	"shares what was made for an API key":                 "no word that permits it",
+	"shares what was made for an Authorization":           "no word that permits it",
+	"shares what was made for a certificate":              "no word that permits it",
+	"shares what was made for a field that no list has":   "no word that permits it",
+	"shares what was made for a field with an underscore": "no word that permits it",
+	"ignores X_Forwarded_Host":                            "proxies said",
+	"stores what was made for a client that had left":     "its client had left",
+	"ignores Vary":                       "Vary tells them apart",
+	"ignores Vary: *":                    "Vary tells them apart",
+	"ignores the host":                   "the URLs differ",
+	"ignores the query":                  "the URLs differ",
+	"ignores the scheme":                 "the URLs differ",
+	"decodes the path":                   "the URLs differ",
+	"cleans the path":                    "the URLs differ",
+	"ignores X-Forwarded-Host":           "proxies said",
+	"ignores Forwarded":                  "proxies said",
+	"ignores X-Original-URL":             "the target is overridden",
+	"ignores the body":                   "a request has a body",
+	"replays Set-Cookie":                 "it sets a cookie",
+	"stores what broke off":              "body: got",
+	"stores parts":                       "206 ",
+	"stores no-store":                    "it is forbidden",
+	"stores private":                     "it is forbidden",
+	"reuses no-cache":                    "it wants to be validated",
+	"never gets stale":                   "it is stale",
+	"takes HEAD for GET":                 "body: got 0 bytes",
+	"stores for no-store requests":       "",
+	"keeps what POST changed":            "came after an unsafe request",
+	"answers any condition with 304":     "304, but",
+	"gives HEAD a body":                  "where there must be none",
+	"calls a miss a hit":                 "the handler ran",
+	"repeats X-Request-Id":               "X-Request-Id of the middleware outside",
+	"counts ranges from one":             "Content-Range is",
+	"serves the body of the page before": "body: got",
 }
 
 func (c *toy) wrong(mistake string) bool { return c.mistake == mistake }
@@ -95,7 +99,7 @@ func (c *toy) key(r *http.Request) string {
 	}
 	k := scheme + "\x00" + host + "\x00" + path + "\x00" + query
 	for _, name := range forwardedFields {
-		if !c.wrong("ignores X-Forwarded-Host") {
+		if !c.wrong("ignores X-Forwarded-Host") && !(name == "X_forwarded_host" && c.wrong("ignores X_Forwarded_Host")) {
 			k += fmt.Sprintf("\x00%q", r.Header.Values(name))
 		}
 	}
@@ -111,6 +115,12 @@ func (c *toy) asks(r *http.Request) bool {
 	for _, name := range overrideFields {
 		plain = plain && (r.Header.Get(name) == "" || c.wrong("ignores X-Original-URL"))
 	}
+	for _, name := range unlistedFields {
+		plain = plain && (r.Header.Get(name) == "" || c.wrong("shares what was made for a field that no list has"))
+	}
+	for _, name := range underscoreFields {
+		plain = plain && (r.Header.Get(name) == "" || c.wrong("shares what was made for a field with an underscore"))
+	}
 	for name, excuse := range map[string]string{
 		"Cookie": "shares what was made for a cookie", "X-Api-Key": "shares what was made for an API key", "X-Forwarded-User": "shares what was made for an API key",
 		"Authorization": "shares what was made for an Authorization", "Range": "stores parts", "Cache-Control": "stores for no-store requests",
@@ -125,9 +135,7 @@ func (c *toy) asks(r *http.Request) bool {
 func (c *toy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	k := c.key(r)
 	if !c.asks(r) {
-		w.Header().Set("X-Cache", "DYNAMIC")
-		w.Header().Set("Cache-Status", "edgecache; fwd=bypass")
-		c.next.ServeHTTP(w, r)
+		c.pass(w, r)
 		if r.Method != "GET" && r.Method != "HEAD" && r.Method != "OPTIONS" && !c.wrong("keeps what POST changed") {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -182,13 +190,33 @@ func (c *toy) hit(w http.ResponseWriter, r *http.Request, p *toyPage) {
 	}
 }
 
+// run returns what the handler answers.
+func (c *toy) run(r *http.Request) (rec *httptest.ResponseRecorder, broken any) {
+	rec = httptest.NewRecorder()
+	defer func() { broken = recover() }()
+	c.next.ServeHTTP(rec, r)
+	return rec, nil
+}
+
+// pass gives the client what the handler answers, as its own.
+func (c *toy) pass(w http.ResponseWriter, r *http.Request) {
+	rec, broken := c.run(r)
+	maps.Copy(w.Header(), rec.Header())
+	c.send(w, rec, broken, "DYNAMIC", "edgecache; fwd=bypass")
+}
+
+func (c *toy) send(w http.ResponseWriter, rec *httptest.ResponseRecorder, broken any, word, status string) {
+	w.Header().Set("X-Cache", word)
+	w.Header().Set("Cache-Status", status)
+	w.WriteHeader(rec.Code)
+	_, _ = w.Write(rec.Body.Bytes())
+	if broken != nil {
+		panic(broken)
+	}
+}
+
 func (c *toy) miss(w http.ResponseWriter, r *http.Request, k string) {
-	rec := httptest.NewRecorder()
-	var broken any
-	func() {
-		defer func() { broken = recover() }()
-		c.next.ServeHTTP(rec, r)
-	}()
+	rec, broken := c.run(r)
 	p := &toyPage{status: rec.Code, header: rec.Header().Clone(), body: rec.Body.Bytes(), request: r, made: time.Now()}
 	p.vary = slices.Concat(w.Header()["Vary"], p.header["Vary"])
 	if c.wrong("repeats X-Request-Id") {
@@ -214,13 +242,7 @@ func (c *toy) miss(w http.ResponseWriter, r *http.Request, k string) {
 	if c.wrong("calls a miss a hit") {
 		word, status = "HIT", "edgecache; hit"
 	}
-	w.Header().Set("X-Cache", word)
-	w.Header().Set("Cache-Status", status)
-	w.WriteHeader(rec.Code)
-	_, _ = w.Write(rec.Body.Bytes())
-	if broken != nil {
-		panic(broken)
-	}
+	c.send(w, rec, broken, word, status)
 }
 
 // storable is the shortest rule that shares anything: a plain max-age or nothing.
@@ -232,6 +254,7 @@ func (c *toy) storable(p *toyPage, r *http.Request) (lifetime time.Duration, ok 
 	}
 	switch {
 	case r.Method != "GET" && !c.wrong("takes HEAD for GET"),
+		r.Context().Err() != nil && !c.wrong("stores what was made for a client that had left"),
 		p.status != 200 && !(p.status == 206 && c.wrong("stores parts")),
 		strings.Contains(cc, "no-store") && !c.wrong("stores no-store"),
 		strings.Contains(cc, "private") && !c.wrong("stores private"),

@@ -283,6 +283,8 @@ func (o *oracle) reuse(rec *record, q *op, f *facts, a *answer) error {
 		return refuse("a request has a body")
 	case !sameVary(&rec.said, g, f):
 		return refuse("Vary tells them apart")
+	case rec.lesser:
+		return refuse("its client had left before its handler was done")
 	case g.noStore:
 		return refuse("its request said no-store")
 	case p.forbidden:

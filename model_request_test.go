@@ -25,6 +25,8 @@ type op struct {
 	header   [][2]string
 	body     string
 	ways     *said // how the site answers this one; nil for as always
+
+	leaves time.Duration // after which the client is gone; 0 for one that waits
 }
 
 func (o *op) get(name string) string {
@@ -63,6 +65,9 @@ func (o *op) String() string {
 	}
 	if o.body != "" {
 		fmt.Fprintf(&b, " | body %q", o.body)
+	}
+	if o.leaves > 0 {
+		fmt.Fprintf(&b, " | leaves after %v", o.leaves)
 	}
 	if o.ways != nil {
 		fmt.Fprintf(&b, " | answered otherwise: %+v", *o.ways)
@@ -226,12 +231,18 @@ func (c *crowd) op(id int) *op {
 		w := c.ways()
 		o.ways = &w
 	}
+	if c.oneIn(20) {
+		o.leaves = pick(c.dice, time.Millisecond, 500*time.Millisecond, 999*time.Millisecond)
+		w := c.ways()
+		w.think = time.Second
+		o.ways = &w
+	}
 	return o
 }
 
 func (c *crowd) identity(o *op, add func(name, value string)) {
 	user := strconv.Itoa(c.IntN(3))
-	switch c.IntN(8) {
+	switch c.IntN(10) {
 	case 0, 1:
 		add("Cookie", "session="+user)
 	case 2:
@@ -244,6 +255,10 @@ func (c *crowd) identity(o *op, add func(name, value string)) {
 		add(pick(c.dice, "X-Api-Key", "X-Forwarded-User"), "user"+user)
 	case 7:
 		o.tls, o.cert = true, 1+c.IntN(2)
+	case 8:
+		add(pick(c.dice, unlistedFields...), "user"+user)
+	case 9:
+		add(pick(c.dice, underscoreFields...), "user"+user)
 	}
 }
 

@@ -109,9 +109,15 @@ type facts struct {
 }
 
 var (
-	forwardedFields = []string{"X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Host", "X-Original-Host"}
-	overrideFields  = []string{"X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override"}
-	identityFields  = []string{"Authorization", "X-Api-Key", "X-Forwarded-User"}
+	forwardedFields = []string{"X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Prefix", "X-Host", "X-Original-Host", "X_forwarded_host"}
+	overrideFields  = []string{"X-Original-Url", "X-Rewrite-Url", "X-Http-Method-Override", "X_original_url"}
+
+	// What the site knows its users by: fields that every product has, fields that no list can have, and fields that
+	// reach an application behind CGI or FastCGI under the name of another one.
+	listedFields     = []string{"Authorization", "X-Api-Key", "X-Forwarded-User"}
+	unlistedFields   = []string{"X-Consul-Token", "X-Scope-Orgid", "X-Acme-Member", "Userinfo"}
+	underscoreFields = []string{"X_api_key", "X_acme_tenant"}
+	identityFields   = slices.Concat(listedFields, unlistedFields, underscoreFields)
 )
 
 func factsOf(r *http.Request) facts {
@@ -166,6 +172,7 @@ type record struct {
 	date     time.Time    // when it was made, whole seconds
 	echo     string
 	partial  bool
+	lesser   bool // its handler gave up because its client had left
 	complete atomic.Bool
 }
 
@@ -346,6 +353,8 @@ func (s *modelSite) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	rec := s.begin(r)
 	if s.sleep {
 		time.Sleep(rec.said.think)
+		// A handler that degrades when its client leaves answers all the same, and says so to nobody.
+		rec.lesser = r.Context().Err() != nil
 	}
 	rec.status = rec.said.status
 	if old := s.confirmed(rec, r); old != nil {

@@ -1,6 +1,7 @@
 package edgecache_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -37,6 +38,7 @@ func realCache(d dice, next http.Handler) (http.Handler, *oracle) {
 	o := &oracle{marks: true}
 	cfg.HonorRequestDirectives = d.oneIn(2)
 	o.honors = cfg.HonorRequestDirectives
+	o.marks = true
 	switch d.IntN(6) {
 	case 0:
 		cfg.ExplicitOnly, o.explicitOnly = true, true
@@ -154,6 +156,11 @@ func playAll(t *testing.T, seed uint64, ops []*op, cache modelCache) (failed int
 func (t *trial) call(q *op, r *http.Request) *answer {
 	w := &modelWriter{header: make(http.Header), declared: -1, head: q.method == "HEAD"}
 	a := &answer{}
+	if q.leaves > 0 {
+		ctx, leave := context.WithCancel(r.Context())
+		defer time.AfterFunc(q.leaves, leave).Stop()
+		r = r.WithContext(ctx)
+	}
 	func() {
 		defer func() { a.broken = recover() != nil }()
 		t.handler.ServeHTTP(w, r)
