@@ -11,6 +11,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/memory"
+	"github.com/edgecache-go/edgecache/internal/readers"
 	"github.com/edgecache-go/edgecache/internal/rules"
 	"github.com/edgecache-go/edgecache/internal/tier"
 )
@@ -21,6 +22,8 @@ const (
 	leaderAge = 30 * time.Second
 	// finishTimeout is how long a page that is being stored is finished after every client has left.
 	finishTimeout = 30 * time.Second
+	// pinnedPart is the part of MaxBytes that bodies may take that clients still read, but that have left memory.
+	pinnedPart = 4
 	// maxWaiters is how many requests wait for one handler; more run alone.
 	maxWaiters = 1 << 16
 )
@@ -42,6 +45,7 @@ type Edge struct {
 	except    except
 	memory    *memory.Tier[resource]
 	maxObject int64
+	pinned    *readers.Room // of bodies that are read, but not in memory any more
 	addresses addresses
 	fence     fence
 	flights   *flight.Group[landing]
@@ -86,6 +90,7 @@ func New(cfg Config) (*Edge, error) {
 	e.memory.OnEvict(e.evicting)
 	e.memory.ListBy(e.words)
 	e.maxObject = e.memory.MaxReserve()
+	e.pinned = readers.NewRoom(cfg.MaxBytes / pinnedPart)
 	if cfg.StatusHeader != "-" {
 		e.statusHeader = cfg.StatusHeader
 	}

@@ -309,6 +309,9 @@ func (e *Edge) encode(k []byte, v *variant, c coding.Coding) {
 			return false // nobody would see it, and nobody is charged for it
 		}
 		s.forms[c].Store(f)
+		if set := f.body.Readers(); set != nil {
+			set.Pay()
+		}
 		return true
 	}) {
 		e.encoders.made.Add(1)

@@ -92,6 +92,7 @@ type fill struct {
 	length   int64         // of it; -1 is all there is
 	pumped   chan struct{} // closed when the client has got what there was; nil until the pump runs
 	pumpErr  error         // why the pump ended early
+	letGo    bool          // because the client was too slow
 	place    place         // while it runs for the store
 	pumpLost any           // what the client's writer panicked with
 }
@@ -313,7 +314,8 @@ func (f *fill) Commit(status int) {
 	}
 	p.codable = e.config.Compress && e.codable(status, without(canonical, meta.Strip), meta.Vary, meta.ETag) && (p.declared < 0 || coding.MinSize <= p.declared && p.declared <= coding.MaxSize)
 	f.page = p
-	p.body.Draw(e.memory, f)
+	p.body.Draw((*growing)(e), f)
+	p.body.Pin(e.pinned)
 	f.Keep(p.body)
 	p.body.Hold(f.flight)
 	f.flight.OnSeat(p.body)

@@ -266,7 +266,9 @@ func (f *fill) ride(p *page, now time.Time, seated func()) (done, again bool) {
 	if want == wantsNothing || !object.BodyAllowed(status) {
 		return true, false
 	}
-	if err := copyBody(ctx, f.w, reader, offset, length); err != nil {
+	err := copyBody(ctx, f.w, reader, offset, length)
+	reader.Close()
+	if err != nil || reader.LetGo() {
 		panic(http.ErrAbortHandler) // the client must not take what it got for the page
 	}
 	return true, false

@@ -89,6 +89,10 @@ type Stats struct {
 	Growing  int64 // bytes that pages under way have taken; with Bytes never more than MaxBytes
 	MaxBytes int64
 
+	// BytesPinned are those of responses that clients are reading and that have left memory meanwhile, evicted, replaced or purged: beside MaxBytes. See Config.MaxBytes.
+	// Only responses of more than 32 KiB are counted; no kernel takes less at once.
+	BytesPinned int64
+
 	Store StoreStats // of Config.Store
 }
 
@@ -138,7 +142,7 @@ func (e *Edge) Stats() Stats {
 		Stale: c.total(Stale), Updating: c.total(Updating), Bypassed: c.total(Bypass), Dynamic: c.total(Dynamic),
 		Collapsed: c.collapsed.Load(), Refreshes: c.refreshes.Load(), Purges: c.purges.Load(), Invalidated: c.invalidated.Load(),
 		Evictions: m.Evictions, Rejections: m.Rejections + c.outgrown.Load(), Compressed: e.encoders.made.Load(), OpenFills: e.flights.Len(),
-		URLs: m.Len, Entries: int(e.entries.Load()), Bytes: m.Bytes, Growing: m.Reserved, MaxBytes: m.MaxBytes,
+		URLs: m.Len, Entries: int(e.entries.Load()), Bytes: m.Bytes, Growing: m.Reserved, MaxBytes: m.MaxBytes, BytesPinned: e.pinned.Used(),
 	}
 	if e.second != nil {
 		t := e.second.Stats()

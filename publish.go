@@ -52,6 +52,9 @@ func (e *Edge) count(old, next resource) {
 	if old == next {
 		return
 	}
+	for v := range next.variants {
+		v.pay() // before the same bytes are paid for no longer
+	}
 	for v := range old.variants {
 		e.countOut(v)
 	}
@@ -64,6 +67,7 @@ func (e *Edge) count(old, next resource) {
 }
 
 func (e *Edge) countOut(v *variant) {
+	v.unpay()
 	e.entries.Add(-1)
 	for _, t := range v.tags() {
 		t.count(-1, v.began)

@@ -179,7 +179,10 @@ func (f *fill) writeHeader() {
 // pump carries the body to the client until it ends, or the client has gone. It ends before ServeHTTP returns.
 func (f *fill) pump(reader *flight.Reader) {
 	defer close(f.pumped)
-	defer reader.Close()
+	defer func() {
+		reader.Close()
+		f.letGo = reader.LetGo()
+	}()
 	defer func() { f.pumpLost = recover() }() // raised again in the client's own goroutine
 	// Not until the request's context ends: somebody may have given it a deadline, and what the handler says then is for the client, too.
 	f.pumpErr = copyBody(context.Background(), f.w, reader, f.offset, f.length)
@@ -187,6 +190,7 @@ func (f *fill) pump(reader *flight.Reader) {
 
 // copyBody writes length bytes from offset of a growing body, or all if length is -1, and passes flushes on. It returns nil when the body came whole, and the client took it.
 func copyBody(ctx context.Context, w http.ResponseWriter, reader *flight.Reader, offset, length int64) error {
+	reader.Start(w)
 	controller := http.NewResponseController(w)
 	for length != 0 {
 		p, flush, err := reader.Next(ctx)
@@ -204,7 +208,7 @@ func copyBody(ctx context.Context, w http.ResponseWriter, reader *flight.Reader,
 			length -= int64(len(p))
 		}
 		if len(p) > 0 {
-			if _, err := w.Write(p); err != nil {
+			if _, err := reader.Write(p); err != nil {
 				return err
 			}
 		}
@@ -235,7 +239,7 @@ func (f *fill) finish(o *variant) {
 		f.writeHeader()
 		f.client = answered
 		if o != nil {
-			_, _ = o.Body.WriteTo(f.w) // the client has gone: nobody to tell
+			e.send(f.w, o.Body, 0, o.Body.Size())
 		} else if reader := f.page.body.Reader(); reader != nil {
 			defer reader.Close()
 			_ = copyBody(context.Background(), f.w, reader, 0, -1) // it has ended, so this does not wait
@@ -251,7 +255,7 @@ func (f *fill) wait() {
 	if f.pumpLost != nil {
 		panic(f.pumpLost)
 	}
-	if errors.Is(f.pumpErr, flight.ErrStalled) {
+	if f.letGo || errors.Is(f.pumpErr, flight.ErrStalled) {
 		panic(http.ErrAbortHandler) // the client must not take what it got for the page
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/object"
+	"github.com/edgecache-go/edgecache/internal/readers"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -53,14 +54,40 @@ func (e *Edge) answer(w http.ResponseWriter, r *http.Request, req *rules.Request
 	case outcome == rules.Unsatisfiable:
 		unsatisfiable(w, v.Body.Size())
 	case outcome == rules.Partial && len(ranges) == 1:
-		onePart(w, v.Body, ranges[0])
+		e.onePart(w, v.Body, ranges[0])
 	case outcome == rules.Partial:
-		manyParts(w, v.Body, ranges)
+		e.manyParts(w, v.Body, ranges)
 	default:
 		w.WriteHeader(v.Status())
 		if !req.Head && object.BodyAllowed(v.Status()) {
-			_, _ = body.WriteTo(w) // the client has gone: nobody to tell
+			e.send(w, *body, 0, body.Size())
 		}
+	}
+}
+
+// send writes length bytes of a stored body, from offset on, to the client.
+func (e *Edge) send(w http.ResponseWriter, body object.Body, offset, length int64) {
+	e.serve(w, body, func(to io.Writer) {
+		_, _ = body.WriteRange(to, offset, length) // an error says that the client has gone: nobody to tell
+	})
+}
+
+// serve has write write from a stored body to the client. While it does, the bytes are known to be read.
+func (e *Edge) serve(w http.ResponseWriter, body object.Body, write func(to io.Writer)) {
+	set := body.Readers()
+	if set == nil {
+		write(w)
+		return
+	}
+	r := new(readers.Reader)
+	defer r.Stop()
+	r.In(e.pinned)
+	r.Start(w)
+	r.Join(set)
+	write(r)
+	r.Stop()
+	if r.LetGo() {
+		panic(http.ErrAbortHandler) // the client must not take what it got for the response
 	}
 }
 
@@ -97,16 +124,16 @@ func unsatisfiable(w http.ResponseWriter, size int64) {
 }
 
 // onePart answers a single range (RFC 9110, 15.3.7.1).
-func onePart(w http.ResponseWriter, body object.Body, part field.Range) {
+func (e *Edge) onePart(w http.ResponseWriter, body object.Body, part field.Range) {
 	h := w.Header()
 	h["Content-Range"] = []string{contentRange(part.Start, part.Length, body.Size())}
 	h["Content-Length"] = []string{strconv.FormatInt(part.Length, 10)}
 	w.WriteHeader(http.StatusPartialContent)
-	_, _ = body.WriteRange(w, part.Start, part.Length)
+	e.send(w, body, part.Start, part.Length)
 }
 
 // manyParts answers several ranges as multipart/byteranges (RFC 9110, 15.3.7.2).
-func manyParts(w http.ResponseWriter, body object.Body, parts []field.Range) {
+func (e *Edge) manyParts(w http.ResponseWriter, body object.Body, parts []field.Range) {
 	h := w.Header()
 	contentType := ""
 	if v := h["Content-Type"]; len(v) > 0 {
@@ -142,7 +169,7 @@ func manyParts(w http.ResponseWriter, body object.Body, parts []field.Range) {
 	m, err := write(&count, "", false)
 	if err != nil {
 		w.WriteHeader(http.StatusOK) // cannot be: a counter takes everything
-		_, _ = body.WriteTo(w)
+		e.send(w, body, 0, body.Size())
 		return
 	}
 	for _, part := range parts {
@@ -151,7 +178,7 @@ func manyParts(w http.ResponseWriter, body object.Body, parts []field.Range) {
 	h["Content-Type"] = []string{"multipart/byteranges; boundary=" + m.Boundary()}
 	h["Content-Length"] = []string{strconv.FormatInt(int64(count), 10)}
 	w.WriteHeader(http.StatusPartialContent)
-	_, _ = write(w, m.Boundary(), true)
+	e.serve(w, body, func(to io.Writer) { _, _ = write(to, m.Boundary(), true) })
 }
 
 // counter is a writer that only counts.

@@ -87,7 +87,7 @@ func TestURLThatFindsNoMoreRoomKeepsWhatItHas(t *testing.T) {
 		s := newStage(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, bySort)
 		s.ask(20, "/?20", "Sort", "a")
 		s.ask(20, "/?20", "Sort", "b")
-		s.crowd(600, 8)
+		s.crowd(600, 5)
 		require.True(t, s.has("/?20", "Sort", "a"))
 		before := s.edge.Stats()
 		lost := 0
@@ -124,7 +124,7 @@ func TestWhatIsReplacedGoesEvenIfTheNewOneFindsNoRoom(t *testing.T) {
 		})
 		s.ask(60, "/", "Sort", "a")
 		s.ask(60, "/", "Sort", "b")
-		s.crowd(600, 8)
+		s.crowd(600, 5)
 		require.True(t, s.has("/", "Sort", "a"))
 		time.Sleep(2 * time.Minute)
 		kib = 300
@@ -148,7 +148,7 @@ func TestWhatIsPurgedDoesNotStayWithTheRest(t *testing.T) {
 		for _, sort := range []string{"a", "b", "c"} {
 			s.ask(40, "/?10", "Sort", sort)
 		}
-		s.crowd(600, 8)
+		s.crowd(600, 5)
 		n, err := s.edge.PurgeTags(t.Context(), "sort-b")
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
@@ -183,7 +183,7 @@ func TestForwardedHostOfAStrangerCostsNoPageItsPlace(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newStage(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, bySort)
 				s.ask(row.times, "/?20", row.header...)
-				for i := range 200 {
+				for i := range 120 {
 					s.ask(1, "/?20", "X-Forwarded-Host", fmt.Sprint("stranger", i, ".test"))
 				}
 				require.True(t, s.has("/?20", row.header...), "after a flood of scopes")
@@ -192,10 +192,10 @@ func TestForwardedHostOfAStrangerCostsNoPageItsPlace(t *testing.T) {
 				}
 				// The stranger's variants make the URL large. Others need room: his go, and the page stays.
 				big := s.edge.Stats().Bytes
-				s.crowd(900, 10)
+				s.crowd(800, 4)
 				require.Greater(t, big, int64(200<<10), "the stranger has blown the URL up")
 				require.True(t, s.has("/?20", row.header...), "in a crowd")
-				require.False(t, s.has("/?20", "X-Forwarded-Host", "stranger150.test"))
+				require.False(t, s.has("/?20", "X-Forwarded-Host", "stranger110.test"))
 			})
 		})
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/object"
+	"github.com/edgecache-go/edgecache/internal/readers"
 )
 
 const (
@@ -42,6 +43,7 @@ type Body struct {
 	limit    int64 // in bytes
 	declared int64 // what the handler announced, or -1
 	room     Room  // nil is without bounds
+	pinned   *readers.Room
 	leader   Leader
 
 	mu       sync.Mutex
@@ -56,10 +58,12 @@ type Body struct {
 	outgrown bool
 	done     bool
 	left     bool                 // the leader wants nothing of it any more
-	stored   bool                 // the bytes are those of an object
+	stored   bool                 // the bytes are those of an object that was in memory
+	whole    object.Body          // once somebody has asked for the object
+	made     bool                 // whole is there
 	gone     bool                 // nobody wanted them any more
 	err      error                // why it ended early
-	readers  map[*Reader]struct{} // those that have not closed
+	reading  map[*Reader]struct{} // those that have not closed
 	wake     chan struct{}        // closed when there is news for readers; nil while nobody waits
 	hold     Queue                // of those who are still about to read from the beginning; nil for nobody
 	moved    chan struct{}        // closed when there may be news for the writer; nil while it does not wait
@@ -212,31 +216,56 @@ func (b *Body) Outgrown() bool {
 	return b.outgrown
 }
 
-// Object returns the body for storing; ok is false when it ended early, has not ended, or outgrew its limit.
+// Object returns the body for storing, the same each time; ok is false when it ended early, has not ended, or outgrew its limit.
+// Until it is Stored, or nobody can want it any more, what the body has drawn pays for it.
 func (b *Body) Object() (body object.Body, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.done || b.err != nil || b.outgrown || b.gone {
 		return object.Body{}, false
 	}
-	if last := len(b.chunks) - 1; last >= 0 {
-		if c := b.chunks[last]; cap(c)-len(c) > len(c)/8 {
-			b.chunks[last] = append(make([]byte, 0, len(c)), c...) // slack would be charged to the budget for as long as the object lives
-			b.held -= int64(cap(c) - cap(b.chunks[last]))
-			b.giveBack(b.held)
+	if !b.made {
+		b.trim()
+		b.whole, b.made = object.NewBody(b.chunks...), true
+		if set := b.whole.Readers(); set != nil {
+			set.Pay()
 		}
 	}
-	return object.NewBody(b.chunks...), true
+	return b.whole, true
+}
+
+// trim copies the last chunk if it has much slack, which would be charged to the budget for as long as the object lives; but not a large one that a client is about to take, for then both
+// would be there, and only one would be charged.
+func (b *Body) trim() {
+	last := len(b.chunks) - 1
+	if last < 0 {
+		return
+	}
+	c := b.chunks[last]
+	if cap(c)-len(c) <= len(c)/8 {
+		return
+	}
+	if cap(c) > readers.CountedAbove {
+		for r := range b.reading {
+			if r.chunk-b.dropped == last && r.at > 0 && !r.hungry {
+				return
+			}
+		}
+	}
+	b.chunks[last] = append(make([]byte, 0, len(c)), c...)
+	b.held -= int64(cap(c) - cap(b.chunks[last]))
+	b.giveBack(b.held)
 }
 
 // Reader reads a body from its beginning while it grows. It belongs to one goroutine, which must Close it.
 type Reader struct {
-	body    *Body
-	chunk   int   // the chunk it stands in, dropped ones counted
-	at      int   // where in it
-	total   int64 // bytes returned so far
-	flushed int64 // the last Flush it has reported
-	err     error // why it was let go
+	readers.Reader // of the object that the body became, if it is in memory
+	body           *Body
+	chunk          int   // the chunk it stands in, dropped ones counted
+	at             int   // where in it
+	total          int64 // bytes returned so far
+	flushed        int64 // the last Flush it has reported
+	err            error // why it was let go
 
 	// How it did while the writer of an outgrown body waited.
 	hungry bool          // it waits for bytes
@@ -254,18 +283,27 @@ func (b *Body) Reader() *Reader {
 		return nil
 	}
 	r := &Reader{body: b, flushed: -1}
-	if b.readers == nil {
-		b.readers = make(map[*Reader]struct{})
+	r.In(b.pinned)
+	if b.reading == nil {
+		b.reading = make(map[*Reader]struct{})
 	}
-	b.readers[r] = struct{}{}
+	b.reading[r] = struct{}{}
+	if set := b.whole.Readers(); set != nil && b.stored {
+		r.Join(set)
+	}
 	return r
 }
 
-// Close says that the reader is done; the writer no longer waits for it.
+// Close says that the reader is done; the writer no longer waits for it. Nobody uses the client's writer any more when it has returned.
 func (r *Reader) Close() {
+	r.leave()
+	r.Stop()
+}
+
+func (r *Reader) leave() {
 	r.body.mu.Lock()
 	defer r.body.mu.Unlock()
-	delete(r.body.readers, r)
+	delete(r.body.reading, r)
 	r.body.tellWriter()
 	r.body.forget()
 }

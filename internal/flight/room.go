@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/object"
+	"github.com/edgecache-go/edgecache/internal/readers"
 )
 
 const (
@@ -45,6 +46,9 @@ type Leader interface {
 // Draw makes the body draw its memory from room, and call leader before it outgrows what there is. It is to be called before anything is written. The leader must Leave the body in the end.
 func (b *Body) Draw(room Room, leader Leader) { b.room, b.leader = room, leader }
 
+// Pin makes what readers hold of the body, when it has been in memory and is no more, count in room. It is to be called before anything is read.
+func (b *Body) Pin(room *readers.Room) { b.pinned = room }
+
 // makeRoom returns when there is room in the last chunk; want is how many bytes are to come at least.
 func (b *Body) makeRoom(want int64) error {
 	for !b.done {
@@ -76,7 +80,9 @@ func (b *Body) extend(want int64) bool {
 	if rest := b.declared - b.size; rest > 0 {
 		size = min(max(size, trust*(b.size+want)), rest)
 	}
-	return b.draw(min(size, maxChunk, b.limit-b.size))
+	size = min(size, maxChunk, b.limit-b.size)
+	least := min(max(minChunk, want), size)
+	return b.draw(size) || least < size && b.draw(least)
 }
 
 // draw adds a chunk of the given size, if there is room for it.
@@ -119,7 +125,7 @@ func (b *Body) callLeader() {
 func (b *Body) waitForRoom(want int64) error {
 	for {
 		b.drop()
-		if len(b.readers) == 0 {
+		if len(b.reading) == 0 {
 			return ErrNobody
 		}
 		if b.size-b.base < window && (b.hasRoom() || b.slide(want)) {
@@ -160,7 +166,7 @@ func (b *Body) wait() {
 // holdsUp reports whether a reader has read all there is and waits for more. It remembers where each reader stands.
 // A client that nobody waits behind may be as slow as it likes: without a cache it could be.
 func (b *Body) holdsUp() (held bool) {
-	for r := range b.readers {
+	for r := range b.reading {
 		r.mark = r.total
 		held = held || r.hungry && r.total == b.size
 	}
@@ -170,7 +176,7 @@ func (b *Body) holdsUp() (held bool) {
 // account notes that the writer has waited for so long, since holdsUp, while others wanted to go on.
 func (b *Body) account(d time.Duration) {
 	b.waited += d
-	for r := range b.readers {
+	for r := range b.reading {
 		if r.mark < b.size { // which has not grown meanwhile
 			if r.behind == 0 {
 				r.took = int64(r.inHand)
@@ -191,7 +197,7 @@ func (b *Body) limits(now time.Time) (slow, all time.Duration) {
 func (b *Body) untilLimit(now time.Time) time.Duration {
 	slow, all := b.limits(now)
 	until := all - b.waited
-	for r := range b.readers {
+	for r := range b.reading {
 		if r.total < b.size {
 			until = min(until, max(slow-b.waited, patience-r.behind, r.credit()))
 		}
@@ -216,13 +222,13 @@ func (b *Body) letGo(now time.Time) {
 	}
 	first := b.first()
 	gone := false
-	for r := range b.readers {
+	for r := range b.reading {
 		if r.total == b.size {
 			continue
 		}
 		if b.waited >= slow && r.behind >= patience && r.credit() <= 0 || b.waited >= all && r.chunk == first {
 			r.err = ErrStalled
-			delete(b.readers, r)
+			delete(b.reading, r)
 			gone = true
 		}
 	}
@@ -252,7 +258,7 @@ func (b *Body) drop() {
 	for ; b.dropped < first && len(b.chunks) > 1; b.dropped++ {
 		b.base += int64(len(b.chunks[0]))
 		b.held -= int64(cap(b.chunks[0]))
-		b.chunks[0] = nil
+		b.chunks[0], b.one[0] = nil, nil
 		b.chunks = b.chunks[1:]
 	}
 	b.giveBack(b.held)
@@ -261,7 +267,7 @@ func (b *Body) drop() {
 // first is the number of the first chunk that a reader stands in.
 func (b *Body) first() int {
 	first := b.dropped + len(b.chunks)
-	for r := range b.readers {
+	for r := range b.reading {
 		first = min(first, r.chunk)
 	}
 	return first
@@ -279,18 +285,32 @@ func (b *Body) giveBack(n int64) {
 
 // forget drops all bytes, once nobody can want them any more.
 func (b *Body) forget() {
-	if b.left && b.done && !b.stored && len(b.readers) == 0 && (b.hold == nil || !b.hold.Unseated()) {
-		b.gone, b.chunks, b.held = true, nil, 0
+	if b.left && b.done && !b.stored && !b.gone && len(b.reading) == 0 && (b.hold == nil || !b.hold.Unseated()) {
+		b.unpay()
+		b.gone, b.chunks, b.one[0], b.held, b.whole = true, nil, nil, 0, object.Body{}
 		b.giveBack(0)
 	}
 }
 
-// Stored says that o, which was made of the body, is in memory now and accounted for there. If it consists of other bytes, which were the same, nothing has changed.
+// unpay says that what the body has drawn pays no longer for the object that it became.
+func (b *Body) unpay() {
+	if set := b.whole.Readers(); set != nil {
+		set.Unpay()
+	}
+}
+
+// Stored says that o, which was made of the body, has been put into memory and is accounted for there. If it consists of other bytes, which were the same, nothing has changed.
 func (b *Body) Stored(o object.Body) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if p := o.Prefix(1); len(p) > 0 && len(b.chunks) > 0 && &p[0] == &b.chunks[0][0] {
+	if p := o.Prefix(1); !b.stored && len(p) > 0 && len(b.chunks) > 0 && &p[0] == &b.chunks[0][0] {
 		b.stored = true
+		if set := b.whole.Readers(); set != nil {
+			for r := range b.reading {
+				r.Join(set)
+			}
+		}
+		b.unpay()
 		b.giveBack(0)
 	}
 }

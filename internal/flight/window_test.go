@@ -61,6 +61,7 @@ func TestOutgrownBodyStaysInsideItsWindow(t *testing.T) {
 		}
 		r.Close()
 		require.True(t, bytes.Equal(want, got))
+		require.Nil(t, b.one[0], "the first chunk is kept by the list that it was in first")
 		if bound := int64(window + 2*maxChunk); most > bound {
 			t.Errorf("%d bytes were kept at once, want at most %d", most, bound)
 		}

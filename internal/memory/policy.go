@@ -22,6 +22,10 @@ const (
 	// samples is how many residents are drawn for each that must go.
 	samples = 48
 
+	// promotions is how many of those that were asked for once are looked at, beside
+	// the samples, when one that was asked for twice needs room.
+	promotions = 4
+
 	// halfLife is how many budgets full of new entries must come until a request
 	// counts half. Counting entries instead is a little better as long as sizes
 	// stay as they are, but when large entries follow small ones it takes
@@ -167,6 +171,7 @@ func (s *shard[V]) rival(e *entry[V]) *entry[V] {
 		}
 		return nil
 	}
+	s.promote()
 	if s.once.used > s.mainMax/100*oncePercent || len(s.twice.entries) == 0 {
 		if v := s.cheapestOnce(); v != nil {
 			return v
@@ -187,15 +192,33 @@ func (s *shard[V]) cheapestOnce() *entry[V] {
 	var least sample[V]
 	for drawn := 0; drawn < min(samples, len(s.once.entries)); {
 		v := s.once.entries[s.policy.below(len(s.once.entries))]
-		if v.again() {
-			s.detach(v)
-			s.pushMain(v)
+		if s.promoted(v) {
 			continue
 		}
 		drawn++
 		least.take(v, s.policy.now)
 	}
 	return least.entry
+}
+
+// promoted moves v, if it has been asked for again, to where it competes with its like.
+func (s *shard[V]) promoted(v *entry[V]) bool {
+	if !v.again() {
+		return false
+	}
+	s.detach(v)
+	s.pushMain(v)
+	return true
+}
+
+// promote moves some of those that were asked for again: where nothing competes for the room of those that
+// were asked for once, they would stay there unseen.
+func (s *shard[V]) promote() {
+	for range promotions {
+		if n := len(s.once.entries); n > 0 {
+			s.promoted(s.once.entries[s.policy.below(n)])
+		}
+	}
 }
 
 // cheapest returns the least worthy of a sample of b, which is not empty.

@@ -247,3 +247,20 @@ func TestAFloodFindsNoRoomAmongWhatWasAskedForTwice(t *testing.T) {
 	}
 	check(t, tier)
 }
+
+// An entry that was asked for again where it lies, and not since, competes with its like.
+func TestWhatWasAskedForAgainDoesNotHideAmongWhatWasAskedForOnce(t *testing.T) {
+	tier := New[int](Config{MaxBytes: 1 << 20, Shards: 1, seed: 1})
+	for range 3 {
+		request(tier, "large", 100_000) // larger than the window: it comes into main at once
+	}
+	for i := range 2000 {
+		for range 3 {
+			request(tier, fmt.Sprint("page ", i), 5000)
+		}
+	}
+	if resident(tier, "large") {
+		t.Error("it is still there")
+	}
+	check(t, tier)
+}

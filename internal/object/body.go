@@ -3,6 +3,8 @@ package object
 import (
 	"io"
 	"slices"
+
+	"github.com/edgecache-go/edgecache/internal/readers"
 )
 
 // Body is the payload of a stored response: a list of chunks, as the fill received them, so that storing never copies a large body into one slice.
@@ -12,11 +14,15 @@ type Body struct {
 	rest  *rest  // nil if there is but one chunk
 }
 
-// rest is what follows the first chunk.
+// rest is what follows the first chunk, and what is known of a large body.
 type rest struct {
-	chunks [][]byte // never written after publication
-	size   int64    // sum of their lengths
+	chunks  [][]byte // never written after publication
+	size    int64    // sum of their lengths
+	readers readers.Set
 }
+
+// restOverhead is what a rest takes beside the bytes of its chunks, in bytes.
+const restOverhead = 80
 
 // NewBody takes ownership of the bytes of chunks: nobody may write them afterwards. The list itself stays the caller's. Leading empty ones are left out.
 func NewBody(chunks ...[]byte) Body {
@@ -27,13 +33,22 @@ func NewBody(chunks ...[]byte) Body {
 		return Body{}
 	}
 	b := Body{first: chunks[0]}
-	if len(chunks) > 1 {
+	if len(chunks) > 1 || len(chunks[0]) > readers.CountedAbove {
 		b.rest = &rest{chunks: slices.Clone(chunks[1:])}
 		for _, c := range b.rest.chunks {
 			b.rest.size += int64(len(c))
 		}
+		b.rest.readers.SetSize(b.Footprint())
 	}
 	return b
+}
+
+// Readers are those who read the body, and copies of it; nil where it is too small for that to count.
+func (b Body) Readers() *readers.Set {
+	if b.rest == nil || b.Size() <= readers.CountedAbove {
+		return nil
+	}
+	return &b.rest.readers
 }
 
 // Size is the length in bytes.
@@ -49,7 +64,7 @@ func (b Body) Size() int64 {
 func (b Body) Footprint() int64 {
 	n := int64(cap(b.first))
 	if b.rest != nil {
-		n += 32 + int64(cap(b.rest.chunks))*24
+		n += restOverhead + int64(cap(b.rest.chunks))*24
 		for _, c := range b.rest.chunks {
 			n += int64(cap(c))
 		}

@@ -188,7 +188,7 @@ func appendETag(dst []byte, codings []string, b Body) []byte {
 }
 
 func digestOf(codings []string, b Body) [sha256.Size]byte {
-	if len(codings) == 0 && b.rest == nil {
+	if len(codings) == 0 && b.len() == 1 {
 		return sha256.Sum256(b.first)
 	}
 	sum := sha256.New()
