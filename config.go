@@ -39,6 +39,10 @@ const minMaxBytes = 64 << 10
 type Config struct {
 	// MaxBytes is the memory budget: bodies, headers, keys and overhead together, and the bodies of pages that are being
 	// made, which may take half of it. 0 means DefaultMaxBytes (64 MiB).
+	//
+	// What clients still read when it is evicted, replaced or purged is not part of it: see [Stats.BytesPinned]. While
+	// that is a quarter of MaxBytes or more, clients that have taken less than 8 KiB/s are let go, and responses of more
+	// than 256 KiB are passed on and not stored.
 	MaxBytes int64
 
 	// MaxObjectBytes is the largest response that is stored, header included. Larger ones stream through. 0 means an

@@ -89,8 +89,8 @@ type Stats struct {
 	Growing  int64 // bytes that pages under way have taken; with Bytes never more than MaxBytes
 	MaxBytes int64
 
-	// BytesPinned are those of responses that clients are reading and that have left memory meanwhile, evicted, replaced or purged: beside MaxBytes. See Config.MaxBytes.
-	// Only responses of more than 32 KiB are counted; no kernel takes less at once.
+	// BytesPinned is what clients are reading of responses that have left memory meanwhile: evicted, replaced or purged.
+	// It stands beside MaxBytes, see [Config.MaxBytes]. Responses of up to 32 KiB do not count.
 	BytesPinned int64
 
 	Store StoreStats // of Config.Store

@@ -43,36 +43,36 @@ type socket struct {
 	panicked any
 }
 
-func (s *socket) Header() http.Header { return s.header }
-func (s *socket) WriteHeader(code int) {
-	if s.status == 0 {
-		s.status = code
+func (c *socket) Header() http.Header { return c.header }
+func (c *socket) WriteHeader(code int) {
+	if c.status == 0 {
+		c.status = code
 	}
 }
-func (s *socket) Flush() {}
+func (c *socket) Flush() {}
 
-func (s *socket) Write(p []byte) (int, error) {
-	s.WriteHeader(http.StatusOK)
-	if s.pause > 0 {
-		time.Sleep(s.pause)
+func (c *socket) Write(p []byte) (int, error) {
+	c.WriteHeader(http.StatusOK)
+	if c.pause > 0 {
+		time.Sleep(c.pause)
 	}
-	if s.takes >= 0 && s.n.Load()+int64(len(p)) > int64(s.takes) {
+	if c.takes >= 0 && c.n.Load()+int64(len(p)) > int64(c.takes) {
 		select {
-		case <-s.past:
+		case <-c.past:
 			return 0, os.ErrDeadlineExceeded
-		case <-s.goOn:
+		case <-c.goOn:
 		}
 	}
-	s.n.Add(int64(len(p)))
+	c.n.Add(int64(len(p)))
 	return len(p), nil
 }
 
-func (s *socket) SetWriteDeadline(at time.Time) error {
-	if s.over.Load() {
-		s.used.Store(true)
+func (c *socket) SetWriteDeadline(at time.Time) error {
+	if c.over.Load() {
+		c.used.Store(true)
 	}
 	if !at.After(time.Now()) {
-		s.once.Do(func() { close(s.past) })
+		c.once.Do(func() { close(c.past) })
 	}
 	return nil
 }
