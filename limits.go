@@ -39,18 +39,15 @@ func serveLimited(w http.ResponseWriter, r *http.Request, next http.Handler, lim
 		limits = limits.With(outer)
 	}
 	inner := r.WithContext(&limited{r.Context(), limits})
-	defer func() {
-		// What handlers and net/http's server look for in the request that they know.
-		r.Pattern, r.Form, r.PostForm, r.MultipartForm = inner.Pattern, inner.Form, inner.PostForm, inner.MultipartForm
-	}()
+	defer handBack(r, inner)
 	next.ServeHTTP(w, inner)
 }
 
 // limits returns what p restricts for caches inside; nil if that is nothing.
 func (p *Policy) limits() *rules.Limits {
-	vary, star, _ := key.VaryNames(p.Vary)
+	vary, star, ok := key.VaryNames(p.Vary)
 	l := rules.Limits{
-		Pass:     p.NoStore || p.Private || star,
+		Pass:     p.NoStore || p.Private || star || !ok,
 		NoCache:  p.NoCache,
 		NoStale:  p.MustRevalidate || p.SharedMaxAge > 0, // which implies proxy-revalidate (RFC 9111, 5.2.2.10)
 		Lifetime: p.MaxAge, WhileRevalidate: p.StaleWhileRevalidate, IfError: p.StaleIfError,

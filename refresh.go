@@ -30,7 +30,9 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 	bare := h.reused.Load() && isBare(r.Context())
 	ctx := context.WithoutCancel(r.Context()) // its values tell the handler which page it is
 	if bare {
-		ctx = serverContext(ctx)
+		if ctx = serverContext(ctx); req.Limits != nil {
+			ctx = &limited{ctx, req.Limits} // for another Edge inside
+		}
 	}
 	vary := old.vary()
 	if req.Limits != nil {
