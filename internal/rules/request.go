@@ -95,10 +95,14 @@ func (o *Options) Request(r *http.Request) Request {
 		case kindCookie:
 			q.Cookie = q.Cookie || !o.InsecureShareCookies && o.identifies(lines)
 		case kindCacheControl:
-			q.Steering = !o.HonorRequestDirectives
+			if q.Steering = !o.HonorRequestDirectives; q.Steering {
+				break
+			}
 			cacheControl = append(cacheControl[:len(cacheControl):len(cacheControl)], lines...)
 		case kindPragma:
-			q.Steering = !o.HonorRequestDirectives
+			if q.Steering = !o.HonorRequestDirectives; q.Steering {
+				break
+			}
 			pragma = append(pragma[:len(pragma):len(pragma)], lines...)
 		case kindOrigin:
 			q.Origin = true
