@@ -1,0 +1,3 @@
+// Package frameworks holds edgecache to what the README says about routers and frameworks: each is
+// mounted as written there, with the framework's own module, and asked by a real client.
+package frameworks
