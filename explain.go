@@ -30,6 +30,7 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 	r = asServed(r)
 	limits, _ := e.outside(r)
 	req := e.classify(r, limits)
+	r = e.withoutConnection(r, limits, &req)
 	x := Explanation{Key: readableKey(r)}
 	if e.except.matches(r) {
 		x.Status, x.Reason = Dynamic, rules.Excepted

@@ -30,13 +30,23 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	req := e.classify(r, limits)
+	if req.Unread || req.Connection {
+		h.serveArrived(w, r, limits, &req)
+		return
+	}
+	h.serve(w, r, &req)
+}
+
+// serve answers a request that has come here for the first time. req is what its header and the application say about it.
+func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Request) {
+	e := h.edge
 	if req.Bypass != rules.None {
 		switch {
 		case e.except.matches(r):
-			h.pass(w, r, &req, rules.Excepted)
-		case req.Bypass == rules.Method && r.Method == http.MethodPost && !req.Limits.Passes() && h.post(w, r, &req):
+			h.pass(w, r, req, rules.Excepted)
+		case req.Bypass == rules.Method && r.Method == http.MethodPost && !req.Limits.Passes() && h.post(w, r, req):
 		default:
-			h.pass(w, r, &req, req.Bypass)
+			h.pass(w, r, req, req.Bypass)
 		}
 		return
 	}
@@ -46,26 +56,26 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	)
 	k, ok := key.Of(keyBuf[:0], r)
 	if !ok {
-		h.pass(w, r, &req, rules.NoKey)
+		h.pass(w, r, req, rules.NoKey)
 		return
 	}
-	scope := e.scope(scopeBuf[:0], r, &req)
+	scope := e.scope(scopeBuf[:0], r, req)
 	res, _ := e.memory.Get(k)
 	now := time.Now()
-	v := res.find(scope, &req, r.Header)
+	v := res.find(scope, req, r.Header)
 	// What is excepted is never stored, so a hit need not ask. Only methods can make a difference, which share a key.
 	if (v == nil || e.except.byMethod) && e.except.matches(r) {
-		h.pass(w, r, &req, rules.Excepted)
+		h.pass(w, r, req, rules.Excepted)
 		return
 	}
 	if v != nil && nonceOutside(w.Header(), v) {
-		h.passNonce(w, r, &req, v, now)
+		h.passNonce(w, r, req, v, now)
 		return
 	}
 	action, reason := rules.Validate, rules.URIMiss
 	switch {
 	case v != nil:
-		action, reason = v.reuse(&e.rules, &req, now)
+		action, reason = v.reuse(&e.rules, req, now)
 	case req.CC.OnlyIfCached:
 		action, reason = rules.Fail, rules.OnlyIfCached
 	case res.newest != nil:
@@ -77,8 +87,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case rules.Serve:
 		v.touch()
 		var after func()
-		if v.Terms.ForbidsStale() && class(&req) == 0 && v.ending(now) {
-			after, _ = h.refresh(w, r, &req, k, scope, v, rules.Fresh)
+		if v.Terms.ForbidsStale() && class(req) == 0 && v.ending(now) {
+			after, _ = h.refresh(w, r, req, k, scope, v, rules.Fresh)
 		}
 		a := account{status: Hit, reason: reason, came: now, pattern: v.pattern.Value()}
 		if reason == rules.Fresh {
@@ -86,15 +96,15 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		} else if reason != rules.None {
 			a.status, a.ttl, a.hasTTL = Stale, v.ttl(now), true
 		}
-		e.answer(w, r, &req, v, now, &a)
+		e.answer(w, r, req, v, now, &a)
 		if after != nil {
 			after()
 		}
 		return
 	case rules.ServeAndRefresh:
-		if after, ok := h.refresh(w, r, &req, k, scope, v, rules.StaleWhileRevalidate); ok {
+		if after, ok := h.refresh(w, r, req, k, scope, v, rules.StaleWhileRevalidate); ok {
 			v.touch()
-			e.answer(w, r, &req, v, now, &account{status: Updating, reason: reason, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
+			e.answer(w, r, req, v, now, &account{status: Updating, reason: reason, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
 			if after != nil {
 				after()
 			}
@@ -108,18 +118,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		v = nil // it is there, but not for this request
 	}
 	if req.Head {
-		h.head(w, r, &req, k, v, reason)
+		h.head(w, r, req, k, v, reason)
 		return
 	}
 	if action == rules.Validate && v != nil {
-		if open, due, broken := v.breaker(now); open && v.standsIn(&e.rules, &req, broken, now) {
+		if open, due, broken := v.breaker(now); open && v.standsIn(&e.rules, req, broken, now) {
 			var after func()
 			tried := true
 			if due {
-				after, tried = h.refresh(w, r, &req, k, scope, v, reason)
+				after, tried = h.refresh(w, r, req, k, scope, v, reason)
 			}
 			if tried { // else the request tries itself, and takes the try from nobody: its client may break it off
-				e.answer(w, r, &req, v, now, &account{status: Stale, reason: rules.Breaker, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
+				e.answer(w, r, req, v, now, &account{status: Stale, reason: rules.Breaker, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
 				if after != nil {
 					after()
 				}
@@ -127,7 +137,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 		}
 	}
-	f := h.newFill(w, r, &req, k, scope, reason, now)
+	f := h.newFill(w, r, req, k, scope, reason, now)
 	f.old = v
 	refused := e.refusals.of(k, f.scope, f.class, now) != rules.None
 	f.plain = v != nil || !refused

@@ -32,11 +32,17 @@ type Request struct {
 	CC       field.CacheControl
 	Steering bool // there are directives that do not count: what is fetched must not depend on them, see RemoveDirectives
 
+	// There are fields that belong to the connection of the request. If nothing else keeps it from the cache, they come off before it is looked
+	// up: see WithoutConnection.
+	Connection bool
+	// Bypass is Body only because nobody knows yet whether there is one: in HTTP/2 and HTTP/3 a request need not say (RFC 9114, 4.1).
+	Unread bool
+
 	Scope key.Fields // for key.Scope
 
 	Limits *Limits // usually nil; not of r, so Options.Request leaves it to its caller
 
-	plain bool // nothing but its method and its body keeps it from the cache
+	plain bool // nothing but its method and its body keeps it from the cache, and nothing has to come off
 }
 
 // Credentialed reports whether the request carries anything that identifies its sender.
@@ -113,9 +119,13 @@ func (o *Options) Request(r *http.Request) Request {
 		case kindPrecondition:
 			against = earlier(against, Precondition)
 		case kindUpgrade:
-			against = earlier(against, Upgrade)
+			if q.Connection = true; wantsProtocol(lines) {
+				against = earlier(against, Upgrade)
+			}
 		case kindConnection:
-			if reason := connection(lines); reason != None {
+			reason, named := o.connection(lines)
+			q.Connection = q.Connection || named
+			if reason != None {
 				against = earlier(against, reason)
 			}
 		case kindOverride:
@@ -131,12 +141,13 @@ func (o *Options) Request(r *http.Request) Request {
 	if crowded {
 		against = NoKey
 	}
-	q.plain = against == None
+	q.plain = against == None && !q.Connection
 	if q.Bypass == None {
 		q.Bypass = against
 	}
 	if q.Bypass == None && (r.ContentLength != 0 || len(r.TransferEncoding) > 0) {
 		q.Bypass = Body
+		q.Unread = r.ContentLength < 0 && len(r.TransferEncoding) == 0
 	}
 	switch {
 	case !o.HonorRequestDirectives:
@@ -198,24 +209,6 @@ func (o *Options) ignores(pair string) bool {
 		}
 	}
 	return false
-}
-
-// connection returns what a Connection field has against the cache: the request is for another protocol; or it names other
-// fields than the usual options, which a proxy behind us takes off, so that the origin does not see what the page is stored under.
-func connection(lines []string) (against Reason) {
-	if len(lines) == 1 && (lines[0] == "keep-alive" || lines[0] == "close") {
-		return None // what browsers and proxies say each time
-	}
-	for option := range field.Members(lines) {
-		switch strings.ToLower(option) {
-		case "upgrade":
-			return Upgrade
-		case "close", "keep-alive", "te", "http2-settings":
-		default:
-			against = Override
-		}
-	}
-	return against
 }
 
 func inBytes(line string) bool {

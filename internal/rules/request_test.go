@@ -4,8 +4,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
+
+	"github.com/edgecache-go/edgecache/internal/key"
 )
 
 // browser is what a browser sends for a page, behind a proxy.
@@ -56,9 +60,26 @@ func TestRequest_Bypass(t *testing.T) {
 		{"If-None-Match is not", get("If-None-Match: \"a\""), None},
 		{"If-Range is not", get("If-Range: \"a\"\nRange: bytes=0-1"), None},
 		{"Upgrade", get("Connection: Upgrade\nUpgrade: websocket"), Upgrade},
-		{"upgrade among others in Connection", get("Connection: keep-alive, UPGRADE"), Upgrade},
-		{"Upgrade alone", get("Upgrade: h2c"), Upgrade},
+		{"Upgrade without Connection may mean something to a handler", get("Upgrade: websocket"), Upgrade},
+		{"one of several protocols", get("Connection: Upgrade\nUpgrade: h2c\nUpgrade: TLS/1.3, foo"), Upgrade},
+		{"upgrade in Connection without Upgrade (RFC 9110, 7.8)", get("Connection: keep-alive, UPGRADE"), None},
+		{"another version of HTTP may be ignored (RFC 9110, 7.8)", get("Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAEA"), None},
+		{"TLS likewise", get("Connection: Upgrade\nUpgrade: TLS/1.2, HTTP/2.0"), None},
 		{"keep-alive is no upgrade", get("Connection: keep-alive"), None},
+		{"Connection names a field (RFC 9110, 7.6.1)", get("Connection: X-Custom, close\nX-Custom: a"), None},
+		{"Connection names a credential", get("Connection: X-Api-Key\nX-Api-Key: a"), Override},
+		{"Connection names Authorization", get("Connection: authorization"), Override},
+		{"Connection names Cookie", get("Connection: Cookie"), Override},
+		{"Connection names what is in the scope", get("Connection: X-Forwarded-Host"), Override},
+		{"Connection names what is in the scope, as CGI spells it", get("Connection: X_Forwarded_Host"), Override},
+		{"Connection names Host", get("Connection: Host"), Override},
+		{"Connection names a directive", get("Connection: cache-control"), Override},
+		{"Connection names a condition", get("Connection: If-None-Match"), Override},
+		{"Connection names the client's address", get("Connection: X-Forwarded-For"), Override},
+		{"Connection names the client's address in another field", get("Connection: X-Real-Ip"), Override},
+		{"Connection names what is no field", get("Connection: \"a\""), Override},
+		{"Connection names more than anybody reads", get("Connection: " + strings.Repeat("a, ", key.MaxFields+1)), Override},
+		{"and just so many", get("Connection: " + strings.Repeat("a, ", key.MaxFields)), None},
 		{"X-Original-URL", get("X-Original-URL: /admin"), Override},
 		{"X-Rewrite-URL", get("X-Rewrite-URL: /admin"), Override},
 		{"X-HTTP-Method-Override", get("X-HTTP-Method-Override: DELETE"), Override},
@@ -79,6 +100,59 @@ func TestRequest_Bypass(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRequest_Unread(t *testing.T) {
+	for _, row := range []struct {
+		name   string
+		method string
+		length int64
+		coding []string
+		text   string
+		want   bool
+	}{
+		{"a length is not said", "GET", -1, nil, "", true},
+		{"of HEAD, too", "HEAD", -1, nil, "", true},
+		{"it is said", "GET", 3, nil, "", false},
+		{"there is no body", "GET", 0, nil, "", false},
+		{"chunks announce a body", "GET", -1, []string{"chunked"}, "", false},
+		{"another method", "POST", -1, nil, "", false},
+		{"the request is for the handler anyway", "GET", -1, nil, "Upgrade: websocket", false},
+	} {
+		q := usual.Request(&http.Request{Method: row.method, ContentLength: row.length, TransferEncoding: row.coding, Header: header(row.text)})
+		if q.Unread != row.want {
+			t.Errorf("%s: got %v", row.name, q.Unread)
+		}
+	}
+}
+
+func TestRFC9110_7_6_1_WithoutConnection(t *testing.T) {
+	for _, row := range []struct{ text, want string }{
+		{"Connection: keep-alive\nAccept: a", "Accept: a"},
+		{"Connection: X-A, close\nConnection: x-b\nX-A: 1\nX-B: 2\nX-C: 3\nTe: trailers", "X-C: 3\nTe: trailers"},
+		{"Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHttp2-Settings: AAEA\nAccept: a", "Accept: a"},
+		{"Upgrade: h2c\nHttp2-Settings: AAEA\nAccept: a", "Accept: a"},
+		{"connection: x-a\nX-A: 1\nx-a: 2\nX_A: 3", "X_A: 3"},
+	} {
+		h := spelled(row.text)
+		before := h.Clone()
+		if got, want := WithoutConnection(h), spelled(row.want); !reflect.DeepEqual(got, want) {
+			t.Errorf("%q: got %v, want %v", row.text, got, want)
+		}
+		if !reflect.DeepEqual(h, before) {
+			t.Errorf("%q: changed", row.text)
+		}
+	}
+}
+
+// spelled is a header with names as they are written.
+func spelled(text string) http.Header {
+	h := make(http.Header)
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		h[name] = append(h[name], value)
+	}
+	return h
 }
 
 func TestRequest_Method(t *testing.T) {
