@@ -320,7 +320,12 @@ func (f *fill) Commit(status int) {
 	p.body.Hold(f.flight)
 	f.flight.OnSeat(p.body)
 	f.flight.Worth()
-	f.flight.Share(landing{page: p})
+	if field.IsIncremental(canonical["Incremental"]) {
+		p.body.Live()
+		f.flight.Release()
+	} else {
+		f.flight.Share(landing{page: p})
+	}
 	if !f.posts { // a POST has no use for conditions on what a GET would show, nor for ranges of it
 		f.plan()
 	}

@@ -226,6 +226,9 @@ func (f *fill) ride(p *page, now time.Time, seated func()) (done, again bool) {
 			e.answer(f.w, f.r, &f.req, e.newVariant(p.sealed(body, nil), nil, 0, ""), now, &a)
 			return true, false
 		}
+		if errors.Is(err, flight.ErrLive) {
+			return false, false
+		}
 		if !errors.Is(err, flight.ErrOutgrown) {
 			return f.lost(err)
 		}

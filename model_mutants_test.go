@@ -60,6 +60,7 @@ var toyMistakes = map[string]string{
 	"stores parts":                       "206 ",
 	"stores no-store":                    "it is forbidden",
 	"stores private":                     "it is forbidden",
+	"stores what may have no end":        "it is forbidden",
 	"reuses no-cache":                    "it wants to be validated",
 	"never gets stale":                   "it is stale",
 	"takes HEAD for GET":                 "body: got 0 bytes",
@@ -74,6 +75,9 @@ var toyMistakes = map[string]string{
 }
 
 func (c *toy) wrong(mistake string) bool { return c.mistake == mistake }
+
+// urlEnd stands in a key behind the URL, which all that is stored for it has in common.
+const urlEnd = "\x00\x00"
 
 // key is what two requests must have in common.
 func (c *toy) key(r *http.Request) string {
@@ -97,7 +101,7 @@ func (c *toy) key(r *http.Request) string {
 	if c.wrong("cleans the path") {
 		path = strings.ReplaceAll(strings.ReplaceAll(path, "//", "/"), "a/../", "")
 	}
-	k := scheme + "\x00" + host + "\x00" + path + "\x00" + query
+	k := scheme + "\x00" + host + "\x00" + path + "\x00" + query + urlEnd
 	for _, name := range forwardedFields {
 		if !c.wrong("ignores X-Forwarded-Host") && !(name == "X_forwarded_host" && c.wrong("ignores X_Forwarded_Host")) {
 			k += fmt.Sprintf("\x00%q", r.Header.Values(name))
@@ -139,7 +143,8 @@ func (c *toy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if r.Method != "GET" && r.Method != "HEAD" && r.Method != "OPTIONS" && !c.wrong("keeps what POST changed") {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			delete(c.stored, k)
+			url, _, _ := strings.Cut(k, urlEnd)
+			maps.DeleteFunc(c.stored, func(k string, _ *toyPage) bool { return strings.HasPrefix(k, url+urlEnd) })
 		}
 		return
 	}
@@ -259,6 +264,7 @@ func (c *toy) storable(p *toyPage, r *http.Request) (lifetime time.Duration, ok 
 		strings.Contains(cc, "no-store") && !c.wrong("stores no-store"),
 		strings.Contains(cc, "private") && !c.wrong("stores private"),
 		strings.Contains(cc, "no-cache") && !c.wrong("reuses no-cache"),
+		h.Get("Content-Type") != "text/plain" && h.Get("Content-Length") == "" && !c.wrong("stores what may have no end"),
 		strings.Contains(cc, "s-maxage"), h.Get("Age") != "", h.Get("Cdn-Cache-Control") != "", h.Get("Content-Encoding") != "", h.Get("Access-Control-Allow-Origin") != "",
 		slices.Contains(h["Vary"], "*") && !c.wrong("ignores Vary: *"),
 		h.Get("Set-Cookie") != "" && !c.wrong("replays Set-Cookie"):

@@ -59,7 +59,7 @@ type unsafe struct {
 
 // permissions are what a response allows to a shared cache, whichever field says it.
 type permissions struct {
-	forbidden bool // no-store, private
+	forbidden bool // no-store, private, or without an end
 	everybody bool // for users with any credentials
 	bearers   bool // for those with Authorization or a certificate
 	ask       bool // no-cache
@@ -71,10 +71,10 @@ type permissions struct {
 func (o *oracle) permits(s *said, status int) permissions {
 	seconds := func(n int) time.Duration { return time.Duration(max(n, 0)) * time.Second }
 	if s.targeted {
-		return permissions{forbidden: s.targetedNoStore, everybody: s.targetedPublic, bearers: s.targetedPublic, lifetime: seconds(s.targetedMaxAge)}
+		return permissions{forbidden: s.targetedNoStore || s.endless(), everybody: s.targetedPublic, bearers: s.targetedPublic, lifetime: seconds(s.targetedMaxAge)}
 	}
 	p := permissions{
-		forbidden: s.noStore || s.private,
+		forbidden: s.noStore || s.private || s.endless(),
 		everybody: s.public || s.sMaxAge >= 0,
 		ask:       s.noCache,
 		noStale:   s.mustRevalidate || s.sMaxAge >= 0,

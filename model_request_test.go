@@ -158,7 +158,12 @@ func (d dice) ways() said {
 func siteWays(seed uint64) func(host, uri string) said {
 	known := make(map[uint64]said)
 	for i := range uint64(64) {
-		known[i] = newDice(seed*64 + i).ways()
+		d := newDice(seed*64 + i)
+		s := d.ways()
+		if d.oneIn(8) {
+			s.media = pick(d, "application/x-ndjson", "audio/mpeg")
+		}
+		known[i] = s
 	}
 	return func(host, uri string) said {
 		var sum uint64 = 14695981039346656037 // FNV-1a: the same in each process, so that a seed tells all

@@ -35,6 +35,7 @@ type said struct {
 	coding       string
 	allowOrigin  bool
 
+	media    string // the type; "" for one that has an end
 	size     int
 	declared bool
 	flush    bool
@@ -56,6 +57,11 @@ const (
 	tooShort          // the body is shorter than its Content-Length
 	tooLong           // or longer
 )
+
+// endless reports whether a response may have no end as far as its header tells.
+func (s *said) endless() bool {
+	return s.media != "" && !s.declared && s.end != tooShort && s.end != tooLong
+}
 
 // cacheControl puts it into words.
 func (s *said) cacheControl() string {
@@ -317,7 +323,7 @@ func (s *modelSite) head(h http.Header, rec *record) {
 		}
 		return c
 	}, rec.echo))
-	set("Content-Type", "text/plain")
+	set("Content-Type", cmp.Or(rec.said.media, "text/plain"))
 	set("Cache-Control", rec.said.cacheControl())
 	if rec.said.targeted {
 		set("CDN-Cache-Control", rec.said.cdnCacheControl())

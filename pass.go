@@ -116,6 +116,9 @@ func (p *passage) Commit(status int) {
 		}
 		p.handler.edge.markPersonal(h, &p.req, status)
 	}
+	if field.IsIncremental(h["Incremental"]) {
+		p.PushOut()
+	}
 	p.invalidate() // before the client learns that its write succeeded, so that it cannot read what was there before
 	p.handler.edge.report(h, p.r, &p.account, p.room[:0])
 }

@@ -97,6 +97,23 @@ func (f *fill) Grow(n int) {
 	if f.client == pending && f.page.body.Size()+int64(n) > sendAt {
 		f.send()
 	}
+	f.lookAlive()
+}
+
+// lookAlive ends waiting for the end of a body that may have none (RFC 9110, 14.2: all of it answers any request), and for a
+// client that has its answer without it.
+func (f *fill) lookAlive() {
+	if f.client == sending && f.place.taken == nil || !f.page.body.IsLive() {
+		return
+	}
+	f.place.leave() // it may go on for ever
+	switch f.client {
+	case answered:
+		f.flight.LeaderLeft()
+	case pending, waiting:
+		f.send()
+	case sending:
+	}
 }
 
 // Outgrow starts to send a page that will not be kept, because it is too large or because bodies under way have taken what memory there is for them: who waits for the whole gets it as it comes.
@@ -135,6 +152,7 @@ func (f *fill) Flush() {
 		f.send()
 	}
 	f.page.body.Flush()
+	f.lookAlive()
 }
 
 // Context is that of the handler's request.
@@ -142,7 +160,7 @@ func (f *fill) Context() context.Context { return f.inner.Context() }
 
 // send writes the client's header and starts the pump.
 func (f *fill) send() {
-	reader := f.page.body.Reader()
+	reader := f.page.body.LeaderReader()
 	f.client = sending
 	f.pumped = make(chan struct{})
 	begun := false

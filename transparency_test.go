@@ -288,6 +288,30 @@ var manners = map[string]http.HandlerFunc{
 			flush(w)
 		}
 	},
+	"sends lines of JSON": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/x-ndjson")
+		for i := range 3 {
+			fmt.Fprintf(w, "{%d}\n", i)
+			flush(w)
+		}
+	},
+	"sends sound": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "audio/mpeg")
+		fmt.Fprint(w, strings.Repeat("sound", 1000))
+	},
+	"sends its writes at once": func(w http.ResponseWriter, _ *http.Request) {
+		typed(w)
+		w.Header().Set("Incremental", "?1")
+		fmt.Fprint(w, "one")
+		flush(w) // by itself net/http knows nothing of the field
+		_, _ = io.Copy(w, strings.NewReader("two"))
+	},
+	"sends its writes of known length at once": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Incremental", "?1")
+		w.Header().Set("Content-Length", "4")
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = io.WriteString(w, "page")
+	},
 	"reads its body": func(w http.ResponseWriter, r *http.Request) {
 		text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, 100))
 		fmt.Fprintf(w, "%d bytes, %v", len(text), err)

@@ -47,14 +47,17 @@ type Body struct {
 	leader   Leader
 
 	mu       sync.Mutex
-	chunks   [][]byte  // all but the last are full
-	one      [1][]byte // for chunks, as a rule
-	dropped  int       // chunks that are gone from the front of an outgrown body
-	base     int64     // bytes in them
-	size     int64     // bytes written so far
-	held     int64     // what the chunks take
-	reserved int64     // of that, what is drawn from room; the rest is at most looseWindow
-	flushed  int64     // size at the writer's last Flush; -1 before the first
+	chunks   [][]byte    // all but the last are full
+	one      [1][]byte   // for chunks, as a rule
+	dropped  int         // chunks that are gone from the front of an outgrown body
+	base     int64       // bytes in them
+	size     int64       // bytes written so far
+	held     int64       // what the chunks take
+	reserved int64       // of that, what is drawn from room; the rest is at most looseWindow
+	flushed  int64       // size at the writer's last Flush; -1 before the first
+	flushes  int         // up to liveFlushes
+	timer    *time.Timer // until it may be live; nil without
+	live     bool        // see Live
 	outgrown bool
 	done     bool
 	left     bool                 // the leader wants nothing of it any more
@@ -65,7 +68,8 @@ type Body struct {
 	err      error                // why it ended early
 	reading  map[*Reader]struct{} // those that have not closed
 	wake     chan struct{}        // closed when there is news for readers; nil while nobody waits
-	hold     Queue                // of those who are still about to read from the beginning; nil for nobody
+	flight   Queue                // of those who read it; nil for nobody
+	hold     Queue                // the same, while the beginning is kept for those who are still about to read it
 	moved    chan struct{}        // closed when there may be news for the writer; nil while it does not wait
 	waited   time.Duration        // by the writer, for readers of an outgrown body, while others wanted to go on
 }
@@ -103,6 +107,8 @@ func write[T []byte | string](b *Body, p T) (n int, err error) {
 type Queue interface {
 	// Unseated reports whether there is anybody. It is called under the body's lock.
 	Unseated() bool
+	// Shut says that nobody may join it any more. It is called under the body's lock, once.
+	Shut()
 }
 
 // Hold keeps the beginning of a body that has outgrown its limit while somebody in the queue is on the way to read it; Wake is to be called when that may have changed.
@@ -110,7 +116,7 @@ type Queue interface {
 func (b *Body) Hold(queue Queue) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.hold = queue
+	b.flight, b.hold = queue, queue
 }
 
 // Wake makes a writer that waits look again.
@@ -127,6 +133,7 @@ func (b *Body) Flush() {
 	defer b.mu.Unlock()
 	b.flushed = b.size
 	b.tellReaders()
+	b.countFlush()
 }
 
 // Close ends the body: completely when err is nil. Only the first call counts.
@@ -134,9 +141,16 @@ func (b *Body) Close(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.done {
-		b.done, b.err = true, err
-		b.tellReaders()
+		b.end(err)
 	}
+}
+
+func (b *Body) end(err error) {
+	b.done, b.err = true, err
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+	b.tellReaders()
 }
 
 func (b *Body) tellReaders() {
@@ -172,7 +186,8 @@ func (b *Body) Ready(ctx context.Context, n int64) error {
 	}
 }
 
-// Done waits until the body has ended, like Ready. A body that outgrows what can be kept counts as one that ended early.
+// Done waits until the body has ended, like Ready. A body that outgrows what can be kept, or turns out to be live, counts as
+// one that ended early.
 func (b *Body) Done(ctx context.Context) error {
 	for {
 		b.mu.Lock()
@@ -184,6 +199,9 @@ func (b *Body) Done(ctx context.Context) error {
 			err := b.err
 			b.mu.Unlock()
 			return err
+		case b.live:
+			b.mu.Unlock()
+			return ErrLive
 		}
 		wake := b.waker()
 		b.mu.Unlock()
@@ -275,13 +293,25 @@ type Reader struct {
 	took   int64         // bytes meanwhile
 }
 
-// Reader returns a reader that stands at the beginning, or nil when the beginning is gone because the body has outgrown its limit, or because nobody wanted it any more.
+// Reader returns a reader that stands at the beginning, or nil when the beginning is gone because the body has outgrown its limit, or because nobody wanted it any more. A live body that has not
+// ended takes no new readers.
 func (b *Body) Reader() *Reader {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.base > 0 || b.gone {
+	if b.base > 0 || b.gone || b.live && !b.done {
 		return nil
 	}
+	return b.newReader()
+}
+
+// LeaderReader is Reader for the leader, who may read a live body.
+func (b *Body) LeaderReader() *Reader {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.newReader()
+}
+
+func (b *Body) newReader() *Reader {
 	r := &Reader{body: b, flushed: -1}
 	r.In(b.pinned)
 	if b.reading == nil {

@@ -552,3 +552,4 @@ func TestOutgrownBodyKeepsItsBeginningForThoseOnTheWay(t *testing.T) {
 type queue func() bool
 
 func (q queue) Unseated() bool { return q() }
+func (q queue) Shut()          {}

@@ -149,6 +149,7 @@ type Flight[T any] struct {
 	shared    bool
 	result    T
 	worth     bool  // the answer is being stored, so it is finished for its own sake
+	shut      bool  // nobody may join it, nor is it finished for its own sake: see Shut
 	changed   Waker // see OnSeat
 	cancelled bool
 	alone     bool            // the leader has left
@@ -163,7 +164,7 @@ func (f *Flight[T]) board(now time.Time) Role {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case f.cancelled, f.settled && !f.shared, !f.settled && now.Sub(f.start) >= f.limits.Leader:
+	case f.cancelled, f.shut, f.settled && !f.shared, !f.settled && now.Sub(f.start) >= f.limits.Leader:
 		return Lead
 	case f.waiting >= f.limits.Waiters:
 		return Alone
@@ -259,6 +260,21 @@ func (f *Flight[T]) Worth() {
 	f.worth = true
 }
 
+// Shut says that the answer may have no end: nobody joins the flight any more, and it ends with the last of those that it has.
+func (f *Flight[T]) Shut() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.shut = true
+	if f.timer != nil {
+		f.timer.Stop()
+		f.timer = nil
+	}
+	f.endIfLeft()
+}
+
+// LeaderLeft says that the leader wants nothing of a flight that is shut any more.
+func (f *Flight[T]) LeaderLeft() { f.leaderLeft() }
+
 // Land takes the flight off the table and releases who still waits.
 func (f *Flight[T]) Land() {
 	if s := f.shard; s != nil {
@@ -353,10 +369,14 @@ func (f *Flight[T]) Leave() {
 // leave ends the handler's context when nobody is left, at once or after a while. It is called with the lock held.
 func (f *Flight[T]) leave() {
 	f.aboard--
+	f.endIfLeft()
+}
+
+func (f *Flight[T]) endIfLeft() {
 	if f.aboard > 0 || f.ctx == nil {
 		return
 	}
-	if !f.worth {
+	if !f.worth || f.shut {
 		f.cancelled = true
 		f.ctx.finish(ErrLeft)
 		return

@@ -52,6 +52,10 @@ func (b *Body) Pin(room *readers.Room) { b.pinned = room }
 // makeRoom returns when there is room in the last chunk; want is how many bytes are to come at least.
 func (b *Body) makeRoom(want int64) error {
 	for !b.done {
+		if b.live && len(b.reading) == 0 {
+			b.end(ErrNobody)
+			return ErrNobody
+		}
 		if b.outgrown {
 			return b.waitForRoom(want)
 		}

@@ -62,6 +62,7 @@ type Fill struct {
 	written  int64 // to the sink, or thrown away
 	excess   bool  // the handler tried to write more than it declared
 	yielded  bool  // header is outer
+	eager    bool  // each write is flushed, see Incremental
 	under    int   // header and writes under way; after a panic of the client's writer it never gets back to 0
 	mode     mode
 }
@@ -214,6 +215,9 @@ func (f *Fill) WriteHeader(status int) {
 		maps.Copy(f.outer, outer)
 	default:
 		f.commit(status)
+		if _, typed := f.header["Content-Type"]; typed { // else net/http looks for the type in the first bytes
+			f.pushOut()
+		}
 	}
 }
 
@@ -233,6 +237,18 @@ func (f *Fill) commit(status int) {
 	if f.mode == undecided {
 		panic("edgecache: the judge of a fill did not decide") // a bug in this module, not in the handler
 	}
+	f.eager = field.IsIncremental(f.header["Incremental"])
+}
+
+// pushOut sends what was written on to the client, if the handler has said Incremental: ?1 (RFC 10036, 3).
+func (f *Fill) pushOut() {
+	switch {
+	case !f.eager:
+	case f.mode == kept:
+		f.judge.Flush()
+	case f.mode == direct:
+		_ = http.NewResponseController(f.w).Flush() // the next write tells what is wrong
+	}
 }
 
 // Write is http.ResponseWriter's.
@@ -240,7 +256,9 @@ func (f *Fill) Write(p []byte) (int, error) {
 	f.commit(http.StatusOK)
 	switch f.mode {
 	case direct, hijacked:
-		return f.w.Write(p)
+		n, err := f.w.Write(p)
+		f.pushOut()
+		return n, err
 	case kept:
 		if err := f.admit(len(p)); err != nil {
 			return 0, err
@@ -250,6 +268,7 @@ func (f *Fill) Write(p []byte) (int, error) {
 		n, err := f.sink.Write(p)
 		f.under--
 		f.written += int64(n)
+		f.pushOut()
 		return n, err
 	}
 	if err := f.admit(len(p)); err != nil {
@@ -264,7 +283,9 @@ func (f *Fill) WriteString(s string) (int, error) {
 	f.commit(http.StatusOK)
 	switch f.mode {
 	case direct, hijacked:
-		return io.WriteString(f.w, s)
+		n, err := io.WriteString(f.w, s)
+		f.pushOut()
+		return n, err
 	case kept:
 		if err := f.admit(len(s)); err != nil {
 			return 0, err
@@ -274,6 +295,7 @@ func (f *Fill) WriteString(s string) (int, error) {
 		n, err := f.sink.WriteString(s)
 		f.under--
 		f.written += int64(n)
+		f.pushOut()
 		return n, err
 	}
 	if err := f.admit(len(s)); err != nil {
@@ -304,7 +326,7 @@ func (f *Fill) ReadFrom(src io.Reader) (n int64, err error) {
 			return n, err
 		}
 	}
-	if f.mode == direct || f.mode == hijacked {
+	if f.mode == direct && !f.eager || f.mode == hijacked {
 		m, err := io.Copy(f.w, src)
 		return n + m, err
 	}

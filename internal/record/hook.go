@@ -33,6 +33,16 @@ type Hooked struct {
 	w      http.ResponseWriter
 	before Committer
 	done   bool // before was called, or the connection was hijacked
+	eager  bool // each write is flushed
+}
+
+// PushOut makes h send what is written on to the client with each write (RFC 10036, 3).
+func (h *Hooked) PushOut() { h.eager = true }
+
+func (h *Hooked) pushOut() {
+	if h.eager {
+		_ = http.NewResponseController(h.w).Flush() // the next write tells what is wrong
+	}
 }
 
 // Init prepares h for a handler whose client listens at w, and returns the writer to call the handler with.
@@ -64,16 +74,23 @@ func (h *Hooked) WriteHeader(status int) {
 		h.commit(status)
 	}
 	h.w.WriteHeader(status)
+	if _, typed := h.w.Header()["Content-Type"]; typed { // else net/http looks for the type in the first bytes
+		h.pushOut()
+	}
 }
 
 func (h *Hooked) Write(b []byte) (int, error) {
 	h.commit(http.StatusOK)
-	return h.w.Write(b)
+	n, err := h.w.Write(b)
+	h.pushOut()
+	return n, err
 }
 
 func (h *Hooked) WriteString(s string) (int, error) {
 	h.commit(http.StatusOK)
-	return io.WriteString(h.w, s)
+	n, err := io.WriteString(h.w, s)
+	h.pushOut()
+	return n, err
 }
 
 // ReadFrom uses w's ReadFrom, and with it sendfile, when there is one.
@@ -89,8 +106,10 @@ func (h *Hooked) ReadFrom(src io.Reader) (n int64, err error) {
 		}
 	}
 	var m int64
-	if rf, ok := h.w.(io.ReaderFrom); ok {
+	if rf, ok := h.w.(io.ReaderFrom); ok && !h.eager {
 		m, err = rf.ReadFrom(src)
+	} else if h.eager {
+		m, err = io.Copy(struct{ io.Writer }{h}, src)
 	} else {
 		m, err = io.Copy(h.w, src)
 	}

@@ -137,7 +137,7 @@ var descriptions = [reasons]description{
 	Interim:         {"interim", "miss", "A 1xx answer is not the final one."},
 	Status:          {"status", "miss", "Answers with this status are kept only with an explicit lifetime; say max-age to store it."},
 	MustUnderstand:  {"must-understand", "miss", "The response said must-understand, and the caching rules of its status code are not known here."},
-	Stream:          {"stream", "miss", "Event streams and multipart pushes never end, so they are passed on as they come."},
+	Stream:          {"stream", "miss", "Event streams and multipart pushes never end, and audio, video and lines of JSON without a Content-Length may not, so they are passed on as they come; a length lets the last three be stored."},
 	NoFreshness:     {"no-freshness", "miss", "The response does not say how long it may be kept, and none is inferred: not for its kind, or not beside a field for other caches, Clear-Site-Data or somebody's token; say max-age to store it."},
 	Expired:         {"expired", "miss", "The response was stale when it came (max-age=0, a past or invalid Expires, an Age past its lifetime) and has no validator; give it a lifetime or an ETag."},
 	ContentLocation: {"content-location", "method", "The answer to a POST is kept only if its Content-Location is the URL that was posted to and its lifetime is explicit."},

@@ -264,18 +264,6 @@ func allowsOrigins(h http.Header) (all, speaks bool) {
 	return all, speaks
 }
 
-// endless says whether the response is of a kind that has no end, so that it can never be stored whole.
-func endless(h http.Header) bool {
-	for _, line := range h["Content-Type"] {
-		mediaType, _, _ := strings.Cut(line, ";")
-		switch strings.ToLower(strings.Trim(mediaType, " \t")) {
-		case "text/event-stream", "multipart/x-mixed-replace":
-			return true
-		}
-	}
-	return false
-}
-
 // metrics says whether the response is in a format in which Prometheus and OpenMetrics read numbers, which are of the moment
 // and often of one process. Of text/plain only these have a version.
 func metrics(h http.Header) bool {
