@@ -163,7 +163,7 @@ var staticRows = []struct {
 		{"fifteen digits are no hash", "GET /static/css/base-000000000000000.css", "", "404 | Cache-Control: no-store"},
 		{"capitals are no hash", "GET /static/css/base-000000000000000A.css", "", "404"},
 
-		{"the first request is a miss", "GET @js/app.js", "", "200 | X-Cache: MISS | Cache-Status: edgecache; fwd=uri-miss; detail=uri-miss"},
+		{"the first request is a miss", "GET @js/app.js", "", "200 | X-Cache: MISS | Cache-Status: edgecache; fwd=uri-miss"},
 		{"a variant that was just made is a miss", "WARM @js/app.js", "Accept-Encoding: br", "200 | X-Cache: MISS | Content-Encoding: br"},
 		{"what was sent before is a hit", "WARM @js/app.js", "", "200 | X-Cache: HIT | Cache-Status: edgecache; hit"},
 		{"a confirmation is a hit", "GET @js/app.js", `If-None-Match: "{js/app.js}"`, "304 | X-Cache: HIT"},

@@ -95,9 +95,9 @@ func (e *Edge) writeStatus(h http.Header, a *account, room []string) {
 	}
 	if a.hasTTL {
 		b = append(b, "; ttl="...)
-		b = strconv.AppendInt(b, floorSeconds(a.ttl), 10)
+		b = strconv.AppendInt(b, wholeSeconds(a.ttl), 10)
 	}
-	if a.reason != rules.None {
+	if a.reason != rules.None && (a.forward == rules.None || a.reason.String() != a.forward.Forward()) { // fwd has said it
 		b = append(b, "; detail="...)
 		b = append(b, a.reason.String()...)
 	}
@@ -155,7 +155,7 @@ func (t *hitTexts) of(name string, a *account) string {
 	if a.forward != rules.None || a.reason != rules.None || !a.hasTTL {
 		return ""
 	}
-	seconds := floorSeconds(a.ttl)
+	seconds := wholeSeconds(a.ttl)
 	if seconds < 0 || seconds >= int64(len(t)) {
 		return ""
 	}
@@ -167,11 +167,12 @@ func (t *hitTexts) of(name string, a *account) string {
 	return text
 }
 
-// floorSeconds rounds down, also below zero.
-func floorSeconds(d time.Duration) int64 {
+// wholeSeconds rounds up, also below zero: Age rounds down (RFC 9111, 5.1), so the two add up to the
+// lifetime, and what is fresh has at least one second left.
+func wholeSeconds(d time.Duration) int64 {
 	s := int64(d / time.Second)
-	if d%time.Second < 0 {
-		s--
+	if d%time.Second > 0 {
+		s++
 	}
 	return s
 }
