@@ -18,7 +18,6 @@ import (
 const (
 	DefaultMaxBytes           = 64 << 20        // of memory
 	DefaultTTL                = 2 * time.Minute // for a page that says nothing
-	DefaultHeuristicMax       = 1 * time.Hour   // for a page that says Last-Modified only
 	DefaultStaleIfUnreachable = 1 * time.Hour   // past its lifetime
 	DefaultMaxWait            = 10 * time.Second
 	DefaultMaxRefreshes       = 64 // at once
@@ -54,15 +53,17 @@ type Config struct {
 	// and 410 for 30 seconds at most. 0 means DefaultTTL (2 minutes).
 	DefaultTTL time.Duration
 
-	// HeuristicMax bounds the lifetime that is inferred from Last-Modified: 10 % of the time since (RFC 9111, 4.2.2).
-	// 0 means DefaultHeuristicMax (1 hour).
+	// HeuristicMax bounds the lifetime that is inferred from Last-Modified: 10 % of the time since (RFC 9111, 4.2.2);
+	// 203, 301, 308, 404 and 410 have 30 seconds at most. 0 means as long as the DefaultTTL of this Config, so that no
+	// response lives longer than one that says nothing without saying so itself.
 	HeuristicMax time.Duration
 
 	// ExplicitOnly stores nothing for which the response does not give a lifetime or Last-Modified: DefaultTTL does not apply.
 	ExplicitOnly bool
 
-	// StaleWhileRevalidate and StaleIfError are the windows of RFC 5861 for responses whose lifetime is inferred; those
-	// that give their lifetime say their own. 0 means no window.
+	// StaleWhileRevalidate and StaleIfError are the windows of RFC 5861, 3 and 4, for responses that do not name their own:
+	// how long past its lifetime a response is served while it is made anew, or because that fails. They do nothing beside
+	// must-revalidate, proxy-revalidate, s-maxage and no-cache, nor for a response whose own lifetime is 0. 0 means no window.
 	StaleWhileRevalidate time.Duration
 	StaleIfError         time.Duration
 
@@ -266,7 +267,7 @@ func (c Config) resolve() (Config, error) {
 		wrong("DefaultTTL", c.DefaultTTL, "want 0 together with ExplicitOnly, which switches it off")
 	}
 	duration("DefaultTTL", &c.DefaultTTL, DefaultTTL)
-	duration("HeuristicMax", &c.HeuristicMax, DefaultHeuristicMax)
+	duration("HeuristicMax", &c.HeuristicMax, c.DefaultTTL)
 	duration("StaleIfUnreachable", &c.StaleIfUnreachable, DefaultStaleIfUnreachable)
 	duration("MaxWait", &c.MaxWait, DefaultMaxWait)
 	switch {

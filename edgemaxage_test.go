@@ -27,6 +27,32 @@ func TestEdgeMaxAgeIsForCachesNotForBrowsers(t *testing.T) {
 		{"nor before it", func(w http.ResponseWriter) { edgecache.EdgeMaxAge(w, time.Minute); edgecache.NoStore(w) }, "no-cache, no-store", "no-store"},
 		{"not after Private", func(w http.ResponseWriter) { edgecache.Private(w); edgecache.EdgeMaxAge(w, time.Minute) }, "private", ""},
 		{"nor before it", func(w http.ResponseWriter) { edgecache.EdgeMaxAge(w, time.Minute); edgecache.Private(w) }, "no-cache, private", "max-age=60, private"},
+		{"after Public it shares", func(w http.ResponseWriter) { edgecache.Public(w); edgecache.EdgeMaxAge(w, time.Minute) }, "public, no-cache", "max-age=60, public"},
+		{"and before it", func(w http.ResponseWriter) { edgecache.EdgeMaxAge(w, time.Minute); edgecache.Public(w) }, "no-cache, public", "max-age=60, public"},
+		{"twice, and the later lifetime counts", func(w http.ResponseWriter) {
+			edgecache.EdgeMaxAge(w, time.Minute)
+			edgecache.Public(w)
+			edgecache.EdgeMaxAge(w, time.Hour)
+		}, "no-cache, public", "max-age=3600, public"},
+		{"not if it is private after all", func(w http.ResponseWriter) {
+			edgecache.Public(w)
+			edgecache.EdgeMaxAge(w, time.Minute)
+			edgecache.Private(w)
+		}, "no-cache, private", "max-age=60, private"},
+		{"nor if it was private before", func(w http.ResponseWriter) {
+			edgecache.Private(w)
+			edgecache.Public(w)
+			edgecache.EdgeMaxAge(w, time.Minute)
+		}, "private", ""},
+		{"nor if it is private for other caches", func(w http.ResponseWriter) {
+			w.Header().Set("CDN-Cache-Control", "private")
+			edgecache.Public(w)
+		}, "public", "private"},
+		{"nor if Cache-Control alone was private", func(w http.ResponseWriter) {
+			w.Header().Set("CDN-Cache-Control", "max-age=60")
+			w.Header().Set("Cache-Control", "private")
+			edgecache.Public(w)
+		}, "private", "max-age=60"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -52,6 +78,43 @@ func TestEdgeMaxAgePageIsKeptHereAndNotShared(t *testing.T) {
 		time.Sleep(61 * time.Second)
 		want(t, s.get("/"), "EXPIRED", 200, "for ")
 	})
+}
+
+// Public is the one word that shares, whether it is said before the lifetime, after it, or by a policy.
+func TestEdgeMaxAgeThatIsPublicIsShared(t *testing.T) {
+	public := edgecache.Policy{Public: true}
+	for name, handler := range map[string]http.Handler{
+		"before": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			edgecache.Public(w)
+			edgecache.EdgeMaxAge(w, time.Minute)
+			fmt.Fprint(w, "page")
+		}),
+		"after": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			edgecache.EdgeMaxAge(w, time.Minute)
+			edgecache.Public(w)
+			fmt.Fprint(w, "page")
+		}),
+		"by a policy": public.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			edgecache.EdgeMaxAge(w, time.Minute)
+			fmt.Fprint(w, "page")
+		})),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, edgecache.Config{}, handler.ServeHTTP)
+			want(t, s.get("/", "Cookie", "session=1"), "MISS", 200, "page")
+			want(t, s.get("/", "Cookie", "session=2"), "HIT", 200, "page")
+			want(t, s.get("/", "Authorization", "Bearer x"), "HIT", 200, "page")
+			want(t, s.get("/"), "HIT", 200, "page")
+		})
+	}
+	restricted := edgecache.Policy{Public: true}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		edgecache.EdgeMaxAge(w, time.Minute)
+		edgecache.Private(w)
+		fmt.Fprint(w, "page")
+	}))
+	s := newSite(t, edgecache.Config{}, restricted.ServeHTTP)
+	want(t, s.get("/", "Cookie", "session=1"), "BYPASS", 200, "page")
+	want(t, s.get("/", "Cookie", "session=2"), "BYPASS", 200, "page")
 }
 
 func TestUnreachableOriginIsCalledThat(t *testing.T) {

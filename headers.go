@@ -41,8 +41,28 @@ func NoCache(w http.ResponseWriter) { restrict(w.Header(), dirNoCache) }
 func Private(w http.ResponseWriter) { restrict(w.Header(), dirPrivate) }
 
 // Public says that the response is the same for everybody, and may be shared even if it was made for a request with a
-// cookie or an Authorization (RFC 9111, 5.2.2.9). After or before Private, NoStore it has no effect.
-func Public(w http.ResponseWriter) { permit(w, dirPublic) }
+// cookie or an Authorization (RFC 9111, 5.2.2.9). It counts together with [EdgeMaxAge], too, in either order, and for every
+// other cache that is told in a field of its own (RFC 9213). After or before Private, NoStore it has no effect.
+func Public(w http.ResponseWriter) { share(w.Header()) }
+
+// share adds public to Cache-Control.
+func share(h http.Header) {
+	edit(h, func(d *directives) { d.set(dirPublic) })
+	shareTargeted(h)
+}
+
+// shareTargeted adds the public of Cache-Control, if it is there and no restriction has removed it, to every field that
+// some cache obeys in its place, as restrict does with a restriction.
+func shareTargeted(h http.Header) {
+	if !parseDirectives(lines(h, "Cache-Control")).said().Public {
+		return
+	}
+	for key := range h {
+		if field.IsTargeted(key) {
+			editField(h, http.CanonicalHeaderKey(field.TrimBlanks(key)), func(d *directives) { d.set(dirPublic) })
+		}
+	}
+}
 
 // MaxAge says how long the response is fresh, in browsers too, which no purge reaches: see [EdgeMaxAge] (RFC 9111, 5.2.2.1).
 // Whole seconds count, rounded down; less than one, or a negative lifetime, is 0. The later of two calls counts. Call it
@@ -58,9 +78,9 @@ func SharedMaxAge(w http.ResponseWriter, lifetime time.Duration) {
 
 // EdgeMaxAge says how long the response is fresh here, and in CDNs that obey CDN-Cache-Control (RFC 9213), while browsers
 // ask each time whether it has changed. It is the lifetime for pages that are purged: a purge reaches this cache, and what
-// [MaxAge] has left in a browser stays there. Unlike [SharedMaxAge] it shares nothing with requests that carry a cookie. It
-// has no effect together with NoStore or Private. It says nothing to an Edge whose Config.TargetedHeaders do not have
-// CDN-Cache-Control.
+// [MaxAge] has left in a browser stays there. Unlike [SharedMaxAge] it shares nothing with requests that carry a cookie;
+// together with [Public] it does. It has no effect together with NoStore or Private. It says nothing to an Edge whose
+// Config.TargetedHeaders do not have CDN-Cache-Control.
 func EdgeMaxAge(w http.ResponseWriter, lifetime time.Duration) {
 	h := w.Header()
 	said := parseDirectives(lines(h, "Cache-Control")).said()
@@ -69,7 +89,12 @@ func EdgeMaxAge(w http.ResponseWriter, lifetime time.Duration) {
 	}
 	NoCache(w)
 	h.Del(edgeField) // NoCache is for browsers here
-	editField(h, edgeField, func(d *directives) { d.setSeconds(dirMaxAge, lifetime) })
+	editField(h, edgeField, func(d *directives) {
+		d.setSeconds(dirMaxAge, lifetime)
+		if said.Public {
+			d.set(dirPublic)
+		}
+	})
 }
 
 const edgeField = "Cdn-Cache-Control"

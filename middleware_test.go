@@ -198,3 +198,32 @@ func TestMadeTagIsKnownAgainWhenThePageIsMadeAnew(t *testing.T) {
 		want(t, s.get("/", "If-None-Match", tag), "HIT", 304, "")
 	})
 }
+
+// RFC 9111, 4.2.2: nothing that a response does not say makes it live longer than one that says nothing.
+func TestInferredLifetimesEndWithDefaultTTL(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		cfg  edgecache.Config
+		want time.Duration
+	}{
+		{"by default", edgecache.Config{}, 2 * time.Minute},
+		{"with another DefaultTTL", edgecache.Config{DefaultTTL: 10 * time.Minute}, 10 * time.Minute},
+		{"with a shorter one", edgecache.Config{DefaultTTL: 10 * time.Second}, 10 * time.Second},
+		{"with a HeuristicMax", edgecache.Config{HeuristicMax: time.Hour}, time.Hour},
+		{"with explicit lifetimes only", edgecache.Config{ExplicitOnly: true}, 2 * time.Minute},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSite(t, tt.cfg, func(w http.ResponseWriter, r *http.Request) {
+					w.Header().Set("Last-Modified", "Sat, 01 Jan 1994 00:00:00 GMT")
+					fmt.Fprint(w, "page")
+				})
+				want(t, s.get("/"), "MISS", 200, "page")
+				time.Sleep(tt.want - time.Second)
+				want(t, s.get("/"), "HIT", 200, "page")
+				time.Sleep(time.Second)
+				want(t, s.get("/"), "EXPIRED", 200, "page")
+			})
+		})
+	}
+}

@@ -306,6 +306,9 @@ func (p *Policy) fill(h http.Header, grants bool, now time.Time) {
 			}
 		}
 	})
+	if p.Public && grants {
+		shareTargeted(h)
+	}
 }
 
 // fill sets a directive to own unless what was said is stricter, as an unreadable lifetime is: it means stale. What was

@@ -131,17 +131,25 @@ func TestWhatForbidsStale(t *testing.T) {
 	}
 }
 
-func TestDefaultWindowsAreForInferredFreshnessOnly(t *testing.T) {
+func TestConfiguredWindowsAreForWhatNamesNone(t *testing.T) {
 	cfg := edgecache.Config{DefaultTTL: 10 * time.Second, StaleWhileRevalidate: 20 * time.Second, StaleIfError: 40 * time.Second}
 	for _, tt := range []struct {
 		cc   string
 		want [3]string // 15, 35 and 55 seconds after the page was made
 	}{
 		{"", [3]string{"UPDATING", "STALE", "BYPASS"}},
-		{"max-age=10", [3]string{"BYPASS", "BYPASS", "BYPASS"}},
-		{"max-age=10, stale-if-error=30", [3]string{"STALE", "STALE", "BYPASS"}},
+		{"max-age=10", [3]string{"UPDATING", "STALE", "BYPASS"}},
+		{"max-age=10, stale-if-error=30", [3]string{"UPDATING", "STALE", "BYPASS"}},
+		{"max-age=10, stale-while-revalidate=0", [3]string{"STALE", "STALE", "BYPASS"}},
+		{"max-age=10, stale-while-revalidate=0, stale-if-error=0", [3]string{"BYPASS", "BYPASS", "BYPASS"}},
 		{"s-maxage=10", [3]string{"BYPASS", "BYPASS", "BYPASS"}},
+		{"s-maxage=10, max-age=20", [3]string{"BYPASS", "BYPASS", "BYPASS"}},
 		{"must-revalidate", [3]string{"BYPASS", "BYPASS", "BYPASS"}},
+		{"max-age=10, must-revalidate", [3]string{"BYPASS", "BYPASS", "BYPASS"}},
+		{"max-age=10, proxy-revalidate", [3]string{"BYPASS", "BYPASS", "BYPASS"}},
+		{"max-age=10, no-cache", [3]string{"BYPASS", "BYPASS", "BYPASS"}},
+		{"max-age=0", [3]string{"BYPASS", "BYPASS", "BYPASS"}},
+		{"max-age=ten", [3]string{"BYPASS", "BYPASS", "BYPASS"}},
 	} {
 		for i, word := range tt.want {
 			t.Run(fmt.Sprint(tt.cc, " ", i), func(t *testing.T) {
@@ -154,6 +162,7 @@ func TestDefaultWindowsAreForInferredFreshnessOnly(t *testing.T) {
 						if tt.cc != "" {
 							w.Header().Set("Cache-Control", tt.cc)
 						}
+						w.Header().Set("Etag", `"a"`)
 						io.WriteString(w, "page")
 					})
 					s.visit("/").wants(t, "MISS", 200, "page")

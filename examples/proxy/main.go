@@ -51,8 +51,9 @@ func main() {
 	}
 	site := edge.Handler(proxy) // once: the cache learns about its handler from one request to the next
 	serve(listen, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		// No proxy that we know stands before us, so this is made up. It could not poison pages, but would multiply them.
-		maps.DeleteFunc(r.Header, func(name string, _ []string) bool { return name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-") })
+		maps.DeleteFunc(r.Header, func(name string, _ []string) bool { // made up, as no proxy stands before us: they would multiply pages
+			return name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-")
+		})
 		site.ServeHTTP(w, r)
 	}))
 }

@@ -12,7 +12,7 @@ const (
 	// infinity is the largest delta-seconds (RFC 9111, 1.2.2). Sums of two of them still fit a Duration.
 	infinity = (1 << 31) * time.Second
 
-	// briefTTL bounds the lifetime that is inferred for redirects and for pages that are missing: the mistake of keeping
+	// briefTTL bounds the lifetime that is inferred for redirects and for responses that are missing: the mistake of keeping
 	// one of those too long is noticed by nobody but the visitor.
 	briefTTL = 30 * time.Second
 
@@ -61,7 +61,7 @@ func (m *Meta) setFreshness(o *Options, cc *field.CacheControl, targeted bool, s
 	case m.forbidsInference(o, targeted, h):
 		return NoFreshness
 	case m.modified != "":
-		m.lifetime = min(bounded(m.Date().Sub(m.LastModified()))/heuristicFraction, max(o.HeuristicMax, 0))
+		m.lifetime = min(bounded(m.Date().Sub(m.LastModified()))/heuristicFraction, brief(status, o.HeuristicMax))
 	default:
 		m.lifetime = o.inferred(status)
 	}
@@ -110,23 +110,32 @@ func (o *Options) inferred(status int) time.Duration {
 		return 0
 	}
 	switch status {
-	case 200:
-		return max(o.DefaultTTL, 0)
-	case 203, 301, 308, 404, 410:
-		return max(min(o.DefaultTTL, briefTTL), 0)
+	case 200, 203, 301, 308, 404, 410:
+		return brief(status, o.DefaultTTL)
 	}
 	return 0
 }
 
-// window returns the length of a window of RFC 5861: the response's own, else the default if its lifetime is inferred.
-func (m *Meta) window(own field.Delta, inferred time.Duration) time.Duration {
+// brief returns a bound of inferred lifetimes as it is for a status: not more than briefTTL for some.
+func brief(status int, bound time.Duration) time.Duration {
+	switch status {
+	case 203, 301, 308, 404, 410:
+		bound = min(bound, briefTTL)
+	}
+	return max(bound, 0)
+}
+
+// window returns the length of a window of RFC 5861: the response's own, else that of the configuration.
+// A response that says it is stale when it comes (max-age=0, an Expires in the past) wants to be asked
+// about at each use, and gets none.
+func (m *Meta) window(own field.Delta, configured time.Duration) time.Duration {
 	switch {
 	case own.Set:
 		return delta(own)
-	case m.explicit:
+	case m.explicit && m.lifetime <= 0:
 		return 0
 	}
-	return bounded(inferred)
+	return bounded(configured)
 }
 
 // heuristicallyCacheable lists the status codes of RFC 9110, 15.1. 206 is missing, since parts are not stored.

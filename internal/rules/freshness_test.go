@@ -118,6 +118,8 @@ func TestInferredLifetime(t *testing.T) {
 		{"a permanent redirect is kept for less", 301, "", briefTTL, None},
 		{"a strict permanent redirect is kept for less", 308, "", briefTTL, None},
 		{"a page that a proxy changed is kept for less", 203, "", briefTTL, None},
+		{"a missing page with Last-Modified is kept no longer", 404, "Last-Modified: {-100000}\nDate: {0}", briefTTL, None},
+		{"nor is a permanent redirect", 301, "Last-Modified: {-100000}\nDate: {0}", briefTTL, None},
 		{"no content", 204, "", 0, NoFreshness},
 		{"a created resource", 201, "", 0, Status},
 		{"a temporary redirect", 302, "", 0, Status},

@@ -28,7 +28,7 @@ type Options struct {
 
 	MaxStaleUnreachable time.Duration // how long past its lifetime a response may stand in for an unreachable origin (RFC 9111, 4.2.4)
 
-	// Windows of RFC 5861 for responses whose lifetime is inferred. Explicit ones say their own.
+	// Windows of RFC 5861 for responses that name none, each by itself.
 	StaleWhileRevalidate, StaleIfError time.Duration
 
 	known *knownFields // nil before Indexed

@@ -87,9 +87,16 @@ func TestRFC5861_3_StaleWhileRevalidate(t *testing.T) {
 	o := usual
 	o.StaleWhileRevalidate = time.Minute
 	runAll(t, &o, []exchange{
-		{name: "the default is for inferred lifetimes", after: 3*time.Minute - 1, action: ServeAndRefresh, reason: StaleWhileRevalidate},
+		{name: "the configured one is for inferred lifetimes", after: 3*time.Minute - 1, action: ServeAndRefresh, reason: StaleWhileRevalidate},
 		{name: "which end, too", after: 3 * time.Minute, action: Validate, reason: Stale},
-		{name: "not for explicit ones", response: "Cache-Control: max-age=1", after: pause, action: Validate, reason: Stale},
+		{name: "and for explicit ones", response: "Cache-Control: max-age=1", after: pause, action: ServeAndRefresh, reason: StaleWhileRevalidate},
+		{name: "which end, too", response: "Cache-Control: max-age=1", after: 61 * time.Second, action: Validate, reason: Stale},
+		{name: "and for those of Expires", response: "Expires: {1}\nDate: {0}", after: pause, action: ServeAndRefresh, reason: StaleWhileRevalidate},
+		{name: "beside stale-if-error", response: "Cache-Control: max-age=1, stale-if-error=5", after: pause, action: ServeAndRefresh, reason: StaleWhileRevalidate},
+		{name: "not for what is stale when it comes", response: "Cache-Control: max-age=0\nETag: \"a\"", after: pause, action: Validate, reason: Stale},
+		{name: "nor for an Expires in the past", response: "Expires: 0\nETag: \"a\"", after: pause, action: Validate, reason: Stale},
+		{name: "nor beside s-maxage", response: "Cache-Control: s-maxage=1", after: pause, action: Validate, reason: Stale},
+		{name: "nor beside no-cache", response: "Cache-Control: max-age=1, no-cache\nETag: \"a\"", after: pause, action: Validate, reason: NoCache},
 		{name: "an explicit window replaces it", response: "Cache-Control: stale-while-revalidate=0", after: 2 * time.Minute, action: Validate, reason: Stale},
 		{name: "must-revalidate forbids it", response: "Cache-Control: must-revalidate", after: 2 * time.Minute, action: Validate, reason: Stale},
 	})
@@ -107,7 +114,10 @@ func TestRFC5861_4_StaleOnError(t *testing.T) {
 		after       time.Duration
 		want        bool
 	}{
-		{"an error without leave", "Cache-Control: max-age=2", "", false, pause, false},
+		{"an error without leave", "Cache-Control: max-age=2, stale-if-error=0", "", false, pause, false},
+		{"an error with the leave of the configuration", "Cache-Control: max-age=2", "", false, 2*time.Second + 9*time.Second, true},
+		{"which ends", "Cache-Control: max-age=2", "", false, 2*time.Second + 10*time.Second, false},
+		{"not for what is stale when it comes", "Cache-Control: max-age=0\nETag: \"a\"", "", false, pause, false},
 		{"no answer needs no leave (RFC 9111, 4.2.4)", "Cache-Control: max-age=2", "", true, pause, true},
 		{"but ends", "Cache-Control: max-age=2", "", true, 2*time.Second + time.Hour, false},
 		{"must-revalidate forbids it", "Cache-Control: max-age=2, must-revalidate", "", true, pause, false},
@@ -118,13 +128,13 @@ func TestRFC5861_4_StaleOnError(t *testing.T) {
 		{"stale-if-error ends", "Cache-Control: max-age=2, stale-if-error=60", "", false, 62 * time.Second, false},
 		{"stale-if-error with s-maxage", "Cache-Control: s-maxage=2, stale-if-error=60", "", false, pause, false},
 		{"stale-if-error with must-revalidate", "Cache-Control: max-age=2, must-revalidate, stale-if-error=60", "", false, pause, false},
-		{"stale-if-error of the request", "Cache-Control: max-age=2", "Cache-Control: stale-if-error=60", false, pause, true},
-		{"which ends", "Cache-Control: max-age=2", "Cache-Control: stale-if-error=60", false, 62 * time.Second, false},
+		{"stale-if-error of the request", "Cache-Control: max-age=2, stale-if-error=0", "Cache-Control: stale-if-error=60", false, pause, true},
+		{"which ends, too", "Cache-Control: max-age=2", "Cache-Control: stale-if-error=60", false, 62 * time.Second, false},
 		{"and which must-revalidate forbids", "Cache-Control: max-age=2, must-revalidate", "Cache-Control: stale-if-error=60", false, pause, false},
 		{"a client that insists is told of the error", "Cache-Control: max-age=2, stale-if-error=60", "Cache-Control: no-cache", true, pause, false},
 		{"a client that must not see it is told of the error", "Cache-Control: max-age=2, stale-if-error=60", "Cookie: a=b", true, pause, false},
 		{"a request that bypasses is told of the error", "Cache-Control: max-age=2, stale-if-error=60", "If-Match: *", true, pause, false},
-		{"the default is for inferred lifetimes", "", "", false, 2*time.Minute + 9*time.Second, true},
+		{"the configured one is for inferred lifetimes, too", "", "", false, 2*time.Minute + 9*time.Second, true},
 		{"which end", "", "", false, 2*time.Minute + 10*time.Second, false},
 		{"fresh, yet asked again", "Cache-Control: max-age=60, stale-if-error=60", "Cache-Control: max-age=0", false, pause, true},
 	}
