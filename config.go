@@ -183,7 +183,7 @@ type Config struct {
 	Observer func(Event)
 
 	// Logger gets what an operator should know: panics that no client sees, such as one that a stored page has covered
-	// up, and routes that can never be served from the cache. nil means slog.Default. Other warnings go to Observer only.
+	// up, and warnings, each once for a route and a cause, 1024 in all: see [Warned]. nil means slog.Default.
 	Logger *slog.Logger
 }
 

@@ -511,7 +511,11 @@ func (f *fill) failed(err error) (failed, broken bool) {
 	case !errors.Is(err, errIncomplete):
 		return failed, broken // a deadline had passed: that is no news
 	}
-	f.handler.edge.tell(ev)
+	if ev.Kind == Warned {
+		f.handler.edge.warnedOf(ev)
+	} else {
+		f.handler.edge.tell(ev)
+	}
 	return failed, broken
 }
 

@@ -14,7 +14,7 @@ import (
 // The functions of this file are what a handler says about its response. They touch nothing but w.Header(), so they
 // work with every router, and what they write is plain HTTP that browsers and CDNs understand without this package.
 // Like w.Header() itself they have no effect after WriteHeader or the first Write, except that an Edge does not keep a page
-// that was restricted then, and tells its observer ([Warned]).
+// that was restricted then, and tells its observer and its logger ([Warned]).
 //
 // Two rules hold for Cache-Control, whether its directives were set here or written by hand:
 //
@@ -25,7 +25,7 @@ import (
 //
 // Durations are written in whole seconds, rounded down, so that less than a second is 0; negative ones are 0, and more
 // than 2^31 seconds (68 years) are 2^31 seconds. MaxAge(w, 60) is 60 nanoseconds: the header tells it, max-age=0,
-// max-age-nanoseconds=60, and an Edge its observer ([Warned]).
+// max-age-nanoseconds=60, and an Edge its observer and its logger ([Warned]).
 
 // NoStore keeps the response out of every cache (RFC 9111, 5.2.2.5). It removes all directives by which a cache may keep
 // it, and restricts a CDN-Cache-Control that is already set as well. For a page that only a CDN may keep, set

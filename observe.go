@@ -21,7 +21,7 @@ const (
 	Answered  EventKind = iota + 1 // a request was decided about: its header is about to be written
 	Refreshed                      // a background refresh ended
 	PurgeDone                      // a purge was carried out, or a response made others invalid: then it has a Request, and its Reason is "invalidated"
-	Warned                         // something does not do what its author seems to think
+	Warned                         // something does not do what its author seems to think: Config.Logger gets it, too, once for each route
 	Failed                         // something of the cache's own, or a handler behind a stale page, went wrong
 )
 

@@ -17,11 +17,8 @@ var (
 	errTooLate         = errors.New("edgecache: Cache-Control was changed after the first byte of the body, which its client does not see: call NoStore, MaxAge and the like before it")
 )
 
-// warn tells the observer of what a handler says about caching and cannot mean: directives that cancel each other out, lifetimes in nanoseconds.
+// warn tells of what a handler says about caching and cannot mean: directives that cancel each other out, lifetimes in nanoseconds.
 func (e *Edge) warn(r *http.Request, header http.Header) {
-	if e.config.Observer == nil {
-		return
-	}
 	lines := header["Cache-Control"]
 	e.warnOfNanoseconds(r, lines)
 	for _, name := range e.rules.TargetedFields {
@@ -31,25 +28,46 @@ func (e *Edge) warn(r *http.Request, header http.Header) {
 			break
 		}
 	}
+	if !mentions(lines, "stale-") {
+		return
+	}
 	cc := field.ParseCacheControl(lines)
 	if (cc.StaleWhileRevalidate.Set || cc.StaleIfError.Set) && (cc.SharedMaxAge.Set || cc.MustRevalidate || cc.ProxyRevalidate) {
 		e.warned(r, errWindowForbidden)
 	}
 }
 
+// mentions reports whether word is anywhere in lines, in small letters. It is so quick that each miss may ask.
+func mentions(lines []string, word string) bool {
+	return slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, word) })
+}
+
+// nanosecondsError is a lifetime that was meant in seconds.
+type nanosecondsError struct{ directive, count string }
+
+func (e *nanosecondsError) Error() string {
+	return fmt.Sprintf("edgecache: %s is %q nanoseconds, which counts as 0: want a time.Duration with its unit, such as %[2]s*time.Second", e.directive, e.count)
+}
+
+// cause leaves out how many: a handler that works out a lifetime would be told of each.
+func (e *nanosecondsError) cause() string { return e.directive + inNanoseconds }
+
 // warnOfNanoseconds tells of the first lifetime that was meant in seconds.
 func (e *Edge) warnOfNanoseconds(r *http.Request, lines []string) {
+	if !mentions(lines, inNanoseconds) {
+		return
+	}
 	for member := range field.Members(lines) {
 		mark, count, _ := strings.Cut(member, "=")
 		if name, ok := strings.CutSuffix(mark, inNanoseconds); ok {
-			e.warned(r, fmt.Errorf("edgecache: %s is %q nanoseconds, which counts as 0: want a time.Duration with its unit, such as %[2]s*time.Second", name, count))
+			e.warned(r, &nanosecondsError{name, count})
 			return
 		}
 	}
 }
 
 // tooLate reports whether a handler has said in Cache-Control, after the header that went out, that the page must not be kept, or not used without asking.
-// It tells the observer of whatever was said then.
+// It tells of whatever was said then.
 func (e *Edge) tooLate(r *http.Request, before, after []string) (restricts bool) {
 	if slices.Equal(before, after) {
 		return false
@@ -62,13 +80,30 @@ func (e *Edge) tooLate(r *http.Request, before, after []string) (restricts bool)
 // maxWarnings is how many different warnings are told once.
 const maxWarnings = 1024
 
-// warnedOnce tells the observer and the logger of what is wrong with a route, once for each route and cause.
-func (e *Edge) warnedOnce(r *http.Request, pattern string, err error) {
-	if !e.warnings.first(pattern + "\x00" + err.Error()) {
-		return
+// warned tells the observer of what is wrong with a response to r, and the logger once for each route and cause.
+func (e *Edge) warned(r *http.Request, err error) {
+	e.warnedOf(Event{Kind: Warned, Request: r, Pattern: r.Pattern, Err: err})
+}
+
+// warnedOf is warned with the event for the observer.
+func (e *Edge) warnedOf(ev Event) {
+	e.tell(ev)
+	if e.warnings.first(ev.Request, ev.Pattern, ev.Err) {
+		e.logWarning(ev.Request, ev.Pattern, ev.Err)
 	}
-	e.tell(Event{Kind: Warned, Request: r, Pattern: pattern, Err: err})
-	e.config.Logger.LogAttrs(r.Context(), slog.LevelWarn, err.Error(), slog.String("route", pattern), slog.String("url", r.URL.String()))
+}
+
+// warnedOnce tells the observer, too, once for each route and cause.
+func (e *Edge) warnedOnce(r *http.Request, pattern string, err error) {
+	if e.warnings.first(r, pattern, err) {
+		e.tell(Event{Kind: Warned, Request: r, Pattern: pattern, Err: err})
+		e.logWarning(r, pattern, err)
+	}
+}
+
+// logWarning leaves out the query: it may hold what nobody should read in a log.
+func (e *Edge) logWarning(r *http.Request, pattern string, err error) {
+	e.config.Logger.LogAttrs(r.Context(), slog.LevelWarn, err.Error(), slog.String("route", pattern), slog.String("path", r.URL.Path))
 }
 
 // warnings are those that have been told.
@@ -77,8 +112,18 @@ type warnings struct {
 	seen map[string]struct{}
 }
 
-// first reports whether a warning has not been told before; nor after maxWarnings of them.
-func (w *warnings) first(text string) bool {
+// first reports whether a warning has not been told before; nor after maxWarnings of them. Where no pattern tells the route, the
+// first segment of the path stands for it.
+func (w *warnings) first(r *http.Request, pattern string, err error) bool {
+	if pattern == "" {
+		pattern, _, _ = strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+		pattern = segment(pattern)
+	}
+	cause := err.Error()
+	if known, ok := err.(interface{ cause() string }); ok { //nolint:errorlint // ours, never wrapped
+		cause = known.cause()
+	}
+	text := pattern + "\x00" + cause
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if _, seen := w.seen[text]; seen || len(w.seen) >= maxWarnings {
@@ -89,8 +134,4 @@ func (w *warnings) first(text string) bool {
 	}
 	w.seen[text] = struct{}{}
 	return true
-}
-
-func (e *Edge) warned(r *http.Request, err error) {
-	e.tell(Event{Kind: Warned, Request: r, Pattern: r.Pattern, Err: err})
 }

@@ -1,8 +1,11 @@
 package edgecache_test
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -72,7 +75,7 @@ func TestWarnings(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			var warnings []string
-			s := newSite(t, edgecache.Config{Observer: func(ev edgecache.Event) {
+			s := newSite(t, edgecache.Config{Logger: silent(), Observer: func(ev edgecache.Event) {
 				if ev.Kind == edgecache.Warned {
 					warnings = append(warnings, ev.Err.Error())
 				}
@@ -86,4 +89,74 @@ func TestWarnings(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who has no observer reads of it in the log, once for each route and cause.
+func TestWarningsAreLogged(t *testing.T) {
+	var log bytes.Buffer
+	logged := func(t *testing.T) (lines []string) {
+		t.Helper()
+		for line := range strings.Lines(log.String()) {
+			require.Contains(t, line, "level=WARN")
+			require.NotContains(t, line, "secret", "no query")
+			lines = append(lines, line)
+		}
+		log.Reset()
+		return lines
+	}
+	edge, err := edgecache.New(edgecache.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	require.NoError(t, err)
+	runs := 0
+	mux := http.NewServeMux()
+	mux.HandleFunc("/news/{id}", func(w http.ResponseWriter, r *http.Request) {
+		runs++
+		edgecache.MaxAge(w, time.Duration(runs)) // another number each time
+		fmt.Fprint(w, "page")
+	})
+	mux.HandleFunc("/late/{id}", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "page")
+		edgecache.NoStore(w)
+	})
+	mux.HandleFunc("/half/{id}", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "page")
+		http.Error(w, "oh no", http.StatusInternalServerError)
+	})
+	mux.HandleFunc("/forbidden/{id}", func(w http.ResponseWriter, r *http.Request) {
+		edgecache.SharedMaxAge(w, time.Minute)
+		edgecache.StaleIfError(w, time.Minute)
+		fmt.Fprint(w, "page")
+	})
+	site := edge.Handler(mux)
+	for route, text := range map[string]string{"news": "nanoseconds", "late": "after the first byte", "half": "500", "forbidden": "s-maxage"} {
+		for i := range 5 {
+			site.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", fmt.Sprintf("/%s/%d?token=secret", route, i), nil))
+		}
+		lines := logged(t)
+		require.Len(t, lines, 1, route)
+		require.Contains(t, lines[0], text)
+		require.Contains(t, lines[0], "route=/"+route+"/{id}")
+	}
+
+	// With routers that tell no pattern the beginning of the path is one.
+	plain := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		edgecache.MaxAge(w, 60)
+		fmt.Fprint(w, "page")
+	}))
+	for _, path := range []string{"/a/1", "/a/2", "/b/1", "/1", "/2"} {
+		plain.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", path, nil))
+	}
+	require.Len(t, logged(t), 3)
+}
+
+// Without a Logger it is that of the program, which New takes once.
+func TestWarningsReachTheLogByDefault(t *testing.T) {
+	var log bytes.Buffer
+	before := slog.Default()
+	slog.SetDefault(slog.New(slog.NewTextHandler(&log, nil)))
+	defer slog.SetDefault(before)
+	edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		edgecache.MaxAge(w, 60)
+		fmt.Fprint(w, "page")
+	})).ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	require.Contains(t, log.String(), "nanoseconds")
 }
