@@ -130,6 +130,11 @@ type Config struct {
 	// empty list that is not nil drops nothing.
 	DropHeaders []string
 
+	// HideTags keeps tags from clients: Cache-Groups and Cache-Group-Invalidation (RFC 9875) are read here, and not sent
+	// on, whether the response is stored or not. It is for tags that tell too much, or that are many. A cache outside of
+	// this one does not see them either; of several Edges in a row give it to the outermost.
+	HideTags bool
+
 	// HonorRequestDirectives lets clients steer the cache with Cache-Control and Pragma, as RFC 9111, 5.2.1 allows: a
 	// reload, no-cache and max-age=0 run the handler, no-store keeps the response from being stored, only-if-cached is
 	// answered 504 on a miss, no-transform is not answered compressed. By default these fields do nothing, as in a CDN: a

@@ -159,7 +159,7 @@ func addVary(h http.Header, names []string) {
 // (RFC 9875, 2). Tags are compared byte by byte; empty ones are left out. A tag is sent as it is as long as it is ASCII;
 // other bytes are percent-encoded, and of a tag longer than 1024 bytes a hash takes the place of the end. PurgeTags and
 // Invalidate do the same, so every tag finds its pages. A response can carry 1024 tags and 64 KiB of them; one that
-// needs more could not be purged, so it is not stored: see [NoStore].
+// needs more could not be purged, so it is not stored: see [NoStore]. Clients see the tags, unless Config.HideTags is set.
 func Tag(w http.ResponseWriter, tags ...string) { addTags(w.Header(), tags) }
 
 func addTags(h http.Header, tags []string) {
@@ -172,8 +172,10 @@ func addTags(h http.Header, tags []string) {
 // changed. It works on responses to unsafe methods only, such as POST. The result is false, and the header unchanged,
 // if the response would name more than 1024 tags or 64 KiB of them; use Edge.PurgeTags then.
 func Invalidate(w http.ResponseWriter, tags ...string) bool {
-	return addGroups(w.Header(), "Cache-Group-Invalidation", tags)
+	return addGroups(w.Header(), groupInvalidation, tags)
 }
+
+const groupInvalidation = "Cache-Group-Invalidation"
 
 // addGroups adds tags to a field that is a List of Strings, or returns false if no reader would take the result.
 func addGroups(h http.Header, name string, tags []string) bool {

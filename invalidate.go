@@ -37,7 +37,7 @@ func (e *Edge) invalidate(r *http.Request, s *seat, status int, header http.Head
 	var buf [256]byte
 	if k, ok := key.Of(buf[:0], r); ok {
 		i.remove(k)
-		if lines := header["Cache-Group-Invalidation"]; len(lines) > 0 {
+		if lines := header[groupInvalidation]; len(lines) > 0 {
 			if groups, ok := field.ParseStringList(lines); ok {
 				i.groups(originOf(k), groups)
 			}

@@ -2,6 +2,7 @@ package edgecache
 
 import (
 	"bytes"
+	"maps"
 	"net/http"
 	"time"
 
@@ -23,6 +24,7 @@ type passage struct {
 	status  int
 	check   *headCheck     // nil unless the answer tells about what is stored
 	silent  bool           // the handler returned without writing: see unwritten
+	hidden  []string       // what Config.HideTags has taken off the header, and counts all the same
 	get     *rules.Request // what a HEAD would be as a GET; nil if nobody asks
 	room    [2]string      // for the status fields
 }
@@ -97,6 +99,7 @@ func (p *passage) Commit(status int) {
 	if p.silent {
 		p.handler.edge.markPersonal(h, &p.req, status)
 		p.invalidate()
+		p.handler.edge.hideTags(h)
 		return
 	}
 	p.r.Pattern = p.inner.Pattern
@@ -124,7 +127,15 @@ func (p *passage) Commit(status int) {
 }
 
 func (p *passage) invalidate() {
-	if p.req.Unsafe {
-		p.handler.edge.invalidate(p.r, &p.in.seat, p.status, p.w.Header())
+	if !p.req.Unsafe {
+		return
 	}
+	h := p.w.Header()
+	if groups := h[groupInvalidation]; len(groups) > 0 {
+		p.hidden = groups
+	} else if p.hidden != nil {
+		h = maps.Clone(h)
+		h[groupInvalidation] = p.hidden
+	}
+	p.handler.edge.invalidate(p.r, &p.in.seat, p.status, h)
 }

@@ -55,9 +55,10 @@ type account struct {
 	background bool      // no client: a background refresh
 }
 
-// report counts the answer to r, tells the observer, and adds the status fields to h. room is a slice to cut the two values from, or nil.
+// report counts the answer to r, tells the observer, adds the status fields to h, and takes off what clients do not get. room is a slice to cut the two values from, or nil.
 func (e *Edge) report(h http.Header, r *http.Request, a *account, room []string) {
 	e.decided(r, a)
+	e.hideTags(h)
 	e.writeStatus(h, a, room)
 }
 

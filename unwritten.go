@@ -46,6 +46,7 @@ func (f *fill) passLate() {
 	h := f.Direct()
 	delete(h, originErrorField)
 	f.handler.edge.markPersonal(h, &f.req, f.Status())
+	f.handler.edge.hideTags(h)
 	f.Send()
 }
 

@@ -1,0 +1,18 @@
+package edgecache
+
+import (
+	"net/http"
+	"strings"
+)
+
+// hideTags takes the tags off a response that leaves, if Config.HideTags says so. What is stored keeps them.
+func (e *Edge) hideTags(h http.Header) {
+	if !e.config.HideTags {
+		return
+	}
+	for name := range h {
+		if strings.EqualFold(name, "Cache-Groups") || strings.EqualFold(name, groupInvalidation) {
+			delete(h, name)
+		}
+	}
+}

@@ -1,0 +1,143 @@
+package edgecache_test
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+)
+
+// tagsIn returns the fields of RFC 9875 in a response, in any spelling.
+func tagsIn(h http.Header) (names []string) {
+	for name := range h {
+		if strings.HasPrefix(strings.ToLower(name), "cache-group") {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func TestHideTags(t *testing.T) {
+	handler := func(w http.ResponseWriter, r *http.Request) {
+		edgecache.Tag(w, "post-42")
+		switch r.URL.Path {
+		case "/odd":
+			w.Header()["cache-groups"] = w.Header()["Cache-Groups"]
+			w.Header().Del("Cache-Groups")
+		case "/private":
+			edgecache.Private(w)
+		case "/lm":
+			edgecache.MaxAge(w, time.Second)
+			if edgecache.Fresh(w, r, edgecache.Version("a")) {
+				return
+			}
+			fmt.Fprint(w, "page")
+			return
+		case "/save":
+			edgecache.Invalidate(w, "post-42")
+			w.WriteHeader(http.StatusNoContent)
+			return
+		case "/large":
+			w.Header().Set("Etag", `"a"`)
+			io.WriteString(w, strings.Repeat("x", 5000))
+			return
+		}
+		w.Header().Set("Etag", `"a"`)
+		fmt.Fprint(w, "page")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite(t, edgecache.Config{HideTags: true}, handler)
+		see := func(word string, r *http.Response) {
+			t.Helper()
+			require.Equal(t, word, r.Header.Get("X-Cache"))
+			require.Empty(t, tagsIn(r.Header), r.Header)
+		}
+		for _, path := range []string{"/", "/odd", "/large"} {
+			see("MISS", s.get(path))
+			see("HIT", s.get(path))
+			r := s.get(path, "If-None-Match", `"a"`)
+			require.Equal(t, 304, r.StatusCode)
+			see("HIT", r)
+			r = s.get(path, "Range", "bytes=0-1")
+			require.Equal(t, 206, r.StatusCode)
+			see("HIT", r)
+			see("HIT", s.do("HEAD", path))
+		}
+		see("MISS", s.get("/?c", "If-None-Match", `"a"`))
+		see("MISS", s.get("/large?c", "Range", "bytes=0-1"))
+		see("BYPASS", s.get("/private"))
+		see("DYNAMIC", s.get("/?d", "Cookie", "session=1"))
+		see("DYNAMIC", s.get("/?e", "If-Match", "*"))
+		see("DYNAMIC", s.do("OPTIONS", "/"))
+		see("MISS", s.do("HEAD", "/?f"))
+		see("MISS", s.get("/lm"))
+		time.Sleep(time.Second)
+		see("REVALIDATED", s.get("/lm"))
+
+		n, err := s.edge.PurgeTags(t.Context(), "post-42")
+		require.NoError(t, err)
+		require.Positive(t, n)
+		for _, path := range []string{"/", "/odd", "/large"} {
+			see("MISS", s.get(path))
+			see("HIT", s.get(path))
+		}
+		see("DYNAMIC", s.do("PUT", "/save"))
+		see("MISS", s.get("/"))
+		see("HIT", s.get("/"))
+		see("DYNAMIC", s.do("POST", "/save"))
+		see("MISS", s.get("/"))
+	})
+
+	// Who waits for another request's response is a client, too.
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{HideTags: true}, func(w http.ResponseWriter, r *http.Request, _ int) {
+			time.Sleep(time.Second)
+			handler(w, r)
+		})
+		all := s.visits(5, "/large")
+		require.Equal(t, map[string]int{"MISS": 1, "HIT": 4}, words(all))
+		for _, v := range all {
+			require.Empty(t, tagsIn(v.sent))
+		}
+	})
+
+	// Clients see them without it, and a cache outside sees nothing with it.
+	s := newSite(t, edgecache.Config{}, handler)
+	require.Equal(t, []string{"Cache-Groups"}, tagsIn(s.get("/").Header))
+	inner, err := edgecache.New(edgecache.Config{HideTags: true, StatusName: "inner"})
+	require.NoError(t, err)
+	outer, err := edgecache.New(edgecache.Config{StatusName: "outer"})
+	require.NoError(t, err)
+	both := outer.Handler(inner.Handler(http.HandlerFunc(handler)))
+	both.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
+	n, err := outer.PurgeTags(t.Context(), "post-42")
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
+
+// Invalidate works although it is hidden, also for what is stored between the header and the end of the answer.
+func TestHiddenInvalidationCountsUntilTheEnd(t *testing.T) {
+	for _, method := range []string{"POST", "PUT"} {
+		var s *site
+		s = newSite(t, edgecache.Config{HideTags: true}, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method != "GET" {
+				edgecache.Invalidate(w, "front")
+				fmt.Fprint(w, "saved")
+				s.get("/") // before the commit
+				return
+			}
+			edgecache.Tag(w, "front")
+			fmt.Fprint(w, "page")
+		})
+		require.Empty(t, tagsIn(s.do(method, "/save").Header))
+		want(t, s.get("/"), "MISS", 200, "page")
+	}
+}
