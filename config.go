@@ -100,7 +100,8 @@ type Config struct {
 
 	// CredentialHeaders are request fields that identify their sender, beside Authorization, Cookie,
 	// those of DefaultCredentialHeaders, and all whose names say so: a part of the name, between
-	// dashes, begins or ends with a word such as token, key, auth, user, session or tenant. A request
+	// dashes, begins or ends with a word such as token, key, auth, user, session or tenant, also in
+	// the plural, with digits behind it, or with "id" (X-Mytokens, X-Currentuserid). A request
 	// with one of them is treated like one with a cookie, unless the value is blank. A name that ends
 	// in * stands for all that begin so; an underscore counts as a dash. nil adds none.
 	CredentialHeaders []string

@@ -224,9 +224,9 @@ func InScope(name string) bool {
 	}
 	switch {
 	case strings.HasPrefix(name, "X-Forwarded-"): // -Host, -Proto, -Port, -Prefix, -Ssl, -User, -Client-Cert and whatever comes
-		return name != "X-Forwarded-For"
+		return !ofClient(name[len("X-Forwarded-"):])
 	case strings.HasPrefix(name, "X-Original-"): // -Host, -Proto, -Uri
-		return name != "X-Original-For" && name != "X-Original-Forwarded-For"
+		return !ofClient(name[len("X-Original-"):])
 	}
 	switch name {
 	case "Forwarded", "Host",
@@ -239,6 +239,17 @@ func InScope(name string) bool {
 		// A fragment of the page.
 		"X-Requested-With", "X-Pjax", "Hx-Request", "Hx-Boosted", "Hx-History-Restore-Request", "Hx-Target", "Turbo-Frame",
 		"X-Inertia", "X-Up-Target", "Datastar-Request", "Rsc":
+		return true
+	}
+	return false
+}
+
+// ofClient reports whether the rest of a name, behind X-Forwarded- or X-Original-, tells of the
+// client's address, of the proxies in between, or of the one request, and not of what is asked for.
+func ofClient(rest string) bool {
+	switch rest {
+	case "For", "For-Ip", "For-Port", "For-Original", "Forwarded-For", "By", "Ip", "Client-Ip", "Client-Port", "Remote-Addr", "Remote-Ip", "Remote-Port",
+		"Request-Id", "Trace-Id":
 		return true
 	}
 	return false

@@ -5,8 +5,8 @@ import "strings"
 // identityWords are the words by which the name of a request field says that the field identifies
 // its sender. No list has the names that applications make up, but they are made of these.
 var identityWords = newWordIndex(
-	"account", "auth", "bearer", "cert", "company", "cookie", "credential", "customer", "email", "identity",
-	"jwt", "key", "login", "member", "oidc", "org", "password", "principal", "saml", "secret", "session",
+	"account", "auth", "bearer", "cert", "claim", "company", "cookie", "credential", "customer", "email", "identity",
+	"jwt", "key", "login", "member", "oidc", "org", "passwd", "password", "principal", "saml", "secret", "sessid", "session",
 	"signature", "sso", "subject", "team", "tenant", "token", "uid", "user", "workspace",
 )
 
@@ -24,7 +24,7 @@ func identifying(name string) bool {
 		} else {
 			rest = ""
 		}
-		if identityWords.mark(withoutAgent(part, rest)) {
+		if part = withoutAgent(part, rest); identityWords.mark(part) || identityWords.marksEnd(part) {
 			return true
 		}
 	}
@@ -50,17 +50,39 @@ func begins(name, part string) bool {
 	return strings.HasPrefix(name, part) && (len(name) == len(part) || name[len(part)] == '-')
 }
 
+// marksEnd reports whether part, of a canonical name, ends with a word in another form: in the plural,
+// numbered, or as the name of an id (Mytokens, Companies, Mytoken2, Currentuserid).
+func (x *wordIndex) marksEnd(part string) bool {
+	stem := strings.TrimRight(part, "0123456789")
+	for range 2 { // with and without an id
+		one := strings.TrimSuffix(stem, "s")
+		before, plural := strings.CutSuffix(one, "ie")
+		if x.mark(stem) || x.mark(one) || plural && x.mark(before+"y") {
+			return true
+		}
+		id := false
+		if stem, id = strings.CutSuffix(one, "id"); !id {
+			break
+		}
+	}
+	return false
+}
+
 // harmless reports whether a name that has such a word in it is known to identify nobody.
 func harmless(name string) bool {
 	// Sec- is for browsers: no script can set these (Fetch standard, 2.2.2).
 	if strings.HasPrefix(name, "Sec-") {
 		return true
 	}
+	switch strings.TrimPrefix(name, "X-") {
+	case "Idempotency-Key", "Idempotency-Token", "Idempotent-Key", "Idempotencykey", // of one request
+		"Request-Uuid", "Request-Guid", "Requestuuid", "Requestguid", "Correlation-Uuid", "Correlation-Guid", "Log-Uuid", "Nws-Log-Uuid",
+		"Trace-Uuid", "Trace-Guid", "Transaction-Uuid", "Transaction-Guid", "Message-Uuid", "Message-Guid", "Span-Uuid", "Event-Uuid":
+		return true
+	}
 	switch name {
 	case "Accept-Signature", // asks for one (RFC 9421, 5.1)
-		"Idempotency-Key", "X-Idempotency-Key", // of one request
-		"Request-Uuid", "Request-Guid", "X-Request-Uuid", "X-Request-Guid", // likewise
-		"X-Correlation-Uuid", "X-Correlation-Guid", "X-Trace-Uuid", "X-Trace-Guid", "X-Transaction-Uuid", "X-Transaction-Guid",
+		"X-Vercel-Internal-Intra-Session", // of a platform with itself
 		// Who runs the site, told by its platform with each request.
 		"X-Appengine-Auth-Domain", "X-Nf-Account-Id", "X-Nf-Account-Tier",
 		"X-Vercel-Oidc-Token", "X-Vercel-Proxy-Signature", "X-Vercel-Proxy-Signature-Ts":
@@ -124,17 +146,19 @@ func DefaultCredentialFields() []string {
 		"Signature", "Sec-Token-Binding", "Sec-Session-*", "Sec-Secure-Session-*",
 
 		// Who the user is, according to a proxy in front.
-		"Remote-User", "Remote-Email", "Remote-Groups", "X-Remote-User", "X-Remote-Group",
-		"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username", "X-Forwarded-Access-Token",
+		"Remote-User", "Remote-Name", "Remote-Email", "Remote-Group", "Remote-Groups", "X-Remote-User", "X-Remote-Name", "X-Remote-Group", "X-Remote-Groups",
+		"X-Remote-Extra-*", "Impersonate-*",
+		"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Group", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username", "X-Forwarded-Access-Token",
 		"X-Auth-Request-User", "X-Auth-Request-Email", "X-Auth-Request-Access-Token", "X-Authenticated-User", "X-Webauth-User", "X-User-Id",
 		"X-Authentik-Username", "X-Token-User-Name", "X-Vouch-User", "X-Pomerium-Jwt-Assertion", "X-Userinfo", "X-Consumer-*", "Oidc-Claim-*",
+		"X-Pomerium-Claim-*", "X-Vouch-Idp-Claims-*", "Sm-Universalid", "Iv-Groups", "Iv-Creds", "Eppn", "Persistent-Id", "X-Spiffe-Id",
 		"Cf-Access-*", "X-Goog-Iap-Jwt-Assertion", "X-Goog-Authenticated-User-Email",
 		"X-Amzn-Oidc-Data", "X-Amzn-Oidc-Identity", "X-Amzn-Oidc-Accesstoken", "X-Ms-Client-Principal", "X-Ms-Client-Principal-Id",
 		"X-Ms-Token-Aad-Access-Token", "X-Replit-User-Id", "Tailscale-User-*", "X-Tailscale-*",
 		"X-Msisdn", "X-Up-Calling-Line-Id", // of mobile networks
 
 		// Client certificates that a proxy checked (RFC 9440 and what came before).
-		"Client-Cert", "X-Client-Cert", "X-Ssl-Client-*", "Ssl-Client-*",
+		"Client-Cert", "X-Client-Cert", "X-Client-Dn", "X-Client-S-Dn", "X-Client-Verify", "X-Tls-Client-*", "X-Ssl-Client-*", "Ssl-Client-*",
 		"X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert", "X-Amzn-Mtls-Clientcert", "X-Amzn-Mtls-Clientcert-*", "X-Arr-Clientcert",
 	}
 }

@@ -11,7 +11,7 @@ import (
 
 // wordsOfIdentity are the words that say so in the name of a field.
 var wordsOfIdentity = strings.Fields(`token key auth jwt session user uid login email member tenant org team workspace company account customer
-	identity principal subject secret credential cert cookie oidc saml sso bearer signature password`)
+	identity principal subject secret credential cert cookie oidc saml sso bearer signature password passwd sessid claim`)
 
 // One row for each word, at the beginning and at the end of a part, with dashes and underscores,
 // alone, as the first part, in the middle and as the last.
@@ -54,7 +54,8 @@ func TestNamesThatIdentify(t *testing.T) {
 	for _, name := range []string{
 		"Userinfo", "Apikey", "Orgid", "X-Userinfo", "X-Apikey", "X-Scope-Orgid", "X-Consul-Token", "X-Tenant-Id", "X-Redmine-Api-Key", "X-Username", "X-Oauth-Bearer",
 		"X-User", "Users", "X-Enduser-Id", "Authuser-Agent", "X-User-Agent-Token", "X-User-Agents-Owner", "User-Iphone", "Uuid", "X-User-Uuid", "Secure-Session-Response",
-		"X-Hub-Signature-256", "Signature-Input", "Client-Cert-Chain", "X-Idempotency-Key-Owner-Token", "Cookie2", "X-Shopify-Access-Token", "Stripe-Account", "Openai-Organization",
+		"X-Hub-Signature-256", "Signature-Input", "Client-Cert-Chain", "X-Idempotency-Key-Owner-Token", "Cookie2", "Companies", "X-Identities", "X-Mycompanies", "X-Mytokens", "X-Apikeys2", "X-Mytoken2", "X-Currentuserid", "X-Currentuserids", "X-Currentusersid", "Phpsessid",
+		"X-Shopify-Access-Token", "Stripe-Account", "Openai-Organization",
 	} {
 		if !identifying(name) {
 			t.Errorf("%s identifies nobody", name)
@@ -67,7 +68,7 @@ func TestNamesThatIdentify(t *testing.T) {
 var harmlessFields = strings.Fields(`
 	Accept Accept-Charset Accept-Datetime Accept-Encoding Accept-Language Accept-Signature Access-Control-Request-Headers Access-Control-Request-Method
 	Access-Control-Request-Private-Network Alt-Used Attribution-Reporting-Eligible Available-Dictionary Content-Encoding Content-Type Device-Memory Dictionary-Id
-	Dnt Downlink Dpr Early-Data Expect From Idempotency-Key X-Idempotency-Key Incremental Keep-Alive Last-Event-Id Max-Forwards Origin Pragma Priority
+	Dnt Downlink Dpr Early-Data Expect From Idempotency-Key X-Idempotency-Key Idempotencykey X-Idempotency-Token Incremental Keep-Alive Last-Event-Id Max-Forwards Origin Pragma Priority
 	Proxy-Connection Purpose Referer Rtt Save-Data Service-Worker Service-Worker-Navigation-Preload Te Upgrade-Insecure-Requests User-Agent Viewport-Width
 	Want-Content-Digest Want-Repr-Digest Width X-Do-Not-Track X-Moz X-Purpose X-Wap-Profile
 
@@ -75,7 +76,8 @@ var harmlessFields = strings.Fields(`
 	Sec-Ch-Ua-Mobile Sec-Ch-Ua-Model Sec-Ch-Ua-Platform Sec-Ch-Viewport-Width Sec-Fetch-Dest Sec-Fetch-Mode Sec-Fetch-Site Sec-Fetch-User Sec-Gpc Sec-Purpose
 	Sec-Speculation-Tags Sec-Websocket-Accept Sec-Websocket-Extensions Sec-Websocket-Key Sec-Websocket-Key1 Sec-Websocket-Version
 
-	Client-Ip Forwarded-For-Ip Fastly-Client-Ip True-Client-Ip Via X-Bluecoat-Via X-Client-Ip X-Cluster-Client-Ip X-Forwarded-For X-Imforwards X-Proxyuser-Ip X-Real-Ip
+	Client-Ip Forwarded-For-Ip Fastly-Client-Ip True-Client-Ip Via X-Bluecoat-Via X-Client-Ip X-Cluster-Client-Ip X-Forwarded-For X-Forwarded-By X-Forwarded-Ip X-Forwarded-Client-Ip X-Forwarded-Remote-Addr X-Forwarded-Request-Id X-Original-Client-Ip
+	X-Original-Forwarded-For X-Imforwards X-Proxyuser-Ip X-Real-Ip
 	X-Remote-Addr X-Remote-Ip X-Request-Start X-Start-Time X-Device-User-Agent X-Device-Useragent X-Ms-Useragent X-Operamini-Features X-Operamini-Phone
 	X-Operamini-Phone-Ua X-Skyfire-Phone X-Stripe-Client-User-Agent X-Amz-User-Agent X-Ucbrowser-Ua X-Appengine-User-Ip
 
@@ -85,7 +87,7 @@ var harmlessFields = strings.Fields(`
 	Cloudfront-Viewer-Ja3-Fingerprint Cloudfront-Viewer-Tls Fastly-Ff Fastly-Orig-Accept-Encoding Fastly-Orig-Host Fastly-Temp-Xff Fly-Client-Ip Fly-Region Fly-Request-Id
 	Akamai-Bot Akamai-Origin-Hop X-Akamai-Config-Log-Detail X-Akamai-Device-Characteristics X-Akamai-Edgescape X-Azure-Clientip X-Azure-Fdid X-Azure-Ja4-Fingerprint
 	X-Azure-Ref X-Azure-Requestchain X-Azure-Socketip X-Fd-Healthprobe X-Sucuri-Clientip X-Sucuri-Country Incap-Client-Ip X-Gateway-Request-Id X-Vercel-Id
-	X-Vercel-Deployment-Url X-Vercel-Ip-City X-Vercel-Ip-Country X-Vercel-Oidc-Token X-Vercel-Proxy-Signature X-Vercel-Proxy-Signature-Ts X-Nf-Account-Id X-Nf-Account-Tier
+	X-Vercel-Deployment-Url X-Vercel-Ip-City X-Vercel-Ip-Country X-Vercel-Internal-Intra-Session X-Vercel-Oidc-Token X-Vercel-Proxy-Signature X-Vercel-Proxy-Signature-Ts X-Nf-Account-Id X-Nf-Account-Tier
 	X-Nf-Client-Connection-Ip X-Nf-Request-Id X-Country-Code X-Geoip-Country X-Railway-Edge Rndr-Id X-Appservice-Proto Disguised-Host Was-Default-Hostname X-Site-Deployment-Id
 	X-Arr-Log-Id X-Waws-Unencoded-Url X-Appengine-Auth-Domain X-Appengine-City X-Appengine-Country X-Appengine-Default-Version-Hostname X-Appengine-Region
 	X-Amz-Cf-Id X-Amzn-Requestid X-Amzn-Tls-Cipher-Suite X-Amzn-Tls-Version X-Amzn-Trace-Id X-Envoy-Attempt-Count X-Envoy-Decorator-Operation
@@ -94,7 +96,7 @@ var harmlessFields = strings.Fields(`
 	B3 Baggage Correlation-Id Datadog-Container-Id Elastic-Apm-Traceparent Grpc-Trace-Bin Newrelic Request-Context Request-Id Sentry-Trace Traceparent Traceresponse Tracestate
 	Uber-Trace-Id X-B3-Flags X-B3-Parentspanid X-B3-Sampled X-B3-Spanid X-B3-Traceid X-Client-Data X-Client-Trace-Id X-Cloud-Trace-Context X-Correlation-Guid X-Correlation-Id
 	X-Datadog-Origin X-Datadog-Parent-Id X-Datadog-Sampling-Priority X-Datadog-Tags X-Datadog-Trace-Id X-Dtpc X-Dynatrace X-Instana-L X-Instana-S X-Instana-T X-Newrelic-Id
-	X-Newrelic-Transaction X-Ot-Span-Context X-Request-Guid X-Request-Id X-Request-Uuid X-Trace-Id X-Transaction-Id`)
+	X-Newrelic-Transaction X-Ot-Span-Context X-Request-Guid X-Request-Id X-Request-Uuid X-Requestuuid X-Message-Uuid X-Nws-Log-Uuid X-Trace-Id X-Transaction-Id`)
 
 // scopedFields are the names of that kind which tell a handler where it is: they separate pages.
 var scopedFields = strings.Fields(`
@@ -163,6 +165,8 @@ func TestDefaultCredentialFields(t *testing.T) {
 	for _, name := range strings.Fields(`
 		X-Amzn-Mtls-Clientcert X-Amzn-Mtls-Clientcert-Subject X-Amzn-Mtls-Clientcert-Serial-Number Ssl-Client-Cert SSL-CLIENT-VERIFY SSL_CLIENT_S_DN X-SSL-Client-Cert X-SSL-Client-CN
 		X-ARR-ClientCert X-Tailscale-User Tailscale-User-Login OIDC_CLAIM_sub OIDC_CLAIM_preferred_username X-Consumer-ID X-Consumer-Username X-Consumer-Custom-Id
+		Remote-Name Remote-Group X-Remote-Extra-Scopes Impersonate-Group Impersonate-Extra-Scopes X-Pomerium-Claim-Groups X-Vouch-Idp-Claims-Sub SM_UNIVERSALID IV-Creds eppn
+		X-SPIFFE-ID X-Client-DN X-TLS-Client-DN
 		X-Serverless-Authorization Signature Cf-Access-Client-Id X-Forwarded-Client-Cert Remote-User REMOTE_USER`) {
 		if !only.Request(&http.Request{Method: "GET", Header: http.Header{http.CanonicalHeaderKey(name): {"x"}}}).Credential {
 			t.Errorf("%s does not count", name)
@@ -241,12 +245,26 @@ func FuzzIdentifying(f *testing.F) {
 	for _, seed := range []string{"X-Userinfo", "User-Agent", "x_useragent", "X-Proxyuser-Ip", "Sec-X-Token", "--", "Authuser-Agent"} {
 		f.Add(seed)
 	}
+	// formsOf are those in which a word ends a part.
+	formsOf := func(word string) []string {
+		forms := []string{word, word + "s"}
+		if before, ok := strings.CutSuffix(word, "y"); ok {
+			forms = append(forms, before+"ies")
+		}
+		for _, form := range forms {
+			forms = append(forms, form+"id", form+"ids")
+		}
+		return forms
+	}
 	f.Fuzz(func(t *testing.T, name string) {
 		name = key.Canonical(name)
 		got := identifying(name)
 		want := false // without the exceptions
 		for part := range strings.SplitSeq(strings.ToLower(name), "-") {
-			want = want || slices.ContainsFunc(wordsOfIdentity, func(word string) bool { return strings.HasPrefix(part, word) || strings.HasSuffix(part, word) })
+			part = strings.TrimRight(part, "0123456789")
+			want = want || slices.ContainsFunc(wordsOfIdentity, func(word string) bool {
+				return strings.HasPrefix(part, word) || slices.ContainsFunc(formsOf(word), func(form string) bool { return strings.HasSuffix(part, form) })
+			})
 		}
 		if got && !want {
 			t.Fatalf("%s identifies somebody, without a word", name)
