@@ -2,6 +2,7 @@ package edgecache
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/rules"
@@ -16,7 +17,7 @@ func (e *Edge) markPersonal(h http.Header, req *rules.Request, status int) {
 		return
 	}
 	for name := range h {
-		if field.SpeaksToCaches(name) {
+		if field.SpeaksToCaches(name) || slices.Contains(e.config.TargetedHeaders, http.CanonicalHeaderKey(name)) {
 			delete(h, name) // it would be obeyed in place of Cache-Control
 		}
 	}

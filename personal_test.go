@@ -145,6 +145,20 @@ func TestAnswersForEverybodyAreLeftAlone(t *testing.T) {
 	}
 }
 
+// A targeted field that the operator has named counts as one, whatever its name looks like (RFC 9213, 2.4).
+func TestPersonalAnswersWithATargetedFieldOfTheOperator(t *testing.T) {
+	cfg := edgecache.Config{TargetedHeaders: []string{"acme-edge", "CDN-Cache-Control"}}
+	for _, method := range []string{"GET", "HEAD", "POST"} {
+		h := personalAnswer(t, cfg, method, credentials["a cookie"], saying(200, "acme-edge", "max-age=600", "Cache-Control", "max-age=60"))
+		require.Equal(t, []string{"max-age=60, private"}, h["Cache-Control"], method)
+		require.Empty(t, h["Acme-Edge"], method)
+		require.Empty(t, h["acme-edge"], method)
+		h = personalAnswer(t, cfg, method, credentials["a cookie"], saying(200, "Acme-Edge", "public, max-age=600", "Cache-Control", "max-age=60", "Set-Cookie", "a=b"))
+		require.Equal(t, []string{"max-age=60"}, h["Cache-Control"], method)
+		require.Equal(t, []string{"public, max-age=600"}, h["Acme-Edge"], method)
+	}
+}
+
 // Requests that go past the cache for another reason carry credentials, too.
 func TestPersonalAnswersOfWhatBypasses(t *testing.T) {
 	for name, more := range map[string]func(*http.Request){

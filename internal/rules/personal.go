@@ -2,6 +2,7 @@ package rules
 
 import (
 	"net/http"
+	"slices"
 
 	"github.com/edgecache-go/edgecache/internal/field"
 )
@@ -18,7 +19,7 @@ func (o *Options) IsPersonal(req *Request, h http.Header) bool {
 		return false
 	}
 	for name, lines := range h {
-		if field.IsTargeted(name) {
+		if field.IsTargeted(name) || slices.Contains(o.TargetedFields, name) {
 			if cc, ok := field.ParseTargeted(lines); ok && o.declares(req, &cc) {
 				return false
 			}
