@@ -2,6 +2,7 @@ package edgecache
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -27,15 +28,16 @@ func newExcept(patterns []string) (x except, mistakes []error) {
 	}
 	x.mux, x.first = http.NewServeMux(), make(map[string]bool)
 	for i, pattern := range patterns {
-		if reason := register(x.mux, pattern); reason != nil {
+		plain, reason := register(x.mux, pattern)
+		if reason != nil {
 			mistakes = append(mistakes, &ConfigError{
 				Field: fmt.Sprintf("Except[%d]", i), Value: pattern,
 				Reason: fmt.Sprintf(`want a pattern for http.ServeMux such as "/healthz" or "/debug/": %v`, reason),
 			})
 			continue
 		}
-		x.byMethod = x.byMethod || strings.ContainsAny(pattern, " \t")
-		if segment, literal := firstOfPattern(pattern); !literal {
+		x.byMethod = x.byMethod || strings.ContainsAny(plain, " \t")
+		if segment, literal := firstOfPattern(plain); !literal {
 			x.first = nil
 		} else if x.first != nil {
 			x.first[segment] = true
@@ -63,16 +65,12 @@ func firstOfPattern(pattern string) (segment string, literal bool) {
 // key of what is stored tells apart: so what is excepted is never stored, and a stored response needs no such question.
 //
 // Unlike http.ServeMux it takes no path for another one: a path that ServeMux would clean counts as it is and as the clean
-// one, since nobody knows which of them the handler will see. Hosts are compared in lower case.
+// one, since nobody knows which of them the handler will see. Hosts are compared as plainHost has them.
 func (x *except) matches(r *http.Request) bool {
 	if x.mux == nil || r.URL == nil || !x.mayTake(r.URL.Path) {
 		return false
 	}
-	if host := strings.ToLower(r.Host); host != r.Host {
-		lower := *r
-		lower.Host = host
-		r = &lower
-	}
+	r = onPlainHost(r)
 	return x.takes(r) || strings.Contains(r.URL.Path, "/.") && x.takes(withDots(r))
 }
 
@@ -100,4 +98,74 @@ func withDots(r *http.Request) *http.Request {
 	u := url.URL{Path: r.URL.Path, RawPath: strings.ReplaceAll(r.URL.EscapedPath(), ".", "%2E")}
 	raw.URL = &u
 	return &raw
+}
+
+// register adds a pattern to mux, with its host as requests are compared with it, and returns what it added, or what
+// speaks against it.
+func register(mux *http.ServeMux, pattern string) (plain string, reason any) {
+	defer func() {
+		if p := recover(); p != nil {
+			reason = p
+		}
+	}()
+	plain, why := plainPattern(pattern)
+	if why != "" {
+		return plain, why
+	}
+	mux.Handle(plain, http.NotFoundHandler())
+	return plain, nil
+}
+
+// plainPattern returns a pattern for http.ServeMux with its host as plainHost has it. why is not "" if no request can
+// have that method or host.
+func plainPattern(pattern string) (plain, why string) {
+	method, rest := "", pattern
+	if at := strings.IndexAny(pattern, " \t"); at >= 0 {
+		method, rest = pattern[:at], strings.TrimLeft(pattern[at+1:], " \t")
+		switch upper := strings.ToUpper(method); upper {
+		case "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE":
+			if upper != method {
+				return pattern, "methods are in capitals: " + upper
+			}
+		}
+		method += " "
+	}
+	at := strings.IndexByte(rest, '/')
+	if at < 0 {
+		return pattern, "" // http.ServeMux says what is wrong
+	}
+	host, path := rest[:at], rest[at:]
+	if _, _, err := net.SplitHostPort(host); err == nil {
+		return pattern, "hosts are compared without their port"
+	}
+	return method + plainHost(host) + path, ""
+}
+
+// onPlainHost returns r, or a request for the same, with a host that http.ServeMux takes for what plainHost returns. It
+// sees to a port itself.
+func onPlainHost(r *http.Request) *http.Request {
+	odd := strings.HasSuffix(r.Host, ".") || strings.Contains(r.Host, ".:")
+	for i := 0; i < len(r.Host) && !odd; i++ {
+		c := r.Host[i]
+		odd = c == '[' || 'A' <= c && c <= 'Z'
+	}
+	if !odd {
+		return r
+	}
+	plain := *r
+	plain.Host = plainHost(r.Host)
+	return &plain
+}
+
+// plainHost returns a host in one of its spellings: in lower case, without port, the brackets of an IPv6 address, and a
+// dot at its end. http.ServeMux compares hosts byte by byte, and clients choose how they spell one.
+func plainHost(host string) string {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	host = strings.TrimSuffix(strings.ToLower(host), ".")
+	if address, ok := strings.CutPrefix(host, "["); ok {
+		host = strings.TrimSuffix(address, "]")
+	}
+	return host
 }

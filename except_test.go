@@ -77,6 +77,11 @@ func TestExcept(t *testing.T) {
 		{"the root only, elsewhere", "GET", "/x", []string{"/{$}"}, false},
 		{"a host", "GET", "http://admin.example.com/x", []string{"admin.example.com/"}, true},
 		{"with a port, in capitals", "GET", "http://ADMIN.example.com:8080/x", []string{"admin.example.com/"}, true},
+		{"with a dot", "GET", "http://admin.example.com./x", []string{"admin.example.com/"}, true},
+		{"with a dot and a port", "GET", "http://admin.example.com.:80/x", []string{"admin.example.com/"}, true},
+		{"a pattern in capitals", "GET", "http://admin.example.com/x", []string{"Admin.Example.com./"}, true},
+		{"an address", "GET", "http://[::1]/x", []string{"[::1]/"}, true},
+		{"an address with a port", "GET", "http://[::1]:80/x", []string{"[::1]/"}, true},
 		{"another host", "GET", "http://www.example.com/x", []string{"admin.example.com/"}, false},
 		{"a method", "GET", "/x", []string{"GET /x"}, true},
 		{"GET is HEAD, too", "HEAD", "/x", []string{"GET /x"}, true},
@@ -103,7 +108,7 @@ func TestExceptOfOneMethod(t *testing.T) {
 }
 
 func TestExceptMistakes(t *testing.T) {
-	_, err := edgecache.New(edgecache.Config{Except: []string{"/fine", "healthz", "/{", "", "/a/{x}", "/a/{y}", "/fine"}})
+	_, err := edgecache.New(edgecache.Config{Except: []string{"/fine", "healthz", "/{", "", "/a/{x}", "/a/{y}", "/fine", "a.example:8080/", "get /x", "[::1]:80/"}})
 	var fields []string
 	for _, one := range err.(interface{ Unwrap() []error }).Unwrap() {
 		var mistake *edgecache.ConfigError
@@ -111,7 +116,7 @@ func TestExceptMistakes(t *testing.T) {
 		require.Contains(t, mistake.Reason, "want a pattern for http.ServeMux")
 		fields = append(fields, mistake.Field)
 	}
-	require.Equal(t, []string{"Except[1]", "Except[2]", "Except[3]", "Except[5]", "Except[6]"}, fields)
+	require.Equal(t, []string{"Except[1]", "Except[2]", "Except[3]", "Except[5]", "Except[6]", "Except[7]", "Except[8]", "Except[9]"}, fields)
 }
 
 // Patterns are about the URL that the client asked for, not about what is left of it behind the cache.

@@ -148,7 +148,8 @@ func AfterRequest(hook func(r *http.Request, status int, header http.Header)) fu
 // Routes returns a decorator that applies the policy whose pattern matches the request, chosen as http.ServeMux chooses:
 // the most specific pattern alone, whatever router is behind. Patterns are those of http.ServeMux, for example
 // "GET /blog/{id}", "/static/" and "admin.example.com/". A path that ServeMux would clean, such as //blog/../blog/1, has the
-// policy of the clean one. Requests that match no pattern pass unchanged.
+// policy of the clean one; hosts are compared in lower case, without port and a dot at their end. Requests that match no
+// pattern pass unchanged.
 //
 // Like http.ServeMux it panics if a pattern is malformed or conflicts with another one, and if a policy is not valid;
 // the panic's value is an error that joins every mistake, each a [*ConfigError]. It reads the map once.
@@ -164,11 +165,12 @@ func Routes(routes map[string]Policy) func(http.Handler) http.Handler {
 		if err := routes[pattern].validate(fmt.Sprintf("Routes[%q]", pattern)); err != nil {
 			mistakes = append(mistakes, err)
 		}
-		if reason := register(mux, pattern); reason != nil {
+		plain, reason := register(mux, pattern)
+		if reason != nil {
 			mistakes = append(mistakes, &ConfigError{Field: "Routes", Value: pattern, Reason: fmt.Sprintf("want a pattern for http.ServeMux: %v", reason)})
 		}
 		p := routes[pattern].clone()
-		applies[pattern] = route{p.apply, p.limits()}
+		applies[plain] = route{p.apply, p.limits()}
 	}
 	if err := errors.Join(mistakes...); err != nil {
 		panic(err)
@@ -176,7 +178,7 @@ func Routes(routes map[string]Policy) func(http.Handler) http.Handler {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			// The pattern and not the handler tells the route: for a path to be cleaned the handler is a redirect.
-			_, pattern := mux.Handler(r)
+			_, pattern := mux.Handler(onPlainHost(r))
 			p, ok := applies[pattern]
 			if !ok {
 				next.ServeHTTP(w, r)
@@ -185,13 +187,6 @@ func Routes(routes map[string]Policy) func(http.Handler) http.Handler {
 			serve(w, r, next, p.apply, p.limits)
 		})
 	}
-}
-
-// register returns what http.ServeMux has against the pattern.
-func register(mux *http.ServeMux, pattern string) (reason any) {
-	defer func() { reason = recover() }()
-	mux.Handle(pattern, http.NotFoundHandler())
-	return nil
 }
 
 func hooked(next http.Handler, hook func(*http.Request, int, http.Header), limits *rules.Limits) http.Handler {

@@ -300,7 +300,7 @@ func TestRoutesReportsEveryMistake(t *testing.T) {
 func TestRoutesChoosesAsServeMuxDoes(t *testing.T) {
 	routes := map[string]Policy{
 		"GET /blog/{id}": {MaxAge: time.Second}, "/blog/": {MaxAge: 2 * time.Second}, "GET /blog/new": {NoStore: true},
-		"admin.example.com/": {Private: true}, "/exact/{$}": {MaxAge: 3 * time.Second}, "/dir/": {MaxAge: 4 * time.Second},
+		"admin.example.com/": {Private: true}, "Shop.example.com/": {NoCache: true}, "/exact/{$}": {MaxAge: 3 * time.Second}, "/dir/": {MaxAge: 4 * time.Second},
 	}
 	h := Routes(routes)(answer(0))
 	clear(routes)
@@ -311,6 +311,9 @@ func TestRoutesChoosesAsServeMuxDoes(t *testing.T) {
 		{"a subtree", "GET", "http://example.com/blog/7/comments", "max-age=2"},
 		{"a host", "GET", "http://admin.example.com/blog/7", "private"},
 		{"a host with a port", "GET", "http://admin.example.com:8080/x", "private"},
+		{"a host in capitals", "GET", "http://ADMIN.example.com/x", "private"},
+		{"a host with a dot", "GET", "http://admin.example.com./x", "private"},
+		{"a pattern with a host in capitals", "GET", "http://shop.example.com:80/x", "no-cache"},
 		{"an exact path", "GET", "http://example.com/exact/", "max-age=3"},
 		{"no pattern", "GET", "http://example.com/exact/x", ""},
 		{"a path that ServeMux would clean", "GET", "http://admin.example.com//a/../b", "private"},

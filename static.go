@@ -188,7 +188,7 @@ func (o StaticOptions) resolve(dir string) (assets.Options, error) {
 	}
 	except := http.NewServeMux()
 	for _, pattern := range o.SPAExcept {
-		if reason := register(except, pattern); reason != nil {
+		if _, reason := register(except, pattern); reason != nil {
 			wrong("SPAExcept", pattern, fmt.Sprintf(`want a pattern for http.ServeMux such as "/api/": %v`, reason))
 		}
 	}
@@ -233,7 +233,7 @@ func (o StaticOptions) resolve(dir string) (assets.Options, error) {
 	var noPage func(*http.Request) bool
 	if len(o.SPAExcept) > 0 {
 		noPage = func(r *http.Request) bool {
-			_, pattern := except.Handler(r)
+			_, pattern := except.Handler(onPlainHost(r))
 			return pattern != ""
 		}
 	}
