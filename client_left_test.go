@@ -428,6 +428,31 @@ func TestOneLeadsAgainWhenARefreshWasTooSlow(t *testing.T) {
 	}
 }
 
+// The same of a handler that returns without a word, and behind which a framework could still write.
+func TestOneLeadsAgainWhenASilentRefreshWasTooSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		edge, err := edgecache.New(edgecache.Config{MaxWait: time.Hour, StaleIfUnreachable: time.Second})
+		require.NoError(t, err)
+		s := &stage{t: t, edge: edge, h: edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			call := calls.Add(1)
+			if call == 2 {
+				<-r.Context().Done()
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+			w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=10")
+			fmt.Fprint(w, "page ", call)
+		}))}
+		s.visit("/").wants(t, "MISS", 200, "page 1")
+		time.Sleep(15 * time.Second)
+		s.visit("/").wants(t, "UPDATING", 200, "page 1")
+		time.Sleep(10 * time.Second) // past the window
+		require.Equal(t, map[string]int{"EXPIRED": 1, "HIT": 19}, words(s.visits(20, "/")))
+		require.EqualValues(t, 3, calls.Load())
+	})
+}
+
 // A proxy as in the README, whose clients leave and come again.
 func TestClientThatLeavesAProxyFreezesNothing(t *testing.T) {
 	var version atomic.Value

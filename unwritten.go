@@ -28,6 +28,9 @@ func (f *fill) unwritten() bool {
 	}
 	f.silent = true
 	f.place.leave()
+	if f.ended() {
+		f.flight.Share(landing{again: true}) // that it gave up says nothing about the response
+	}
 	f.flight.Land()
 	f.Yield()
 	reason := rules.Unwritten
