@@ -181,7 +181,7 @@ func mayWait(cc *field.CacheControl) bool {
 func (e *Edge) scope(dst []byte, r *http.Request, req *rules.Request) []byte {
 	dst = key.Scope(dst, r, &req.Scope)
 	if req.Limits != nil && len(req.Limits.Vary) > 0 {
-		dst = key.Variant(append(dst, 0, 'P'), req.Limits.Vary, r.Header, &req.Scope) // no other part of a scope begins so
+		dst = key.Variant(append(dst, 0, 'P'), e.rules.Chosen(req.Limits.Vary), r.Header, &req.Scope) // no other part of a scope begins so
 	}
 	if e.config.Version == nil {
 		return dst

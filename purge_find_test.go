@@ -90,6 +90,22 @@ func TestPurgeFindsAHostWithADefaultPort(t *testing.T) {
 	}
 }
 
+// The port of a URL as its readers see it may stand in a field of its own.
+func TestPurgeFindsThePortThatAProxyTells(t *testing.T) {
+	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
+	proxied := []string{"X-Forwarded-Host", "example.com", "X-Forwarded-Port", "8443"}
+	for _, u := range []string{"https://example.com:8443/p", "https://example.com/p", "http://internal/p", "/p"} {
+		s.get("http://internal/p", proxied...)
+		n, err := s.edge.Purge(t.Context(), u)
+		require.NoError(t, err)
+		require.Equal(t, 1, n, u)
+		want(t, s.get("http://internal/p", proxied...), "MISS", 200, "page")
+	}
+	n, err := s.edge.Purge(t.Context(), "https://example.com:9443/p")
+	require.NoError(t, err)
+	require.Zero(t, n)
+}
+
 func TestPurgeHandlerFindsWhatItIsAskedFor(t *testing.T) {
 	s := newShop(t, nil)
 	purges, err := s.edge.PurgeHandler(func(*http.Request) bool { return true })

@@ -139,6 +139,16 @@ func TestVaryOnRequestDirectivesMakesNoVariants(t *testing.T) {
 	}
 }
 
+// The same where a policy outside of the cache says so.
+func TestVaryOfAPolicyOnRequestDirectivesMakesNoVariants(t *testing.T) {
+	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("Cache-Control")) })
+	s.h = edgecache.Policy{Vary: []string{"cache-control", "Pragma", "Accept-Language"}}.Handler(s.h)
+	want(t, s.get("/"), "MISS", 200, "")
+	want(t, s.get("/", "Cache-Control", "no-cache"), "HIT", 200, "")
+	want(t, s.get("/", "Pragma", "no-cache"), "HIT", 200, "")
+	want(t, s.get("/", "Accept-Language", "de"), "MISS", 200, "")
+}
+
 // Who waits takes what another request has begun, whatever it asks for.
 func TestRequestDirectivesDoNotKeepFromWaiting(t *testing.T) {
 	for _, header := range steering {

@@ -3,13 +3,16 @@ package field
 import "strings"
 
 // IsTargeted says whether a response field, in any spelling, has directives for some caches in place of Cache-Control: in the form of
-// RFC 9213, told by the suffix that its names have, or Surrogate-Control. The suffix is no reason to obey a field (RFC
+// RFC 9213, told by the suffix that its names have, or Surrogate-Control, also of one vendor. The suffix is no reason to obey a field (RFC
 // 9213, 2.4); it is one to be careful.
 func IsTargeted(name string) bool {
-	const suffix = "-Cache-Control"
+	const cache, surrogate = "-Cache-Control", "Surrogate-Control"
 	name = TrimBlanks(name)
-	at := len(name) - len(suffix)
-	return at > 0 && strings.EqualFold(name[at:], suffix) || strings.EqualFold(name, "Surrogate-Control")
+	if at := len(name) - len(cache); at > 0 && strings.EqualFold(name[at:], cache) {
+		return true
+	}
+	at := len(name) - len(surrogate)
+	return at >= 0 && strings.EqualFold(name[at:], surrogate) && (at == 0 || name[at-1] == '-')
 }
 
 // SpeaksToCaches says whether a response field, in any spelling, tells some cache other than by Cache-Control and Expires how

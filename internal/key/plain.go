@@ -71,8 +71,9 @@ func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20
 const MaxHosts = 8
 
 // Hosts appends the hosts, plain, that a scope tells beside that of the key: in X-Forwarded-Host or Forwarded, for instance. Of a list they are the first and the last, which are those that handlers read.
+// A host without a port is also one with that of X-Forwarded-Port.
 func Hosts(dst []string, scope string) []string {
-	start := len(dst)
+	start, port := len(dst), ""
 	add := func(text string) {
 		text = hostIn(text)
 		for _, known := range dst[start:] {
@@ -98,7 +99,10 @@ func Hosts(dst []string, scope string) []string {
 			}
 			tells := ok && tellsHost(name)
 			for ; ok && lines > 0; lines-- {
-				if line, scope, ok = cutText(scope); tells {
+				if line, scope, ok = cutText(scope); name == "X-Forwarded-Port" {
+					port = portIn(line)
+				}
+				if tells {
 					first, rest, more := strings.Cut(line, ",")
 					add(first)
 					if more {
@@ -141,7 +145,24 @@ func Hosts(dst []string, scope string) []string {
 			break
 		}
 	}
+	if port != "" {
+		for _, host := range dst[start:] {
+			if strings.LastIndexByte(host, ':') <= strings.LastIndexByte(host, ']') {
+				add(host + ":" + port)
+			}
+		}
+	}
 	return dst
+}
+
+// portIn returns the first port in the value of a field; "" if there is none, or if it is the default of a scheme.
+func portIn(text string) string {
+	port, _, _ := strings.Cut(text, ",")
+	port = strings.Trim(port, " \t")
+	if port == "80" || port == "443" || len(port) > len("65535") || strings.Trim(port, "0123456789") != "" {
+		return ""
+	}
+	return port
 }
 
 // cutNumber undoes binary.AppendUvarint.
@@ -157,13 +178,12 @@ func cutNumber(s string) (n uint64, rest string, ok bool) {
 // tellsHost reports whether a field of the scope may tell a host.
 func tellsHost(name string) bool {
 	name = strings.ToLower(name)
-	for _, word := range [...]string{"host", "forwarded", "server", "domain", "authority", "url", "uri"} {
-		if !strings.Contains(name, word) {
-			continue
+	for _, word := range [...]string{"host", "server", "domain", "authority", "url", "uri"} {
+		if strings.Contains(name, word) {
+			return true
 		}
-		return word != "forwarded" || name == word
 	}
-	return false
+	return name == "forwarded"
 }
 
 // hostIn returns the host in the value of a field, plain; "" if there is none.

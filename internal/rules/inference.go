@@ -34,13 +34,16 @@ func (m *Meta) forbidsInference(o *Options, obeyed bool, h http.Header) bool {
 // tokenWords are words by which the name of a response field says that its value lets its bearer act for somebody. They count
 // at the beginning and at the end of a part: X-Csrftoken, Sessionid.
 var tokenWords = newWordIndex(
-	"apikey", "bearer", "credential", "csrf", "jwt", "nonce", "oauth", "password", "saml", "secret", "sessid", "session", "token", "xsrf",
+	"apikey", "bearer", "cookie", "credential", "csrf", "jwt", "nonce", "oauth", "password", "saml", "secret", "sessid", "session", "token", "xsrf",
 )
 
 // carriesToken says whether the value of a response field lets its bearer act for somebody, or tells who that is, by the
 // words of its name. They are fewer than identityWords: Surrogate-Key, Public-Key-Pins and Signature are on pages for
-// everybody.
+// everybody. Of Set-Cookie it knows nothing: that has a rule of its own.
 func carriesToken(name string) bool {
+	if name == "Set-Cookie" || name == "Set-Cookie2" {
+		return false
+	}
 	before := ""
 	for rest := key.Canonical(name); rest != ""; {
 		part := rest

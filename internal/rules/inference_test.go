@@ -10,7 +10,7 @@ func TestNoLifetimeIsInferredBeside(t *testing.T) {
 		// What speaks to other caches.
 		"Surrogate-Control: no-store", "Surrogate-Control: max-age=60", "surrogate-control: no-store", "X-Accel-Expires: 0", "X-Accel-Expires: off", "X-Accel-Expires: 60",
 		"Edge-Control: no-store", "X-LiteSpeed-Cache-Control: no-cache", "Cloudflare-CDN-Cache-Control: no-store", "Vercel-CDN-Cache-Control: max-age=0",
-		"Akamai-Cache-Control: no-store", "CDN-Cache-Control: ;", "CDN-Cache-Control: max-age=x",
+		"Akamai-Cache-Control: no-store", "Fastly-Surrogate-Control: no-store", "CDN-Cache-Control: ;", "CDN-Cache-Control: max-age=x",
 		// What is done to one browser.
 		`Clear-Site-Data: "cookies"`,
 		// Somebody's token.
@@ -18,6 +18,7 @@ func TestNoLifetimeIsInferredBeside(t *testing.T) {
 		"X-Jwt-Assertion: 1", "X-Session-Id: 1", "Sessionid: 1", "X-Phpsessid: 1", "X-Sid: 1", "X-Api-Key: 1", "X-Apikey: 1", "X-Secret: 1", "Client-Secret: 1", "Authentication-Info: nextnonce=1",
 		"WWW-Authenticate: Negotiate 1", "X-Authenticated-User: anna", "Replay-Nonce: 1", "DPoP-Nonce: 1", "X-Otp: 1", "X-Username: anna", "X-User-Id: 1", "X-User: anna", "X-Login: anna",
 		"X-OAuth-Scopes: repo", "X-Amz-Security-Token: 1", "X-SAML-Response: 1", "X-Temporary-Password: 1",
+		"X-LSC-Cookie: a=1", "X-Set-Cookie: a=1",
 	} {
 		for _, more := range []string{"", "Last-Modified: {-1000000}", `ETag: "1"`, "Cache-Control: public", "Cache-Control: no-cache\nETag: \"1\""} {
 			m, reason := usual.Store(usual.get(""), 200, header(line+"\n"+more), start, start)

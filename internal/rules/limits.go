@@ -2,6 +2,7 @@ package rules
 
 import (
 	"cmp"
+	"slices"
 	"time"
 )
 
@@ -31,6 +32,15 @@ func (l *Limits) With(m *Limits) *Limits {
 		Lifetime: shorter(l.Lifetime, m.Lifetime), WhileRevalidate: shorter(l.WhileRevalidate, m.WhileRevalidate), IfError: shorter(l.IfError, m.IfError),
 		Vary: append(l.Vary[:len(l.Vary):len(l.Vary)], m.Vary...),
 	}
+}
+
+// Chosen returns those of the names of a Vary by which a response can be chosen: not request directives that do not
+// count, since the handler does not see them. The result may be names.
+func (o *Options) Chosen(names []string) []string {
+	if o.HonorRequestDirectives || !slices.ContainsFunc(names, isDirectives) {
+		return names
+	}
+	return slices.DeleteFunc(slices.Clone(names), isDirectives)
 }
 
 // shorter returns the smaller of two bounds, of which 0 is none.
