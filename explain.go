@@ -61,6 +61,9 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 		case res.newest != nil:
 			x.Reason = rules.Purged
 		}
+		if req.Head && !e.isOutermost(r) {
+			x.Reason = rules.Head
+		}
 		return x
 	}
 	for _, name := range v.tagNames() {
@@ -81,11 +84,15 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 			x.Status = Stale
 		}
 	case rules.ServeAndRefresh:
-		x.Status = Updating
+		if x.Status = Updating; req.Head && !e.isOutermost(r) {
+			x.Status = Stale
+		}
 	case rules.Forward:
 		x.Status = Dynamic
 	default:
-		x.Status = Expired
+		if x.Status = Expired; action == rules.Validate && req.Head && !e.isOutermost(r) {
+			x.Reason = rules.Head
+		}
 	}
 	return x
 }

@@ -69,14 +69,16 @@ type fill struct {
 	came       time.Time // when the request came
 	alone      bool      // too much is going on already: do not store
 	silent     bool      // the handler returned without writing: see unwritten
+	cut        bool      // the run was ended because its client, a HEAD, wants no more: see endHead
 	gone       bool      // the client left while it waited for another request's page
 	flight     *flight.Flight[landing]
 	own        flight.Flight[landing] // if it is not another's
 	mark       tier.Mark              // where the purges of the second tier stood
 	start      time.Time
-	in         *inward         // what goes in with the request
-	ctx        context.Context // the handler's
-	inner      *http.Request   // as the handler gets it
+	in         *inward            // what goes in with the request
+	ctx        context.Context    // the handler's
+	stop       context.CancelFunc // ends it; nil unless for a HEAD
+	inner      *http.Request      // as the handler gets it
 
 	now      time.Time // when the header came
 	next     plan
@@ -149,6 +151,10 @@ func (f *fill) lead(fl *flight.Flight[landing]) {
 		ctx, cancel = context.WithDeadline(ctx, at)
 		defer cancel()
 	}
+	if f.req.Head {
+		ctx, f.stop = context.WithCancel(ctx)
+		defer f.stop()
+	}
 	f.ctx = ctx
 	for f.run() {
 		// The handler confirmed something that is not what we asked about (RFC 9111, 4.3.4). Nothing has been sent; ask without a condition.
@@ -180,6 +186,13 @@ func (f *fill) run() (again bool) {
 		if returned {
 			return
 		}
+		if f.cut {
+			if p := recover(); p != nil {
+				again = false
+				f.afterCut(p)
+				return
+			}
+		}
 		if f.old != nil && f.unsent() {
 			if p := recover(); p != nil {
 				again = false
@@ -208,6 +221,9 @@ func (f *fill) passedOn() *http.Request {
 	if f.inner != nil {
 		own := *f.r.URL // the handler is asked again, and has had the other one
 		inner.URL = &own
+	}
+	if f.req.Head {
+		f.asGet(inner)
 	}
 	if !f.asks() && !f.req.Conditional && !f.req.Range && !f.removesDirectives() && f.handler.edge.config.Observer == nil && looksAway(f.w) && !f.req.Scope.Respelled() && f.asked.take(f.r.Header) {
 		return inner
@@ -387,6 +403,7 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 		if v.Condition(f.r.Header, status, f.now) == rules.Unmodified {
 			f.notModified(reason)
 			f.Discard()
+			f.halt()
 			return
 		}
 	}
@@ -394,7 +411,7 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 	h := f.Direct()
 	e.markPersonal(h, &f.req, status)
 	e.report(h, f.r, &a, f.room[:0])
-	f.Send()
+	f.sendDirect()
 }
 
 // passStatic gives a static file to the client alone: it is in memory or in the system's cache already, and conditions and ranges have been answered.
@@ -407,7 +424,7 @@ func (f *fill) passStatic() {
 	a := f.in.seat.account
 	a.came, a.background = f.came, f.background
 	e.report(f.Direct(), f.inner, &a, f.room[:0])
-	f.Send()
+	f.sendDirect()
 }
 
 // refuse notes that the answer is not stored, if that says something about what is stored for the URL, and about the next answer.
@@ -445,6 +462,10 @@ func (f *fill) complete() (again bool) {
 	case refresh:
 		f.freshen()
 	case keep:
+		if f.cut {
+			f.forgo()
+			return false
+		}
 		err := f.end()
 		if err != nil {
 			f.flight.Land() // before waiters learn that this response is lost: they must not find it again

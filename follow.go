@@ -111,6 +111,9 @@ func (f *fill) flightID(vary []string) []byte {
 	if f.req.Origin {
 		who |= 2 // what is made for others is often not for these, see rules.Terms.Fits
 	}
+	if f.req.Head {
+		who |= 4 // its run ends early, see endHead
+	}
 	id := append(f.key, who) //nolint:gocritic // the room behind the key is there for this
 	id = binary.AppendUvarint(id, uint64(len(f.scope)))
 	id = append(id, f.scope...)
@@ -212,6 +215,9 @@ func (f *fill) ride(p *page, now time.Time, seated func()) (done, again bool) {
 	a := f.collapsed(p.meta.TTL(now))
 	status := p.status
 	want, part := p.wanted(f.r, &f.req, now)
+	if f.req.Head && want == wantsAll && p.declared < 0 {
+		want = wantsWhole // which tells the length
+	}
 	offset, length := int64(0), int64(-1)
 	var reader *flight.Reader
 	switch want {
@@ -266,7 +272,7 @@ func (f *fill) ride(p *page, now time.Time, seated func()) (done, again bool) {
 	p.describe(h, f.r, &f.req, want == wantsNothing, now)
 	e.report(h, f.r, &a, nil)
 	f.w.WriteHeader(status)
-	if want == wantsNothing || !object.BodyAllowed(status) {
+	if want == wantsNothing || f.req.Head || !object.BodyAllowed(status) {
 		return true, false
 	}
 	err := copyBody(ctx, f.w, reader, offset, length)

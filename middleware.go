@@ -87,7 +87,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	case rules.Serve:
 		v.touch()
 		var after func()
-		if v.Terms.ForbidsStale() && class(req) == 0 && v.ending(now) {
+		if v.Terms.ForbidsStale() && class(req) == 0 && h.fetches(r, req) && v.ending(now) {
 			after, _ = h.refresh(w, r, req, k, scope, v, rules.Fresh)
 		}
 		a := account{status: Hit, reason: reason, came: now, pattern: v.pattern.Value()}
@@ -102,6 +102,11 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 		}
 		return
 	case rules.ServeAndRefresh:
+		if !h.fetches(r, req) {
+			v.touch()
+			e.answer(w, r, req, v, now, &account{status: Stale, reason: reason, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
+			return
+		}
 		if after, ok := h.refresh(w, r, req, k, scope, v, rules.StaleWhileRevalidate); ok {
 			v.touch()
 			e.answer(w, r, req, v, now, &account{status: Updating, reason: reason, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
@@ -117,8 +122,8 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	case rules.Forward:
 		v = nil // it is there, but not for this request
 	}
-	if req.Head {
-		h.head(w, r, req, k, v, reason)
+	if !h.fetches(r, req) {
+		h.passHead(w, r, req, v != nil, reason)
 		return
 	}
 	if action == rules.Validate && v != nil {
@@ -140,7 +145,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	f := h.newFill(w, r, req, k, scope, reason, now)
 	f.old = v
 	refused := e.refusals.of(k, f.scope, f.class, now) != rules.None
-	f.plain = v != nil || !refused
+	f.plain = v != nil || !refused || req.Head
 	f.tags = res.expectedTags(v)
 	f.obtain(res.expectedVary(v), !refused && mayWait(&req.CC))
 }

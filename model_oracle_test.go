@@ -271,7 +271,7 @@ func (o *oracle) reuse(rec *record, q *op, f *facts, a *answer) error {
 	}
 	g := &rec.facts
 	switch {
-	case f.method != "GET" && f.method != "HEAD" || g.method != "GET" && (g.method != "HEAD" || rec.base == nil):
+	case f.method != "GET" && f.method != "HEAD" || g.method != "GET":
 		return refuse("the methods are %s and %s", g.method, f.method)
 	case g.scheme != f.scheme || g.host != f.host || g.uri != f.uri:
 		return refuse("the URLs differ")

@@ -175,53 +175,6 @@ func TestRefusedConfirmationIsForItsClientOnly(t *testing.T) {
 	})
 }
 
-// RFC 9111, 4.3.5: the answer to a HEAD updates what is stored if its validators match; if it contradicts, what is stored counts as stale. Anybody can send a HEAD, so it removes nothing.
-func TestHeadTellsOfWhatIsStored(t *testing.T) {
-	for name, tt := range map[string]struct {
-		head  func(h http.Header)
-		after string // what a GET gets that comes while the origin fails
-	}{
-		"says nothing":                    {func(http.Header) {}, "STALE"},
-		"says the same length only":       {func(h http.Header) { h.Set("Content-Length", "4") }, "STALE"},
-		"says another length":             {func(h http.Header) { h.Set("Content-Length", "5") }, "STALE"},
-		"says another tag":                {func(h http.Header) { h.Set("Etag", `"2"`) }, "STALE"},
-		"says another date":               {func(h http.Header) { h.Set("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT") }, "STALE"},
-		"says no-store":                   {func(h http.Header) { h.Set("Cache-Control", "no-store") }, "STALE"},
-		"says no-store with the same tag": {func(h http.Header) { h.Set("Cache-Control", "no-store"); h.Set("Etag", `"1"`) }, "STALE"},
-		"confirms with the same tag":      {func(h http.Header) { h.Set("Cache-Control", "max-age=600"); h.Set("Etag", `"1"`) }, "HIT"},
-		"contradicts itself":              {func(h http.Header) { h.Set("Etag", `"1"`); h.Set("Content-Length", "5") }, "STALE"},
-		"sets a cookie, with the same tag": {func(h http.Header) {
-			h.Set("Set-Cookie", "a=b")
-			h.Set("Etag", `"1"`)
-			h.Set("Cache-Control", "max-age=600")
-		}, "HIT"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				failing := false
-				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
-					switch {
-					case failing:
-						w.WriteHeader(http.StatusServiceUnavailable)
-					case r.Method == http.MethodHead:
-						tt.head(w.Header())
-					default:
-						w.Header().Set("Etag", `"1"`)
-						w.Header().Set("Cache-Control", "max-age=10, stale-if-error=3600")
-						io.WriteString(w, "page")
-					}
-				})
-				s.visit("/").wants(t, "MISS", 200, "page")
-				time.Sleep(20 * time.Second)
-				head := s.send(&visit{}, t.Context(), s.h, request("HEAD", "/"))
-				<-head.done
-				failing = true
-				s.visit("/").wants(t, tt.after, 200, "page")
-			})
-		})
-	}
-}
-
 // RFC 9111, 4.4: a success of a method that is not registered as safe invalidates; an error does not, whatever the method.
 func TestMethodsThatInvalidate(t *testing.T) {
 	safe := []string{"GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "QUERY"}

@@ -1,7 +1,6 @@
 package edgecache
 
 import (
-	"bytes"
 	"maps"
 	"net/http"
 	"time"
@@ -22,20 +21,10 @@ type passage struct {
 	account account
 	req     rules.Request
 	status  int
-	check   *headCheck     // nil unless the answer tells about what is stored
 	silent  bool           // the handler returned without writing: see unwritten
 	hidden  []string       // what Config.HideTags has taken off the header, and counts all the same
 	get     *rules.Request // what a HEAD would be as a GET; nil if nobody asks
 	room    [2]string      // for the status fields
-}
-
-// headCheck is what the answer to a HEAD is compared with.
-type headCheck struct {
-	key   []byte
-	old   *variant
-	outer http.Header // what middleware outside has put on the answer
-	given record.Given
-	began uint64
 }
 
 func (h *handler) newPassage(w http.ResponseWriter, r *http.Request, req *rules.Request, a *account) *passage {
@@ -57,26 +46,6 @@ func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Reques
 			p.invalidate()
 		}
 	}()
-	p.run()
-}
-
-// head passes a HEAD request on that could not be answered from what is stored. Its answer is never stored, but tells whether what is stored for GET still holds (RFC 9111, 4.3.5).
-func (h *handler) head(w http.ResponseWriter, r *http.Request, req *rules.Request, k []byte, old *variant, reason Reason) {
-	p := h.newPassage(w, r, req, &account{status: Miss, forward: reason, reason: reason, came: time.Now()})
-	p.in.edge = h.edge
-	if h.edge.config.Compress {
-		get := *req
-		get.Head = false
-		p.get = &get
-	}
-	if old != nil {
-		p.account.status = Expired
-		p.check = &headCheck{key: bytes.Clone(k), old: old, outer: w.Header().Clone(), given: record.Note(w.Header()), began: h.edge.fence.now()}
-		p.inner.Header = r.Header.Clone() // the handler may change it; the variant is that of what came in
-		if req.Steering {
-			req.RemoveDirectives(p.inner.Header)
-		}
-	}
 	p.run()
 }
 
@@ -108,12 +77,6 @@ func (p *passage) Commit(status int) {
 		p.account = p.in.seat.account
 		p.account.came = came
 	} else {
-		// A handler whose client has left may say anything.
-		if c := p.check; c != nil && status == http.StatusOK && p.r.Context().Err() == nil {
-			u := update{outer: c.outer}
-			u.fields, u.edits = c.given.Own(h)
-			p.handler.edge.updateByHead(c.key, c.old, field.Canonical(h), &u, &p.req, p.r, c.began, p.account.came)
-		}
 		if p.get != nil {
 			p.handler.edge.describeHead(h, p.get, status, p.account.came)
 		}

@@ -149,14 +149,14 @@ func (e *Edge) refuse(k []byte, scope string, class int, old *variant, reason Re
 	e.refusals.note(k, scope, class, reason, now)
 }
 
-// update is what a 304, or the answer to a HEAD, says about what is stored.
+// update is what a 304 says about what is stored.
 type update struct {
 	fields http.Header // what the handler itself said: it is stored
 	edits  field.Edits // what it did to the fields of middleware outside
 	outer  http.Header // these: what they say about caching counts, too
 }
 
-// freshened returns old with the header of a 304, or of a HEAD, taken in (RFC 9111, 3.2), and why it may not be stored any longer, if so.
+// freshened returns old with the header of a 304 taken in (RFC 9111, 3.2), and why it may not be stored any longer, if so.
 func (e *Edge) freshened(k []byte, old *variant, u *update, req *rules.Request, r *http.Request, began uint64, start, now time.Time) (*variant, Reason) {
 	field.RemoveHopByHop(u.fields)
 	selector := old.Selector()
@@ -203,45 +203,4 @@ func freshenedEdits(stored field.Edits, u *update) field.Edits {
 		}
 	}
 	return edits
-}
-
-// updateByHead lets the answer to a HEAD, with the given header, say whether what is stored for GET still holds (RFC 9111, 4.3.5).
-func (e *Edge) updateByHead(k []byte, old *variant, header http.Header, u *update, req *rules.Request, r *http.Request, began uint64, start time.Time) {
-	now := time.Now()
-	same, news := compareHead(old, header, now)
-	if !news {
-		return
-	}
-	if same {
-		get := *req
-		get.Head = false
-		v, reason := e.freshened(k, old, u, &get, r, began, start, now)
-		if reason == rules.None {
-			e.replace(k, v, old, 0)
-			return
-		}
-		if class(req) != 0 || reason == rules.RequestNoStore {
-			return // about this request
-		}
-	}
-	// It is to be validated before it is used. Anybody can send a HEAD, and some routers have other handlers for it, so that is all.
-	if old.ttl(now) > 0 {
-		old.outdate(int64(now.Sub(epoch)))
-	}
-}
-
-// compareHead compares what is stored with the header of an answer to a HEAD. It is the same if each validator and the length that the answer gives are the stored ones; there is no
-// news if the answer gives none that differs, and no validator.
-func compareHead(old *variant, header http.Header, now time.Time) (same, news bool) {
-	said, stored := rules.ValidatorsOf(header, now), old.Validators()
-	if length := header["Content-Length"]; len(length) > 0 && length[0] != old.Header().Get("Content-Length") {
-		return false, true
-	}
-	if said.ETag.Opaque != "" && (old.MadeETag() || said.ETag != stored.ETag) {
-		return false, true
-	}
-	if at := said.LastModified(); !at.IsZero() && !at.Equal(stored.LastModified()) {
-		return false, true
-	}
-	return true, said.Has()
 }

@@ -187,21 +187,6 @@ func TestConfirmationOnItsWayRevivesNothing(t *testing.T) {
 	})
 }
 
-func TestHeadOnItsWayRevivesNothingRFC9111Section4_3_5(t *testing.T) {
-	eachWay(t, edgecache.Config{}, func(t *testing.T, s *rehearsal, how way, purge func()) {
-		s.fill("old", "Cache-Control", itsHead, "Etag", `"1"`, "Cache-Groups", `"shop"`)
-		time.Sleep(61 * time.Second)
-		head := s.send("HEAD", thePage)
-		c := s.called()
-		purge()
-		c.writes("", "Cache-Control", itsHead, "Etag", `"1"`)
-		head.gets("EXPIRED", 200, "")
-		later := s.send("GET", thePage)
-		s.called().writes("new")
-		later.gets(map[bool]string{true: "EXPIRED", false: "MISS"}[how.soft], 200, "new")
-	})
-}
-
 func TestBackgroundRefreshOnItsWayRevivesNothing(t *testing.T) {
 	eachWay(t, edgecache.Config{}, func(t *testing.T, s *rehearsal, how way, purge func()) {
 		s.fill("oldest", "Cache-Control", "max-age=60, stale-while-revalidate=600", "Cache-Groups", `"shop"`)

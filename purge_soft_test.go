@@ -122,17 +122,6 @@ func TestSoftPurgeIsConfirmedByA304(t *testing.T) {
 	})
 }
 
-func TestSoftPurgeIsConfirmedByAHeadRFC9111Section4_3_5(t *testing.T) {
-	eachSoft(t, func(t *testing.T, s *rehearsal, purge func()) {
-		s.fill("old", "Cache-Control", "max-age=600", "Etag", `"1"`, "Cache-Groups", `"shop"`)
-		purge()
-		v := s.send("HEAD", thePage)
-		s.called().writes("", "Cache-Control", "max-age=600", "Etag", `"1"`)
-		v.gets("EXPIRED", 200, "")
-		s.send("GET", thePage).gets("HIT", 200, "old")
-	})
-}
-
 func TestSoftPurgeThenFailureServesStaleWithinTheWindowRFC5861Section4(t *testing.T) {
 	eachSoft(t, func(t *testing.T, s *rehearsal, purge func()) {
 		s.fill("old", "Cache-Control", "max-age=6000, stale-if-error=60", "Cache-Groups", `"shop"`)

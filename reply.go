@@ -38,6 +38,9 @@ func (f *fill) plan() {
 	case wantsWhole:
 		f.client = waiting
 	}
+	if f.req.Head {
+		f.toHead()
+	}
 }
 
 // answers begins an account of how this request was answered.
@@ -61,6 +64,7 @@ func (f *fill) account(reason Reason) account {
 	a := f.answers(Miss, reason)
 	a.stored = f.next == keep && reason == rules.None
 	switch {
+	case reason == rules.Head:
 	case reason != rules.None && reason.Forward() != "miss":
 		a.status = Dynamic // the request itself is why
 	case reason != rules.None:
@@ -122,6 +126,10 @@ func (f *fill) Outgrow() {
 	if f.page.body.Size() >= f.page.limit {
 		f.unkept = rules.TooLarge
 	}
+	if f.req.Head {
+		f.endHead(f.unkept)
+		return
+	}
 	if f.client == pending || f.client == waiting {
 		f.send()
 	}
@@ -148,6 +156,10 @@ func (f *fill) leaveBody() {
 
 // Flush sends what there is.
 func (f *fill) Flush() {
+	if f.req.Head && f.Declared() < 0 {
+		f.endHead(rules.Head) // a stream, or as long as one
+		return
+	}
 	if f.client == pending {
 		f.send()
 	}
@@ -251,6 +263,10 @@ func (f *fill) finish(o *variant) {
 		if o != nil && (f.client == waiting || f.req.Conditional || f.req.Range) {
 			a := f.account(rules.None)
 			e.answer(f.w, f.asked.request(f.r), &f.req, o, f.now, &a)
+			return
+		}
+		if f.req.Head {
+			f.headOnly()
 			return
 		}
 		f.length = -1

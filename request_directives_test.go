@@ -103,27 +103,6 @@ func TestRequestDirectivesOfWhatIsPassedOnReachTheHandler(t *testing.T) {
 	}
 }
 
-// The answer to a HEAD can change the header of what is stored (RFC 9111, 4.3.5), so nothing unkeyed may stand behind it either.
-func TestRequestDirectivesDoNotReachAHeadThatUpdates(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var seen http.Header
-		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
-			seen = r.Header.Clone()
-			edgecache.MaxAge(w, time.Minute)
-			w.Header().Set("Etag", `"1"`)
-			w.Header().Set("X-Asked", r.Header.Get("Cache-Control"))
-			fmt.Fprint(w, "page")
-		})
-		s.get("/")
-		time.Sleep(time.Minute + time.Second)
-		s.do("HEAD", "/", "Cache-Control", "no-cache")
-		require.Empty(t, seen)
-		r := s.get("/")
-		want(t, r, "HIT", 200, "page")
-		require.Empty(t, r.Header.Get("X-Asked"))
-	})
-}
-
 // A page cannot depend on a field that its handler never sees, whatever it says.
 func TestVaryOnRequestDirectivesMakesNoVariants(t *testing.T) {
 	for _, vary := range []string{"Cache-Control", "Pragma, cache-control", "Accept, Cache-Control"} {

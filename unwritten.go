@@ -21,6 +21,15 @@ func (h *handler) isOutermost(r *http.Request) bool {
 	return ok && server.Handler == http.Handler(h)
 }
 
+// isOutermost is the same for one of the handlers of e.
+func (e *Edge) isOutermost(r *http.Request) bool {
+	if server, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok {
+		h, ok := server.Handler.(*handler)
+		return ok && h.edge == e
+	}
+	return false
+}
+
 // unwritten ends a fill whose handler has returned without writing, and reports whether it is one.
 func (f *fill) unwritten() bool {
 	if f.Committed() || f.handler.isOutermost(f.r) {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,20 @@ func TestHTTP3(t *testing.T) {
 	assert.Equal(t, "MISS HIT", first.word()+" "+second.word())
 	assert.Equal(t, "page", second.body)
 	assert.EqualValues(t, 1, n.page.Load())
+
+	// There is no *http.Server that could say whether a router stands outside.
+	head := func(path string) answer {
+		res, err := client.Head(strings.TrimSuffix(url, "/page") + path)
+		require.NoError(t, err)
+		require.NoError(t, res.Body.Close())
+		return answer{res, ""}
+	}
+	assert.Equal(t, "HIT", head("/page").word())
+	for range 2 {
+		other := head("/page?other")
+		assert.Equal(t, "MISS", other.word())
+		assert.Contains(t, other.Header.Get("Cache-Status"), "detail=head")
+	}
 
 	// A pipe has no length either, but there is something in it.
 	in, out := io.Pipe()

@@ -38,7 +38,15 @@ const (
 	direct         // everything goes to the client's writer at once
 	kept           // the body goes to the sink
 	discarded      // the handler's answer is not what the client gets
+	bodiless       // like direct, but the client wants the header only: see Bodiless
+	over           // nothing more is wanted of the handler
 	hijacked
+)
+
+// What of a body goes to a client that wants the header only, in bytes: as much as net/http looks at to tell the type, or holds back to tell the length.
+const (
+	sniffed  = 512
+	heldBack = 2048
 )
 
 // Fill is the writer that a handler sees while its answer may be stored. Until the answer is final nothing reaches the client's writer; then the Judge decides where it goes.
@@ -104,6 +112,16 @@ func (f *Fill) Keep(sink Sink) {
 // Discard throws the body away.
 func (f *Fill) Discard() { f.mode = discarded }
 
+// Bodiless says of a direct response, before Send, that its client wants the header only. Of a body that is short the client's writer gets to
+// see all, so that it can tell type and length; as soon as it is longer, or flushed, the handler's writes fail.
+func (f *Fill) Bodiless() { f.mode = bodiless }
+
+// Stop makes the handler's writes fail from now on: nobody wants the body.
+func (f *Fill) Stop() { f.mode = over }
+
+// Stopped reports whether they do.
+func (f *Fill) Stopped() bool { return f.mode == over }
+
 // Yield gives the header over to the client's writer, for a handler that has returned without a
 // word. Header is that of the client's writer from now on, and a status that still comes is decided
 // about as ever.
@@ -150,7 +168,7 @@ func (f *Fill) Hijacked() bool { return f.mode == hijacked }
 // Finish ends a response whose handler returned normally: one that wrote nothing is a 200, and the trailers of one that went through are added.
 func (f *Fill) Finish() {
 	f.commit(http.StatusOK)
-	if f.mode == direct {
+	if f.mode == direct || f.mode == bodiless {
 		f.Trailers()
 	}
 }
@@ -199,7 +217,7 @@ func (f *Fill) Said(name string) []string {
 // WriteHeader is http.ResponseWriter's.
 func (f *Fill) WriteHeader(status int) {
 	switch {
-	case f.mode == direct || f.mode == hijacked || status < 100 || status > 999:
+	case f.mode == direct || f.mode == bodiless || f.mode == hijacked || status < 100 || status > 999:
 		f.w.WriteHeader(status) // to complain or panic as it does without us
 	case f.mode != undecided:
 		// A second status is ignored, as net/http does; but who says an error is not done with the page.
@@ -259,6 +277,10 @@ func (f *Fill) Write(p []byte) (int, error) {
 		n, err := f.w.Write(p)
 		f.pushOut()
 		return n, err
+	case bodiless:
+		return f.glance(p)
+	case over:
+		return 0, http.ErrBodyNotAllowed
 	case kept:
 		if err := f.admit(len(p)); err != nil {
 			return 0, err
@@ -286,6 +308,8 @@ func (f *Fill) WriteString(s string) (int, error) {
 		n, err := io.WriteString(f.w, s)
 		f.pushOut()
 		return n, err
+	case bodiless, over:
+		return f.Write([]byte(s))
 	case kept:
 		if err := f.admit(len(s)); err != nil {
 			return 0, err
@@ -303,6 +327,21 @@ func (f *Fill) WriteString(s string) (int, error) {
 	}
 	f.written += int64(len(s))
 	return len(s), nil
+}
+
+// glance lets the client's writer see a body whose client does not want it.
+func (f *Fill) glance(p []byte) (int, error) {
+	if f.written+int64(len(p)) <= heldBack {
+		n, err := f.w.Write(p)
+		f.written += int64(n)
+		return n, err
+	}
+	if f.written == 0 {
+		_, _ = f.w.Write(p[:min(len(p), sniffed)])
+	}
+	_ = http.NewResponseController(f.w).Flush() // before what it has seen is taken for all
+	f.mode = over
+	return 0, http.ErrBodyNotAllowed
 }
 
 // admit refuses what net/http refuses.
@@ -344,15 +383,17 @@ func (f *Fill) FlushError() error {
 	case kept:
 		f.judge.Flush()
 		return nil
-	case discarded:
+	case discarded, over:
 		return nil
+	case bodiless:
+		f.mode = over
 	}
 	return http.NewResponseController(f.w).Flush()
 }
 
 // Hijack is http.Hijacker's. A response that is being kept cannot be hijacked any more.
 func (f *Fill) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if f.mode == kept || f.mode == discarded {
+	if f.mode == kept || f.mode == discarded || f.mode == over {
 		return nil, nil, http.ErrHijacked
 	}
 	conn, rw, err := http.NewResponseController(f.w).Hijack()

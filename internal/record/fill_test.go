@@ -20,7 +20,7 @@ import (
 // judge decides as it is told and notes what it hears.
 type judge struct {
 	fill    Fill
-	plan    string // "direct", "keep", "discard", or "" to forget to decide
+	plan    string // "direct", "bodiless", "keep", "discard", or "" to forget to decide
 	commits []int
 	grown   int
 	flushes int
@@ -36,6 +36,10 @@ func (j *judge) Commit(status int) {
 	switch j.plan {
 	case "direct":
 		j.fill.Direct().Set("X-Cache", "BYPASS")
+		j.fill.Send()
+	case "bodiless":
+		j.fill.Direct()
+		j.fill.Bodiless()
 		j.fill.Send()
 	case "keep":
 		j.fill.Keep(&j.body)
@@ -207,21 +211,64 @@ func TestOwnIsWhatTheHandlerHasSet(t *testing.T) {
 			require.Equal(t, row.own, j.header)
 			require.Equal(t, row.edits, j.edits)
 
-			h := row.outer.Clone() // the handler gets the writer's own header
-			if h == nil {
-				h = http.Header{}
-			}
-			given := Note(h)
+			var given Given
+			h := given.hand(row.outer, nil)
 			row.handler(h)
-			own, edits := given.Own(h)
-			require.Equal(t, row.own, own)
-			require.Equal(t, row.edits, edits)
+			own, _ := given.own(h, nil)
 			for _, lines := range h {
 				for i := range lines {
 					lines[i] = "changed later"
 				}
 			}
 			require.Equal(t, row.own, own, "it shares no slice with the handler's header")
+		})
+	}
+}
+
+func TestBodilessShowsTheWriterAShortBodyOnly(t *testing.T) {
+	for _, row := range []struct {
+		name    string
+		handler func(w http.ResponseWriter) error
+		err     error
+		seen    int
+		flushed bool
+	}{
+		{"nothing", func(w http.ResponseWriter) error { w.WriteHeader(200); return nil }, nil, 0, false},
+		{"a short body", func(w http.ResponseWriter) error { _, err := w.Write([]byte("page")); return err }, nil, 4, false},
+		{"a short string", func(w http.ResponseWriter) error { _, err := io.WriteString(w, "page"); return err }, nil, 4, false},
+		{"as much as is held back", func(w http.ResponseWriter) error { _, err := w.Write(make([]byte, heldBack)); return err }, nil, heldBack, false},
+		{"a byte more", func(w http.ResponseWriter) error { _, err := w.Write(make([]byte, heldBack+1)); return err }, http.ErrBodyNotAllowed, sniffed, true},
+		{"a byte more, in pieces", func(w http.ResponseWriter) error {
+			for range heldBack {
+				if _, err := w.Write([]byte("a")); err != nil {
+					return err
+				}
+			}
+			_, err := io.WriteString(w, "a")
+			return err
+		}, http.ErrBodyNotAllowed, heldBack, true},
+		{"a copy", func(w http.ResponseWriter) error {
+			_, err := io.Copy(w, strings.NewReader(strings.Repeat("a", 9000)))
+			return err
+		}, http.ErrBodyNotAllowed, sniffed, true},
+		{"a flush", func(w http.ResponseWriter) error {
+			w.(http.Flusher).Flush()
+			_, err := w.Write([]byte("a"))
+			return err
+		}, http.ErrBodyNotAllowed, 0, true},
+		{"two flushes", func(w http.ResponseWriter) error {
+			w.(http.Flusher).Flush()
+			return http.NewResponseController(w).Flush()
+		}, nil, 0, true},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			j := &judge{plan: "bodiless"}
+			require.ErrorIs(t, row.handler(j.fill.Init(w, j)), row.err)
+			j.fill.Finish()
+			require.Equal(t, row.seen, w.Body.Len())
+			require.Equal(t, row.flushed, w.Flushed)
+			require.Equal(t, row.flushed, j.fill.Stopped())
 		})
 	}
 }

@@ -21,13 +21,6 @@ type handed struct {
 	first *string // nil if there was no line
 }
 
-// Note returns what is given to a handler that gets h itself.
-func Note(h http.Header) (g Given) {
-	g.was = h.Clone()
-	g.note(h)
-	return g
-}
-
 // hand returns a copy of outer for the handler. room is where to note its fields, if it suffices.
 func (g *Given) hand(outer http.Header, room []handed) http.Header {
 	g.was, g.handed = outer, room
@@ -49,13 +42,11 @@ func (g *Given) note(h http.Header) {
 	}
 }
 
-// Own returns what of header is the handler's, under canonical names: the fields that it has set, and the lines that it
-// has added to others; and what it did to the fields that were there. It shares no slice with header.
+// own returns what of header is the handler's, under canonical names: the fields that it has set, and the lines that it
+// has added to others; and what it did to the fields that were there. It shares no slice with header. room is for all values
+// at once, if it suffices.
 //
 // Vary has no edits: what middleware outside has put there counts beside what is stored, whatever the handler did to it.
-func (g *Given) Own(header http.Header) (http.Header, field.Edits) { return g.own(header, nil) }
-
-// own is Own with room for all values at once, if it suffices.
 func (g *Given) own(header http.Header, room []string) (own http.Header, edits field.Edits) {
 	total := 0
 	for _, lines := range header {

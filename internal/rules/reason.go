@@ -38,6 +38,7 @@ const (
 
 	// The request goes past the cache.
 	Method
+	Head
 	Body
 	Upgrade
 	Override
@@ -112,6 +113,7 @@ var descriptions = [reasons]description{
 	OnlyIfCached:    {"only-if-cached", "", "The client asked for a stored response only, and none can be used: the answer is 504."},
 
 	Method:            {"method", "method", "Only GET and HEAD are answered from the cache."},
+	Head:              {"head", "miss", "A HEAD is answered from what a GET has stored. This one went to the handler, which behind a router may be another one than that of GET, so nothing is stored: ask with GET, or make the cache the server's own handler."},
 	Body:              {"request-body", "bypass", "The request carries a body, which is not part of the cache key; send parameters in the query instead."},
 	Upgrade:           {"upgrade", "bypass", "The client wants another protocol on this connection, for instance a WebSocket."},
 	Override:          {"override", "bypass", "The request rewrites its own URL or method with a field such as X-Original-URL, which is not part of the cache key."},

@@ -1,0 +1,111 @@
+package edgecache
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// For some routers GET and HEAD have different handlers, and the cache may stand inside of the router. So a HEAD fetches, by a GET, only where
+// nothing stands outside of the cache. Elsewhere it is answered from what a GET has stored, or passed on as it is; neither it nor
+// a refresh that it could start changes anything that is stored.
+
+// fetches reports whether a request may have the handler run for the store: a HEAD only if a GET would reach the same handler.
+func (h *handler) fetches(r *http.Request, req *rules.Request) bool {
+	return !req.Head || h.isOutermost(r)
+}
+
+// passHead passes a HEAD on, to a handler that may be another than that of GET. Its answer is not stored, and says nothing about what is.
+func (h *handler) passHead(w http.ResponseWriter, r *http.Request, req *rules.Request, stale bool, forward Reason) {
+	a := account{status: Miss, forward: forward, reason: rules.Head, came: time.Now()}
+	if stale {
+		a.status = Expired
+	}
+	p := h.newPassage(w, r, req, &a)
+	p.in.edge = h.edge
+	if h.edge.config.Compress {
+		get := *req
+		get.Head = false
+		p.get = &get
+	}
+	p.run()
+}
+
+// asGet makes inner, for a client that has sent HEAD, the GET that its handler gets. Ranges are of GET only (RFC 9110, 14.2).
+func (f *fill) asGet(inner *http.Request) {
+	inner.Method = http.MethodGet
+	if seat := &f.in.seat; len(seat.header["Range"]) > 0 {
+		seat.header = seat.header.Clone()
+		f.req.Scope.Remove(seat.header, "Range", "If-Range")
+	}
+}
+
+// toHead answers a HEAD from the header of a response that is being stored, if that tells all. Else it waits for the end.
+func (f *fill) toHead() {
+	if f.client != pending {
+		return
+	}
+	if _, typed := f.Header()["Content-Type"]; !typed || f.Declared() < 0 {
+		f.client = waiting
+		return
+	}
+	f.headOnly()
+	_ = http.NewResponseController(f.w).Flush()
+}
+
+// headOnly gives the client all that it wants.
+func (f *fill) headOnly() {
+	f.length = -1
+	f.writeHeader()
+	f.client = answered
+}
+
+// endHead ends the run for a HEAD whose response is not going to be stored. Nobody wants the rest of it.
+func (f *fill) endHead(reason Reason) {
+	if f.client == pending || f.client == waiting {
+		f.unkept = reason
+		f.headOnly()
+		_ = http.NewResponseController(f.w).Flush()
+	}
+	f.Stop()
+	f.halt()
+}
+
+// sendDirect sends the header of a response that is passed on. A HEAD ends the run then.
+func (f *fill) sendDirect() {
+	if f.req.Head {
+		f.Bodiless()
+	}
+	f.Send()
+	f.halt()
+}
+
+// halt tells the handler of a HEAD, by its context, that nobody waits for the rest.
+func (f *fill) halt() {
+	if f.req.Head {
+		f.cut = true
+		f.stop()
+	}
+}
+
+// forgo ends the flight of such a run.
+func (f *fill) forgo() {
+	f.place.leave()
+	f.flight.Land()
+	f.page.body.Close(errEnded)
+	if f.page.body.Outgrown() {
+		f.outgrown()
+	}
+}
+
+// afterCut keeps a panic of a handler whose run was cut from the client, who has got all that it wants: ReverseProxy panics when it cannot go on.
+func (f *fill) afterCut(p any) {
+	if err, _ := p.(error); !errors.Is(err, http.ErrAbortHandler) {
+		f.handler.edge.logPanic(f.r, p, "edgecache: handler panicked after its answer to a HEAD")
+	}
+	if f.next == keep {
+		f.forgo()
+	}
+}
