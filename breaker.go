@@ -25,6 +25,8 @@ type trouble struct {
 	failures atomic.Uint32
 	retryAt  atomic.Int64 // nanoseconds since epoch; 0 while the breaker is closed
 	broken   atomic.Bool  // the last failure was no answer at all
+
+	also atomic.Pointer[also] // usually nil
 }
 
 // inTrouble returns the trouble of v, which has some from now on.

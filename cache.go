@@ -60,6 +60,7 @@ type Edge struct {
 
 	tags         *tags        // apart, for the clean-ups of tags hold it: were it part of the Edge, they would hold the pages, too
 	entries      atomic.Int64 // stored responses, purged ones that have not been met yet included
+	remembering  atomic.Int64 // of these, those that remember further preferences: see also
 	refusals     refusals
 	refreshes    refreshes
 	places       places

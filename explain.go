@@ -56,6 +56,8 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 		switch refused := e.refusals.of(k, string(scope), class(&req), now); {
 		case refused != rules.None:
 			x.Reason = refused
+		case res.alike(scope, &req, r.Header) > 0:
+			x.Reason = rules.Accept
 		case x.Stored > 0:
 			x.Reason = rules.VaryMiss
 		case res.newest != nil:

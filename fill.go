@@ -54,7 +54,8 @@ type fill struct {
 	r          *http.Request // as the client sent it; but the handler may have its header, see asked
 	asked      asked
 	req        rules.Request
-	class      int // see resource.refused
+	prefers    preferences // of r, as it came
+	class      int         // see resource.refused
 	key        []byte
 	marks      marks     // where the fence has what concerns it
 	names      [160]byte // room for key, and what else is in the name of a flight
@@ -115,6 +116,7 @@ func (h *handler) newFill(w http.ResponseWriter, r *http.Request, req *rules.Req
 		handler: h, w: w, r: r, req: *req, reason: reason, came: came,
 		scope: string(scope), class: class(req), length: -1,
 	}
+	f.prefers = preferencesOf(r.Header, &f.req.Scope)
 	f.key = append(f.names[:0], k...)
 	var hosts []string
 	if f.scope != "" {
@@ -318,8 +320,9 @@ func (f *fill) Commit(status int) {
 	*p = page{
 		status: status, header: own, edits: edits, groups: slices.Clone(canonical["Cache-Groups"]), meta: meta, declared: f.Declared(), came: f.now,
 		body: flight.NewBody(limit, f.Declared()), limit: limit, scope: f.scope,
-		variant: f.asked.variant(meta.Vary, f.r.Header, &f.req.Scope),
+		variant: f.asked.variant(meta.Vary, f.r.Header, &f.req.Scope), prefers: &f.prefers,
 	}
+	p.choose(canonical)
 	field.RemoveHopByHop(p.header)
 	for _, name := range meta.Strip {
 		delete(p.header, name)
@@ -428,12 +431,13 @@ func (f *fill) passStatic() {
 }
 
 // refuse notes that the answer is not stored, if that says something about what is stored for the URL, and about the next answer.
+// One to another Accept than what is stored is for does not.
 func (f *fill) refuse(reason Reason) {
 	switch reason {
 	case rules.RequestNoStore, rules.Unreachable, rules.Busy, rules.Aborted:
 		return
 	}
-	if !f.posts && tellsOfURL(f.Status()) {
+	if !f.posts && f.reason != rules.Accept && tellsOfURL(f.Status()) {
 		f.handler.edge.refuse(f.key, f.scope, f.class, f.old, reason, f.now)
 	}
 }
@@ -479,11 +483,16 @@ func (f *fill) complete() (again bool) {
 		late := e.tooLate(f.inner, f.Said("Cache-Control"), f.Header()["Cache-Control"])
 		if body, ok := f.page.body.Object(); ok && !late {
 			v = e.newVariant(f.page.sealed(body, f.old), tagNames(f.page.groups, f.key), f.flight.Began, f.r.Pattern)
+			v.isFor(&f.prefers, f.reason == rules.Accept)
 			e.inherit(v, f.old, f.key)
-			if e.publish(f.key, v, f.old, f.class) {
-				f.page.body.Stored(v.Body)
+			if f.reason == rules.Accept && e.repeats(f.key, v, &f.req, f.now) {
+				// What is stored already answers the next request of this kind.
+			} else {
+				if e.publish(f.key, v, f.old, f.class) {
+					f.page.body.Stored(v.Body)
+				}
+				f.keepSecond(v)
 			}
-			f.keepSecond(v)
 		} else if errors.Is(err, errEnded) {
 			// What it made says nothing about the next response.
 		} else if late {

@@ -160,6 +160,9 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 		if f.late(fl, v.tagNames(), came) || v.began < fl.Began && f.fenced(v) {
 			return false, append([]string{}, v.vary()...)
 		}
+		if v.rank(&f.prefers) == 0 {
+			return false, byPreference(v.vary())
+		}
 		if nonceOutside(f.w.Header(), v) || !f.fits(&v.Terms, v.vary(), v.Selector().Variant, now) {
 			return false, nil
 		}
@@ -173,6 +176,9 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 	p := result.page
 	if string(key.Values(nil, p.meta.Vary, f.r.Header, &f.req.Scope)) != p.variant {
 		return false, p.meta.Vary
+	}
+	if !p.answers(&f.prefers) {
+		return false, byPreference(p.meta.Vary)
 	}
 	if f.late(fl, tagNames(p.groups, f.key), came) {
 		return false, append([]string{}, p.meta.Vary...) // one of those who came after the purge makes it anew for all of them

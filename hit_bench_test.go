@@ -12,6 +12,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
+const browserAccept = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
+
 // BenchmarkHit is the steps of a hit that are done here. Those of the parts have the same name in their packages.
 func BenchmarkHit(b *testing.B) {
 	for name, vary := range map[string]string{"plain": "", "Vary Accept-Encoding": "Accept-Encoding"} {
@@ -20,9 +22,12 @@ func BenchmarkHit(b *testing.B) {
 		h := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			MaxAge(w, time.Hour)
 			Vary(w, vary)
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.WriteHeader(http.StatusOK)
 		}))
 		r := httptest.NewRequest(http.MethodGet, "/page", nil)
 		r.Header.Set("Accept-Encoding", "gzip, deflate, br, zstd")
+		r.Header.Set("Accept", browserAccept)
 		for i := range maxVariants {
 			r.Header.Set("X-Forwarded-Prefix", "/"+strconv.Itoa(i)) // so many scopes
 			h.ServeHTTP(httptest.NewRecorder(), r)
@@ -44,6 +49,14 @@ func BenchmarkHit(b *testing.B) {
 			if where != "newest" || vary != "" {
 				continue
 			}
+			b.Run("find/another browser", func(b *testing.B) {
+				r.Header.Set("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
+				defer r.Header.Set("Accept", browserAccept)
+				b.ReportAllocs()
+				for b.Loop() {
+					res.find(scope, &req, r.Header)
+				}
+			})
 			v, now := res.find(scope, &req, r.Header), time.Now()
 			b.Run("plan", func(b *testing.B) {
 				b.ReportAllocs()

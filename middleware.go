@@ -79,7 +79,12 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	case req.CC.OnlyIfCached:
 		action, reason = rules.Fail, rules.OnlyIfCached
 	case res.newest != nil:
-		if reason = rules.Purged; res.alive() > 0 {
+		switch {
+		case res.alive() == 0:
+			reason = rules.Purged
+		case res.alike(scope, req, r.Header) > 0:
+			reason = rules.Accept
+		default:
 			reason = rules.VaryMiss
 		}
 	}
@@ -147,7 +152,11 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	refused := e.refusals.of(k, f.scope, f.class, now) != rules.None
 	f.plain = v != nil || !refused || req.Head
 	f.tags = res.expectedTags(v)
-	f.obtain(res.expectedVary(v), !refused && mayWait(&req.CC))
+	vary := res.expectedVary(v)
+	if reason == rules.Accept || v != nil && res.more != nil && res.alike(scope, req, r.Header) > 1 {
+		vary = byPreference(vary)
+	}
+	f.obtain(vary, !refused && mayWait(&req.CC))
 }
 
 // classify tells what the header of r says, what the application says about r, and within which limits it is served.

@@ -24,6 +24,11 @@ type page struct {
 	declared int64 // its length, or -1
 	scope    string
 	variant  string
+	prefers  *preferences // of the request that it is made for
+	choice   object.Choice
+	typeOf   string // media type, "" if it is not known yet
+	language string
+	told     bool      // middleware outside has said one of these
 	came     time.Time // when the header came
 	codable  bool      // the stored page may be coded, so the answer varies on Accept-Encoding
 }
@@ -88,5 +93,8 @@ func (p *page) sealed(body object.Body, old *variant) object.Object {
 		body = old.Body
 	}
 	d := object.Draft{Status: p.status, Header: p.header, Edits: p.edits, Body: body, Meta: p.meta, Scope: p.scope, Variant: p.variant}
+	if p.told {
+		d.Type, d.Language = p.typeOf, p.language
+	}
 	return d.Seal()
 }

@@ -60,6 +60,9 @@ func (e *Edge) count(old, next resource) {
 	}
 	for v := range next.variants {
 		e.entries.Add(1)
+		if v.remembers() {
+			e.remembering.Add(1)
+		}
 		for _, t := range v.tags() {
 			t.count(1, v.began)
 		}
@@ -69,6 +72,9 @@ func (e *Edge) count(old, next resource) {
 func (e *Edge) countOut(v *variant) {
 	v.unpay()
 	e.entries.Add(-1)
+	if v.remembers() {
+		e.remembering.Add(-1)
+	}
 	for _, t := range v.tags() {
 		t.count(-1, v.began)
 	}
@@ -185,7 +191,12 @@ func (e *Edge) freshened(k []byte, old *variant, u *update, req *rules.Request, 
 		Status: old.Status(), Header: header, Edits: edits, Body: old.Body, Meta: meta,
 		Scope: selector.Scope, Variant: string(key.Values(nil, meta.Vary, r.Header, &req.Scope)),
 	}
+	if old.IsTold() {
+		d.Type, d.Language = old.Representation()
+	}
 	v := e.newVariant(d.Seal(), tagNames(effect["Cache-Groups"], k), began, old.pattern.Value())
+	p := preferencesOf(r.Header, &req.Scope)
+	v.isFor(&p, false)
 	e.inherit(v, old, k)
 	return v, reason
 }

@@ -85,7 +85,7 @@ func (f *fill) depart(later func() func()) *flight.Flight[landing] {
 	case entered && e.begin():
 		return fl
 	case !entered && !queued:
-		f.old.refreshed.Store(false) // the next request may try again
+		f.old.giveUpRefresh() // the next request may try again
 	}
 	if entered {
 		e.refreshes.leave()
@@ -196,7 +196,7 @@ const (
 
 // ending reports, once, that v is in demand and about to end.
 func (v *variant) ending(now time.Time) bool {
-	return v.nearEnd(now) && v.used.Load() >= endingHits && v.refreshed.CompareAndSwap(false, true)
+	return v.nearEnd(now) && v.uses() >= endingHits && v.beginRefresh()
 }
 
 func (v *variant) nearEnd(now time.Time) bool {
@@ -216,7 +216,7 @@ func anonymize(ctx context.Context, r *http.Request, vary []string) *http.Reques
 	a := r.Clone(ctx)
 	a.Header = make(http.Header)
 	for name, values := range r.Header {
-		if canonical := key.Canonical(name); slices.Contains(vary, canonical) || key.InScope(canonical) {
+		if canonical := key.Canonical(name); slices.Contains(vary, canonical) || key.InScope(canonical) || canonical == "Accept" || canonical == "Accept-Language" {
 			a.Header[name] = slices.Clone(values)
 		}
 	}

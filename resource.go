@@ -65,9 +65,9 @@ type variant struct {
 	pattern unique.Handle[string] // of the route that made it, as http.ServeMux has it; that of "" if there was none
 	extras  *extras               // nil without any
 
-	trouble   atomic.Pointer[trouble] // nil while there has been none
-	used      atomic.Uint32           // grows with use, saturates; decides which variant gives way
-	refreshed atomic.Bool             // it is being made anew ahead of its end
+	trouble atomic.Pointer[trouble] // nil while there has been none
+	made    madeFor                 // for which preferences
+	used    atomic.Uint32           // grows with use, saturates; decides which variant gives way; its highest bit says that v is being refreshed ahead of its end
 }
 
 // extras are what most stored responses do without.
@@ -202,15 +202,22 @@ func class(req *rules.Request) int {
 	return 0
 }
 
-// find returns the newest variant that fits the request with the header h, by scope, by whether there is an Origin, and by the values of the fields that its Vary names (RFC 9111, 4.1).
-func (r resource) find(scope []byte, req *rules.Request, h http.Header) *variant {
+// find returns the variant that answers the request with the header h best: it fits by scope, by whether there is an
+// Origin, by the values of the fields that its Vary names (RFC 9111, 4.1), and by what the request prefers (see
+// preferences). Of several the newest.
+func (r resource) find(scope []byte, req *rules.Request, h http.Header) (best *variant) {
 	var (
 		buf   [256]byte
 		list  [8]string
 		vary  object.Names
 		wants []byte
+		p     preferences
+		most  int
 	)
 	for v := range r.variants {
+		if most >= rankEqual && v.Choice()&object.ByVary == 0 {
+			continue // it cannot be better
+		}
 		s := v.Selector()
 		if s.Scope != string(scope) || !v.Terms.Fits(req) || v.purged() {
 			continue
@@ -219,11 +226,30 @@ func (r resource) find(scope []byte, req *rules.Request, h http.Header) *variant
 			vary = s.Vary
 			wants = key.Values(buf[:0], vary.Append(list[:0]), h, &req.Scope)
 		}
-		if s.Variant == string(wants) {
-			return v
+		if s.Variant != string(wants) {
+			continue
+		}
+		if !p.known {
+			p = preferencesOf(h, &req.Scope)
+		}
+		if rank := v.rank(&p); rank > most {
+			best, most = v, rank
+			if r.more == nil || most >= rankBest {
+				break
+			}
 		}
 	}
-	return nil
+	return best
+}
+
+// alike returns how many variants fit the request but for what it prefers.
+func (r resource) alike(scope []byte, req *rules.Request, h http.Header) (n int) {
+	for v := range r.variants {
+		if s := v.Selector(); s.Scope == string(scope) && v.Terms.Fits(req) && !v.purged() && s.Variant == string(key.Values(nil, s.Vary.Append(nil), h, &req.Scope)) {
+			n++
+		}
+	}
+	return n
 }
 
 // expectedVary returns the fields by which the page is expected to vary: as the variant that fitted last, or as the newest.
@@ -295,8 +321,8 @@ func (r resource) outdate(now time.Time) (n int) {
 }
 
 // with returns the resource with v in place of what v replaces, and the resource without all that: what
-// stays if there is no room for v. v replaces the variant for the same requests, and old, if it is not nil;
-// it is as popular as they were.
+// stays if there is no room for v. v replaces the variant for the same requests, and old, if it is not nil,
+// unless that is another representation; it is as popular as they were.
 //
 // A list that is full, or larger than maxBytes, loses the variants that were used least, so that somebody
 // who makes up request headers cannot push out what others use.
@@ -308,8 +334,8 @@ func (r resource) with(v *variant, old *variant, maxBytes int64) (next, rest res
 	variants := []*variant{v}
 	for o := range r.variants {
 		switch {
-		case o == old || o.Selector() == selector:
-			v.used.Store(max(v.used.Load(), o.used.Load()))
+		case o.Selector() != selector && o == old, o.Selector() == selector && v.supersedes(o, old):
+			v.used.Store(max(v.uses(), o.uses()))
 		case !o.purged():
 			variants = append(variants, o)
 		}
@@ -330,14 +356,14 @@ func (r resource) with(v *variant, old *variant, maxBytes int64) (next, rest res
 func leastUsed(variants []*variant) (least int) {
 	scopes := make(map[string]uint64, len(variants))
 	for _, v := range variants {
-		scopes[v.Selector().Scope] += uint64(v.used.Load())
+		scopes[v.Selector().Scope] += uint64(v.uses())
 	}
 	rank := func(v *variant) (used uint32, ofScope uint64, plain int) {
 		scope := v.Selector().Scope
 		if scope == "" {
 			plain = 1
 		}
-		return v.used.Load(), scopes[scope], plain
+		return v.uses(), scopes[scope], plain
 	}
 	used, ofScope, plain := rank(variants[0])
 	for i, v := range variants[1:] {
@@ -357,7 +383,7 @@ func (r resource) usedOnes() (next resource, ok bool) {
 	}
 	var variants []*variant
 	for v := range r.variants {
-		if v.used.Load() > 0 && !v.purged() {
+		if v.uses() > 0 && !v.purged() {
 			variants = append(variants, v)
 		}
 	}
@@ -408,10 +434,24 @@ func (v *variant) size() int64 {
 	return n
 }
 
+const (
+	maxUses       = 1024
+	refreshedFlag = 1 << 31 // in variant.used
+)
+
+// uses is how often v was used, at most maxUses.
+func (v *variant) uses() uint32 { return v.used.Load() &^ refreshedFlag }
+
 // touch counts a use.
 func (v *variant) touch() {
-	// Racing increments may be lost; the order between busy and idle variants is not. Beyond the bound nothing is written, so that a hot variant costs no cache line.
-	if n := v.used.Load(); n < 1024 {
-		v.used.Store(n + 1)
+	// Uses that race may be lost; the order between busy and idle variants is not. Beyond the bound nothing is written, so that a hot variant costs no cache line.
+	if n := v.used.Load(); n&^refreshedFlag < maxUses {
+		v.used.CompareAndSwap(n, n+1)
 	}
 }
+
+// beginRefresh reports whether nobody refreshes v ahead of its end, and notes that the caller does.
+func (v *variant) beginRefresh() bool { return v.used.Or(refreshedFlag)&refreshedFlag == 0 }
+
+// giveUpRefresh notes that the next request may refresh v.
+func (v *variant) giveUpRefresh() { v.used.And(^uint32(refreshedFlag)) }

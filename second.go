@@ -34,11 +34,12 @@ func (f *fill) restore() (answered bool) {
 	}
 	// It takes no longer than its deadline. That this client leaves in the meantime is no reason to make
 	// the response again for those who wait with it.
-	found := e.second.Lookup(context.WithoutCancel(f.r.Context()), f.key, []byte(f.scope), f.r.Header, &f.req.Scope)
+	found := e.second.Lookup(context.WithoutCancel(f.r.Context()), f.key, []byte(f.scope), f.r.Header, &f.req.Scope, f.prefers.takesStored)
 	if found.Outcome != tier.Found {
 		return false
 	}
 	v := e.newVariant(*found.Object, found.Tags, f.flight.Began, "")
+	v.isFor(&f.prefers, false)
 	e.publish(f.key, v, nil, f.class)
 	if e.fence.stops(&f.marks, v.began) || v.purged() || e.fence.stopsTags(v.tagNames(), v.began) {
 		return false // a purge came in between
@@ -74,8 +75,8 @@ func (f *fill) markSecond() {
 
 // keepSecond writes v to the second tier, in the background.
 func (f *fill) keepSecond(v *variant) {
-	if second := f.handler.edge.second; second != nil {
-		second.Put(f.key, &v.Object, v.tagNames(), f.mark)
+	if second := f.handler.edge.second; second != nil && !v.IsTold() && v.made&madeAlone == 0 {
+		second.Put(f.key, &v.Object, v.tagNames(), f.prefers.stored(v), f.mark)
 	}
 }
 

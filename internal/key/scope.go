@@ -117,6 +117,19 @@ func (f *Fields) Remove(h http.Header, names ...string) {
 	}
 }
 
+// Respellings returns the lines of the fields in h, a header of the same request, that are name in another spelling.
+func (f *Fields) Respellings(h http.Header, name string) (lines []string) {
+	if f.rare == nil {
+		return nil
+	}
+	for _, r := range f.rare.respelled {
+		if r.canonical == name {
+			lines = append(lines, h[r.name]...)
+		}
+	}
+	return lines
+}
+
 // appendRespelled appends those of the fields names that are spelled in another way. What a handler
 // sees in X-Custom and what it sees in X_Custom are two things to one that reads header fields, and
 // one thing to one that reads CGI variables: so both count, and each by its own name.

@@ -24,6 +24,9 @@ type Draft struct {
 	Variant string // the normalised values of Meta.Vary's fields in the request that filled this object
 
 	MadeETag bool // the entity tag in Header is one that Seal has made before
+
+	// Media type and language, where Header lacks them because middleware outside has said them.
+	Type, Language string
 }
 
 // Object is one stored response. It is immutable once published: many goroutines read every field at once, and nothing of it is handed out for writing.
@@ -31,12 +34,14 @@ type Object struct {
 	Terms rules.Terms
 	Body  Body
 
-	// All text in one string: scope and variant, each after its length; the names of Vary, after their length; the header.
+	// All text in one string: scope and variant, each after its length; the names of Vary, after their length; type and
+	// language, if the header lacks them; the header.
 	text string
 
 	header uint32 // where in text the header begins
 	status uint16
 	made   bool // see MadeETag
+	choice Choice
 }
 
 // overhead is what an Object takes in bytes beside what its fields point to.
@@ -66,6 +71,20 @@ func (d *Draft) Seal() Object {
 	text := appendText(buf[:0], d.Scope)
 	text = appendText(text, d.Variant)
 	text = appendNames(text, d.Meta.Vary)
+	mediaType, language := d.Type, d.Language
+	if mediaType != "" || language != "" {
+		o.choice = told
+		text = appendText(appendText(text, mediaType), language)
+	}
+	if own.contentType != "" {
+		mediaType = own.contentType
+	} else if lines := d.Header["Content-Type"]; len(lines) > 0 {
+		mediaType = lines[0]
+	}
+	if lines := d.Header["Content-Language"]; len(lines) > 0 {
+		language = lines[0]
+	}
+	o.choice |= ChoiceOf(d.Status, mediaType, language, d.Meta.Vary)
 	o.header = uint32(len(text))
 	o.text = string(appendHeader(text, d.Header, d.Edits, &own))
 	return o

@@ -25,6 +25,7 @@ const (
 	// Nothing stored fits.
 	URIMiss
 	VaryMiss
+	Accept
 
 	// Something stored fits, but must be made anew or confirmed.
 	Stale
@@ -102,6 +103,8 @@ var descriptions = [reasons]description{
 
 	URIMiss:  {"uri-miss", "uri-miss", "Nothing is stored for this URL yet; the next request can hit."},
 	VaryMiss: {"vary-miss", "vary-miss", "The URL is stored, but not for the values of the request fields that Vary names, or of forwarding fields such as X-Forwarded-Host; fewer names in Vary make more hits."},
+
+	Accept: {"accept", "vary-miss", "The URL is stored, but in no media type or language that the request names, nor was the handler asked with this Accept and Accept-Language; name in Vary the fields by which the handler chooses."},
 
 	Stale:           {"stale", "stale", "The stored response is past its lifetime; a longer max-age or stale-while-revalidate would make this a hit."},
 	NoCache:         {"no-cache", "stale", "The response said no-cache, so each use must be confirmed by the handler; say max-age instead to get hits."},

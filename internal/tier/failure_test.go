@@ -38,7 +38,7 @@ func TestDeadline(t *testing.T) {
 				s.setHook(func(ctx context.Context, _, _ string) error { return hook(ctx) })
 				for i := range 2 * breakerFailures {
 					begin := time.Now()
-					r := tier.Lookup(t.Context(), home, nil, nil, nil)
+					r := tier.Lookup(t.Context(), home, nil, nil, nil, nil)
 					took := time.Since(begin)
 					if r.Outcome != Unavailable || i < breakerFailures && took != DefaultTimeout || i >= breakerFailures && took != 0 {
 						t.Errorf("look-up %d: got outcome %d after %v", i, r.Outcome, took)
@@ -88,7 +88,7 @@ func TestBreakerBacksOff(t *testing.T) {
 		if got, want := fmt.Sprint(trials), "[1s 3s 7s 15s 31s 1m1s 1m31s]"; got != want {
 			t.Errorf("got trials after %v, want %v", got, want)
 		}
-		if tier.Put(home, page(t, "x"), nil, tier.Mark()) {
+		if tier.Put(home, page(t, "x"), nil, Form{}, tier.Mark()) {
 			t.Error("Put: got true while the breaker is open")
 		}
 	})
@@ -103,7 +103,7 @@ func TestGoroutinesAreBounded(t *testing.T) {
 		for range 10 * maxLookups {
 			wg.Go(func() {
 				begin := time.Now()
-				tier.Lookup(t.Context(), home, nil, nil, nil)
+				tier.Lookup(t.Context(), home, nil, nil, nil, nil)
 				if took := time.Since(begin); took > DefaultTimeout {
 					t.Errorf("got an answer after %v", took)
 				}
@@ -142,7 +142,7 @@ func TestPanicsAreContained(t *testing.T) {
 				put(t, tier, home, page(t, "x"))
 				s.setHook(func(context.Context, string, string) error { hook(); return nil })
 				wants(t, tier, home, "", Unavailable)
-				require.True(t, tier.Put(home, page(t, "y"), nil, tier.Mark()))
+				require.True(t, tier.Put(home, page(t, "y"), nil, Form{}, tier.Mark()))
 				require.Error(t, tier.Purge(Tag("t")).Tell(t.Context()))
 				synctest.Wait()
 				s.setHook(nil)
@@ -164,7 +164,7 @@ func TestClientThatLeaves(t *testing.T) {
 		for range 3 * breakerFailures {
 			ctx, cancel := context.WithTimeout(t.Context(), DefaultTimeout/2)
 			begin := time.Now()
-			if r := tier.Lookup(ctx, home, nil, nil, nil); r.Outcome != Unavailable || time.Since(begin) != DefaultTimeout/2 {
+			if r := tier.Lookup(ctx, home, nil, nil, nil, nil); r.Outcome != Unavailable || time.Since(begin) != DefaultTimeout/2 {
 				t.Errorf("got %d after %v", r.Outcome, time.Since(begin))
 			}
 			cancel()
@@ -195,7 +195,7 @@ func TestQueueIsBounded(t *testing.T) {
 				taken := 0
 				for i := range 20 {
 					begin := time.Now()
-					if tier.Put(urlKey("a", "/"+number(i)), page(t, strings.Repeat("x", row.size)), nil, tier.Mark()) {
+					if tier.Put(urlKey("a", "/"+number(i)), page(t, strings.Repeat("x", row.size)), nil, Form{}, tier.Mark()) {
 						taken++
 					}
 					if time.Since(begin) > 0 {
@@ -229,7 +229,7 @@ func TestPurgesLeaveRoomForWrites(t *testing.T) {
 		if n := tier.Stats().QueueEntries; n != DefaultQueueEntries/erasePart {
 			t.Errorf("got %d jobs, want %d", n, DefaultQueueEntries/erasePart)
 		}
-		if !tier.Put(home, page(t, "x"), nil, tier.Mark()) {
+		if !tier.Put(home, page(t, "x"), nil, Form{}, tier.Mark()) {
 			t.Error("a response was dropped")
 		}
 		close(hold)
@@ -259,7 +259,7 @@ func TestOrder(t *testing.T) {
 		})
 		for i := range 20 {
 			for _, target := range []string{"/", "/a", "/b", "/c"} {
-				require.True(t, tier.Put(urlKey("a", target), page(t, number(i)), nil, tier.Mark()))
+				require.True(t, tier.Put(urlKey("a", target), page(t, number(i)), nil, Form{}, tier.Mark()))
 			}
 		}
 		require.NoError(t, tier.Close(t.Context()))
@@ -286,7 +286,7 @@ func TestClose(t *testing.T) {
 			tier := New(Config{Store: s, Rules: &options, QueueEntries: 100})
 			s.setHook(slow)
 			for i := range 10 {
-				require.True(t, tier.Put(urlKey("a", "/"+number(i)), page(t, "x"), nil, tier.Mark()))
+				require.True(t, tier.Put(urlKey("a", "/"+number(i)), page(t, "x"), nil, Form{}, tier.Mark()))
 			}
 			tier.Purge(Tag("t")).TellLater()
 			require.NoError(t, tier.Close(t.Context()))
@@ -296,7 +296,7 @@ func TestClose(t *testing.T) {
 			require.NoError(t, tier.Close(t.Context()))
 			s.setHook(nil)
 			wants(t, tier, home, "", Unavailable)
-			if tier.Put(home, page(t, "x"), nil, tier.Mark()) {
+			if tier.Put(home, page(t, "x"), nil, Form{}, tier.Mark()) {
 				t.Error("Put: got true after Close")
 			}
 			require.Error(t, tier.Purge(Tag("t")).Tell(t.Context()))
@@ -309,7 +309,7 @@ func TestClose(t *testing.T) {
 			tier := New(Config{Store: s, Rules: &options})
 			s.setHook(slow)
 			for i := range 100 {
-				require.True(t, tier.Put(urlKey("a", "/"+number(i)), page(t, "x"), nil, tier.Mark()))
+				require.True(t, tier.Put(urlKey("a", "/"+number(i)), page(t, "x"), nil, Form{}, tier.Mark()))
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
@@ -405,7 +405,7 @@ func TestFaults(t *testing.T) {
 				default:
 					mark := tier.Mark()
 					begin := time.Now()
-					r := tier.Lookup(t.Context(), k, nil, http.Header{}, nil)
+					r := tier.Lookup(t.Context(), k, nil, http.Header{}, nil, nil)
 					if took := time.Since(begin); took > DefaultTimeout {
 						t.Fatalf("got an answer after %v", took)
 					}
@@ -418,7 +418,7 @@ func TestFaults(t *testing.T) {
 						}
 						continue
 					}
-					tier.Put(k, page(t, fmt.Sprintf("page %d version %d", i, version[i])), []string{"tag " + number(i)}, mark)
+					tier.Put(k, page(t, fmt.Sprintf("page %d version %d", i, version[i])), []string{"tag " + number(i)}, Form{}, mark)
 				}
 			}
 			s.setHook(nil)
@@ -440,7 +440,7 @@ func TestConcurrency(t *testing.T) {
 				k := urlKey("a", "/"+number(i%7))
 				switch (g + i) % 5 {
 				case 0:
-					tier.Put(k, page(t, "page "+number(i%7)), []string{"tag"}, tier.Mark())
+					tier.Put(k, page(t, "page "+number(i%7)), []string{"tag"}, Form{}, tier.Mark())
 				case 1:
 					if i%20 == 1 {
 						if err := tier.Purge(Key(k), Tag("tag")).Tell(t.Context()); err != nil {
@@ -450,7 +450,7 @@ func TestConcurrency(t *testing.T) {
 				case 2:
 					_ = tier.Stats()
 				default:
-					r := tier.Lookup(t.Context(), k, nil, http.Header{}, nil)
+					r := tier.Lookup(t.Context(), k, nil, http.Header{}, nil, nil)
 					if r.Object != nil && text(r.Object) != "page "+number(i%7) {
 						t.Errorf("got %q", text(r.Object))
 					}

@@ -200,7 +200,7 @@ func pageFor(t testing.TB, request http.Header, scope, body string, lines ...str
 // put stores and waits until that is done.
 func put(t *testing.T, tier *Tier, k []byte, o *object.Object, tags ...string) {
 	t.Helper()
-	require.True(t, tier.Put(k, o, tags, tier.Mark()))
+	require.True(t, tier.Put(k, o, tags, Form{}, tier.Mark()))
 	synctest.Wait()
 }
 
@@ -213,7 +213,7 @@ func text(o *object.Object) string {
 // wants looks a URL up; body is "" if nothing is to be found.
 func wants(t *testing.T, tier *Tier, k []byte, body string, outcome Outcome) {
 	t.Helper()
-	r := tier.Lookup(t.Context(), k, nil, http.Header{}, nil)
+	r := tier.Lookup(t.Context(), k, nil, http.Header{}, nil, nil)
 	if r.Outcome != outcome {
 		t.Fatalf("%q: got outcome %d, want %d", k, r.Outcome, outcome)
 	}

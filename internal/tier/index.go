@@ -32,6 +32,7 @@ type index struct {
 type listed struct {
 	id      identity
 	vary    []string
+	form    Form
 	expires time.Time
 }
 
@@ -70,6 +71,7 @@ func (t *Tier) encodeIndex(x index) []byte {
 		dst = frame.AppendText(dst, v.id[:])
 		dst = frame.AppendFixed(dst, uint64(v.expires.UnixNano()))
 		dst = frame.AppendTexts(dst, v.vary)
+		dst = frame.AppendText(frame.AppendText(dst, v.form.What), v.form.For)
 	}
 	t.sealer.Seal(dst, t.indexKey([]byte(x.key)))
 	return dst
@@ -87,7 +89,7 @@ func (t *Tier) readIndex(value, k []byte, now time.Time) (x index, ok bool) {
 	}
 	r := frame.NewReader(string(payload))
 	x.key = r.Text()
-	n := r.Count(1 + len(identity{}) + 8 + 1)
+	n := r.Count(1 + len(identity{}) + 8 + 1 + 2)
 	if x.key != string(k) || n > maxVariants {
 		return index{}, false
 	}
@@ -96,6 +98,7 @@ func (t *Tier) readIndex(value, k []byte, now time.Time) (x index, ok bool) {
 		id := r.Text()
 		v.expires = time.Unix(0, int64(r.Fixed()))
 		v.vary = r.Texts(maxVary)
+		v.form = Form{What: r.Text(), For: r.Text()}
 		if copy(v.id[:], id) != len(id) || len(id) != len(v.id) || slices.ContainsFunc(x.variants, func(o listed) bool { return o.id == v.id }) {
 			return index{}, false
 		}

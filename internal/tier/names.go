@@ -34,7 +34,7 @@ const (
 )
 
 // layout is the version of the keys and of the index.
-const layout = 4
+const layout = 5
 
 func name(kind byte, parts ...string) string {
 	var buf [512]byte
@@ -60,17 +60,23 @@ func (t *Tier) indexKey(k []byte) string {
 // identity tells variants apart, beyond all of which a key consists.
 type identity [16]byte
 
-// variantID is that of a response under k, in scope, with the given values of the fields in vary.
-func (t *Tier) variantID(k, scope []byte, vary []string, variant []byte) identity {
+// variantID is that of a response under k, in scope, with the given values of the fields in vary, that is what the form says.
+func (t *Tier) variantID(k, scope []byte, vary []string, variant []byte, what string) identity {
 	text := frame.AppendFixed(make([]byte, 0, 256), t.codec.Audience())
 	text = append(text, layout)
 	text = frame.AppendText(text, k)
 	text = frame.AppendText(text, scope)
 	text = frame.AppendTexts(text, vary)
 	text = frame.AppendText(text, variant)
+	text = frame.AppendText(text, what)
 	sum := t.naming.sum(ofVariant, text)
 	return identity(sum[:16])
 }
+
+// A Form says which representation of a URL a response is, where the handler may have chosen among several, and for which
+// preferences it was made. It is opaque here: of responses that differ in What alone each is kept. The zero Form is that of
+// a response which is for all.
+type Form struct{ What, For string }
 
 func variantKey(id identity) string { return string(ofVariant) + hex.EncodeToString(id[:]) }
 

@@ -85,7 +85,7 @@ func TestPurge(t *testing.T) {
 							}
 						}
 						for n, tier := range tiers {
-							r := tier.Lookup(t.Context(), urlKey(e.host, e.target), []byte(e.scope), nil, nil)
+							r := tier.Lookup(t.Context(), urlKey(e.host, e.target), []byte(e.scope), nil, nil, nil)
 							if got := r.Outcome; got == Found != (want == Found) {
 								t.Errorf("%s, tier %d, %v: got outcome %d, want %d", when, n, e, got, want)
 							}
@@ -96,7 +96,7 @@ func TestPurge(t *testing.T) {
 					t.Helper()
 					for _, e := range entries {
 						k := urlKey(e.host, e.target)
-						tier.Lookup(t.Context(), k, nil, nil, nil)
+						tier.Lookup(t.Context(), k, nil, nil, nil, nil)
 						put(t, tier, k, pageFor(t, nil, e.scope, "x"), e.tags...)
 					}
 				}
@@ -283,7 +283,7 @@ func TestStampsAreNeverTooYoung(t *testing.T) {
 		wants(t, ours, urlKey("a", "/other"), "", Absent) // and hears of it while the page is being made
 		<-time.After(positionFor)
 		wants(t, ours, urlKey("a", "/other"), "", Absent)
-		require.True(t, ours.Put(home, page(t, "old"), []string{"tag"}, mark))
+		require.True(t, ours.Put(home, page(t, "old"), []string{"tag"}, Form{}, mark))
 		synctest.Wait()
 		wants(t, ours, home, "", Absent)
 		wants(t, theirs, home, "", Absent)

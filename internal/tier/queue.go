@@ -23,12 +23,13 @@ const (
 
 // job is something to be done in the store.
 type job struct {
-	key string         // the primary key
-	put *object.Record // nil to erase all that is stored under key
+	key  string         // the primary key
+	put  *object.Record // nil to erase all that is stored under key
+	form Form           // of put
 }
 
 func (j *job) cost() int64 {
-	n := int64(jobOverhead + len(j.key))
+	n := int64(jobOverhead + len(j.key) + len(j.form.What) + len(j.form.For))
 	if j.put != nil {
 		n += j.put.Size()
 		for _, tag := range j.put.Tags {
@@ -143,7 +144,7 @@ func (t *Tier) do(j *job) {
 		t.settle(t.ctx, t.erase(j.key))
 		return
 	}
-	written, err := t.write(j.put)
+	written, err := t.write(j.put, j.form)
 	switch ok := t.settle(t.ctx, err); {
 	case !ok:
 		t.dropped(j)
@@ -153,7 +154,7 @@ func (t *Tier) do(j *job) {
 }
 
 // write stores a response and lists it in the index of its URL.
-func (t *Tier) write(r *object.Record) (written bool, err error) {
+func (t *Tier) write(r *object.Record, form Form) (written bool, err error) {
 	selector := r.Selector()
 	if t.fence.stops(t.naming.places(namesOf(r.Key, selector.Scope != "", r.Tags)), r.Stamp.Local) {
 		return false, nil // its stamp would keep it from being used
@@ -161,7 +162,7 @@ func (t *Tier) write(r *object.Record) (written bool, err error) {
 	now := time.Now()
 	k := []byte(r.Key)
 	vary := selector.Vary.Append(nil)
-	v := listed{id: t.variantID(k, []byte(selector.Scope), vary, []byte(selector.Variant)), vary: vary}
+	v := listed{id: t.variantID(k, []byte(selector.Scope), vary, []byte(selector.Variant), form.What), vary: vary, form: form}
 	value, keep := t.codec.Append(nil, variantKey(v.id), r, now)
 	if keep <= 0 || int64(len(value)) > t.config.MaxBytes {
 		return false, nil

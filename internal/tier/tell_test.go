@@ -95,10 +95,10 @@ func TestTellWaitsForItsBump(t *testing.T) {
 					for i := range 60 {
 						<-time.After(time.Duration(random.IntN(60)) * time.Millisecond)
 						k := urlKey("a", "/"+number(g)+"/"+number(i))
-						if theirs.Lookup(t.Context(), k, nil, nil, nil).Outcome == Unavailable {
+						if theirs.Lookup(t.Context(), k, nil, nil, nil, nil).Outcome == Unavailable {
 							continue
 						}
-						if !theirs.Put(k, page(t, "old"), []string{"all", number(i % 5)}, theirs.Mark()) {
+						if !theirs.Put(k, page(t, "old"), []string{"all", number(i % 5)}, Form{}, theirs.Mark()) {
 							t.Error("it was not put")
 						}
 						<-time.After(time.Millisecond)
@@ -107,7 +107,7 @@ func TestTellWaitsForItsBump(t *testing.T) {
 							ours.Purge(target).TellLater()
 						}
 						purge := ours.Purge(target)
-						if ours.Lookup(t.Context(), k, nil, nil, nil).Outcome == Found {
+						if ours.Lookup(t.Context(), k, nil, nil, nil, nil).Outcome == Found {
 							t.Error("the purge does not hold here")
 						}
 						if purge.Tell(t.Context()) != nil {
@@ -115,7 +115,7 @@ func TestTellWaitsForItsBump(t *testing.T) {
 							continue
 						}
 						kept.Add(1)
-						if theirs.Lookup(t.Context(), k, nil, nil, nil).Outcome == Found {
+						if theirs.Lookup(t.Context(), k, nil, nil, nil, nil).Outcome == Found {
 							t.Error("Tell has returned, and others do not know")
 						}
 					}
@@ -179,7 +179,7 @@ func TestPurgesOfStrangersWhileTheStoreIsAway(t *testing.T) {
 		})
 		count := func(tier *Tier) (found int) {
 			for i := range pages {
-				if tier.Lookup(t.Context(), urlKey("a", "/"+number(i)), nil, nil, nil).Outcome == Found {
+				if tier.Lookup(t.Context(), urlKey("a", "/"+number(i)), nil, nil, nil, nil).Outcome == Found {
 					found++
 				}
 			}

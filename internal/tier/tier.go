@@ -161,10 +161,10 @@ type Result struct {
 }
 
 // Lookup returns the stored response for the primary key k in the given scope, for a request with the given header and what is known of its fields: one that fits by Vary, that today's rules would store, and that has not been purged since it began to be made.
-// Whether the request may use it is for Reuse to say. Lookup takes no longer than Config.Timeout, and no time at all while the breaker is open. It keeps nothing of what it is given.
+// takes says whether a Form will do; nil takes any. Whether the request may use it is for Reuse to say. Lookup takes no longer than Config.Timeout, and no time at all while the breaker is open. It keeps nothing of what it is given.
 //
 // A purge that comes while Lookup runs counts. One that comes afterwards is the caller's: where it keeps the object, its own fence must hold from a point before the call, and be raised after that of the Tier: see Purge.
-func (t *Tier) Lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields) Result {
+func (t *Tier) Lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields, takes func(Form) bool) Result {
 	if !t.available() {
 		t.stats.skipped.Add(1)
 		return Result{Outcome: Unavailable}
@@ -173,7 +173,7 @@ func (t *Tier) Lookup(ctx context.Context, k, scope []byte, header http.Header, 
 	asked := ctx
 	ctx, cancel := context.WithTimeout(ctx, t.config.Timeout)
 	defer cancel()
-	result, err := t.lookup(ctx, k, scope, header, fields, began)
+	result, err := t.lookup(ctx, k, scope, header, fields, takes, began)
 	if !t.settle(asked, err) {
 		return Result{Outcome: Unavailable}
 	}
@@ -188,7 +188,7 @@ func (t *Tier) Lookup(ctx context.Context, k, scope []byte, header http.Header, 
 // maxTries is how many values a Lookup reads. Lists of Vary that differ may fit the same request, and the newest of these may be outdated.
 const maxTries = 2
 
-func (t *Tier) lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields, began uint64) (Result, error) {
+func (t *Tier) lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields, takes func(Form) bool, began uint64) (Result, error) {
 	at := indexed(k, scope)
 	value, found, err := t.get(ctx, t.lookups, t.indexKey(at))
 	if err != nil {
@@ -208,7 +208,7 @@ func (t *Tier) lookup(ctx context.Context, k, scope []byte, header http.Header, 
 		if i == 0 || !slices.Equal(v.vary, x.variants[i-1].vary) {
 			variant = key.Values(variant[:0], v.vary, header, fields)
 		}
-		if v.id != t.variantID(k, scope, v.vary, variant) {
+		if v.id != t.variantID(k, scope, v.vary, variant, v.form.What) || takes != nil && !takes(v.form) {
 			result.Outcome = Mismatch
 			continue
 		}
@@ -267,16 +267,17 @@ func (t *Tier) get(ctx context.Context, slots chan struct{}, key string) (value 
 	return a.value, a.found, err
 }
 
-// Put stores o under the primary key k, in the background, and reports whether it will be tried. tags are the names under which it can be purged beside those that its URL gives; mark is where the
+// Put stores o, which is what form says, under the primary key k, in the background, and reports whether it will be tried. tags are the names under which it can be purged beside those that its URL gives; mark is where the
 // purges stood when o, or the last confirmation of it, began to be made. Neither o nor tags may be changed afterwards. Put does not block.
-func (t *Tier) Put(k []byte, o *object.Object, tags []string, mark Mark) bool {
+func (t *Tier) Put(k []byte, o *object.Object, tags []string, form Form, mark Mark) bool {
 	if !t.available() {
 		t.stats.dropped.Add(1)
 		return false
 	}
 	return t.push(job{
-		key: string(k),
-		put: &object.Record{Object: o, Key: string(k), Tags: tags, Stamp: object.Stamp{Instance: t.instance, Local: mark.local, Shared: mark.shared}},
+		key:  string(k),
+		form: form,
+		put:  &object.Record{Object: o, Key: string(k), Tags: tags, Stamp: object.Stamp{Instance: t.instance, Local: mark.local, Shared: mark.shared}},
 	})
 }
 

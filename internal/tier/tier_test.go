@@ -26,7 +26,7 @@ func TestWhatIsPutIsFound(t *testing.T) {
 		o := page(t, "hello", "Cache-Control", "public, max-age=60", "X-A", "1")
 		put(t, tier, home, o, "tag", "another")
 		<-time.After(10 * time.Second)
-		r := tier.Lookup(t.Context(), home, nil, http.Header{"Cookie": {"a=b"}}, nil)
+		r := tier.Lookup(t.Context(), home, nil, http.Header{"Cookie": {"a=b"}}, nil, nil)
 		require.Equal(t, Found, r.Outcome)
 		if got := r.Object; text(got) != "hello" || got.Header().Get("X-A") != "1" || got.Terms.Age(time.Now()) != o.Terms.Age(time.Now()) {
 			t.Errorf("got %q %v of age %v", text(got), got.Header().Unpack(), got.Terms.Age(time.Now()))
@@ -91,7 +91,7 @@ func TestVariants(t *testing.T) {
 			{"de", "proxy", "", Mismatch},
 			{"", "", "", Mismatch},
 		} {
-			r := tier.Lookup(t.Context(), home, []byte(row.scope), lang(row.lang), nil)
+			r := tier.Lookup(t.Context(), home, []byte(row.scope), lang(row.lang), nil, nil)
 			if r.Outcome != row.outcome || r.Object != nil && text(r.Object) != row.want {
 				t.Errorf("%q in %q: got %v", row.lang, row.scope, r)
 			}
@@ -103,7 +103,7 @@ func TestVariants(t *testing.T) {
 			t.Errorf("got %d variants in the store, want %d and one in a scope", got, maxVariants)
 		}
 		for i := range 100 {
-			r := tier.Lookup(t.Context(), home, nil, lang(number(i)), nil)
+			r := tier.Lookup(t.Context(), home, nil, lang(number(i)), nil, nil)
 			if found := r.Outcome == Found; found != (i >= 100-maxVariants) {
 				t.Errorf("variant %d: got found %v", i, found)
 			}
@@ -127,13 +127,13 @@ func TestMadeUpScopesPushNothingOut(t *testing.T) {
 			put(t, tier, home, pageFor(t, nil, "made up "+number(i), "x"))
 		}
 		wants(t, tier, home, "home", Found)
-		if r := tier.Lookup(t.Context(), home, []byte("by the proxy"), nil, nil); r.Outcome != Found || text(r.Object) != "through the proxy" {
+		if r := tier.Lookup(t.Context(), home, []byte("by the proxy"), nil, nil, nil); r.Outcome != Found || text(r.Object) != "through the proxy" {
 			t.Errorf("got outcome %d", r.Outcome)
 		}
 		require.NoError(t, tier.Purge(Page("a", "/")).Tell(t.Context()))
 		synctest.Wait()
 		wants(t, tier, home, "", Absent)
-		if r := tier.Lookup(t.Context(), home, []byte("by the proxy"), nil, nil); r.Outcome == Found {
+		if r := tier.Lookup(t.Context(), home, []byte("by the proxy"), nil, nil, nil); r.Outcome == Found {
 			t.Error("in a scope the purge does not hold")
 		}
 	})
@@ -263,7 +263,7 @@ func lied(t *testing.T, name string, key []byte, lie func(s *shared, tier *Tier)
 			put(t, tier, other, page(t, "other"))
 			wants(t, tier, home, "home", Found)
 			lie(s, tier)
-			if r := tier.Lookup(t.Context(), home, nil, http.Header{}, nil); r.Object != nil || r.Outcome == Found {
+			if r := tier.Lookup(t.Context(), home, nil, http.Header{}, nil, nil); r.Object != nil || r.Outcome == Found {
 				t.Fatalf("got %q, want nothing", text(r.Object))
 			}
 			if st := tier.Stats(); st.Refused+st.Purged+st.Errors == 0 {
@@ -318,7 +318,7 @@ func idOf(s *shared, t *Tier, k []byte) string {
 func forged(t *Tier, k []byte, n int) []byte {
 	x := index{key: string(k)}
 	for range n {
-		x.variants = append(x.variants, listed{id: t.variantID(k, nil, nil, nil), expires: time.Now().Add(time.Hour)})
+		x.variants = append(x.variants, listed{id: t.variantID(k, nil, nil, nil, ""), expires: time.Now().Add(time.Hour)})
 	}
 	return t.encodeIndex(x)
 }
@@ -391,7 +391,7 @@ func TestNothingUselessIsWritten(t *testing.T) {
 		put(t, tier, home, page(t, strings.Repeat("x", 2000)))
 		mark := tier.Mark()
 		tier.Purge(Page("a", "/")).TellLater()
-		require.True(t, tier.Put(home, page(t, "purged on its way"), nil, mark))
+		require.True(t, tier.Put(home, page(t, "purged on its way"), nil, Form{}, mark))
 		synctest.Wait()
 		if n := s.count("set"); n > 0 {
 			t.Errorf("got %d calls of Set, want none", n)
