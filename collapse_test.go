@@ -400,3 +400,30 @@ func TestOneOfThoseWhoComeAfterATagWasPurgedMakesThePageForAll(t *testing.T) {
 		s.visit("/").wants(t, "HIT", 200, "page 2")
 	})
 }
+
+// Whoever waited for a page has asked for it like those who come later: a flood of what is asked for once does not take its place.
+func TestWhatAHerdAskedForWasAskedForTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const pages = 200
+		s := newStage(t, edgecache.Config{MaxBytes: 1 << 20}, func(w http.ResponseWriter, r *http.Request, call int) {
+			if r.URL.RawQuery == "" {
+				time.Sleep(time.Second)
+			}
+			w.Header().Set("Cache-Control", "max-age=3600")
+			io.WriteString(w, strings.Repeat("x", 1000))
+		})
+		for i := range pages {
+			for _, v := range s.visits(2, fmt.Sprint("/", i)) {
+				v.wants(t, v.word(), 200, "*")
+			}
+		}
+		for i := range 3000 {
+			<-s.visit(fmt.Sprint("/x?", i)).done
+		}
+		for i := range pages {
+			if v := s.visit(fmt.Sprint("/", i)); v.word() != "HIT" {
+				t.Errorf("page %d: got %s", i, v.word())
+			}
+		}
+	})
+}

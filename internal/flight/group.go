@@ -143,6 +143,7 @@ type Flight[T any] struct {
 
 	mu        sync.Mutex
 	waiting   int           // followers that have not left
+	joined    bool          // there has been a follower
 	aboard    int           // all that have not left, the leader included
 	settled   bool          // result is there, or will not be
 	decided   chan struct{} // closed then; nil while nobody waits
@@ -171,6 +172,7 @@ func (f *Flight[T]) board(now time.Time) Role {
 	}
 	f.waiting++
 	f.aboard++
+	f.joined = true
 	if f.timer != nil {
 		f.timer.Stop()
 		f.timer = nil
@@ -328,6 +330,13 @@ func (f *Flight[T]) Unseated() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.waiting > 0
+}
+
+// Joined reports whether anybody has followed, so that the response was asked for more than once.
+func (f *Flight[T]) Joined() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.joined
 }
 
 // Waker is a Body.

@@ -229,6 +229,18 @@ func (t *Tier[V]) UpdateOr(key []byte, f func(old V, found bool) (v V, cost int6
 	return s.insert(h, &entry[V]{key: string(key), value: v, charge: uint32(cost), slot: nowhere})
 }
 
+// Remember notes that key, if it is absent, was asked for, so that an Update that makes it resident
+// soon is about something that was asked for twice.
+func (t *Tier[V]) Remember(key []byte) {
+	h := t.hashOf(key)
+	s := t.shard(h)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.at(h, key) == nil {
+		s.policy.seen.note(h)
+	}
+}
+
 // Delete removes key and returns the value that it had.
 func (t *Tier[V]) Delete(key []byte) (V, bool) {
 	h := t.hashOf(key)

@@ -129,6 +129,22 @@ func TestWhatWasAskedForTwiceLongAgoGivesWay(t *testing.T) {
 	}
 }
 
+// What was asked for more than once before it came is known as that when it comes.
+func TestRemember(t *testing.T) {
+	tier := newTier(Config{MaxBytes: 1 << 20, Shards: 1})
+	again := func(key string) bool {
+		return tier.shards[0].at(tier.hash(key), []byte(key)).again()
+	}
+	tier.Remember([]byte("twice"))
+	require.True(t, put(tier, "twice", 1, 10))
+	require.True(t, put(tier, "once", 1, 10))
+	tier.Remember([]byte("once")) // is there, so that Get counts who asks
+	require.True(t, put(tier, "once", 2, 10))
+	require.True(t, again("twice"))
+	require.False(t, again("once"))
+	check(t, tier)
+}
+
 // A page that the window has lost, or that was never let in, is known when it comes back.
 func TestWhatComesBackCountsAsAskedForTwice(t *testing.T) {
 	tier := New[int](Config{MaxBytes: 1 << 20, Shards: 1, seed: 1})
