@@ -89,6 +89,7 @@ func New(cfg Config) (*Edge, error) {
 	e.addresses.init()
 	e.memory.OnRemove(e.removed)
 	e.memory.OnEvict(e.evicting)
+	e.memory.OnSpare(resource.spares)
 	e.memory.ListBy(e.words)
 	e.maxObject = e.memory.MaxReserve()
 	e.pinned = readers.NewRoom(cfg.MaxBytes / pinnedPart)

@@ -488,9 +488,8 @@ func (f *fill) complete() (again bool) {
 			if f.reason == rules.Accept && e.repeats(f.key, v, &f.req, f.now) {
 				// What is stored already answers the next request of this kind.
 			} else {
-				if f.flight.Joined() {
-					v.touch() // those who waited have asked for it, too
-					e.memory.Remember(f.key)
+				if e.askedAgain(f.key, v, f.flight.Joined()) {
+					v.touch()
 				}
 				if e.publish(f.key, v, f.old, f.class) {
 					f.page.body.Stored(v.Body)

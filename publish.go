@@ -1,8 +1,10 @@
 package edgecache
 
 import (
+	"encoding/binary"
 	"maps"
 	"net/http"
+	"slices"
 	"time"
 	"unique"
 
@@ -105,6 +107,22 @@ func (e *Edge) newVariant(o object.Object, tagNames []string, began uint64, patt
 		v.extras.tags[i] = e.tags.get(name)
 	}
 	return v
+}
+
+// askedAgain reports whether v, which is about to be stored, was asked for before: by those who waited for it, or lately,
+// when it found no room beside the other variants. Memory keeps what it knows of a URL as a whole.
+func (e *Edge) askedAgain(k []byte, v *variant, waited bool) bool {
+	if waited {
+		e.memory.Remember(k)
+		return true
+	}
+	res, _ := e.memory.Peek(k)
+	s := v.Selector()
+	if res.newest == nil || res.any(func(o *variant) bool { return o.Selector() == s }) {
+		return false
+	}
+	name := slices.Concat(k, []byte{0}, binary.AppendUvarint(nil, uint64(len(s.Scope))), []byte(s.Scope), []byte(s.Variant)) // no key goes on so
+	return e.memory.Remember(name)
 }
 
 // publish stores v, in place of old if there is one.

@@ -390,6 +390,22 @@ func (r resource) usedOnes() (next resource, ok bool) {
 	return resourceOf(variants), len(variants) > 0 && len(variants) < 1+len(r.more.older)
 }
 
+// spares reports whether usedOnes would leave variants out, and others not.
+func (r resource) spares() bool {
+	if r.more == nil {
+		return false
+	}
+	used, unused := false, false
+	for v := range r.variants {
+		if v.used.Load() > 0 && !v.purged() {
+			used = true
+		} else {
+			unused = true
+		}
+	}
+	return used && unused
+}
+
 // without returns the resource without v.
 func (r resource) without(v *variant) resource {
 	var variants []*variant

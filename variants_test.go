@@ -200,3 +200,56 @@ func TestForwardedHostOfAStrangerCostsNoPageItsPlace(t *testing.T) {
 		})
 	}
 }
+
+// Variants that nobody has asked for twice take the place of no page that was asked for twice, however popular the page is of which they are variants, and whatever they are told apart by.
+func TestVariantsThatAreAskedForOnceCostNoPageItsPlace(t *testing.T) {
+	for name, stranger := range map[string]func(i int) []string{
+		"made-up hosts":  func(i int) []string { return []string{"X-Forwarded-Host", fmt.Sprint("stranger", i, ".test")} },
+		"made-up fields": func(i int) []string { return []string{"Sort", fmt.Sprint("stranger", i)} },
+	} {
+		for _, kib := range []int{2, 40} {
+			t.Run(fmt.Sprint(name, ", KiB: ", kib), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newStage(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, bySort)
+					const pages, popular = 200, 20
+					for i := range pages {
+						s.ask(2, fmt.Sprintf("/%d?2", i))
+					}
+					for i := range popular {
+						s.ask(20, fmt.Sprintf("/popular%d?%d", i, min(kib, 4)))
+					}
+					require.Zero(t, s.edge.Stats().Evictions, "all fits")
+					for i := range 2000 {
+						s.ask(1, fmt.Sprintf("/popular%d?%d", i%popular, min(kib, 4)), stranger(i)...)
+						s.ask(1, fmt.Sprintf("/%d?2", i%pages), stranger(i)...)
+					}
+					lost := 0
+					for i := range pages {
+						if !s.has(fmt.Sprintf("/%d?2", i)) {
+							lost++
+						}
+					}
+					if lost > 0 {
+						t.Errorf("%d of %d pages are lost", lost, pages)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A variant that found no room when it was asked for once competes like others when it is asked for again.
+func TestVariantThatComesBackFindsRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, bySort)
+		s.crowd(800, 3)
+		s.ask(200, "/?20")
+		require.True(t, s.has("/?20"))
+		s.crowd(800, 1)
+		s.ask(1, "/?20", "Sort", "b")
+		require.False(t, s.has("/?20", "Sort", "b"), "there is no room")
+		s.ask(1, "/?20", "Sort", "b")
+		require.True(t, s.has("/?20", "Sort", "b"))
+		require.True(t, s.has("/?20"))
+	})
+}

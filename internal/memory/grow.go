@@ -42,7 +42,7 @@ func (s *shard[V]) grow(e *entry[V], more int64) bool {
 	if young && e.cost() <= s.windowMax {
 		return s.place(e) // as the newest; older ones leave the window
 	}
-	if s.contest(e) {
+	if s.compete(e, e.again()) {
 		return true
 	}
 	e.charge -= uint32(more)

@@ -144,6 +144,15 @@ func (t *Tier[V]) OnEvict(f func(v V) (less V, cost int64, ok bool)) {
 	}
 }
 
+// OnSpare makes f say whether a value, of which other parts were asked for again, has parts to spare:
+// they were asked for once, and are what the function of OnEvict leaves out. They are the first to
+// make room, and take none from what was asked for twice. The conditions of OnEvict hold.
+func (t *Tier[V]) OnSpare(f func(V) bool) {
+	for i := range t.shards {
+		t.shards[i].spare = f
+	}
+}
+
 // MaxEntryBytes is the most that one entry may be charged, its key and overhead included.
 func (t *Tier[V]) MaxEntryBytes() int64 { return t.maxEntry }
 
@@ -230,15 +239,13 @@ func (t *Tier[V]) UpdateOr(key []byte, f func(old V, found bool) (v V, cost int6
 }
 
 // Remember notes that key, if it is absent, was asked for, so that an Update that makes it resident
-// soon is about something that was asked for twice.
-func (t *Tier[V]) Remember(key []byte) {
+// soon is about something that was asked for twice. It reports whether that was known.
+func (t *Tier[V]) Remember(key []byte) (known bool) {
 	h := t.hashOf(key)
 	s := t.shard(h)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.at(h, key) == nil {
-		s.policy.seen.note(h)
-	}
+	return s.at(h, key) == nil && s.policy.seen.note(h)
 }
 
 // Delete removes key and returns the value that it had.

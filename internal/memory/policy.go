@@ -5,7 +5,8 @@ package memory
 //
 // One rule comes before worth: what was asked for once never takes the place of
 // what was asked for twice. Else anybody who asks for many URLs, once each, would
-// empty the cache of all that has cooled down a little.
+// empty the cache of all that has cooled down a little. The same goes for a part of a value, see
+// Tier.OnSpare.
 
 // Numbers found by experiment. Each is near the middle of a plateau.
 const (
@@ -128,13 +129,21 @@ func (p *policy) below(n int) int {
 
 // contest lets e, which has no place, into main if there is room, or if it is
 // worth more than those that must make room for it. Nobody leaves unless e comes.
+//
+// An entry with something to spare competes as what was asked for once; others in main lose what they
+// have to spare before they leave.
 func (s *shard[V]) contest(e *entry[V]) bool {
+	return s.compete(e, e.again() && !s.spares(e))
+}
+
+// compete is contest for what was asked for again, or not.
+func (s *shard[V]) compete(e *entry[V], again bool) bool {
 	if e.cost() > s.mainMax {
 		return false
 	}
 	losers := s.losers[:0]
 	for s.mainUsed()+e.cost() > s.mainMax {
-		v := s.rival(e)
+		v := s.rival(e, again)
 		if v == nil {
 			for _, v := range losers {
 				s.pushMain(v)
@@ -142,7 +151,12 @@ func (s *shard[V]) contest(e *entry[V]) bool {
 			s.losers = forgetful(losers)
 			return false
 		}
+		spares := v.again() && s.spares(v)
 		s.detach(v)
+		if spares && s.become(v, s.lessen, v.cost()-1) {
+			s.pushMain(v)
+			continue
+		}
 		losers = append(losers, v)
 	}
 	s.pushMain(e)
@@ -162,10 +176,13 @@ func forgetful[V any](list []*entry[V]) []*entry[V] {
 	return list[:0]
 }
 
+// spares reports whether e has something to spare.
+func (s *shard[V]) spares(e *entry[V]) bool { return s.spare != nil && s.spare(e.value) }
+
 // rival returns who must make room for e next; nil if nobody who is worth less
-// than e is found.
-func (s *shard[V]) rival(e *entry[V]) *entry[V] {
-	if !e.again() {
+// than e is found. again says that e was asked for at least twice, and all that is in it.
+func (s *shard[V]) rival(e *entry[V], again bool) *entry[V] {
+	if !again {
 		if v := s.cheapestOnce(); v != nil && s.worthMore(e, v) {
 			return v
 		}

@@ -79,9 +79,10 @@ type shard[V any] struct {
 	policy policy
 	pool   *pool
 
-	overhead int64       // see Tier
-	removed  func(V)     // see Tier.OnRemove; never nil
-	lessen   shrinker[V] // see Tier.OnEvict; nil leaves nothing
+	overhead int64        // see Tier
+	removed  func(V)      // see Tier.OnRemove; never nil
+	lessen   shrinker[V]  // see Tier.OnEvict; nil leaves nothing
+	spare    func(V) bool // see Tier.OnSpare; nil for nothing to spare
 
 	evictions, rejections uint64
 }

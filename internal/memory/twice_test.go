@@ -145,6 +145,59 @@ func TestRemember(t *testing.T) {
 	check(t, tier)
 }
 
+// What a value could spare was asked for once, however often the rest of it is: it takes no place from what was asked for
+// twice, and makes room for that.
+func TestWhatIsToSpareMakesRoom(t *testing.T) {
+	const plain, large, less = 1, 2, 3 // values
+	newTier := func() *Tier[int] {
+		tier := newTier(Config{MaxBytes: 1 << 20, Shards: 1})
+		tier.OnEvict(func(v int) (int, int64, bool) { return less, 1000, v == large })
+		tier.OnSpare(func(v int) bool { return v == large })
+		return tier
+	}
+	hot := func(tier *Tier[int], i int) []byte {
+		key := fmt.Append(nil, "hot", i)
+		put(tier, string(key), plain, 1000)
+		for range 20 {
+			tier.Get(key)
+		}
+		return key
+	}
+	rest := func(int) (int, int64, bool) { return plain, 1000, true }
+
+	t.Run("it takes no place", func(t *testing.T) {
+		tier := newTier()
+		keys := used(t, tier, 500, rand.New(rand.NewPCG(1, 1)))
+		for i := range 20 {
+			key := hot(tier, i)
+			for range 20 {
+				tier.UpdateOr(key, func(int, bool) (int, int64, bool) { return large, 100_000, true }, rest)
+			}
+			_, ok := tier.Peek(key)
+			require.True(t, ok)
+		}
+		for _, key := range keys {
+			if _, ok := tier.Peek([]byte(key)); !ok {
+				t.Errorf("%s is gone", key)
+			}
+		}
+		check(t, tier)
+	})
+	t.Run("it makes room", func(t *testing.T) {
+		tier := newTier()
+		for i := range 20 {
+			key := hot(tier, i)
+			tier.UpdateOr(key, func(int, bool) (int, int64, bool) { return large, 100_000, true }, rest)
+		}
+		used(t, tier, 500, rand.New(rand.NewPCG(1, 1)))
+		for i := range 20 {
+			_, ok := tier.Peek(fmt.Append(nil, "hot", i))
+			require.True(t, ok, "the rest stays")
+		}
+		check(t, tier)
+	})
+}
+
 // A page that the window has lost, or that was never let in, is known when it comes back.
 func TestWhatComesBackCountsAsAskedForTwice(t *testing.T) {
 	tier := New[int](Config{MaxBytes: 1 << 20, Shards: 1, seed: 1})
