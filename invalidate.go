@@ -22,6 +22,7 @@ const (
 type invalidation struct {
 	edge    *Edge
 	exact   bool   // not the other queries of a path
+	unsure  bool   // the response may still turn out to be an error
 	purges  uint64 // how many numbers of the purge sequence it has taken
 	removed int    // stored responses
 }
@@ -34,9 +35,26 @@ func (e *Edge) invalidate(r *http.Request, s *seat, status int, header http.Head
 	}
 	s.passExact(r)
 	i := invalidation{edge: e, exact: s.exact}
+	return i.carryOut(r, status, header)
+}
+
+// invalidateUnsure is invalidate for a handler that has returned without writing: it may have changed the resource, and may have failed. What is
+// stored for its URL stays for errors, so that a request that fails costs no response. Groups are what the handler itself has named.
+func (e *Edge) invalidateUnsure(r *http.Request, s *seat, header http.Header) {
+	s.passExact(r)
+	i := invalidation{edge: e, exact: s.exact, unsure: true}
+	i.carryOut(r, http.StatusOK, header)
+}
+
+func (i *invalidation) carryOut(r *http.Request, status int, header http.Header) (purges uint64) {
+	e := i.edge
 	var buf [256]byte
 	if k, ok := key.Of(buf[:0], r); ok {
-		i.remove(k)
+		if i.unsure {
+			i.mark(k)
+		} else {
+			i.remove(k)
+		}
 		if lines := header[groupInvalidation]; len(lines) > 0 {
 			if groups, ok := field.ParseStringList(lines); ok {
 				i.groups(originOf(k), groups)

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/field"
-	"github.com/edgecache-go/edgecache/internal/record"
-	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
 // A Policy says about many responses what the functions [NoStore] to [Tag] say about one. It is a value: the zero Policy
@@ -31,7 +29,8 @@ import (
 // NoStore, NoCache, Private, Vary and Tags hold for every response. The other fields hold only for answers to GET and HEAD
 // with a status below 400, a 304 among them: an error page gets no lifetime but the one that its handler gave it. Nor does a
 // response with status 302, 303 or 307, which are about the moment, such as a redirect to the login page, nor one with
-// Set-Cookie: there the policy only shortens what the handler said.
+// Set-Cookie: there the policy only shortens what the handler said. A handler that returns without writing, as those of frameworks do
+// that return errors, has said no status: then they hold when one is written.
 type Policy struct {
 	NoStore        bool // see NoStore
 	NoCache        bool // see NoCache
@@ -116,22 +115,22 @@ func (p Policy) validate(name string) error {
 // that is a mistake in the program. The writer that next gets can do what the server's writer can: flush, hijack,
 // push, and set deadlines.
 func (p Policy) Handler(next http.Handler) http.Handler {
-	checked := p.checked()
-	return hooked(next, checked.apply, checked.limits())
+	return p.checked().decoration().decorate(next)
 }
 
 // Default returns a decorator for a whole application: p holds for every response, beneath what handlers and inner
 // policies say. It panics if p is not valid.
 func Default(p Policy) func(http.Handler) http.Handler {
-	checked := p.checked()
-	return func(next http.Handler) http.Handler { return hooked(next, checked.apply, checked.limits()) }
+	return p.checked().decoration().decorate
 }
 
 // AfterRequest returns a decorator that calls hook for every response, when its status is known and just before its header
 // is sent. The hook may change the header, and unlike a policy it has the last word: [NoStore] and the other functions
 // restrict and fill in, http.Header's methods override. It is not called for informational responses (1xx but 101),
-// for hijacked connections, or when the handler panics before it has written anything. Outside of a cache it changes what
-// the client is told, and not what the cache does, which a [Policy] there restricts. It panics if hook is nil.
+// for hijacked connections, or when the handler panics before it has written anything. For a handler that returns without
+// writing it is called with 200; if a framework outside then writes an error, what it has set is put back, and it is called once
+// more. Outside of a cache it changes what the client is told, and not what the cache does, which a [Policy] there
+// restricts. It panics if hook is nil.
 //
 //	edgecache.AfterRequest(func(r *http.Request, status int, header http.Header) {
 //		if strings.HasPrefix(r.URL.Path, "/admin/") {
@@ -142,7 +141,7 @@ func AfterRequest(hook func(r *http.Request, status int, header http.Header)) fu
 	if hook == nil {
 		panic(&ConfigError{Field: "AfterRequest", Value: nil, Reason: "want a function"})
 	}
-	return func(next http.Handler) http.Handler { return hooked(next, hook, nil) }
+	return (&decoration{hook: hook}).decorate
 }
 
 // Routes returns a decorator that applies the policy whose pattern matches the request, chosen as http.ServeMux chooses:
@@ -156,11 +155,7 @@ func AfterRequest(hook func(r *http.Request, status int, header http.Header)) fu
 func Routes(routes map[string]Policy) func(http.Handler) http.Handler {
 	var mistakes []error
 	mux := http.NewServeMux()
-	type route struct {
-		apply  func(*http.Request, int, http.Header)
-		limits *rules.Limits
-	}
-	applies := make(map[string]route, len(routes))
+	applies := make(map[string]*decoration, len(routes))
 	for _, pattern := range slices.Sorted(maps.Keys(routes)) {
 		if err := routes[pattern].validate(fmt.Sprintf("Routes[%q]", pattern)); err != nil {
 			mistakes = append(mistakes, err)
@@ -169,38 +164,18 @@ func Routes(routes map[string]Policy) func(http.Handler) http.Handler {
 		if reason != nil {
 			mistakes = append(mistakes, &ConfigError{Field: "Routes", Value: pattern, Reason: fmt.Sprintf("want a pattern for http.ServeMux: %v", reason)})
 		}
-		p := routes[pattern].clone()
-		applies[plain] = route{p.apply, p.limits()}
+		applies[plain] = routes[pattern].clone().decoration()
 	}
 	if err := errors.Join(mistakes...); err != nil {
 		panic(err)
 	}
 	return func(next http.Handler) http.Handler {
-		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		return &decorator{next, func(r *http.Request) *decoration {
 			// The pattern and not the handler tells the route: for a path to be cleaned the handler is a redirect.
 			_, pattern := mux.Handler(onPlainHost(r))
-			p, ok := applies[pattern]
-			if !ok {
-				next.ServeHTTP(w, r)
-				return
-			}
-			serve(w, r, next, p.apply, p.limits)
-		})
+			return applies[pattern]
+		}}
 	}
-}
-
-func hooked(next http.Handler, hook func(*http.Request, int, http.Header), limits *rules.Limits) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { serve(w, r, next, hook, limits) })
-}
-
-func serve(w http.ResponseWriter, r *http.Request, next http.Handler, hook func(*http.Request, int, http.Header), limits *rules.Limits) {
-	hw, finish := record.Hook(w, func(status int) { hook(r, status, w.Header()) })
-	if limits == nil {
-		next.ServeHTTP(hw, r)
-	} else {
-		serveLimited(hw, r, next, limits)
-	}
-	finish()
 }
 
 // checked returns a copy that the caller cannot change, of a policy that is valid.
@@ -215,6 +190,13 @@ func (p Policy) clone() *Policy {
 	p.Vary, p.Tags = slices.Clone(p.Vary), slices.Clone(p.Tags)
 	return &p
 }
+
+func (p *Policy) decoration() *decoration {
+	return &decoration{hook: p.apply, policy: true, limits: p.limits()}
+}
+
+// statusOpen stands for a status that is not known yet, and may never be said.
+const statusOpen = 0
 
 // apply fills the header of a response to r.
 func (p *Policy) apply(r *http.Request, status int, h http.Header) {
@@ -240,7 +222,7 @@ func (p *Policy) apply(r *http.Request, status int, h http.Header) {
 			restrict(h, restriction.directive)
 		}
 	}
-	if p.permits() && status < 400 && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
+	if p.permits() && status != statusOpen && status < 400 && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
 		p.fill(h, !isMomentary(status, h), time.Now())
 	}
 }

@@ -68,7 +68,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	if f.unwritten() {
 		returned = true
 		r.Pattern = f.inner.Pattern
-		e.mark(r)
+		e.invalidateUnsure(r, &f.in.seat, w.Header())
 		return true
 	}
 	f.Finish()

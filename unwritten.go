@@ -2,9 +2,7 @@ package edgecache
 
 import (
 	"net/http"
-	"time"
 
-	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -68,20 +66,8 @@ func (p *passage) unwritten() {
 	h := p.w.Header()
 	delete(h, originErrorField)
 	if p.req.Unsafe {
-		p.handler.edge.mark(p.r)
+		p.handler.edge.invalidateUnsure(p.r, &p.in.seat, h)
 	}
 	p.handler.edge.markPersonal(h, &p.req, http.StatusOK)
 	p.handler.edge.report(h, p.r, &p.account, p.room[:0])
-}
-
-// mark makes what is stored for the URL of r stale: an unsafe request may have changed it, or may
-// have failed. It stays for what StaleOnError allows, so that a request that fails costs no response.
-func (e *Edge) mark(r *http.Request) {
-	var buf [256]byte
-	if k, ok := key.Of(buf[:0], r); ok {
-		e.fence.raise(e.addresses.of(k))
-		if res, ok := e.memory.Peek(k); ok {
-			res.outdate(time.Now())
-		}
-	}
 }

@@ -127,3 +127,48 @@ func TestEchoV5(t *testing.T) {
 	})
 	testSite(t, serve(t, e).URL, n)
 }
+
+// Decorators around the handlers of a framework see the status that it writes when they have returned.
+func TestDecoratedErrorsOfEcho(t *testing.T) {
+	policy := edgecache.Policy{MaxAge: time.Hour}
+	seen := 0
+	hook := edgecache.AfterRequest(func(_ *http.Request, status int, h http.Header) {
+		seen = status
+		if status < 400 {
+			h.Set("X-Success", "yes")
+		}
+	})
+	for name, orders := range map[string][]func(http.Handler) http.Handler{
+		"inside of the cache":  {newEdge(t).Handler, policy.Handler, hook},
+		"outside of the cache": {hook, policy.Handler, newEdge(t).Handler},
+		"without a cache":      {policy.Handler, hook},
+	} {
+		four, five := echo4.New(), echo5.New()
+		for _, middleware := range orders {
+			four.Use(echo4.WrapMiddleware(middleware))
+			five.Use(echo5.WrapMiddleware(middleware))
+		}
+		four.GET("/4/forbidden", func(echo4.Context) error { return echo4.NewHTTPError(http.StatusForbidden, "forbidden") })
+		four.GET("/4/page", func(c echo4.Context) error { return c.String(http.StatusOK, "page") })
+		five.GET("/5/forbidden", func(*echo5.Context) error { return echo5.NewHTTPError(http.StatusForbidden, "forbidden") })
+		five.GET("/5/page", func(c *echo5.Context) error { return c.String(http.StatusOK, "page") })
+		for url, e := range map[string]http.Handler{"/4": four, "/5": five} {
+			t.Run(name+url, func(t *testing.T) {
+				url := serve(t, e).URL + url
+				for range 2 {
+					a := ask(t, http.DefaultClient, "GET", url+"/forbidden")
+					assert.Equal(t, http.StatusForbidden, a.StatusCode)
+					assert.Empty(t, a.Header.Get("Cache-Control"))
+					assert.Empty(t, a.Header.Get("X-Success"))
+					assert.Equal(t, http.StatusForbidden, seen)
+					assert.NotEqual(t, "HIT", a.word())
+				}
+				for range 2 {
+					a := ask(t, http.DefaultClient, "GET", url+"/page")
+					assert.Equal(t, "max-age=3600", a.Header.Get("Cache-Control"))
+					assert.Equal(t, "yes", a.Header.Get("X-Success"))
+				}
+			})
+		}
+	}
+}
