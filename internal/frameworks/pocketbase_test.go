@@ -22,7 +22,8 @@ func TestPocketBase(t *testing.T) {
 
 	router, err := apis.NewRouter(app)
 	require.NoError(t, err)
-	router.BindFunc(apis.WrapStdMiddleware(edge.Handler))
+	se := &core.ServeEvent{App: app, Router: router} // as OnServe gets it
+	se.Router.BindFunc(apis.WrapStdMiddleware(edge.Handler))
 	router.GET("/page", func(e *core.RequestEvent) error {
 		n.page.Add(1)
 		edgecache.MaxAge(e.Response, time.Minute)

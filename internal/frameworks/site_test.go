@@ -77,6 +77,16 @@ func testSite(t *testing.T, url string, n *renders) {
 		assert.Equal(t, first.Header.Get("Content-Type"), second.Header.Get("Content-Type"))
 		assert.EqualValues(t, 1, n.page.Load())
 	})
+	t.Run("a HEAD is answered from what a GET has stored, and stores nothing in its place", func(t *testing.T) {
+		for range 2 {
+			a := ask(t, http.DefaultClient, "HEAD", url+"/page")
+			assert.Equal(t, "HIT", a.word())
+			assert.Equal(t, "4", a.Header.Get("Content-Length"))
+		}
+		_ = ask(t, http.DefaultClient, "HEAD", url+"/page?other")
+		assert.Equal(t, "page", ask(t, http.DefaultClient, "GET", url+"/page?other").body)
+		n.page.Store(1)
+	})
 	t.Run("a stream is stored when it has ended", func(t *testing.T) {
 		first, second := ask(t, http.DefaultClient, "GET", url+"/stream"), ask(t, http.DefaultClient, "GET", url+"/stream")
 		assert.Equal(t, "MISS HIT", first.word()+" "+second.word())
