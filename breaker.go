@@ -26,7 +26,8 @@ type trouble struct {
 	retryAt  atomic.Int64 // nanoseconds since epoch; 0 while the breaker is closed
 	broken   atomic.Bool  // the last failure was no answer at all
 
-	also atomic.Pointer[also] // usually nil
+	also        atomic.Pointer[also] // usually nil
+	straysUntil atomic.Int64         // no errand is sent before that, in nanoseconds since epoch, unless it is 0; see strayPause
 }
 
 // inTrouble returns the trouble of v, which has some from now on.
@@ -73,6 +74,13 @@ func (v *variant) try(now time.Time) bool {
 		return true
 	}
 	return int64(now.Sub(epoch)) >= retryAt && t.retryAt.CompareAndSwap(retryAt, int64(now.Sub(epoch)+breakerMaxPause))
+}
+
+// untried takes back a try that did not get to the handler: the next one is due.
+func (v *variant) untried(now time.Time) {
+	if t := v.trouble.Load(); t != nil && t.retryAt.Load() != 0 {
+		t.retryAt.Store(int64(now.Sub(epoch)))
+	}
 }
 
 // recovered closes the breaker: the handler has answered, if only that there is nothing new to store.

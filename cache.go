@@ -63,6 +63,7 @@ type Edge struct {
 	remembering  atomic.Int64 // of these, those that remember further preferences: see also
 	refusals     refusals
 	refreshes    refreshes
+	out          way // from handlers that are made for each request
 	places       places
 	encoders     encoders
 	warnings     warnings

@@ -194,6 +194,9 @@ func (e *Edge) codingsOf(o *object.Object) *codings {
 
 // inherit takes the forms of old over, if v has the same bytes, so that a refresh costs no coding. k is the key of both.
 func (e *Edge) inherit(v, old *variant, k []byte) {
+	if old != nil && old.strays(time.Now()) {
+		v.inTrouble().straysUntil.Store(old.trouble.Load().straysUntil.Load())
+	}
 	if old == nil || v.codings() == nil || old.codings() == nil || !v.Body.Equal(old.Body) {
 		return
 	}

@@ -28,7 +28,7 @@ type Explanation struct {
 // r is a request as a handler gets it, or one made with http.NewRequest("GET", "https://example.com/page", nil).
 func (e *Edge) Explain(r *http.Request) Explanation {
 	r = asServed(r)
-	limits, _ := e.outside(r)
+	limits, _, _ := e.outside(r)
 	req := e.classify(r, limits)
 	r = e.withoutConnection(r, limits, &req)
 	x := Explanation{Key: readableKey(r)}

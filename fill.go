@@ -143,7 +143,7 @@ func (f *fill) lead(fl *flight.Flight[landing]) {
 	}
 	defer f.place.leave()
 	f.in = enter(f.r)
-	f.in.edge, f.in.Context = e, &f.in.own
+	f.in.edge, f.in.Context, f.in.refreshes = e, &f.in.own, f.background
 	fl.Begin(&f.in.own, f.r.Context())
 	defer fl.End()
 	ctx := context.Context(f.in)

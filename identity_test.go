@@ -285,7 +285,7 @@ func TestPersonalDecidesAboutRefreshes(t *testing.T) {
 		{"who is signed in", hasUser, "UPDATING"},
 		{"who has an address of the house", func(r *http.Request) bool { return strings.HasPrefix(r.RemoteAddr, "10.") }, "UPDATING"},
 		{"who has no address of the house", func(r *http.Request) bool { return !strings.HasPrefix(r.RemoteAddr, "192.0.2.") }, "EXPIRED"},
-		{"a mistake that a refresh meets", func(r *http.Request) bool { return r.RemoteAddr[:3] == "10." || r.Header["User-Agent"][0] == "" }, "EXPIRED"},
+		{"a mistake that a refresh meets", func(r *http.Request) bool { return r.RemoteAddr[:3] == "10." || r.Header["Referer"][0] == "" }, "EXPIRED"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -293,7 +293,7 @@ func TestPersonalDecidesAboutRefreshes(t *testing.T) {
 					w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=60")
 					fmt.Fprint(w, "page ", call, userOf(r))
 				})
-				s.visit("/", "User-Agent", "browser").wants(t, "MISS", 200, "page 1")
+				s.visit("/", "Referer", "https://example.com/").wants(t, "MISS", 200, "page 1")
 				time.Sleep(20 * time.Second)
 				if tt.name == "who is signed in" {
 					r := request("GET", "/")
@@ -301,9 +301,9 @@ func TestPersonalDecidesAboutRefreshes(t *testing.T) {
 					s.send(new(visit), t.Context(), signedIn(s.h), r).wants(t, "DYNAMIC", 200, "page 2alice")
 					synctest.Wait()
 				}
-				s.visit("/", "User-Agent", "browser").wants(t, tt.word, 200, "*")
+				s.visit("/", "Referer", "https://example.com/").wants(t, tt.word, 200, "*")
 				synctest.Wait()
-				s.visit("/", "User-Agent", "browser").wants(t, "HIT", 200, "*")
+				s.visit("/", "Referer", "https://example.com/").wants(t, "HIT", 200, "*")
 			})
 		})
 	}

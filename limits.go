@@ -21,8 +21,15 @@ func (l *limited) Value(key any) any {
 	if !ok {
 		return l.Context.Value(key)
 	}
-	if entered, _ := l.Context.Value(k).(bool); entered {
-		return true // the Edge stands outside of the policy
+	switch outer := l.Context.Value(k).(type) {
+	case bool:
+		if outer {
+			return true // the Edge stands outside of the policy
+		}
+	case *errand:
+		return limitedErrand{outer, l.limits}
+	case limitedErrand:
+		return limitedErrand{outer.errand, l.limits}
 	}
 	return l.limits
 }
@@ -35,8 +42,11 @@ var anyEdge = inside{}
 
 // serveLimited runs next for r, with limits for caches inside.
 func serveLimited(w http.ResponseWriter, r *http.Request, next http.Handler, limits *rules.Limits) {
-	if outer, ok := r.Context().Value(anyEdge).(*rules.Limits); ok {
+	switch outer := r.Context().Value(anyEdge).(type) {
+	case *rules.Limits:
 		limits = limits.With(outer)
+	case limitedErrand:
+		limits = limits.With(outer.limits)
 	}
 	inner := r.WithContext(&limited{r.Context(), limits})
 	defer handBack(r, inner)
@@ -63,13 +73,17 @@ func (p *Policy) limits() *rules.Limits {
 }
 
 // outside returns what policies outside of this Edge restrict, usually nil. entered reports that another handler of this Edge
-// stands outside, which caches the request.
-func (e *Edge) outside(r *http.Request) (limits *rules.Limits, entered bool) {
+// stands outside, which caches the request. An errand may be that of another Edge.
+func (e *Edge) outside(r *http.Request) (limits *rules.Limits, entered bool, t *errand) {
 	switch found := r.Context().Value(inside{e}).(type) {
 	case bool:
-		return nil, true
+		return nil, true, nil
 	case *rules.Limits:
-		return found, false
+		return found, false, nil
+	case *errand:
+		return nil, false, found
+	case limitedErrand:
+		return found.limits, false, found.errand
 	}
-	return nil, false
+	return nil, false, nil
 }

@@ -17,6 +17,7 @@ type handler struct {
 	next   http.Handler
 	seen   atomic.Bool // it has served a request
 	reused atomic.Bool // and another: it is not one that a framework makes for each request
+	out    way
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -24,9 +25,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !h.reused.Load() && h.seen.Swap(true) {
 		h.reused.Store(true)
 	}
-	limits, entered := e.outside(r)
+	limits, entered, errand := e.outside(r)
 	if entered {
 		h.next.ServeHTTP(w, r) // the outer handler of the same Edge caches this request
+		return
+	}
+	if errand != nil {
+		h.receive(w, r, errand, limits)
 		return
 	}
 	req := e.classify(r, limits)

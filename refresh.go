@@ -12,26 +12,39 @@ import (
 
 	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/record"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
 // refreshTimeout bounds a background refresh: the context of its request ends then.
 const refreshTimeout = 30 * time.Second
 
-// refresh makes a stored page anew, unless that is being done already, or too many refreshes are: see Config.MaxRefreshes. ok reports whether that can be done without knowing who asks.
+// refresh makes a stored page anew, unless that is being done already, or too many refreshes are: see Config.MaxRefreshes. ok reports whether that can be done without keeping the client,
+// and without knowing who it is.
 //
-// Where nothing stands outside, a goroutine of its own does it. Elsewhere it is to be done after the answer, by calling after, before ServeHTTP returns: routers and frameworks keep
-// in the context of a request, or in the handler that they make for it, what they use again for another request as soon as ServeHTTP has returned.
+// A goroutine of its own does it: with the handler, where nothing stands outside, else by an errand. Where neither can be, it is to be done after the answer, by calling after, before
+// ServeHTTP returns: routers and frameworks keep in the context of a request, or in the handler that they make for it, what they use again for another request as soon as ServeHTTP has returned.
 func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, old *variant, reason Reason) (after func(), ok bool) {
 	e := h.edge
-	if class(req) != 0 {
-		return nil, false // middleware outside may have put into the context who asks
+	if Refreshing(r) {
+		return nil, false // what another Edge stores must be of now
 	}
-	bare := h.reused.Load() && isBare(r.Context())
+	now := time.Now()
 	ctx := context.WithoutCancel(r.Context()) // its values tell the handler which page it is
-	if bare {
-		if ctx = serverContext(ctx); req.Limits != nil {
-			ctx = &limited{ctx, req.Limits} // for another Edge inside
+	run := (*fill).refresh
+	within := false
+	if !h.standsAlone(r) {
+		server, base := h.errandsFor(r, old, now)
+		switch {
+		case server != nil:
+			ctx, run = base, func(f *fill, fl *flight.Flight[landing]) { f.runErrand(fl, server) }
+		case req.Head:
+			return nil, false // what stands here may be for HEAD only
+		case h.reused.Load() && isBare(r.Context()):
+		case class(req) == 0 && record.CanFlush(w): // middleware outside may have put into the context who asks
+			within = true
+		default:
+			return nil, false
 		}
 	}
 	vary := old.vary()
@@ -43,16 +56,16 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 	if plain.Bypass != rules.None || class(&plain) != 0 || string(e.scope(nil, anonymous, &plain)) != old.Selector().Scope {
 		return nil, false // the page depends on something that a refresh must not carry
 	}
-	if open, due, _ := old.breaker(time.Now()); open && !due {
+	if open, due, _ := old.breaker(now); open && !due {
 		return nil, true // the handler has failed again and again
 	}
 	if e.isClosed() {
 		return nil, false
 	}
 	// What outer middleware has put on this answer counts for the new one, too.
-	f := h.newFill(&nobody{header: w.Header().Clone()}, anonymous, &plain, k, scope, reason, time.Now())
+	f := h.newFill(&nobody{header: w.Header().Clone()}, anonymous, &plain, k, scope, reason, now)
 	f.old, f.plain, f.background = old, true, true
-	if !bare {
+	if within {
 		return func() {
 			_ = http.NewResponseController(w).Flush() // the client has all of its answer
 			if fl := f.depart(nil); fl != nil {
@@ -60,14 +73,19 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 			}
 		}, true
 	}
-	if fl := f.depart(f.later); fl != nil {
-		go f.refresh(fl)
+	if fl := f.depart(run); fl != nil {
+		go run(f, fl)
 	}
 	return nil, true
 }
 
-// depart begins the flight of a refresh that has got a place, and returns nil if there is none. Then later makes, where it is not nil, what is to be called when there is.
-func (f *fill) depart(later func() func()) *flight.Flight[landing] {
+// standsAlone reports whether the cache is the server's own handler, and nothing but the server has put anything into the context of r.
+func (h *handler) standsAlone(r *http.Request) bool {
+	return h.isOutermost(r) && serverOf(r).ConnContext == nil
+}
+
+// depart begins the flight of a refresh that has got a place, and returns nil if there is none. Then run, if it is not nil, is called when there is.
+func (f *fill) depart(run func(*fill, *flight.Flight[landing])) *flight.Flight[landing] {
 	e := f.handler.edge
 	id := f.flightID(f.old.vary())
 	fl := f.board(id)
@@ -75,11 +93,11 @@ func (f *fill) depart(later func() func()) *flight.Flight[landing] {
 		return nil // it is being made already
 	}
 	now := time.Now()
-	var run func()
-	if later != nil && f.waitingSize() <= maxWaitingBytes {
-		run = later()
+	var later func()
+	if run != nil && f.waitingSize() <= maxWaitingBytes {
+		later = f.later(run)
 	}
-	entered, queued := e.refreshes.enter(id, run, now)
+	entered, queued := e.refreshes.enter(id, later, now)
 	switch {
 	case entered && !f.old.try(now): // another request has been quicker
 	case entered && e.begin():
@@ -95,7 +113,7 @@ func (f *fill) depart(later func() func()) *flight.Flight[landing] {
 }
 
 // later returns what refreshes the response when a place is free. It holds nothing of the client's request, nor of what is stored now: that may be another response by then.
-func (f *fill) later() func() {
+func (f *fill) later(run func(*fill, *flight.Flight[landing])) func() {
 	h, w, r, req, key, scope, reason := f.handler, f.w, f.r, f.req, bytes.Clone(f.key), []byte(f.scope), f.reason
 	return func() {
 		e := h.edge
@@ -105,7 +123,7 @@ func (f *fill) later() func() {
 			f := h.newFill(w, r, &req, key, scope, reason, now)
 			f.old, f.plain, f.background = v, true, true
 			if fl := f.board(f.flightID(v.vary())); fl != nil && v.try(now) && e.begin() {
-				f.refresh(fl)
+				run(f, fl)
 				return
 			} else if fl != nil {
 				fl.Land()
@@ -162,24 +180,22 @@ func (f *fill) board(id []byte) *flight.Flight[landing] {
 	return nil
 }
 
-// refresh carries out a refresh that has got a place and has begun, and leaves the place. No panic of the handler leaves it: no server loop may stand below.
+// refresh carries out a refresh that has got a place and has begun, and leaves the place.
 func (f *fill) refresh(fl *flight.Flight[landing]) {
 	e := f.handler.edge
-	ctx, cancel := context.WithTimeout(f.r.Context(), refreshTimeout)
-	f.r = f.r.WithContext(ctx)
-	unhook := context.AfterFunc(e.lifetime, cancel)
 	defer e.background.Done()
 	defer e.refreshes.leave()
-	defer cancel()
-	defer unhook()
-	defer f.contain()
-	f.lead(fl)
+	f.makeAnew(fl)
 }
 
-// serverContext returns a context with the values of net/http's server only.
-func serverContext(ctx context.Context) context.Context {
-	server, address := ctx.Value(http.ServerContextKey), ctx.Value(http.LocalAddrContextKey)
-	return context.WithValue(context.WithValue(context.Background(), http.ServerContextKey, server), http.LocalAddrContextKey, address)
+// makeAnew runs the handler of a refresh, for a limited time. No panic of it comes out: no server loop may stand below.
+func (f *fill) makeAnew(fl *flight.Flight[landing]) {
+	ctx, cancel := context.WithTimeout(f.r.Context(), refreshTimeout)
+	f.r = f.r.WithContext(ctx)
+	defer cancel()
+	defer context.AfterFunc(f.handler.edge.lifetime, cancel)()
+	defer f.contain()
+	f.lead(fl)
 }
 
 // bareContext is how a context reads that has no values but those of net/http's server.
@@ -211,12 +227,15 @@ func (f *fill) contain() {
 	}
 }
 
-// anonymize returns a request for the same page that carries nothing of the client but what the key of the page names.
+// negotiated are fields by which handlers choose what they answer, and often do not say so in Vary.
+var negotiated = [...]string{"Accept", "Accept-Language", "User-Agent"}
+
+// anonymize returns a request for the same page that carries nothing of the client but what the page may have been chosen by: what its key names, and negotiated.
 func anonymize(ctx context.Context, r *http.Request, vary []string) *http.Request {
 	a := r.Clone(ctx)
 	a.Header = make(http.Header)
 	for name, values := range r.Header {
-		if canonical := key.Canonical(name); slices.Contains(vary, canonical) || key.InScope(canonical) || canonical == "Accept" || canonical == "Accept-Language" {
+		if canonical := key.Canonical(name); slices.Contains(vary, canonical) || key.InScope(canonical) || slices.Contains(negotiated[:], canonical) {
 			a.Header[name] = slices.Clone(values)
 		}
 	}
@@ -232,12 +251,3 @@ func anonymize(ctx context.Context, r *http.Request, vary []string) *http.Reques
 	}
 	return a
 }
-
-// nobody is the client of a background refresh.
-type nobody struct{ header http.Header }
-
-func (n *nobody) Header() http.Header         { return n.header }
-func (n *nobody) WriteHeader(int)             {}
-func (n *nobody) Write(p []byte) (int, error) { return len(p), nil }
-func (n *nobody) Flush()                      {}             // handlers that stream insist on it
-func (n *nobody) CloseNotify() <-chan bool    { return nil } // and some on this, unasked

@@ -67,6 +67,16 @@ func within(h http.Handler, outside bool) http.Handler {
 	})
 }
 
+// places are where a cache stands: alone, behind middleware of which nothing is known, and behind middleware of a server.
+var places = []string{"alone", "outside", "in a server"}
+
+func at(where string, h http.Handler) http.Handler {
+	if where == "in a server" {
+		return http.HandlerFunc(newTheater(within(h, true)).serve)
+	}
+	return within(h, where == "outside")
+}
+
 // Whatever starts them, no more refreshes run at once than Config.MaxRefreshes says.
 func TestRefreshesAreBounded(t *testing.T) {
 	const urls = 1200 // more than run, and wait, at once
@@ -80,9 +90,9 @@ func TestRefreshesAreBounded(t *testing.T) {
 		"ahead of the end":           {"max-age=10, must-revalidate", false, 9500 * time.Millisecond, "HIT"},
 		"the breaker's single tries": {"max-age=10, stale-if-error=6000", true, 20 * time.Second, "STALE"},
 	} {
-		for _, outside := range []bool{false, true} {
+		for _, where := range places {
 			for _, limit := range []int{0, 3} {
-				t.Run(fmt.Sprintf("%s, outside %v, limit %d", name, outside, limit), func(t *testing.T) {
+				t.Run(fmt.Sprintf("%s, %s, limit %d", name, where, limit), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						var running gauge
 						var slow, failing bool
@@ -101,7 +111,7 @@ func TestRefreshesAreBounded(t *testing.T) {
 						if limit == 0 {
 							limit = edgecache.DefaultMaxRefreshes
 						}
-						h := within(s.h, outside)
+						h := at(where, s.h)
 						urls := urls
 						if tt.word != "UPDATING" {
 							urls = 80 // these take some preparation
@@ -146,7 +156,7 @@ func TestRefreshesAreBounded(t *testing.T) {
 						for name, runs := range running.runs {
 							require.Equal(t, 1, runs, name)
 						}
-						if name == "stale-while-revalidate" && !outside {
+						if name == "stale-while-revalidate" && where != "outside" {
 							require.Len(t, running.runs, limit+1024, "what waits needs no other request")
 						}
 					})
@@ -158,8 +168,8 @@ func TestRefreshesAreBounded(t *testing.T) {
 
 // What was passed over is first in line when a place is free.
 func TestRefreshesAreFirstComeFirstServed(t *testing.T) {
-	for _, outside := range []bool{false, true} {
-		t.Run(fmt.Sprint("outside ", outside), func(t *testing.T) {
+	for _, where := range places {
+		t.Run(where, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var running gauge
 				gates := map[string]chan struct{}{"/a": make(chan struct{}), "/b": make(chan struct{}), "/c": make(chan struct{})}
@@ -172,7 +182,7 @@ func TestRefreshesAreFirstComeFirstServed(t *testing.T) {
 					w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=6000")
 					io.WriteString(w, "page")
 				})
-				h := within(s.h, outside)
+				h := at(where, s.h)
 				get := func(path string) {
 					v := s.send(&visit{}, t.Context(), h, request("GET", path))
 					synctest.Wait()

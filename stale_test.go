@@ -47,8 +47,9 @@ func TestStaleWhileRevalidateAnswersAtOnceAndRefreshesOnce(t *testing.T) {
 	})
 }
 
-// Middleware outside may have put into the context whom it has recognised by them.
-func TestRequestsWithCredentialsRefreshNothing(t *testing.T) {
+// What is public is refreshed for whoever asks, and by nobody. But middleware outside may have put into the context whom it
+// has recognised.
+func TestRequestsWithCredentialsAndRefreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			if r.Header.Get("Cookie") != "" {
@@ -60,11 +61,12 @@ func TestRequestsWithCredentialsRefreshNothing(t *testing.T) {
 		})
 		s.visit("/").wants(t, "MISS", 200, "welcome")
 		time.Sleep(20 * time.Second)
-		s.visit("/", "Cookie", "session=alice").wants(t, "DYNAMIC", 200, "hello alice")
+		s.send(&visit{}, t.Context(), within(s.h, true), request("GET", "/", "Cookie", "session=alice")).wants(t, "DYNAMIC", 200, "hello alice")
 		synctest.Wait()
-		s.visit("/").wants(t, "UPDATING", 200, "welcome")
+		s.visit("/", "Cookie", "session=alice").wants(t, "UPDATING", 200, "welcome")
 		synctest.Wait()
 		s.visit("/").wants(t, "HIT", 200, "welcome")
+		s.visit("/", "Cookie", "session=alice").wants(t, "HIT", 200, "welcome")
 	})
 }
 
@@ -154,8 +156,8 @@ func TestRefreshCarriesNothingOfTheClient(t *testing.T) {
 		visit().wants(t, "UPDATING", 0, "*")
 		synctest.Wait()
 		require.NotNil(t, seen)
-		require.Equal(t, http.Header{"Accept": {"text/html"}, "Accept-Language": {"de"}, "X-Forwarded-Host": {"shop.example"}, "If-None-Match": seen.Header["If-None-Match"]}, withNil(seen.Header, "If-None-Match"),
-			"only what the key of the page names, what the handler may choose by, and our own condition")
+		require.Equal(t, http.Header{"Accept": {"text/html"}, "User-Agent": {"curl"}, "Accept-Language": {"de"}, "X-Forwarded-Host": {"shop.example"}, "If-None-Match": seen.Header["If-None-Match"]}, withNil(seen.Header, "If-None-Match"),
+			"only what the page may have been chosen by, and our own condition")
 		require.Equal(t, "/?a=1", seen.URL.RequestURI())
 		require.Equal(t, "example.com", seen.Host)
 		require.NotContains(t, seen.RemoteAddr, "192.0.2.7")

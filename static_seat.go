@@ -32,6 +32,7 @@ type inward struct {
 	context.Context                // of the request that came in, or own
 	own             flight.Context // for those that others wait for
 	edge            *Edge          // that is not to be entered again; nil if it may be
+	refreshes       bool           // nobody waits: see Refreshing
 	seat            seat
 	url             url.URL
 }
@@ -66,6 +67,10 @@ func (c *inward) Value(key any) any {
 	switch k := key.(type) {
 	case seatKey:
 		return &c.seat
+	case refreshing:
+		if c.refreshes {
+			return true
+		}
 	case inside:
 		if k.Edge == c.edge && c.edge != nil {
 			return true

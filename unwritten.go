@@ -15,13 +15,13 @@ import (
 // isOutermost reports whether h is the handler of the server that r came from, so that nothing stands
 // outside of the cache.
 func (h *handler) isOutermost(r *http.Request) bool {
-	server, ok := r.Context().Value(http.ServerContextKey).(*http.Server)
-	return ok && server.Handler == http.Handler(h)
+	server := serverOf(r)
+	return server != nil && server.Handler == http.Handler(h)
 }
 
 // isOutermost is the same for one of the handlers of e.
 func (e *Edge) isOutermost(r *http.Request) bool {
-	if server, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok {
+	if server := serverOf(r); server != nil {
 		h, ok := server.Handler.(*handler)
 		return ok && h.edge == e
 	}

@@ -375,7 +375,7 @@ func (f *Fill) ReadFrom(src io.Reader) (n int64, err error) {
 
 // FlushError is http.ResponseController's Flush.
 func (f *Fill) FlushError() error {
-	if f.mode == undecided && !canFlush(f.w) {
+	if f.mode == undecided && !CanFlush(f.w) {
 		return http.ErrNotSupported
 	}
 	f.commit(http.StatusOK)

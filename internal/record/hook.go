@@ -142,14 +142,14 @@ func readFirst(w io.Writer, src io.Reader) (n int64, err error) {
 
 // FlushError writes the header only if there is something to flush it with.
 func (h *Hooked) FlushError() error {
-	if !h.done && canFlush(h.w) {
+	if !h.done && CanFlush(h.w) {
 		h.commit(http.StatusOK)
 	}
 	return http.NewResponseController(h.w).Flush()
 }
 
-// canFlush walks as http.ResponseController does.
-func canFlush(w http.ResponseWriter) bool {
+// CanFlush reports whether w can be flushed by http.ResponseController.
+func CanFlush(w http.ResponseWriter) bool {
 	for {
 		switch t := w.(type) {
 		case http.Flusher, interface{ FlushError() error }:
