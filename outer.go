@@ -67,7 +67,7 @@ func keepControl(h http.Header, name string, lines []string, response edited) {
 	if !replaced(lines, now) {
 		return
 	}
-	if edit := response.Edit(name); edit == field.Overrode || edit == field.Added {
+	if edit := response.Edit(name); edit == field.Overrode || edit.Adds() {
 		return
 	}
 	lost := field.RestrictionsOf(lines) &^ field.RestrictionsOf(now)

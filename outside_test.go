@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -57,8 +58,22 @@ func TestFieldsOfOuterMiddlewareAndOfTheHandler(t *testing.T) {
 			[]string{"</a>"}, func(h http.Header) { h.Add("Link", "</a>") }, "</a> | </a>", []string{"</a>"}, "</a> | </a>"},
 		{"lines that the handler sets replace", "Link",
 			[]string{"</a>"}, func(h http.Header) { h.Set("Link", "</c>") }, "</c>", []string{"</z>"}, "</c>"},
-		{"lines that the handler puts before replace", "Link",
-			[]string{"</a>"}, func(h http.Header) { h["Link"] = append([]string{"</c>"}, h["Link"]...) }, "</c> | </a>", []string{"</z>"}, "</c> | </a>"},
+		{"lines that the handler puts before stand before those of the later request", "Link",
+			[]string{"</a>", "</b>"}, func(h http.Header) { h["Link"] = append([]string{"</c>"}, h["Link"]...) }, "</c> | </a> | </b>", []string{"</z>"}, "</c> | </z>"},
+		{"lines that the handler puts before stand alone where the later request has none", "Link",
+			[]string{"</a>"}, func(h http.Header) { h["Link"] = append([]string{"</c>"}, h["Link"]...) }, "</c> | </a>", nil, "</c>"},
+		{"lines that the handler only puts in another order are not replayed", "Link",
+			[]string{"</a>", "</b>"}, func(h http.Header) { slices.Reverse(h["Link"]) }, "</b> | </a>", []string{"</z>"}, "</z>"},
+		{"nor in a list of its own", "Link",
+			[]string{"</a>", "</b>"}, func(h http.Header) { h["Link"] = []string{h["Link"][1], h["Link"][0]} }, "</b> | </a>", []string{"</z>"}, "</z>"},
+		{"lines of which the handler takes the first away are not replayed", "Link",
+			[]string{"</a>", "</b>"}, func(h http.Header) { h["Link"] = h["Link"][1:] }, "</b>", []string{"</z>"}, "</z>"},
+		{"nor those of which it deletes one", "Link",
+			[]string{"</a>", "</b>"}, func(h http.Header) { h["Link"] = slices.Delete(h["Link"], 0, 1) }, "</b>", nil, ""},
+		{"lines beside one that the handler changes in place are not replayed", "Link",
+			[]string{"</a>", "</b>"}, func(h http.Header) { h["Link"][0] = "</c>" }, "</c> | </b>", []string{"</z>"}, "</c>"},
+		{"Vary of the later request counts where the handler put its own before", "Vary",
+			[]string{"Origin"}, func(h http.Header) { h["Vary"] = append([]string{"Accept"}, h["Vary"]...) }, "Accept | Origin", []string{"Cookie2"}, "Cookie2 | Accept"},
 		{"a line that the handler changes in place replaces", "Link",
 			[]string{"</a>"}, func(h http.Header) { h["Link"][0] = "</c>" }, "</c>", []string{"</z>"}, "</c>"},
 		{"what the handler sets to the same text is its own", "X-Frame-Options",

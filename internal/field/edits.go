@@ -13,6 +13,7 @@ type Edit byte
 // The edits.
 const (
 	Added    Edit = '+' // the handler left the lines that were there, and added lines of its own behind them
+	Before   Edit = '<' // the same, but before them
 	Removed  Edit = '-' // the handler took the field off
 	Overrode Edit = '!' // the handler replaced or took off a Cache-Control that restricted more than its own, or a Content-Security-Policy
 	Left     Edit = '=' // the handler left the field alone, and the cache must not make one up: a Content-Type or ETag
@@ -21,6 +22,9 @@ const (
 // Removes reports whether the lines of middleware outside go.
 func (e Edit) Removes() bool { return e == Removed || e == Overrode }
 
+// Adds reports whether the lines of middleware outside stay beside those of the response.
+func (e Edit) Adds() bool { return e == Added || e == Before }
+
 // Edits are the edits that one response has made, by the names of the fields. Usually there are none, and it is nil.
 type Edits map[string]Edit
 
@@ -28,7 +32,7 @@ type Edits map[string]Edit
 func (e Edits) Edit(name string) Edit { return e[name] }
 
 // Apply makes dst, which has the fields of middleware outside, what it is with the stored fields of a response: it takes
-// off what the response took off, and puts its fields in place of those outside, or behind them. Values are shared with fields.
+// off what the response took off, and puts its fields in place of those outside, behind or before them. Values are shared with fields.
 func (e Edits) Apply(dst, fields http.Header) {
 	for name, edit := range e {
 		if edit.Removes() {
@@ -36,8 +40,11 @@ func (e Edits) Apply(dst, fields http.Header) {
 		}
 	}
 	for name, lines := range fields {
-		if e[name] == Added {
+		switch e[name] {
+		case Added:
 			lines = slices.Concat(dst[name], lines)
+		case Before:
+			lines = slices.Concat(lines, dst[name])
 		}
 		dst[name] = lines
 	}
@@ -46,7 +53,7 @@ func (e Edits) Apply(dst, fields http.Header) {
 // Prune forgets the edits of fields that the response does not have, or may not have: those of the connection.
 func (e Edits) Prune(fields http.Header) {
 	for name, edit := range e {
-		if _, there := fields[name]; edit == Added && !there || isHopByHop(name) {
+		if _, there := fields[name]; edit.Adds() && !there || isHopByHop(name) {
 			delete(e, name)
 		}
 	}
@@ -78,7 +85,7 @@ func ParseEdits(texts []string) (e Edits, ok bool) {
 		}
 		last = text[1:]
 		switch edit := Edit(text[0]); edit {
-		case Added, Removed, Overrode, Left:
+		case Added, Before, Removed, Overrode, Left:
 			e[last] = edit
 		default:
 			return nil, false

@@ -9,19 +9,19 @@ import (
 )
 
 func TestEditsApply(t *testing.T) {
-	edits := Edits{"Link": Added, "Via": Added, "X-Frame-Options": Removed, "Cache-Control": Overrode, "Content-Type": Left}
-	own := http.Header{"Link": {"</b>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Server": {"s"}}
+	edits := Edits{"Link": Added, "Via": Added, "Warning": Before, "X-Frame-Options": Removed, "Cache-Control": Overrode, "Content-Type": Left}
+	own := http.Header{"Warning": {"1"}, "Link": {"</b>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Server": {"s"}}
 	for _, row := range []struct {
 		name       string
 		outer, got http.Header
 	}{
 		{"where nothing stands the fields are all", http.Header{}, http.Header{
-			"Link": {"</b>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Server": {"s"},
+			"Link": {"</b>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Server": {"s"}, "Warning": {"1"},
 		}},
 		{"each edit does what it says", http.Header{
-			"Link": {"</a>"}, "X-Frame-Options": {"DENY"}, "Cache-Control": {"no-store"}, "Content-Type": {"text/css"}, "Server": {"t"}, "Date": {"now"},
+			"Link": {"</a>"}, "X-Frame-Options": {"DENY"}, "Cache-Control": {"no-store"}, "Content-Type": {"text/css"}, "Server": {"t"}, "Date": {"now"}, "Warning": {"2", "3"},
 		}, http.Header{
-			"Link": {"</a>", "</b>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Content-Type": {"text/css"}, "Server": {"s"}, "Date": {"now"},
+			"Link": {"</a>", "</b>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Content-Type": {"text/css"}, "Server": {"s"}, "Date": {"now"}, "Warning": {"1", "2", "3"},
 		}},
 	} {
 		outer := row.outer.Clone()
@@ -34,16 +34,16 @@ func TestEditsApply(t *testing.T) {
 }
 
 func TestEditsPrune(t *testing.T) {
-	edits := Edits{"Link": Added, "Via": Added, "X-Frame-Options": Removed, "Connection": Removed, "Keep-Alive": Removed, http.TrailerPrefix + "A": Removed}
+	edits := Edits{"Link": Added, "Via": Added, "Warning": Before, "X-Frame-Options": Removed, "Connection": Removed, "Keep-Alive": Removed, http.TrailerPrefix + "A": Removed}
 	edits.Prune(http.Header{"Link": {"a"}})
 	require.Equal(t, Edits{"Link": Added, "X-Frame-Options": Removed}, edits)
 	Edits(nil).Prune(nil)
 }
 
 func TestEditsTexts(t *testing.T) {
-	edits := Edits{"X-B": Added, "x-b": Removed, "A": Overrode, "X": Left}
+	edits := Edits{"X-B": Added, "x-b": Removed, "A": Overrode, "X": Left, "C": Before}
 	texts := edits.Texts()
-	require.Equal(t, []string{"!A", "=X", "+X-B", "-x-b"}, texts)
+	require.Equal(t, []string{"!A", "<C", "=X", "+X-B", "-x-b"}, texts)
 	parsed, ok := ParseEdits(texts)
 	require.True(t, ok)
 	require.Equal(t, edits, parsed)

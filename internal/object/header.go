@@ -127,7 +127,7 @@ func (h Header) Unpack() http.Header {
 	return unpacked
 }
 
-// CopyTo puts the fields into dst, in place of those of the same name or behind them, and takes those off that the response takes off, see [field.Edits.Apply].
+// CopyTo puts the fields into dst, in place of those of the same name, behind or before them, and takes those off that the response takes off, see [field.Edits.Apply].
 // The value lists are cut from one fresh array, so whoever changes dst later changes nothing here. The array has room for extra more values; that room is returned as an empty slice.
 func (h Header) CopyTo(dst http.Header, extra int) []string {
 	if h.packed == "" {
@@ -136,33 +136,39 @@ func (h Header) CopyTo(dst http.Header, extra int) []string {
 	r := reader{h.packed}
 	size := r.number() + extra
 	edits := r.edits()
-	before := 0 // lines that stay before those of the response
+	stay := 0 // lines that stay beside those of the response
 	if len(dst) > 0 {
 		for e := edits; e.next(); {
 			switch {
-			case e.edit == field.Added:
-				before += len(dst[e.name])
+			case e.edit.Adds():
+				stay += len(dst[e.name])
 			case e.edit.Removes():
 				delete(dst, e.name)
 			}
 		}
 	}
-	array := make([]string, size+before)
+	array := make([]string, size+stay)
 	for r.rest != "" {
 		name := r.name()
-		n, m := r.number(), 0
-		if before > 0 {
+		n, m, behind := r.number(), 0, 0
+		if stay > 0 {
 			for edits.name < name && edits.next() { //nolint:revive // edits and fields come in the same order
 			}
-			if edits.name == name && edits.edit == field.Added {
-				m = copy(array, dst[name])
+			if edits.name == name {
+				switch edits.edit {
+				case field.Added:
+					m = copy(array, dst[name])
+				case field.Before:
+					behind = copy(array[n:], dst[name])
+				}
 			}
 		}
 		for i := range n {
 			array[m+i] = r.text()
 		}
-		dst[name] = array[: m+n : m+n]
-		array = array[m+n:]
+		n += m + behind
+		dst[name] = array[:n:n]
+		array = array[n:]
 	}
 	return array[:0]
 }

@@ -180,9 +180,9 @@ func FuzzHeader(f *testing.F) {
 
 // What a response does to the fields of middleware outside takes place in one pass, and costs no allocation more.
 func TestCopyToEdits(t *testing.T) {
-	fields := http.Header{"Link": {"</b>", "</c>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Server": {"s"}, "A": {"1"}}
+	fields := http.Header{"Link": {"</b>", "</c>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Server": {"s"}, "A": {"1"}, "Warning": {"1"}}
 	edits := field.Edits{
-		"Link": field.Added, "Via": field.Added, "X-Frame-Options": field.Removed, "Cache-Control": field.Overrode,
+		"Warning": field.Before, "Link": field.Added, "Via": field.Added, "X-Frame-Options": field.Removed, "Cache-Control": field.Overrode,
 		"Content-Type": field.Left, "x-odd": field.Removed, "B": field.Added,
 	}
 	packed := Header{string(appendHeader(nil, fields, edits, &own{}))}
@@ -196,7 +196,7 @@ func TestCopyToEdits(t *testing.T) {
 		{},
 		{"Server": {"t"}},
 		{"Link": {"</a>"}, "X-Frame-Options": {"DENY"}, "x-odd": {"1"}, "Content-Type": {"text/css"}, "Cache-Control": {"no-store"}},
-		{"Link": {"</a>", "</x>"}, "Via": {"1.0 a"}, "B": {"2"}, "Date": {"now"}},
+		{"Link": {"</a>", "</x>"}, "Via": {"1.0 a"}, "B": {"2"}, "Date": {"now"}, "Warning": {"2", "3"}},
 	} {
 		want := outer.Clone()
 		edits.Apply(want, fields)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -176,8 +177,14 @@ func TestOwnIsWhatTheHandlerHasSet(t *testing.T) {
 		{"nothing is edited where nothing was", nil, func(h http.Header) { h.Set("A", "1"); h.Del("B") }, http.Header{"A": {"1"}}, nil},
 		{"what is left alone is not the handler's", http.Header{"A": {"1"}, "B": {}}, func(http.Header) {}, http.Header{}, nil},
 		{"another value of the same text is", http.Header{"A": {"1"}}, func(h http.Header) { h.Set("A", "1") }, http.Header{"A": {"1"}}, nil},
-		{"a changed line is", http.Header{"A": {"1", "2"}}, func(h http.Header) { h["A"][1] = "3" }, http.Header{"A": {"1", "3"}}, nil},
-		{"a shortened list is", http.Header{"A": {"1", "2"}}, func(h http.Header) { h["A"] = h["A"][:1] }, http.Header{"A": {"1"}}, nil},
+		{"a changed line is, and not the one beside it", http.Header{"A": {"1", "2"}}, func(h http.Header) { h["A"][1] = "3" }, http.Header{"A": {"3"}}, nil},
+		{"a shortened list is not", http.Header{"A": {"1", "2"}}, func(h http.Header) { h["A"] = h["A"][:1] }, http.Header{}, nil},
+		{"a list in another order is not", http.Header{"A": {"1", "2", "1"}}, func(h http.Header) { h["A"] = []string{"1", "1", "2"} }, http.Header{}, nil},
+		{"a list that is set is", http.Header{"A": {"1", "2"}}, func(h http.Header) { h["A"] = []string{"2"} }, http.Header{"A": {"2"}}, nil},
+		{"of lines added to another order only these are", http.Header{"A": {"1", "2"}}, func(h http.Header) { slices.Reverse(h["A"]); h.Add("A", "3") }, http.Header{"A": {"3"}}, field.Edits{"A": field.Added}},
+		{"of lines put around only these are", http.Header{"A": {"1"}}, func(h http.Header) { h["A"] = []string{"2", "1", "3"} }, http.Header{"A": {"2", "3"}}, field.Edits{"A": field.Before}},
+		{"a list put back is not", http.Header{"A": {"1", "2"}}, func(h http.Header) { h["A"] = slices.Clone(h["A"]) }, http.Header{}, nil},
+		{"of lines put before only these are", http.Header{"A": {"1", "2"}}, func(h http.Header) { h["A"] = append([]string{"2"}, h["A"]...) }, http.Header{"A": {"2"}}, field.Edits{"A": field.Before}},
 		{"an emptied list is", http.Header{"A": {"1"}}, func(h http.Header) { h["A"] = nil }, http.Header{"A": {}}, nil},
 		{"lines in a list that was empty are", http.Header{"A": {}}, func(h http.Header) { h.Add("A", "1") }, http.Header{"A": {"1"}}, nil},
 		{"of added lines only these are", http.Header{"A": {"1", "2"}}, func(h http.Header) { h.Add("A", "2") }, http.Header{"A": {"2"}}, field.Edits{"A": field.Added}},

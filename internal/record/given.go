@@ -18,7 +18,7 @@ type Given struct {
 // which sets a field to the very text that was there has set it.
 type handed struct {
 	name  string
-	first *string // nil if there was no line
+	lines []string // as the handler got them: the array says whether it still has these
 }
 
 // hand returns a copy of outer for the handler. room is where to note its fields, if it suffices.
@@ -34,11 +34,7 @@ func (g *Given) hand(outer http.Header, room []handed) http.Header {
 
 func (g *Given) note(h http.Header) {
 	for name, lines := range h {
-		f := handed{name: name}
-		if len(lines) > 0 {
-			f.first = &lines[0]
-		}
-		g.handed = append(g.handed, f)
+		g.handed = append(g.handed, handed{name, lines})
 	}
 }
 
@@ -97,11 +93,24 @@ func (g *Given) own(header http.Header, room []string) (own http.Header, edits f
 			} else {
 				edit(f.name, field.Removed)
 			}
-		case len(was) > 0 && len(lines) > len(was) && slices.Equal(lines[:len(was)], was):
-			edit(f.name, field.Added)
-			lines = lines[len(was):]
+		case len(lines) > 1 && len(was) > 0 && len(without(was, lines)) == 0:
+			added := without(lines, was)
+			if len(added) == 0 {
+				continue // it has left all of them, in whatever order
+			}
+			behind := slices.Equal(lines[:len(was)], was)
+			if !behind && (slices.Equal(lines[len(added):], was) || !slices.Contains(was, lines[0])) {
+				edit(f.name, field.Before)
+			} else {
+				edit(f.name, field.Added)
+			}
+			lines = added
 		case restricts(f.name, was, lines):
 			edit(f.name, field.Overrode)
+		case f.holds(lines):
+			if lines = without(lines, was); len(lines) == 0 {
+				continue // it has left some of them
+			}
 		}
 		if there {
 			put(f.name, lines)
@@ -123,7 +132,35 @@ func (f *handed) untouched(was, lines []string) bool {
 	if len(was) == 0 || len(lines) == 0 {
 		return len(was) == len(lines)
 	}
-	return &lines[0] == f.first && slices.Equal(was, lines)
+	return &lines[0] == &f.lines[0] && slices.Equal(was, lines)
+}
+
+// holds reports whether lines are in the array that the handler got, so that what reads like a line of it is that line.
+func (f *handed) holds(lines []string) bool {
+	if len(lines) == 0 {
+		return false
+	}
+	for i := range f.lines {
+		if &f.lines[i] == &lines[0] {
+			return true
+		}
+	}
+	return false
+}
+
+// without returns lines without those that were there, each of them once.
+func without(lines, was []string) []string {
+	if len(lines) >= len(was) && slices.Equal(lines[:len(was)], was) {
+		return lines[len(was):] // as a rule
+	}
+	left := slices.Clone(was)
+	return slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
+		at := slices.Index(left, line)
+		if at >= 0 {
+			left = slices.Delete(left, at, at+1)
+		}
+		return at >= 0
+	})
 }
 
 // restricts reports whether outer, in a field of this name, forbids what own does not. Every Content-Security-Policy forbids something.
