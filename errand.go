@@ -166,7 +166,7 @@ func serverOf(r *http.Request) *http.Server {
 func (h *handler) errandsFor(r *http.Request, old *variant, now time.Time) (http.Handler, context.Context) {
 	server, way := serverOf(r), h.way()
 	// What ConnContext adds is of one client's connection, and a handler may need it.
-	if server == nil || server.ConnContext != nil || !way.isOpen(now) || old.strays(now) {
+	if server == nil || server.ConnContext != nil || r.RequestURI == "" || !way.isOpen(now) || old.strays(now) {
 		return nil, nil
 	}
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
@@ -190,6 +190,7 @@ func (f *fill) runErrand(fl *flight.Flight[landing], server http.Handler) {
 	e := f.handler.edge
 	defer e.background.Done()
 	defer e.refreshes.leave()
+	fl.Depart()
 	t := &errand{
 		edge: e, key: f.key, vary: f.old.vary(), old: f.old, reason: f.reason, began: f.came,
 		flight: fl, way: f.handler.way(), done: make(chan struct{}),
@@ -264,11 +265,15 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, t *errand, lim
 		return
 	}
 	defer close(t.done)
+	t.flight.Arrive()
 	t.way.reached.Store(true)
 	// What outer middleware has put on this answer counts for the new one, too. Its deadline is for clients.
 	inner := r.WithContext(context.WithoutCancel(r.Context()))
 	f := h.newFill(&nobody{header: w.Header().Clone()}, inner, &req, k, []byte(selector.Scope), t.reason, t.began)
 	f.old, f.plain, f.background = t.old, true, true
+	if f.overtaken(t.flight) != nil {
+		return // a client has been quicker
+	}
 	defer handBack(r, inner)
 	f.makeAnew(t.flight)
 	if status := f.Status(); status >= 200 {

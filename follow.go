@@ -89,7 +89,7 @@ func (f *fill) fenced(v *variant) bool {
 // joinable reports whether a request that comes now may wait for fl, as far as that is known: not if a purge has come since it began, nor if what it has brought is past its time already.
 func (f *fill) joinable(fl *flight.Flight[landing], came uint64, now time.Time) bool {
 	e := f.handler.edge
-	if e.fence.stops(&f.marks, fl.Began) {
+	if e.fence.stops(&f.marks, fl.Began) || fl.Away() {
 		return false
 	}
 	switch result, _ := fl.Result(); {

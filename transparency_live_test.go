@@ -3,6 +3,7 @@ package edgecache_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"mime/multipart"
@@ -295,5 +296,85 @@ func TestFormsReachBothSides(t *testing.T) {
 			s.Close() // the server is done with the request
 			require.Zero(t, files(), "files stay for ever")
 		})
+	}
+}
+
+// A client has all of a stale page, and gets the next one on the same connection, while the page is made anew.
+func TestRefreshesHoldUpNoConnection(t *testing.T) {
+	for _, protocol := range []string{"HTTP/1.0", "HTTP/1.1", "HTTP/2.0"} {
+		for name, around := range map[string]func(http.Handler) http.Handler{
+			"alone":               func(h http.Handler) http.Handler { return h },
+			"http.TimeoutHandler": func(h http.Handler) http.Handler { return http.TimeoutHandler(h, time.Minute, "too slow") },
+			"a context":           func(h http.Handler) http.Handler { return within(h, true) },
+		} {
+			t.Run(protocol+"/"+name, func(t *testing.T) {
+				edge := emptyEdge(t)
+				gate, calls := make(chan struct{}), make(chan bool, 10)
+				stale := false
+				s := startServer(t, around(edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if stale {
+						calls <- edgecache.Refreshing(r)
+						<-gate
+					}
+					w.Header().Set("Cache-Control", "max-age=600, stale-while-revalidate=600")
+					_, _ = io.WriteString(w, "page")
+				}))), protocol == "HTTP/2.0")
+				get := getter(t, s, protocol)
+				require.Equal(t, "MISS page", get())
+				_, err := edge.Soft().PurgeAll(t.Context())
+				require.NoError(t, err)
+				stale = true
+				for range 3 {
+					require.Equal(t, "UPDATING page", get())
+				}
+				require.True(t, <-calls)
+				close(gate)
+				require.NoError(t, edge.Close(t.Context()))
+				require.Equal(t, "HIT page", get())
+				require.Empty(t, calls)
+			})
+		}
+	}
+}
+
+// getter returns what gets a page to its end, over one connection where the protocol has it.
+func getter(t *testing.T, s *httptest.Server, protocol string) func() string {
+	t.Helper()
+	dial := func() (net.Conn, *bufio.Reader) {
+		conn, err := net.Dial("tcp", s.Listener.Addr().String())
+		require.NoError(t, err)
+		t.Cleanup(func() { conn.Close() })
+		require.NoError(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+		return conn, bufio.NewReader(conn)
+	}
+	read := func(w *http.Response, err error) string {
+		require.NoError(t, err)
+		defer w.Body.Close()
+		body, err := io.ReadAll(w.Body)
+		require.NoError(t, err)
+		return w.Header.Get("X-Cache") + " " + string(body)
+	}
+	switch protocol {
+	case "HTTP/1.0":
+		return func() string {
+			conn, lines := dial()
+			fmt.Fprint(conn, "GET / HTTP/1.0\r\nHost: a.test\r\n\r\n")
+			got := read(http.ReadResponse(lines, nil))
+			_, err := lines.ReadByte()
+			require.ErrorIs(t, err, io.EOF)
+			return got
+		}
+	case "HTTP/1.1":
+		conn, lines := dial()
+		return func() string {
+			fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: a.test\r\n\r\n")
+			return read(http.ReadResponse(lines, nil))
+		}
+	}
+	return func() string {
+		r := newGet(t, s.URL)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		return read(s.Client().Do(r.WithContext(ctx)))
 	}
 }

@@ -151,6 +151,7 @@ type Flight[T any] struct {
 	result    T
 	worth     bool  // the answer is being stored, so it is finished for its own sake
 	shut      bool  // nobody may join it, nor is it finished for its own sake: see Shut
+	away      bool  // see Depart
 	changed   Waker // see OnSeat
 	cancelled bool
 	alone     bool            // the leader has left
@@ -272,6 +273,26 @@ func (f *Flight[T]) Shut() {
 		f.timer = nil
 	}
 	f.endIfLeft()
+}
+
+// Depart says that the leader is on its way to the handler, and Arrive that it is there. Meanwhile others may know that it is
+// coming, but should not wait for it: what holds it up on its way may be themselves.
+func (f *Flight[T]) Depart() { f.setAway(true) }
+
+// Arrive ends what Depart said.
+func (f *Flight[T]) Arrive() { f.setAway(false) }
+
+func (f *Flight[T]) setAway(away bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.away = away
+}
+
+// Away reports whether the leader is on its way.
+func (f *Flight[T]) Away() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.away
 }
 
 // LeaderLeft says that the leader wants nothing of a flight that is shut any more.
