@@ -63,7 +63,7 @@ var toyMistakes = map[string]string{
 	"stores what may have no end":        "it is forbidden",
 	"reuses no-cache":                    "it wants to be validated",
 	"never gets stale":                   "it is stale",
-	"takes HEAD for GET":                 "body: got 0 bytes",
+	"takes HEAD for GET":                 "the methods are HEAD and GET",
 	"stores for no-store requests":       "",
 	"keeps what POST changed":            "came after an unsafe request",
 	"answers any condition with 304":     "304, but",

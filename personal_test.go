@@ -283,6 +283,7 @@ func TestPolicyGivesNoLifetimeToWhatIsOfTheMoment(t *testing.T) {
 		{"308", edgecache.Policy{MaxAge: time.Hour}, 308, nil, "max-age=3600"},
 		{"a cookie set", long, 200, []string{"Set-Cookie", "a=b"}, ""},
 		{"a cookie set, spelled by hand", long, 200, []string{"set-cookie", "a=b"}, ""},
+		{"a logout", long, 200, []string{"Clear-Site-Data", `"cookies"`}, ""},
 		{"an old cookie", long, 200, []string{"Set-Cookie2", "a=b"}, ""},
 		{"a lifetime of the handler is shortened", edgecache.Policy{MaxAge: time.Minute, StaleIfError: time.Minute}, 302, []string{"Cache-Control", "max-age=3600, stale-if-error=3600"}, "max-age=60, stale-if-error=60"},
 		{"and not prolonged", long, 302, []string{"Cache-Control", "max-age=60"}, "max-age=60"},

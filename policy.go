@@ -29,7 +29,7 @@ import (
 // NoStore, NoCache, Private, Vary and Tags hold for every response. The other fields hold only for answers to GET and HEAD
 // with a status below 400, a 304 among them: an error page gets no lifetime but the one that its handler gave it. Nor does a
 // response with status 302, 303 or 307, which are about the moment, such as a redirect to the login page, nor one with
-// Set-Cookie: there the policy only shortens what the handler said. A handler that returns without writing, as those of frameworks do
+// Set-Cookie or Clear-Site-Data: there the policy only shortens what the handler said. A handler that returns without writing, as those of frameworks do
 // that return errors, has said no status: then they hold when one is written.
 type Policy struct {
 	NoStore        bool // see NoStore
@@ -239,8 +239,11 @@ func isMomentary(status int, h http.Header) bool {
 		return true
 	}
 	for name := range h {
-		if name = field.TrimBlanks(name); strings.EqualFold(name, "Set-Cookie") || strings.EqualFold(name, "Set-Cookie2") {
-			return true
+		name = field.TrimBlanks(name)
+		for _, one := range [...]string{"Set-Cookie", "Set-Cookie2", "Clear-Site-Data"} {
+			if strings.EqualFold(name, one) {
+				return true
+			}
 		}
 	}
 	return false
