@@ -41,12 +41,10 @@ func preferencesOf(h http.Header, f *key.Fields) preferences {
 
 // lineOf returns the lines of a field in one.
 func lineOf(h http.Header, f *key.Fields, name string) string {
-	lines := h[name]
-	if f.Respelled() {
+	lines, others := f.Preference(h, name)
+	if len(others) > 0 {
 		// CGI makes one of X-Custom and X_Custom. Whoever sends the latter is told apart from whoever sends the former.
-		if others := f.Respellings(h, name); len(others) > 0 {
-			return strings.Join(lines, "\n") + "\n\n" + strings.Join(others, "\n")
-		}
+		return strings.Join(lines, "\n") + "\n\n" + strings.Join(others, "\n")
 	}
 	switch len(lines) {
 	case 0:

@@ -94,9 +94,19 @@ type Config struct {
 	// OpenMetrics are not stored under any path.
 	Except []string
 
-	// IgnoreCookies are the names of request cookies that identify nobody to the application; a trailing * matches any
-	// rest. A request with only such cookies is treated as one without. nil means DefaultIgnoreCookies.
+	// IgnoreCookies are the names of cookies that your server never reads; a trailing * matches any rest. A request with
+	// only such cookies is treated as one without, also by Vary: Cookie, and they are taken off the request that the
+	// handler of a fetch or refresh sees; what is passed on keeps them. Cookies such as lang or theme, by which
+	// the server makes another page, are not for this list: all would get the page without. nil means DefaultIgnoreCookies.
 	IgnoreCookies []string
+
+	// IgnoreFields are the names of request fields that the application never reads, such as "HX-Current-URL", which
+	// differs with the page that a visitor comes from; a trailing * matches any rest, and an underscore counts as a dash.
+	// They neither separate responses nor identify anybody, Vary or not, and are taken off the request that the handler of
+	// a fetch or refresh sees, so that nothing of them can be in what others get; what is passed on keeps them. Fields that
+	// frame a request, carry what the cache acts on or say who asks, such as Cookie, Range and Host, are mistakes. nil
+	// means none.
+	IgnoreFields []string
 
 	// CredentialHeaders are request fields that identify their sender, beside Authorization, Cookie,
 	// those of DefaultCredentialHeaders, and all whose names say so: a part of the name, between
@@ -194,7 +204,8 @@ type Config struct {
 }
 
 // DefaultIgnoreCookies returns the cookies that Config.IgnoreCookies ignores when it is nil: those of common analytics
-// and advertising scripts, which the browser sets and the server does not read. The caller owns the slice.
+// and advertising scripts, of consent banners, and of load balancers and content delivery networks, none of which
+// the application reads. The caller owns the slice.
 func DefaultIgnoreCookies() []string {
 	return []string{
 		"_ga", "_ga_*", "_gid", "_gat", "_gat_*", "_gcl_*", "__utm*", // Google
@@ -205,6 +216,27 @@ func DefaultIgnoreCookies() []string {
 		"_uetsid", "_uetvid", // Bing
 		"ajs_anonymous_id",                          // Segment
 		"hubspotutk", "__hstc", "__hssc", "__hssrc", // HubSpot
+		"_gac_*", "_dc_gtm_*", "__gads", "__gpi", "__eoi", "FPID", "FPLC", // Google
+		"_ttp", "_tt_enable_cookie", // TikTok
+		"_scid", "_scid_r", // Snapchat
+		"_pin_unauth", "_derived_epik", "_epik", // Pinterest
+		"li_fat_id", "_rdt_uuid", "_ym_uid", "_ym_d", "_ym_isad", "__qca", // LinkedIn, Reddit, Yandex, Quantcast
+		"_sp_id.*", "_sp_ses.*", "_vwo_uuid*", "_vis_opt_*", "optimizelyEndUserId", "_mkto_trk", // Snowplow, VWO, Optimizely, Marketo
+		"__stripe_mid", "__stripe_sid", // Stripe's look-out for fraud
+
+		// Consent banners.
+		"CookieConsent", "CookieConsentBulkSetting*", "OptanonConsent", "OptanonAlertBoxClosed", "cookieyes-consent", "cookielawinfo-*", "viewed_cookie_policy",
+		"euconsent", "euconsent-v2", "eupubconsent-v2", "addtl_consent", "usprivacy", "FCCDCF", "FCNEC", "didomi_token", "_iub_cs-*", "cookieconsent_status",
+		"cookie_notice_accepted", "cmplz_*", "borlabs-cookie", "moove_gdpr_popup", "CookieScriptConsent", "notice_preferences", "notice_gdpr_prefs", "axeptio_*",
+
+		// Load balancers and content delivery networks.
+		"AWSALB*", "AWSELB*", // Amazon
+		"__cf_bm", "__cflb", "__cfruid", "__cfseq", "_cfuvid", "__cfwaitingroom", "cf_clearance", "cf_chl_*", "cf_ob_info", "cf_use_ob", // Cloudflare
+		"ak_bmsc", "bm_sv", "bm_sz", "bm_mi", "_abck", // Akamai
+		"ARRAffinity*", "ApplicationGatewayAffinity*", "ASLBSA*", // Azure
+		"GCLB", "GCILB", // Google
+		"incap_*", "visid_incap_*", "nlbi_*", // Imperva
+		"BIGipServer*", // F5
 	}
 }
 
@@ -346,6 +378,18 @@ func (c Config) resolve() (Config, error) {
 			wrong(fmt.Sprintf("IgnoreCookies[%d]", i), name, `want the name of a cookie such as "_ga", or its beginning and a * such as "_ga_*"`)
 		}
 	}
+	c.IgnoreFields = slices.Clone(c.IgnoreFields)
+	for i, name := range c.IgnoreFields {
+		prefix := strings.TrimSuffix(name, "*")
+		c.IgnoreFields[i] = key.Canonical(prefix) + name[len(prefix):]
+		at := fmt.Sprintf("IgnoreFields[%d]", i)
+		switch {
+		case !field.IsToken(prefix) || strings.Contains(prefix, "*"):
+			wrong(at, name, `want the name of a header field such as "HX-Current-URL", or its beginning and a * such as "X-Acme-*"`)
+		case !rules.Ignorable(c.IgnoreFields[i]):
+			wrong(at, name, "want a field that neither frames the request, nor says who asks, nor is one that the cache acts on, such as Cookie, Range or Host")
+		}
+	}
 	if c.DropHeaders == nil {
 		c.DropHeaders = DefaultDropHeaders()
 	}
@@ -386,6 +430,7 @@ func (c *Config) rules() rules.Options {
 		StripSetCookie:         c.StripSetCookie,
 		HonorRequestDirectives: c.HonorRequestDirectives,
 		IgnoreCookies:          c.IgnoreCookies,
+		IgnoreFields:           c.IgnoreFields,
 		CredentialFields:       c.CredentialHeaders,
 		OnlyCredentialFields:   c.InsecureOnlyCredentialHeaders,
 		Personal:               c.Personal != nil,

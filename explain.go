@@ -11,16 +11,18 @@ import (
 
 // An Explanation says what an [Edge] would do with a request now.
 type Explanation struct {
-	Key      string        // "https://example.com/page?q"; "" if the request has none
-	Status   Status        // Hit, Updating, Stale, Miss, Expired or Dynamic
-	Reason   Reason        // why; none for a plain hit. Its Explain method says what would make it a hit
-	Stored   int           // responses stored for the URL
-	Vary     []string      // request fields by which the page that fits varies, or the newest that does not
-	Tags     []string      // of the page that fits
-	Age      time.Duration // of the page that fits
-	Lifetime time.Duration // of the page that fits; from the headers, or inferred
-	Inferred bool          // the lifetime is inferred: the response does not say it
-	Codings  []string      // in which the page that fits is kept, beside identity: see Config.Compress
+	Key    string // "https://example.com/page?q"; "" if the request has none
+	Status Status // Hit, Updating, Stale, Miss, Expired or Dynamic
+	Reason Reason // why; none for a plain hit. Its Explain method says what would make it a hit
+	// Credential names what makes the request credentialed, as in [Event].
+	Credential string
+	Stored     int           // responses stored for the URL
+	Vary       []string      // request fields by which the page that fits varies, or the newest that does not
+	Tags       []string      // of the page that fits
+	Age        time.Duration // of the page that fits
+	Lifetime   time.Duration // of the page that fits; from the headers, or inferred
+	Inferred   bool          // the lifetime is inferred: the response does not say it
+	Codings    []string      // in which the page that fits is kept, beside identity: see Config.Compress
 }
 
 // Explain returns what the cache would do with r, without doing it: nothing is counted, and no handler runs.
@@ -31,7 +33,7 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 	limits, _, _ := e.outside(r)
 	req := e.classify(r, limits)
 	r = e.withoutConnection(r, limits, &req)
-	x := Explanation{Key: readableKey(r)}
+	x := Explanation{Key: readableKey(r), Credential: e.rules.NameCredential(r)}
 	if e.except.matches(r) {
 		x.Status, x.Reason = Dynamic, rules.Excepted
 		return x

@@ -60,6 +60,7 @@ type fill struct {
 	marks      marks     // where the fence has what concerns it
 	names      [160]byte // room for key, and what else is in the name of a flight
 	scope      string
+	refused    Reason    // why the answer could not be stored lately; None if it could, or that is not known
 	reason     Reason    // why nothing stored could be used
 	old        *variant  // what is being validated or replaced; nil if there is nothing
 	tags       []string  // those that the page is expected to carry
@@ -69,6 +70,7 @@ type fill struct {
 	background bool      // nobody waits: a refresh
 	came       time.Time // when the request came
 	alone      bool      // too much is going on already: do not store
+	unkeyed    bool      // the answer could be stored but for that: see passesUnkeyed
 	silent     bool      // the handler returned without writing: see unwritten
 	cut        bool      // the run was ended because its client, a HEAD, wants no more: see endHead
 	gone       bool      // the client left while it waited for another request's page
@@ -86,6 +88,7 @@ type fill struct {
 	broken   bool        // if next is coverUp: there was no answer at all
 	page     *page       // if next is keep
 	made     page        // page
+	grown    flight.Body // its body
 	unkept   Reason      // why page turned out not to be kept
 	room     [2]string   // for the status fields
 	fields   http.Header // what the handler itself put on a 304
@@ -228,12 +231,18 @@ func (f *fill) passedOn() *http.Request {
 		f.asGet(inner)
 	}
 	if !f.asks() && !f.req.Conditional && !f.req.Range && !f.removesDirectives() && f.handler.edge.config.Observer == nil && looksAway(f.w) && !f.req.Scope.Respelled() && f.asked.take(f.r.Header) {
+		if f.removesUnkeyed() {
+			inner.Header = f.handler.edge.rules.WithoutUnkeyed(&f.req, f.r.Header)
+		}
 		return inner
 	}
 	f.asked.taken = false
 	inner.Header = f.r.Header.Clone()
 	if f.removesDirectives() {
 		f.req.RemoveDirectives(inner.Header)
+	}
+	if f.removesUnkeyed() {
+		f.handler.edge.rules.RemoveUnkeyed(&f.req, inner.Header)
 	}
 	if f.plain {
 		f.req.Plain(inner.Header)
@@ -247,6 +256,13 @@ func (f *fill) passedOn() *http.Request {
 // removesDirectives reports whether the client has sent directives that do not count. The answer to a POST may be stored, too,
 // but nothing else of that request is in its key either.
 func (f *fill) removesDirectives() bool { return f.req.Steering && !f.posts }
+
+// removesUnkeyed reports whether cookies and fields that the application does not read are taken off the request. What is
+// passed on keeps them: a POST, and a request for what could not be stored lately; see passesUnkeyed.
+func (f *fill) removesUnkeyed() bool { return f.req.Unkeyed() && f.plain && !f.posts }
+
+// passesUnkeyed reports whether the handler has seen what is not in the key, so that its answer must not be stored.
+func (f *fill) passesUnkeyed() bool { return f.req.Unkeyed() && !f.plain && !f.posts }
 
 // asks reports whether the handler is asked if what is stored still holds.
 func (f *fill) asks() bool { return f.plain && f.old != nil && f.old.Asks() }
@@ -303,6 +319,10 @@ func (f *fill) Commit(status int) {
 	if reason == rules.None && !f.plain && !f.posts && (status == http.StatusPreconditionFailed || status == http.StatusRequestedRangeNotSatisfiable) {
 		reason = rules.Status // about this request's conditions, which the handler has seen, not about the page
 	}
+	if reason == rules.None && f.passesUnkeyed() {
+		reason = f.refused // this time once more; the next request makes what can be stored
+		f.unkeyed = true
+	}
 	limit := e.maxObject - footprint(canonical, f.key)
 	if reason == rules.None && (limit <= 0 || f.Declared() > limit) {
 		reason = rules.TooLarge
@@ -319,7 +339,7 @@ func (f *fill) Commit(status int) {
 	own, edits := f.Own()
 	*p = page{
 		status: status, header: own, edits: edits, groups: slices.Clone(canonical["Cache-Groups"]), meta: meta, declared: f.Declared(), came: f.now,
-		body: flight.NewBody(limit, f.Declared()), limit: limit, scope: f.scope,
+		body: f.grown.Init(limit, f.Declared()), limit: limit, scope: f.scope,
 		variant: f.asked.variant(meta.Vary, f.r.Header, &f.req.Scope), prefers: &f.prefers,
 	}
 	p.choose(canonical)
@@ -435,6 +455,10 @@ func (f *fill) passStatic() {
 func (f *fill) refuse(reason Reason) {
 	switch reason {
 	case rules.RequestNoStore, rules.Unreachable, rules.Busy, rules.Aborted:
+		return
+	}
+	if f.unkeyed {
+		f.handler.edge.refusals.forget(f.key, f.scope, f.class)
 		return
 	}
 	if !f.posts && f.reason != rules.Accept && tellsOfURL(f.Status()) {

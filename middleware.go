@@ -154,7 +154,8 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	}
 	f := h.newFill(w, r, req, k, scope, reason, now)
 	f.old = v
-	refused := e.refusals.of(k, f.scope, f.class, now) != rules.None
+	f.refused = e.refusals.of(k, f.scope, f.class, now)
+	refused := f.refused != rules.None
 	f.plain = v != nil || !refused || req.Head
 	f.tags = res.expectedTags(v)
 	vary := res.expectedVary(v)

@@ -47,8 +47,11 @@ type Event struct {
 	Stored  bool          // the answer is being stored; it is not kept if the handler then breaks off, or forbids it too late
 	Elapsed time.Duration // from the arrival of the request to this decision
 	TTL     time.Duration // how much longer the page is fresh, where there is one; negative if it is stale
-	Count   int           // stored responses that a purge concerned, or that a response made invalid: then at least one
-	Err     error         // what went wrong, or what the warning is
+	// Credential names what made the request credentialed, never its value: "Authorization", "client certificate",
+	// "Cookie: session", or a field such as "X-Api-Key". It is "" if nothing did, or only Config.Personal.
+	Credential string
+	Count      int   // stored responses that a purge concerned, or that a response made invalid: then at least one
+	Err        error // what went wrong, or what the warning is
 }
 
 // Key returns the cache key of the event's request in readable form, "https://example.com/page?q", or "" if it has none.
@@ -172,7 +175,7 @@ func (e *Edge) decided(r *http.Request, a *account) {
 	}
 	ev := Event{
 		Kind: kind, Time: time.Now(), Request: r, Pattern: a.pattern, Status: a.status, Reason: a.reason, Forward: a.forward,
-		Stored: a.stored, TTL: a.ttl,
+		Stored: a.stored, TTL: a.ttl, Credential: e.rules.NameCredential(r),
 	}
 	if ev.Pattern == "" {
 		ev.Pattern = r.Pattern

@@ -52,6 +52,7 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 		vary = append(vary, req.Limits.Vary...)
 	}
 	anonymous := anonymize(ctx, r, vary)
+	e.rules.RemoveUnkeyed(req, anonymous.Header)
 	plain := e.classify(anonymous, req.Limits)
 	if plain.Bypass != rules.None || class(&plain) != 0 || string(e.scope(nil, anonymous, &plain)) != old.Selector().Scope {
 		return nil, false // the page depends on something that a refresh must not carry

@@ -35,6 +35,8 @@ type inward struct {
 	refreshes       bool           // nobody waits: see Refreshing
 	seat            seat
 	url             url.URL
+	inner           http.Request
+	passed          bool // inner has been passed on
 }
 
 // enter returns what a request is passed on with. Its Context is to be set.
@@ -48,11 +50,15 @@ func enter(r *http.Request) *inward {
 
 // request returns the request to pass on, with the context ctx, which is c or a child of it. A handler may rewrite the URL of its request in place, so it gets one of its own.
 func (c *inward) request(r *http.Request, ctx context.Context) *http.Request {
-	inner := r.WithContext(ctx)
-	if r.URL != nil {
-		inner.URL = &c.url
+	if c.passed {
+		return r.WithContext(ctx) // the handler may have kept the other one
 	}
-	return inner
+	c.passed = true
+	c.inner = *r.WithContext(ctx) // which so needs no piece of memory of its own
+	if r.URL != nil {
+		c.inner.URL = &c.url
+	}
+	return &c.inner
 }
 
 // handBack gives r what its handler has made of inner, as if r had been passed on itself: the pattern, by which middleware outside labels its metrics, and the forms.

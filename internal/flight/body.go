@@ -75,8 +75,12 @@ type Body struct {
 }
 
 // NewBody returns an empty body that keeps up to limit bytes. declared is the length that the handler announced, or -1.
-func NewBody(limit, declared int64) *Body {
-	return &Body{born: time.Now(), limit: limit, declared: declared, flushed: -1}
+func NewBody(limit, declared int64) *Body { return new(Body).Init(limit, declared) }
+
+// Init makes b, which is the zero Body, what NewBody returns, and returns it.
+func (b *Body) Init(limit, declared int64) *Body {
+	b.born, b.limit, b.declared, b.flushed = time.Now(), limit, declared, -1
+	return b
 }
 
 // Write appends a copy of p. It waits only when the body has outgrown its limit, for readers that lag behind.

@@ -44,7 +44,11 @@ type Fields struct {
 	names [6]string // in scope, as they stand in the header; as many as proxies set
 	count int       // of all in scope
 	size  int       // of their names and values, in bytes
-	rare  *rareFields
+
+	cookies *Cookies // nil, or those that do not count, if the request has any of them
+	ignored ignored  // fields that do not count
+
+	rare *rareFields
 }
 
 // rareFields are what hardly any request has.
@@ -117,19 +121,6 @@ func (f *Fields) Remove(h http.Header, names ...string) {
 	}
 }
 
-// Respellings returns the lines of the fields in h, a header of the same request, that are name in another spelling.
-func (f *Fields) Respellings(h http.Header, name string) (lines []string) {
-	if f.rare == nil {
-		return nil
-	}
-	for _, r := range f.rare.respelled {
-		if r.canonical == name {
-			lines = append(lines, h[r.name]...)
-		}
-	}
-	return lines
-}
-
 // appendRespelled appends those of the fields names that are spelled in another way. What a handler
 // sees in X-Custom and what it sees in X_Custom are two things to one that reads header fields, and
 // one thing to one that reads CGI variables: so both count, and each by its own name.
@@ -139,7 +130,7 @@ func (f *Fields) appendRespelled(dst []byte, names []string, h http.Header) []by
 	}
 	for _, r := range f.rare.respelled {
 		if slices.Contains(names, r.canonical) {
-			dst = appendLines(dst, kindRespelled, r.name, h[r.name])
+			dst = appendLines(dst, kindRespelled, r.name, f.lines(r.canonical, h[r.name]))
 		}
 	}
 	return dst
@@ -207,11 +198,19 @@ func InScope(name string) bool {
 	}
 	second := lower(name[1])
 	switch name[0] {
+	case 'B':
+		if second != 'a' {
+			return false
+		}
 	case 'C':
 		if second != 'f' && second != 'l' {
 			return false
 		}
 	case 'F', 'H', 'X':
+	case 'N':
+		if second != 'e' {
+			return false
+		}
 	case 'D':
 		if second != 'a' {
 			return false
@@ -241,6 +240,9 @@ func InScope(name string) bool {
 	case strings.HasPrefix(name, "X-Original-"): // -Host, -Proto, -Uri
 		return !ofClient(name[len("X-Original-"):])
 	}
+	if isFragment(name) {
+		return true
+	}
 	switch name {
 	case "Forwarded", "Host",
 		// The host.
@@ -248,10 +250,7 @@ func InScope(name string) bool {
 		// The scheme.
 		"Front-End-Https", "X-Scheme", "X-Url-Scheme", "X-Arr-Ssl", "Cf-Visitor", "Cloudfront-Forwarded-Proto", "Fastly-Ssl", "Wl-Proxy-Ssl",
 		// The path.
-		"Script-Name", "X-Script-Name", "X-Ingress-Path", "X-Replaced-Path", "X-Envoy-Original-Path",
-		// A fragment of the page.
-		"X-Requested-With", "X-Pjax", "Hx-Request", "Hx-Boosted", "Hx-History-Restore-Request", "Hx-Target", "Turbo-Frame",
-		"X-Inertia", "X-Up-Target", "Datastar-Request", "Rsc":
+		"Script-Name", "X-Script-Name", "X-Ingress-Path", "X-Replaced-Path", "X-Envoy-Original-Path":
 		return true
 	}
 	return false

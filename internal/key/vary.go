@@ -66,14 +66,14 @@ func VaryNames(lines []string) (names []string, star, ok bool) {
 //
 // Values that mean the same are made equal (RFC 9111, 4.1) as far as a handler that compares bytes is not deceived by it:
 // Accept-Encoding is a set of codings with weights; Accept and Accept-Language lose blanks and empty members, the latter
-// also its case; credentials are taken as they are; other fields are joined by commas and lose the blanks around them.
+// also its case; credentials are taken as they are, but for cookies that do not count (see Cookies); other fields are joined by commas and lose the blanks around them.
 //
 // What Variant appends may follow what Scope appended: no two different pairs of them read the same.
 func Variant(dst []byte, names []string, h http.Header, f *Fields) []byte {
 	start := len(dst)
 	for _, name := range names {
 		dst = appendText(dst, name)
-		lines, present := h[name]
+		lines, present := f.field(h, name)
 		if !present || name == "Host" {
 			dst = append(dst, 0)
 			continue
@@ -92,7 +92,7 @@ func Variant(dst []byte, names []string, h http.Header, f *Fields) []byte {
 func Values(dst []byte, names []string, h http.Header, f *Fields) []byte {
 	start := len(dst)
 	for _, name := range names {
-		lines, present := h[name]
+		lines, present := f.field(h, name)
 		if !present || name == "Host" {
 			dst = append(dst, 0)
 			continue
@@ -107,6 +107,27 @@ func Values(dst []byte, names []string, h http.Header, f *Fields) []byte {
 	}
 	dst = f.appendRespelled(dst, names, h) // behind the last of names, whose number is known
 	return bounded(dst, start, MaxVariant, kindVariantSum)
+}
+
+// field returns the lines of a field as far as they count, and whether it is there then.
+func (f *Fields) field(h http.Header, name string) (lines []string, present bool) {
+	if f != nil && f.ignored != 0 && f.isIgnored(name) {
+		return nil, false
+	}
+	lines, present = h[name]
+	if name == "Cookie" && present && f != nil && f.cookies != nil {
+		lines = f.stripped(lines)
+		present = len(lines) > 0
+	}
+	return lines, present
+}
+
+// lines returns the lines of a field with this canonical name as far as they count.
+func (f *Fields) lines(canonical string, lines []string) []string {
+	if canonical == "Cookie" && f.cookies != nil {
+		return f.stripped(lines)
+	}
+	return lines
 }
 
 // bounded replaces what was appended since start by its digest when it is longer than limit.

@@ -23,6 +23,7 @@ const (
 	kindOverride
 	kindContent // of the message: Content-Length and Transfer-Encoding
 	kindOrigin
+	kindIgnored // one of Options.IgnoreFields
 
 	kindRole       fieldKind = 0x3f
 	kindCredential fieldKind = 0x40 // identifies its sender, unless it is blank
@@ -48,6 +49,9 @@ func (o *Options) field(name string) (fieldKind, string) {
 
 // kindOf is field for a canonical name that is not known beforehand.
 func (o *Options) kindOf(name string) fieldKind {
+	if matchesName(o.IgnoreFields, name) {
+		return kindIgnored
+	}
 	kind := roleOf(name)
 	if key.InScope(name) {
 		kind |= kindScope
@@ -96,6 +100,11 @@ func (o *Options) listed(name string) bool {
 	if o.known != nil {
 		names = o.known.wildcards
 	}
+	return matchesName(names, name)
+}
+
+// matchesName reports whether a name is one of names, of which those that end in * stand for all that begin so.
+func matchesName(names []string, name string) bool {
 	for _, n := range names {
 		if n == name {
 			return true
@@ -105,6 +114,25 @@ func (o *Options) listed(name string) bool {
 		}
 	}
 	return false
+}
+
+// Ignorable reports whether an application may say that it never reads the field of a request with this canonical name,
+// or those that begin so if it ends in *: not what frames the message, what says who asks, or what the cache itself acts on.
+func Ignorable(name string) bool {
+	pattern := []string{name}
+	for _, fixed := range unignorable {
+		if matchesName(pattern, fixed) {
+			return false
+		}
+	}
+	return true
+}
+
+// unignorable are the names that Options.IgnoreFields cannot have.
+var unignorable = [...]string{
+	"Authorization", "Cache-Control", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Cookie", "Expect", "Host", "If-Match",
+	"If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Incremental", "Keep-Alive", "Origin", "Pragma", "Proxy-Authorization", "Proxy-Connection", "Range",
+	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "X-Http-Method", "X-Http-Method-Override", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url",
 }
 
 // commonFields are names that arrive often: what kind of field they are need not be found out for

@@ -1,6 +1,11 @@
 package rules
 
-import "strings"
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"strings"
+)
 
 // identityWords are the words by which the name of a request field says that the field identifies
 // its sender. No list has the names that applications make up, but they are made of these.
@@ -162,3 +167,40 @@ func DefaultCredentialFields() []string {
 		"X-Forwarded-Client-Cert", "X-Forwarded-Tls-Client-Cert", "X-Amzn-Mtls-Clientcert", "X-Amzn-Mtls-Clientcert-*", "X-Arr-Clientcert",
 	}
 }
+
+// NameCredential returns the name of what makes a request credentialed, never its value: "Authorization", "client
+// certificate", "Cookie: session" or a field such as "X-Api-Key", as far as it carries one of these, in this order. A
+// cookie without a proper name is "Cookie".
+func (o *Options) NameCredential(r *http.Request) string {
+	cookie, credential, authorization := "", "", ""
+	for name, lines := range r.Header {
+		kind, canonical := o.field(name)
+		switch {
+		case len(lines) == 0:
+		case kind&kindRole == kindAuthorization:
+			authorization = canonical
+		case kind&kindRole == kindCookie && !o.InsecureShareCookies:
+			for _, line := range lines {
+				if name, found := o.ignoredCookies().Name(line); found && cookie == "" {
+					if cookie = "Cookie"; name != "" {
+						cookie = "Cookie: " + name
+					}
+				}
+			}
+		case kind&kindCredential != 0 && slices.ContainsFunc(lines, notBlank):
+			if name = clipped(canonical); credential == "" || name < credential {
+				credential = name // of several the same each time
+			}
+		}
+	}
+	certificate := ""
+	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
+		certificate = "client certificate"
+	}
+	return cmp.Or(authorization, certificate, cookie, credential)
+}
+
+// maxCredentialName is how much of the name of a field is told, in bytes: whoever makes names up does not fill logs.
+const maxCredentialName = 64
+
+func clipped(name string) string { return name[:min(len(name), maxCredentialName)] }

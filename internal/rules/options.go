@@ -3,6 +3,8 @@ package rules
 import (
 	"strings"
 	"time"
+
+	"github.com/edgecache-go/edgecache/internal/key"
 )
 
 // Options are the choices that the RFCs leave open. The zero value is the strictest: nothing inferred from nothing,
@@ -22,6 +24,7 @@ type Options struct {
 	Personal             bool // the application tells of further requests that are personal, see Request.Personal
 
 	IgnoreCookies    []string // names of cookies that are no credentials; a trailing * matches any rest
+	IgnoreFields     []string // canonical names of request fields that the application never reads; a trailing * matches any rest; see Ignorable
 	CredentialFields []string // names, as key.Canonical has them, of request fields that identify their sender; a trailing * matches any rest
 	TargetedFields   []string // canonical names of RFC 9213 fields, most specific first
 	DropFields       []string // canonical names of response fields that are not stored; a trailing * matches any rest; see DefaultDropFields
@@ -31,8 +34,9 @@ type Options struct {
 	// Windows of RFC 5861 for responses that name none, each by itself.
 	StaleWhileRevalidate, StaleIfError time.Duration
 
-	known *knownFields // nil before Indexed
-	drops *dropIndex   // of DropFields, likewise
+	unread *key.Cookies // of IgnoreCookies; nil before Indexed
+	known  *knownFields // nil before Indexed
+	drops  *dropIndex   // of DropFields, likewise
 }
 
 // Indexed returns a copy of o that knows beforehand what the fields are that most requests carry: a
@@ -50,6 +54,7 @@ func (o Options) Indexed() Options {
 		}
 	}
 	o.known = known
+	o.unread = key.NewCookies(o.IgnoreCookies)
 	o.drops = newDropIndex(o.DropFields)
 	return o
 }

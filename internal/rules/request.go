@@ -59,6 +59,50 @@ func (q *Request) Plain(h http.Header) { q.Scope.Remove(h, conditions[:]...) }
 // and others would get that.
 func (q *Request) RemoveDirectives(h http.Header) { q.Scope.Remove(h, "Cache-Control", "Pragma") }
 
+// Unkeyed reports whether the request has cookies or fields that are not in the key of a response: see RemoveUnkeyed.
+func (q *Request) Unkeyed() bool { return q.Scope.IgnoresCookies() || q.Scope.Ignores() }
+
+// RemoveUnkeyed removes from h, the header of this request or a copy of it, the cookies of Options.IgnoreCookies and the
+// fields of IgnoreFields. What is not in the key of a response must not reach the handler that makes it.
+func (o *Options) RemoveUnkeyed(q *Request, h http.Header) {
+	q.Scope.RemoveCookies(h)
+	if !q.Scope.Ignores() {
+		return
+	}
+	for name := range h {
+		if kind, _ := o.field(name); kind == kindIgnored {
+			delete(h, name)
+		}
+	}
+}
+
+// WithoutUnkeyed returns a header like h, of this request, without what RemoveUnkeyed removes. It shares the lists of values
+// with h.
+func (o *Options) WithoutUnkeyed(q *Request, h http.Header) http.Header {
+	n := len(h)
+	if q.Scope.IgnoresCookies() {
+		n-- // most visitors have no other cookies
+	}
+	less := make(http.Header, n)
+	var cookie []string
+	for name, lines := range h {
+		if q.Scope.Ignores() {
+			if kind, _ := o.field(name); kind == kindIgnored {
+				continue
+			}
+		}
+		if name == "Cookie" {
+			cookie = lines
+			continue
+		}
+		less[name] = lines
+	}
+	if cookie = q.Scope.Cookies(cookie); len(cookie) > 0 {
+		less["Cookie"] = cookie
+	}
+	return less
+}
+
 // isDirectives says whether a request field, named canonically, holds directives for caches.
 func isDirectives(name string) bool { return name == "Cache-Control" || name == "Pragma" }
 
@@ -84,6 +128,10 @@ func (o *Options) Request(r *http.Request) Request {
 		if kind == 0 && canonical == name {
 			continue // most of them
 		}
+		if kind == kindIgnored {
+			q.Scope.Ignore(canonical)
+			continue
+		}
 		if !q.Scope.Note(name, canonical, kind&kindScope != 0, lines) {
 			// What is not read may identify somebody. Nothing of the rest is needed.
 			q.Credential, crowded = true, true
@@ -99,7 +147,7 @@ func (o *Options) Request(r *http.Request) Request {
 		case kindAuthorization:
 			q.Authorization = true
 		case kindCookie:
-			q.Cookie = q.Cookie || !o.InsecureShareCookies && o.identifies(lines)
+			q.Cookie = o.identifies(&q, lines) || q.Cookie
 		case kindCacheControl:
 			if q.Steering = !o.HonorRequestDirectives; q.Steering {
 				break
@@ -170,45 +218,24 @@ func safe(method string) bool {
 	return false
 }
 
-// identifies says whether a Cookie field holds a cookie that is not on the ignore list.
-func (o *Options) identifies(lines []string) bool {
+// identifies says whether a Cookie field identifies its sender, and notes whether it has cookies that do not count.
+func (o *Options) identifies(q *Request, lines []string) (identifies bool) {
+	list := o.ignoredCookies()
 	for _, line := range lines {
-		for line != "" {
-			pair := line
-			if at := strings.IndexByte(line, ';'); at >= 0 { // strings.Cut takes four times as long
-				pair, line = line[:at], line[at+1:]
-			} else {
-				line = ""
-			}
-			if pair = field.TrimBlanks(pair); pair != "" && !o.ignores(pair) {
-				return true
-			}
+		counts, ignored := list.Identify(line)
+		if ignored {
+			q.Scope.IgnoreCookies(list)
 		}
+		identifies = identifies || counts
 	}
-	return false
+	return identifies && !o.InsecureShareCookies
 }
 
-// ignores says whether a cookie, name=value, is on the ignore list. A cookie without a name never is. Nor is one that
-// could hide another: servers that still follow RFC 2109 part cookies at commas, and some at blanks, so a visitor who
-// sends "_ga=1, session=…" would be logged in there and anonymous here.
-func (o *Options) ignores(pair string) bool {
-	at := strings.IndexByte(pair, '=')
-	if at < 0 {
-		return false
+func (o *Options) ignoredCookies() *key.Cookies {
+	if o.unread != nil {
+		return o.unread
 	}
-	name, value := field.TrimBlanks(pair[:at]), pair[at+1:]
-	if name == "" || strings.ContainsAny(name, ", \t") {
-		return false
-	}
-	if last := strings.LastIndexByte(value, '='); last > 0 && strings.ContainsAny(value[:last], ", \t") {
-		return false
-	}
-	for _, pattern := range o.IgnoreCookies {
-		if end := len(pattern) - 1; end >= 0 && pattern[end] == '*' && len(name) >= end && name[:end] == pattern[:end] || name == pattern {
-			return true
-		}
-	}
-	return false
+	return key.NewCookies(o.IgnoreCookies)
 }
 
 func inBytes(line string) bool {

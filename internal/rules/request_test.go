@@ -170,6 +170,7 @@ func TestRequest_Method(t *testing.T) {
 func TestRequest_Credentials(t *testing.T) {
 	o := usual
 	o.IgnoreCookies = []string{"_ga", "_ga_*", "consent", "theme*"}
+	o = o.Indexed()
 	rows := []struct {
 		name                              string
 		text                              string
@@ -190,6 +191,9 @@ func TestRequest_Credentials(t *testing.T) {
 		{name: "a cookie that hides another behind a comma", text: "Cookie: _ga=1, session=2", cookie: true},
 		{name: "a cookie that hides another behind a comma, and has no value", text: "Cookie: _ga_1, session=2", cookie: true},
 		{name: "a cookie that hides another behind a blank, and has no value", text: "Cookie: theme session=2", cookie: true},
+		{name: "a cookie that may hide another in quotes", text: "Cookie: _ga=\"1; session=2\"", cookie: true},
+		{name: "one in the quotes of another", text: "Cookie: session=\"1; _ga=2; 3\"", cookie: true},
+		{name: "quotes that are closed", text: "Cookie: _ga=\"1\"; consent=\"2\""},
 		{name: "a comma that hides nothing", text: "Cookie: consent={\"ads\":false,\"stats\":true}"},
 		{name: "an = before the comma hides nothing", text: "Cookie: consent=a=1,b"},
 		{name: "Authorization", text: "Authorization: Bearer x", authorization: true},

@@ -101,9 +101,10 @@ func (t *Terms) Keep(o *Options, asks bool, now time.Time) time.Duration {
 }
 
 // audienceRules numbers the rules that are no options and decide who may share a response. It is
-// raised when they change: 2 since must-revalidate opens nothing. identityWords count by
+// raised when they change: 2 since must-revalidate opens nothing, 3 since cookies that do not count reach no handler whose
+// response is stored. identityWords count by
 // themselves, and what is harmless does not.
-const audienceRules = 2
+const audienceRules = 3
 
 // Audience is a digest of the choices by which requests are told to carry credentials, and by which fields a response is obeyed. What was stored under others was perhaps made for somebody:
 // it must not be read under these.
@@ -116,7 +117,7 @@ func (o *Options) Audience() uint64 {
 	if !o.OnlyCredentialFields {
 		words = identityWords.words
 	}
-	for _, names := range [...][]string{words, sorted(o.IgnoreCookies), sorted(o.CredentialFields), o.TargetedFields} {
+	for _, names := range [...][]string{words, sorted(o.IgnoreCookies), sorted(o.CredentialFields), o.TargetedFields, sorted(o.IgnoreFields)} {
 		text = append(text, 0)
 		text = append(text, strings.Join(names, "\n")...)
 	}

@@ -225,7 +225,7 @@ func (t *Terms) refuses(req *Request) Reason {
 // an Origin, and without Vary. So what a request without Origin was answered with is not for those with one, unless it
 // allows every origin or varies on Origin. A response to a request with an Origin that says nothing about CORS is for all.
 //
-// Directives that do not count are left out: the handler has not seen them, so they have chosen nothing.
+// Directives that do not count, and fields that the application never reads, are left out: the handler has not seen them, so they have chosen nothing.
 func (m *Meta) vary(o *Options, req *Request, h http.Header) Reason {
 	names, star, ok := key.VaryNames(h["Vary"])
 	if star {
@@ -243,6 +243,9 @@ func (m *Meta) vary(o *Options, req *Request, h http.Header) Reason {
 	}
 	if !o.HonorRequestDirectives {
 		names = slices.DeleteFunc(names, isDirectives)
+	}
+	if len(o.IgnoreFields) > 0 {
+		names = slices.DeleteFunc(names, func(name string) bool { return matchesName(o.IgnoreFields, name) })
 	}
 	slices.Sort(names)
 	m.Vary = slices.Compact(names)
