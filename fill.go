@@ -314,7 +314,9 @@ func (f *fill) Commit(status int) {
 	case f.ended():
 		reason = rules.Aborted
 	default:
-		meta, reason = f.store(status, canonical)
+		if meta, reason = f.store(status, canonical); reason == rules.None && f.Declared() < 0 && len(canonical["Content-Type"]) == 0 && rules.IsLikelyEndless(canonical, f.First()) {
+			reason = rules.Stream
+		}
 	}
 	if reason == rules.None && !f.plain && !f.posts && (status == http.StatusPreconditionFailed || status == http.StatusRequestedRangeNotSatisfiable) {
 		reason = rules.Status // about this request's conditions, which the handler has seen, not about the page

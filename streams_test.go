@@ -54,6 +54,30 @@ func TestStreamsAreForTheirOwnClients(t *testing.T) {
 	}
 }
 
+// A handler that leaves the type to net/http sends what its first bytes look like.
+func TestStreamsWithoutATypeAreForTheirOwnClients(t *testing.T) {
+	const sound = "ID3\x03\x00\x00\x00\x00\x0f\x76"
+	for name, tt := range map[string]struct {
+		write  func(w http.ResponseWriter)
+		status string
+	}{
+		"sound":                 {func(w http.ResponseWriter) { _, _ = w.Write([]byte(sound)) }, "BYPASS"},
+		"sound in a string":     {func(w http.ResponseWriter) { _, _ = io.WriteString(w, sound) }, "BYPASS"},
+		"sound that is copied":  {func(w http.ResponseWriter) { _, _ = io.Copy(w, strings.NewReader(sound)) }, "BYPASS"},
+		"sound of known length": {func(w http.ResponseWriter) { w.Header().Set("Content-Length", "10"); _, _ = io.WriteString(w, sound) }, "MISS"},
+		"sound that says it is something": {func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "text/plain")
+			_, _ = io.WriteString(w, sound)
+		}, "MISS"},
+		"a text": {func(w http.ResponseWriter) { _, _ = io.WriteString(w, "page") }, "MISS"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) { tt.write(w) })
+			s.visit("/").wants(t, tt.status, 200, "*")
+		})
+	}
+}
+
 // One that says how long it is has an end. A 304 that does not repeat the length takes nothing back (RFC 9110, 15.4.5).
 func TestMediaOfKnownLengthIsStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

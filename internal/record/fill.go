@@ -53,26 +53,28 @@ const (
 // The handler has a header map of its own, so that fields it sets after WriteHeader reach neither the client nor the store, and so that somebody else may write the client's header at the same time.
 // A Fill belongs to the goroutine of the handler.
 type Fill struct {
-	w        http.ResponseWriter // the client's
-	judge    Judge
-	outer    http.Header  // w's, untouched until the Judge writes it
-	vary     []string     // the lines of Vary in outer
-	given    Given        // what the handler's header began as
-	header   http.Header  // the handler's
-	said     []saidField  // what header was when the handler had said its status, if the body is kept
-	values   [8]string    // room for those of Own, which is called once as a rule
-	array    [8]saidField // for said, as a rule
-	handed   [6]handed    // room for given
-	sink     Sink
-	status   int
-	late     int   // an error status that came after status
-	declared int64 // Content-Length; -1 when there is none that is valid
-	written  int64 // to the sink, or thrown away
-	excess   bool  // the handler tried to write more than it declared
-	yielded  bool  // header is outer
-	eager    bool  // each write is flushed, see Incremental
-	under    int   // header and writes under way; after a panic of the client's writer it never gets back to 0
-	mode     mode
+	w         http.ResponseWriter // the client's
+	judge     Judge
+	outer     http.Header  // w's, untouched until the Judge writes it
+	vary      []string     // the lines of Vary in outer
+	given     Given        // what the handler's header began as
+	header    http.Header  // the handler's
+	said      []saidField  // what header was when the handler had said its status, if the body is kept
+	values    [8]string    // room for those of Own, which is called once as a rule
+	array     [8]saidField // for said, as a rule
+	handed    [6]handed    // room for given
+	sink      Sink
+	first     []byte // see First
+	firstText string // the same
+	status    int
+	late      int   // an error status that came after status
+	declared  int64 // Content-Length; -1 when there is none that is valid
+	written   int64 // to the sink, or thrown away
+	excess    bool  // the handler tried to write more than it declared
+	yielded   bool  // header is outer
+	eager     bool  // each write is flushed, see Incremental
+	under     int   // header and writes under way; after a panic of the client's writer it never gets back to 0
+	mode      mode
 }
 
 // saidField is a field as the handler left it when it had said its status.
@@ -258,6 +260,14 @@ func (f *Fill) commit(status int) {
 	f.eager = field.IsIncremental(f.header["Incremental"])
 }
 
+// First is how the body begins, as far as it is known when the Judge commits: what the type is told from. It is not to be kept.
+func (f *Fill) First() []byte {
+	if f.firstText != "" {
+		return []byte(f.firstText[:min(len(f.firstText), sniffed)])
+	}
+	return f.first[:min(len(f.first), sniffed)]
+}
+
 // pushOut sends what was written on to the client, if the handler has said Incremental: ?1 (RFC 10036, 3).
 func (f *Fill) pushOut() {
 	switch {
@@ -271,7 +281,11 @@ func (f *Fill) pushOut() {
 
 // Write is http.ResponseWriter's.
 func (f *Fill) Write(p []byte) (int, error) {
-	f.commit(http.StatusOK)
+	if f.mode == undecided {
+		f.first = p
+		f.commit(http.StatusOK)
+		f.first = nil
+	}
 	switch f.mode {
 	case direct, hijacked:
 		n, err := f.w.Write(p)
@@ -302,7 +316,11 @@ func (f *Fill) Write(p []byte) (int, error) {
 
 // WriteString is io.StringWriter's.
 func (f *Fill) WriteString(s string) (int, error) {
-	f.commit(http.StatusOK)
+	if f.mode == undecided {
+		f.firstText = s
+		f.commit(http.StatusOK)
+		f.firstText = ""
+	}
 	switch f.mode {
 	case direct, hijacked:
 		n, err := io.WriteString(f.w, s)

@@ -21,6 +21,15 @@ func endless(h http.Header) bool {
 	return false
 }
 
+// IsLikelyEndless says whether a response without a Content-Type, whose body begins so, looks as if it had no end. net/http
+// sends the type that the bytes look like.
+func IsLikelyEndless(h http.Header, first []byte) bool {
+	if _, typed := h["Content-Type"]; typed || len(first) == 0 || len(h["Content-Encoding"]) > 0 || hasLength(h) {
+		return false
+	}
+	return streams(http.DetectContentType(first))
+}
+
 // streams says whether a media type, in lower case, is one of those in which a response is sent while it comes to be: sound
 // and pictures, and texts of which each line or record is complete by itself.
 func streams(mediaType string) bool {
