@@ -99,7 +99,7 @@ func Hosts(dst []string, scope string) []string {
 			}
 			tells := ok && tellsHost(name)
 			for ; ok && lines > 0; lines-- {
-				if line, scope, ok = cutText(scope); name == "X-Forwarded-Port" {
+				if line, scope, ok = cutText(scope); Canonical(name) == "X-Forwarded-Port" {
 					port = portIn(line)
 				}
 				if tells {

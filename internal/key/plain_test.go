@@ -80,6 +80,7 @@ func TestHosts(t *testing.T) {
 		{"Forwarded", []string{"Forwarded", `for=192.0.2.1;host=a.example;proto=https, host="b.example:8443"`}, []string{"a.example", "b.example:8443"}},
 		{"other fields beside it", []string{"Forwarded", "host=a.example", "X-Forwarded-Proto", "https", "X-Forwarded-Port", "443", "X-Host", "b.example"}, []string{"a.example", "b.example"}},
 		{"a port beside it", []string{"X-Forwarded-Host", "a.example", "X-Forwarded-Port", "8443"}, []string{"a.example", "a.example:8443"}},
+		{"a port in a field that is spelled as CGI has it", []string{"X_forwarded_host", "a.example", "X_forwarded_port", "8443"}, []string{"a.example", "a.example:8443"}},
 		{"ports beside an address and a host with its own", []string{"X-Forwarded-Host", "[::1], b.example:81", "X-Forwarded-Port", "8443, 1"}, []string{"[::1]", "b.example:81", "[::1]:8443"}},
 		{"a port that is none", []string{"X-Forwarded-Host", "a.example", "X-Forwarded-Port", "x"}, []string{"a.example"}},
 		{"other names for a host", []string{"X-Forwarded-Domain", "a.example", "X-Forwarded-Authority", "b.example", "X-Forwarded-Server", "c.example"}, []string{"b.example", "a.example", "c.example"}},
