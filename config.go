@@ -89,8 +89,8 @@ type Config struct {
 
 	// Except are requests in which the cache has no part, as patterns of http.ServeMux such as "/healthz", "/debug/" or
 	// "GET admin.example.com/": they are passed on as they come, and their answers are neither stored nor collapsed. They are
-	// matched against the request as the Edge gets it, before any http.StripPrefix behind it. nil means DefaultExcept; an
-	// empty slice means none. Unsafe methods still invalidate (RFC 9111, 4.4). Metrics in the formats of Prometheus and
+	// matched against the request as the Edge gets it, before any http.StripPrefix behind it; a host matches however it is
+	// spelled, and must have no port. nil means DefaultExcept; an empty slice means none. Unsafe methods still invalidate (RFC 9111, 4.4). Metrics in the formats of Prometheus and
 	// OpenMetrics are not stored under any path.
 	Except []string
 

@@ -61,14 +61,15 @@ func (x *wordIndex) marksEnd(part string) bool {
 	stem := strings.TrimRight(part, "0123456789")
 	for range 2 { // with and without an id
 		one := strings.TrimSuffix(stem, "s")
-		before, plural := strings.CutSuffix(one, "ie")
-		if x.mark(stem) || x.mark(one) || plural && x.mark(before+"y") {
+		singular, plural := strings.CutSuffix(one, "ie")
+		if x.mark(stem) || x.mark(one) || plural && x.mark(singular+"y") {
 			return true
 		}
-		id := false
-		if stem, id = strings.CutSuffix(one, "id"); !id {
+		before, id := strings.CutSuffix(one, "id")
+		if !id {
 			break
 		}
+		stem = before
 	}
 	return false
 }
