@@ -57,15 +57,20 @@ func TestPlacesOfARoute(t *testing.T) {
 			if n := len(taken); n > want || n < want-want/4 {
 				t.Errorf("%s, %s: %d places, want %d", tt.name, name, n, want)
 			}
-			for _, target := range []string{"/shop/item", "/shop/17", "/api/v1/items", "/shop"} {
+			// Of several other routes, one may share a slot with what is full, one time in many hundreds.
+			refused := 0
+			for _, target := range []string{"/shop/item", "/shop/17", "/api/v1/items", "/shop", "/blog/post/one", "/news/today/list"} {
 				if target == "/shop" && tt.name == "words at the root" {
 					continue // pages at the root are below one folder
 				}
 				pl, ok := enter(target)
 				if !ok {
-					t.Errorf("%s, %s: no place for %s", tt.name, name, target)
+					refused++
 				}
 				taken = append(taken, pl)
+			}
+			if refused > 2 { // a folder has up to two routes here
+				t.Errorf("%s, %s: no place for %d other routes", tt.name, name, refused)
 			}
 			for i := range taken {
 				taken[i].leave()
