@@ -18,6 +18,7 @@ import (
 // toy is a small cache that is right as far as it goes, with a switch for each mistake that caches are known for. It proves that the oracle can tell them.
 type toy struct {
 	next    http.Handler
+	head    http.Handler // of HEAD
 	mistake string
 
 	mu     sync.Mutex
@@ -64,6 +65,8 @@ var toyMistakes = map[string]string{
 	"reuses no-cache":                    "it wants to be validated",
 	"never gets stale":                   "it is stale",
 	"takes HEAD for GET":                 "the methods are HEAD and GET",
+	"fetches by the handler of HEAD":     "the handler of HEAD made it",
+	"lets a HEAD update what is stored":  "the methods are HEAD and GET",
 	"stores for no-store requests":       "",
 	"keeps what POST changed":            "came after an unsafe request",
 	"answers any condition with 304":     "304, but",
@@ -199,7 +202,16 @@ func (c *toy) hit(w http.ResponseWriter, r *http.Request, p *toyPage) {
 func (c *toy) run(r *http.Request) (rec *httptest.ResponseRecorder, broken any) {
 	rec = httptest.NewRecorder()
 	defer func() { broken = recover() }()
-	c.next.ServeHTTP(rec, r)
+	switch {
+	case r.Method != "HEAD":
+		c.next.ServeHTTP(rec, r)
+	case c.wrong("fetches by the handler of HEAD"):
+		r = r.WithContext(r.Context())
+		r.Method = "GET"
+		fallthrough
+	default:
+		c.head.ServeHTTP(rec, r)
+	}
 	return rec, nil
 }
 
@@ -228,6 +240,13 @@ func (c *toy) miss(w http.ResponseWriter, r *http.Request, k string) {
 		p.header.Set("X-Request-Id", w.Header().Get("X-Request-Id"))
 	}
 	lifetime, ok := c.storable(p, r)
+	if r.Method == "HEAD" && c.wrong("lets a HEAD update what is stored") {
+		c.mu.Lock()
+		if old := c.stored[k]; old != nil && old.status == p.status {
+			c.stored[k] = &toyPage{old.status, p.header, old.vary, old.body, old.request, time.Now().Add(time.Minute), time.Now()}
+		}
+		c.mu.Unlock()
+	}
 	whole := broken == nil && (p.header.Get("Content-Length") == "" || p.header.Get("Content-Length") == fmt.Sprint(len(p.body)))
 	if ok && (whole || c.wrong("stores what broke off")) {
 		if c.wrong("stores what broke off") {
@@ -258,7 +277,7 @@ func (c *toy) storable(p *toyPage, r *http.Request) (lifetime time.Duration, ok 
 		_, _ = fmt.Sscanf(word, "max-age=%d", &seconds)
 	}
 	switch {
-	case r.Method != "GET" && !c.wrong("takes HEAD for GET"),
+	case r.Method != "GET" && !c.wrong("takes HEAD for GET") && !c.wrong("fetches by the handler of HEAD"),
 		r.Context().Err() != nil && !c.wrong("stores what was made for a client that had left"),
 		p.status != 200 && !(p.status == 206 && c.wrong("stores parts")),
 		strings.Contains(cc, "no-store") && !c.wrong("stores no-store"),
@@ -279,7 +298,7 @@ func (c *toy) storable(p *toyPage, r *http.Request) (lifetime time.Duration, ok 
 
 func newToy(mistake string) modelCache {
 	return func(_ dice, next http.Handler) (http.Handler, *oracle) {
-		return &toy{next: next, mistake: mistake, stored: map[string]*toyPage{}}, &oracle{honors: true}
+		return &toy{next: next, head: ofHead(next), mistake: mistake, stored: map[string]*toyPage{}}, &oracle{honors: true}
 	}
 }
 

@@ -273,6 +273,8 @@ func (o *oracle) reuse(rec *record, q *op, f *facts, a *answer) error {
 	switch {
 	case f.method != "GET" && f.method != "HEAD" || g.method != "GET":
 		return refuse("the methods are %s and %s", g.method, f.method)
+	case g.ofHead:
+		return refuse("the handler of HEAD made it")
 	case g.scheme != f.scheme || g.host != f.host || g.uri != f.uri:
 		return refuse("the URLs differ")
 	case g.forwarded != f.forwarded:

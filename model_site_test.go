@@ -109,6 +109,7 @@ type facts struct {
 	identity  string // "" for nobody
 	forwarded string // what proxies said about host, scheme and path
 	override  string // what rewrites the target or the method
+	ofHead    bool   // the handler is that of HEAD
 	body      int64
 	noStore   bool
 	header    http.Header
@@ -127,7 +128,7 @@ var (
 )
 
 func factsOf(r *http.Request) facts {
-	f := facts{method: r.Method, scheme: "http", host: r.Host, uri: r.RequestURI, body: r.ContentLength, header: r.Header.Clone()}
+	f := facts{ofHead: r.Header.Get(headField) != "", method: r.Method, scheme: "http", host: r.Host, uri: r.RequestURI, body: r.ContentLength, header: r.Header.Clone()}
 	if r.TLS != nil {
 		f.scheme = "https"
 		for _, c := range r.TLS.PeerCertificates {

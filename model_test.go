@@ -53,7 +53,46 @@ func realCache(d dice, next http.Handler) (http.Handler, *oracle) {
 	if err != nil {
 		panic(err)
 	}
-	return edge.Handler(next), o
+	return mounted(d, edge.Handler, next), o
+}
+
+// mounted is a cache as people mount it: behind something else, inside of a router that has other handlers for HEAD, or as the server's own handler.
+func mounted(d dice, cache func(http.Handler) http.Handler, next http.Handler) http.Handler {
+	switch d.IntN(3) {
+	case 0:
+		return headRouter(cache, next)
+	case 1:
+		own := &http.Server{Handler: cache(next)}
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			own.Handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), http.ServerContextKey, own)))
+		})
+	}
+	return cache(next)
+}
+
+// headField tells the model's site that a request reached it by the route of HEAD.
+const headField = "X-Route-Of-Head"
+
+// headRouter has a cache in front of either of two handlers, one of which is that of HEAD.
+func headRouter(cache func(http.Handler) http.Handler, next http.Handler) http.Handler {
+	get, head := cache(next), cache(ofHead(next))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead {
+			head.ServeHTTP(w, r)
+			return
+		}
+		get.ServeHTTP(w, r)
+	})
+}
+
+// ofHead is the handler of HEAD.
+func ofHead(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inner := r.WithContext(r.Context())
+		inner.Header = r.Header.Clone()
+		inner.Header.Set(headField, "1")
+		next.ServeHTTP(w, inner)
+	})
 }
 
 // trial is one batch: a site, a cache in front of it, and who watches.

@@ -66,6 +66,9 @@ func look(t *testing.T, s *httptest.Server, method, path string, header http.Hea
 	t.Helper()
 	var got seen
 	ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(code int, h textproto.MIMEHeader) error {
+		for _, name := range ours {
+			h.Del(name)
+		}
 		got.interim = append(got.interim, fmt.Sprint(code, h))
 		return nil
 	}})
@@ -89,8 +92,16 @@ func look(t *testing.T, s *httptest.Server, method, path string, header http.Hea
 // same compares an answer with that of the handler alone.
 func same(t *testing.T, what string, got, want seen) {
 	t.Helper()
+	for _, difference := range differ(got, want) {
+		t.Errorf("%s: %s", what, difference)
+	}
+}
+
+// differ says how got differs from want.
+func differ(got, want seen) (differences []string) {
+	differs := func(format string, args ...any) { differences = append(differences, fmt.Sprintf(format, args...)) }
 	if got.broken && want.broken && (got.status == 0 || want.status == 0) {
-		return // how much of a broken answer gets through is a matter of time
+		return nil // how much of a broken answer gets through is a matter of time
 	}
 	if got.hit {
 		got.header, want.header = got.header.Clone(), want.header.Clone()
@@ -106,20 +117,21 @@ func same(t *testing.T, what string, got, want seen) {
 		got.header.Del("Trailer")
 	}
 	if got.broken != want.broken || got.status != want.status {
-		t.Errorf("%s: got status %d, broken %v, want %d, %v", what, got.status, got.broken, want.status, want.broken)
+		differs("got status %d, broken %v, want %d, %v", got.status, got.broken, want.status, want.broken)
 	}
 	if got.body != want.body && !want.broken {
-		t.Errorf("%s: got body %.300q, want %.300q", what, got.body, want.body)
+		differs("got body %.300q, want %.300q", got.body, want.body)
 	}
 	if !maps.EqualFunc(got.header, want.header, slices.Equal) {
-		t.Errorf("%s: got header\n%v, want\n%v", what, got.header, want.header)
+		differs("got header\n%v, want\n%v", got.header, want.header)
 	}
 	if !maps.EqualFunc(got.trailer, want.trailer, slices.Equal) {
-		t.Errorf("%s: got trailer %v, want %v", what, got.trailer, want.trailer)
+		differs("got trailer %v, want %v", got.trailer, want.trailer)
 	}
 	if !slices.Equal(got.interim, want.interim) {
-		t.Errorf("%s: got interim answers %q, want %q", what, got.interim, want.interim)
+		differs("got interim answers %q, want %q", got.interim, want.interim)
 	}
+	return differences
 }
 
 // manners are handlers that do something that a writer in between could spoil. None depends on how often it is called.

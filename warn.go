@@ -120,7 +120,7 @@ func (w *warnings) first(r *http.Request, pattern string, err error) bool {
 		pattern = segment(pattern)
 	}
 	cause := err.Error()
-	if known, ok := err.(interface{ cause() string }); ok { //nolint:errorlint // ours, never wrapped
+	if known, ok := err.(interface{ cause() string }); ok {
 		cause = known.cause()
 	}
 	text := pattern + "\x00" + cause
