@@ -18,6 +18,9 @@ func (h *handler) serveArrived(w http.ResponseWriter, r *http.Request, limits *r
 	if inner != r {
 		defer handBack(r, inner)
 	}
+	if first, ok := inner.Body.(*firstByte); ok {
+		defer first.leave()
+	}
 	h.serve(w, inner, req)
 }
 
@@ -57,7 +60,6 @@ func firstOfBody(r *http.Request) (_ *http.Request, empty bool) {
 	first := &firstByte{body: r.Body, read: make(chan struct{})}
 	inner := r.WithContext(r.Context())
 	inner.Body = first
-	// The goroutine ends with the read, and the server ends that at the latest when the request is done.
 	go first.fetch()
 	timer := time.NewTimer(unreadWait)
 	defer timer.Stop()
@@ -106,6 +108,15 @@ func (b *firstByte) Read(p []byte) (int, error) {
 		panic(b.panicked)
 	}
 	return copy(p, b.first[:b.n]), b.err
+}
+
+// leave ends a read that still waits when the request has been served.
+func (b *firstByte) leave() {
+	select {
+	case <-b.read:
+	default:
+		_ = b.body.Close()
+	}
 }
 
 // Close is io.Closer's.

@@ -73,6 +73,7 @@ type fill struct {
 	unkeyed    bool      // the answer could be stored but for that: see passesUnkeyed
 	silent     bool      // the handler returned without writing: see unwritten
 	cut        bool      // the run was ended because its client, a HEAD, wants no more: see endHead
+	asHead     bool      // the handler gets the HEAD as it is: it takes no GET
 	gone       bool      // the client left while it waited for another request's page
 	flight     *flight.Flight[landing]
 	own        flight.Flight[landing] // if it is not another's
@@ -227,7 +228,7 @@ func (f *fill) passedOn() *http.Request {
 		own := *f.r.URL // the handler is asked again, and has had the other one
 		inner.URL = &own
 	}
-	if f.req.Head {
+	if f.req.Head && !f.asHead {
 		f.asGet(inner)
 	}
 	if !f.asks() && !f.req.Conditional && !f.req.Range && !f.removesDirectives() && f.handler.edge.config.Observer == nil && looksAway(f.w) && !f.req.Scope.Respelled() && f.asked.take(f.r.Header) {
@@ -286,6 +287,10 @@ func (f *fill) Commit(status int) {
 	delete(header, originErrorField)
 	if f.in.seat.claimed(header, f.r) {
 		f.passStatic()
+		return
+	}
+	if f.req.Head && (f.asHead || takesNoGet(status)) {
+		f.withoutGet(status, header)
 		return
 	}
 	if status == http.StatusNotModified && f.asks() {
@@ -456,7 +461,7 @@ func (f *fill) passStatic() {
 // One to another Accept than what is stored is for does not.
 func (f *fill) refuse(reason Reason) {
 	switch reason {
-	case rules.RequestNoStore, rules.Unreachable, rules.Busy, rules.Aborted:
+	case rules.RequestNoStore, rules.Unreachable, rules.Busy, rules.Aborted, rules.Head:
 		return
 	}
 	if f.unkeyed {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -42,19 +43,6 @@ func (f *fill) asGet(inner *http.Request) {
 	}
 }
 
-// toHead answers a HEAD from the header of a response that is being stored, if that tells all. Else it waits for the end.
-func (f *fill) toHead() {
-	if f.client != pending {
-		return
-	}
-	if _, typed := f.Header()["Content-Type"]; !typed || f.Declared() < 0 {
-		f.client = waiting
-		return
-	}
-	f.headOnly()
-	_ = http.NewResponseController(f.w).Flush()
-}
-
 // headOnly gives the client all that it wants.
 func (f *fill) headOnly() {
 	f.length = -1
@@ -75,16 +63,31 @@ func (f *fill) endHead(reason Reason) {
 
 // sendDirect sends the header of a response that is passed on. A HEAD ends the run then.
 func (f *fill) sendDirect() {
-	if f.req.Head {
+	if f.req.Head && !f.asHead {
 		f.Bodiless()
 	}
 	f.Send()
 	f.halt()
 }
 
+// takesNoGet reports whether an answer to a GET says that the URL may be for other methods only, such as HEAD.
+func takesNoGet(status int) bool {
+	return status == http.StatusMethodNotAllowed || status == http.StatusNotImplemented
+}
+
+// withoutGet has the handler asked by HEAD when it takes no GET, and passes on what it says to that.
+func (f *fill) withoutGet(status int, header http.Header) {
+	if !f.asHead {
+		f.asHead, f.next = true, askAgain
+		f.Discard()
+		return
+	}
+	f.passOn(status, field.Canonical(header), rules.Head)
+}
+
 // halt tells the handler of a HEAD, by its context, that nobody waits for the rest.
 func (f *fill) halt() {
-	if f.req.Head {
+	if f.req.Head && !f.asHead {
 		f.cut = true
 		f.stop()
 	}

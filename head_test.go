@@ -442,6 +442,31 @@ func TestHeadConditionsAndRangesWhereItFetches(t *testing.T) {
 	}
 }
 
+// A URL may be for HEAD only.
+func TestHeadOfAHandlerThatTakesNoGet(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("HEAD /up", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Method", r.Method)
+		w.Header().Set("X-Range", r.Header.Get("Range"))
+		w.Header().Set("Etag", `"1"`)
+	})
+	mux.HandleFunc("POST /only", func(http.ResponseWriter, *http.Request) {})
+	edge := emptyEdge(t)
+	server := startServer(t, edge.Handler(mux), false)
+	for range 2 {
+		a := answerTo(t, server, "HEAD", "/up", http.Header{"Range": {"bytes=1-"}})
+		assert.Equal(t, 200, a.StatusCode)
+		assert.Equal(t, "HEAD", a.Header.Get("X-Method"))
+		assert.Equal(t, "MISS", a.Header.Get("X-Cache"))
+		assert.Contains(t, a.Header.Get("Cache-Status"), "detail=head")
+		assert.Equal(t, 304, answerTo(t, server, "HEAD", "/up", http.Header{"If-None-Match": {`"1"`}}).StatusCode)
+		assert.Equal(t, 405, answerTo(t, server, "HEAD", "/only", nil).StatusCode)
+		assert.Equal(t, 405, answerTo(t, server, "GET", "/up", nil).StatusCode)
+	}
+	assert.Zero(t, edge.Stats().Entries)
+	assert.Zero(t, edge.Stats().OpenFills)
+}
+
 // Static files see ranges that a fetch takes off, but not those of a HEAD.
 func TestHeadOfAStaticFileWithARange(t *testing.T) {
 	static, err := edgecache.Static(fstest.MapFS{"a.txt": {Data: []byte("0123456789")}}, edgecache.StaticOptions{})

@@ -38,8 +38,8 @@ func (f *fill) plan() {
 	case wantsWhole:
 		f.client = waiting
 	}
-	if f.req.Head {
-		f.toHead()
+	if f.req.Head && f.client == pending {
+		f.client = waiting // until it is stored: who looks with a HEAD looks again at once
 	}
 }
 
