@@ -91,6 +91,7 @@ type fill struct {
 	made     page        // page
 	grown    flight.Body // its body
 	unkept   Reason      // why page turned out not to be kept
+	stored   bool        // page has been announced as stored
 	room     [2]string   // for the status fields
 	fields   http.Header // what the handler itself put on a 304
 	edits    field.Edits // what it did there to the fields of middleware outside
@@ -511,6 +512,7 @@ func (f *fill) complete() (again bool) {
 			return false
 		}
 		var v *variant
+		lost := rules.None // why it is not kept
 		late := e.tooLate(f.inner, f.Said("Cache-Control"), f.Header()["Cache-Control"])
 		if body, ok := f.page.body.Object(); ok && !late {
 			v = e.newVariant(f.page.sealed(body, f.old), tagNames(f.page.groups, f.key), f.flight.Began, f.r.Pattern)
@@ -524,6 +526,8 @@ func (f *fill) complete() (again bool) {
 				}
 				if e.publish(f.key, v, f.old, f.class) {
 					f.page.body.Stored(v.Body)
+				} else if lost = rules.Busy; f.fenced(v) {
+					lost = rules.Purged
 				}
 				f.keepSecond(v)
 			}
@@ -537,8 +541,27 @@ func (f *fill) complete() (again bool) {
 		f.place.leave()
 		f.flight.Land() // its client may be slow; that is no reason for others to wait for what is past
 		f.finish(v)
+		switch {
+		case lost != rules.None || v != nil:
+		case late:
+			lost = rules.NoStore
+		case errors.Is(err, errIncomplete):
+			lost = rules.Incomplete
+		case f.unkept != rules.None:
+			lost = f.unkept
+		default:
+			lost = rules.Aborted
+		}
+		f.tellUnkept(lost, err)
 	}
 	return false
+}
+
+// tellUnkept tells that a response is not kept, for the given reason, if it was announced as stored. err is what was wrong with it.
+func (f *fill) tellUnkept(reason Reason, err error) {
+	if f.stored && reason != rules.None {
+		f.handler.edge.tell(Event{Kind: Unkept, Request: f.r, Pattern: f.pattern(), Reason: reason, Err: err})
+	}
 }
 
 // end says whether the body that the handler wrote is the whole response.

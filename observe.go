@@ -23,9 +23,10 @@ const (
 	PurgeDone                      // a purge was carried out, or a response made others invalid: then it has a Request, and its Reason is "invalidated"
 	Warned                         // something does not do what its author seems to think: Config.Logger gets it, too, once for each route
 	Failed                         // something of the cache's own, or a handler behind a stale page, went wrong
+	Unkept                         // a response that had been announced as stored was not kept, for the Reason
 )
 
-var eventKinds = [...]string{"", "answered", "refreshed", "purge-done", "warned", "failed"}
+var eventKinds = [...]string{"", "answered", "refreshed", "purge-done", "warned", "failed", "unkept"}
 
 // String returns the kind in lower case.
 func (k EventKind) String() string {
@@ -44,7 +45,7 @@ type Event struct {
 	Status  Status
 	Reason  Reason        // why; none for a plain hit
 	Forward Reason        // why the handler ran; none when it did not
-	Stored  bool          // the answer is being stored; it is not kept if the handler then breaks off, or forbids it too late
+	Stored  bool          // the answer is being stored; where it then is not kept, an event of the kind Unkept says so
 	Elapsed time.Duration // from the arrival of the request to this decision
 	TTL     time.Duration // how much longer the page is fresh, where there is one; negative if it is stale
 	// Credential names what made the request credentialed, never its value: "Authorization", "client certificate",

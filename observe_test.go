@@ -350,5 +350,5 @@ func TestObserverHearsOfIncompletePages(t *testing.T) {
 		fmt.Fprint(w, "half")
 	})
 	s.get("/")
-	require.Equal(t, []string{"failed incomplete", "answered MISS uri-miss"}, seen.take())
+	require.Equal(t, []string{"failed incomplete", "answered MISS uri-miss", "unkept incomplete"}, seen.take())
 }

@@ -76,6 +76,7 @@ func (f *fill) account(reason Reason) account {
 		a.reason = f.reason
 		a.ttl, a.hasTTL = f.page.meta.TTL(f.now), true
 	}
+	f.stored = f.stored || a.stored
 	return a
 }
 
@@ -185,6 +186,9 @@ func (f *fill) send() {
 		reader.Close()
 		close(f.pumped)
 	}()
+	if f.unkept == rules.None && f.refused == rules.TooLarge && f.Declared() < 0 {
+		f.unkept = rules.TooLarge // it does not say that it is smaller this time; if it is, it is stored
+	}
 	f.writeHeader()
 	begun = true
 }

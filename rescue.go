@@ -26,6 +26,7 @@ func (f *fill) abort() {
 	if f.client == sending {
 		<-f.pumped
 	}
+	f.tellUnkept(rules.Aborted, errAborted)
 }
 
 func (f *fill) closeBody() {
