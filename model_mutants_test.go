@@ -47,6 +47,8 @@ var toyMistakes = map[string]string{
 	"stores what was made for a client that had left":     "its client had left",
 	"ignores Vary":                       "Vary tells them apart",
 	"ignores Vary: *":                    "Vary tells them apart",
+	"ignores Accept":                     "which does not name it",
+	"shows _ga to the handler":           "which is in no key",
 	"ignores the host":                   "the URLs differ",
 	"ignores the query":                  "the URLs differ",
 	"ignores the scheme":                 "the URLs differ",
@@ -129,12 +131,13 @@ func (c *toy) asks(r *http.Request) bool {
 		plain = plain && (r.Header.Get(name) == "" || c.wrong("shares what was made for a field with an underscore"))
 	}
 	for name, excuse := range map[string]string{
-		"Cookie": "shares what was made for a cookie", "X-Api-Key": "shares what was made for an API key", "X-Forwarded-User": "shares what was made for an API key",
+		"X-Api-Key": "shares what was made for an API key", "X-Forwarded-User": "shares what was made for an API key",
 		"Authorization": "shares what was made for an Authorization", "Range": "stores parts", "Cache-Control": "stores for no-store requests",
 		"If-Match": "", "If-None-Match": "answers any condition with 304", "If-Modified-Since": "",
 	} {
 		plain = plain && (r.Header.Get(name) == "" || c.wrong(excuse) || name == "Range" && c.wrong("counts ranges from one"))
 	}
+	plain = plain && (withoutIgnored(r.Header.Get("Cookie")) == "" || c.wrong("shares what was made for a cookie"))
 	return plain && (r.TLS == nil || len(r.TLS.PeerCertificates) == 0 || c.wrong("shares what was made for a certificate")) &&
 		(r.ContentLength == 0 || c.wrong("ignores the body"))
 }
@@ -151,6 +154,14 @@ func (c *toy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
+	if !c.wrong("shows _ga to the handler") {
+		r = r.Clone(r.Context())
+		if cookies := withoutIgnored(r.Header.Get("Cookie")); cookies != "" {
+			r.Header.Set("Cookie", cookies)
+		} else {
+			r.Header.Del("Cookie")
+		}
+	}
 	c.mu.Lock()
 	p := c.stored[k]
 	c.mu.Unlock()
@@ -162,6 +173,9 @@ func (c *toy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *toy) varies(p *toyPage, r *http.Request) bool {
+	if accept := r.Header.Get("Accept"); accept != "" && accept != p.request.Header.Get("Accept") && !c.wrong("ignores Accept") {
+		return false
+	}
 	for _, line := range p.vary {
 		if line != "*" && !slices.Equal(p.request.Header.Values(line), r.Header.Values(line)) && !c.wrong("ignores Vary") {
 			return false

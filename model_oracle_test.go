@@ -136,7 +136,7 @@ func (o *oracle) judge(q *op, f *facts, a *answer, sent time.Time, place int64) 
 	case own && head.said.end > panicFirst && head.said.end != tooLong && !a.broken && q.method != "HEAD" && a.status != 304 && a.status != 206:
 		return errors.New("an answer that its handler did not end well came as if it were whole")
 	case !own:
-		err = cmp.Or(o.reuse(head, q, f, a), o.reuse(head.page(), q, f, a), o.fresh(head, q, a, sent), o.valid(head, q, place))
+		err = cmp.Or(o.reuse(head, q, f, a), o.reuse(head.page(), q, f, a), o.named(head, f), o.fresh(head, q, a, sent), o.valid(head, q, place))
 	case head.base != nil && len(a.body) > 0:
 		err = o.reuse(head.base, q, f, a)
 	}
@@ -293,6 +293,8 @@ func (o *oracle) reuse(rec *record, q *op, f *facts, a *answer) error {
 		return refuse("it is forbidden")
 	case !(permitted(&p, g) && permitted(&p, f)):
 		return refuse("identities %q and %q, and no word that permits it", g.identity, f.identity)
+	case g.ignored != "":
+		return refuse("its handler had seen %q, which is in no key", g.ignored)
 	case rec.said.setCookie && !o.stripCookies:
 		return refuse("it sets a cookie")
 	case len(a.header["Set-Cookie"]) > 0:
@@ -305,6 +307,27 @@ func (o *oracle) reuse(rec *record, q *op, f *facts, a *answer) error {
 		return refuse("its status was %d", rec.page().status)
 	}
 	return nil
+}
+
+// named says why rec, or what it confirms, is not the representation for a request: the request must name its type, take
+// anything, or have the Accept that it was made for (RFC 9110, 12.5.1). Redirects and plain errors are none, and what Vary
+// says about Accept is for sameVary.
+func (o *oracle) named(rec *record, f *facts) error {
+	accept, made, mediaType, status := f.header.Get("Accept"), rec.facts.header.Get("Accept"), rec.mediaType(), rec.page().status
+	if status >= 300 && status <= 399 || status >= 400 && mediaType == "text/plain" || accept == "" || accept == "*/*" || accept == made {
+		return nil
+	}
+	for _, name := range slices.Concat(rec.said.vary, rec.said.outerVary) {
+		if name == "Accept" {
+			return nil
+		}
+	}
+	for member := range strings.SplitSeq(accept, ",") {
+		if strings.TrimSpace(member) == mediaType {
+			return nil
+		}
+	}
+	return fmt.Errorf("page %d is %s, made for Accept %q, and reached one with Accept %q, which does not name it", rec.serial, mediaType, made, accept)
 }
 
 // permitted reports whether whoever carries these credentials, if any, may make or get a shared page.
@@ -337,6 +360,12 @@ func sameVary(s *said, a, b *facts) bool {
 	return true
 }
 
+// withoutIgnored is a Cookie without the one that the application promised not to read.
+func withoutIgnored(cookies string) string {
+	kept := slices.DeleteFunc(strings.Split(cookies, "; "), func(c string) bool { return c == "" || strings.HasPrefix(c, "_ga=") })
+	return strings.Join(kept, "; ")
+}
+
 func meaning(name string, h http.Header) string {
 	name = http.CanonicalHeaderKey(name)
 	values := h.Values(name)
@@ -345,6 +374,10 @@ func meaning(name string, h http.Header) string {
 	}
 	text := strings.Join(values, ",")
 	switch name {
+	case "Cookie":
+		if text = withoutIgnored(text); text == "" {
+			return "absent"
+		}
 	case "Accept-Encoding", "Accept-Language", "Accept":
 		text = strings.ToLower(strings.ReplaceAll(text, " ", ""))
 	case "X-Custom":

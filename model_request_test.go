@@ -162,6 +162,8 @@ func siteWays(seed uint64) func(host, uri string) said {
 		s := d.ways()
 		if d.oneIn(8) {
 			s.media = pick(d, "application/x-ndjson", "audio/mpeg")
+		} else {
+			s.chooses = d.oneIn(4)
 		}
 		known[i] = s
 	}
@@ -275,7 +277,7 @@ func (c *crowd) negotiation(add func(name, value string)) {
 		add("Accept-Language", pick(c.dice, "de", "DE", "en, de", "de, en", "en,de"))
 	}
 	if c.oneIn(3) {
-		add("Accept", pick(c.dice, "text/html", "application/json", "text/html, */*;q=0.1"))
+		add("Accept", pick(c.dice, "text/html", "application/json", "text/html, */*;q=0.1", "*/*", "application/json, text/html;q=0", "image/png"))
 	}
 	if c.oneIn(3) {
 		add("X-Custom", pick(c.dice, "1", "2", "", "a, b", "a,b", "a b"))

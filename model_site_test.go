@@ -36,6 +36,7 @@ type said struct {
 	allowOrigin  bool
 
 	media    string // the type; "" for one that has an end
+	chooses  bool   // the type is chosen by Accept, and Vary does not say so
 	size     int
 	declared bool
 	flush    bool
@@ -107,6 +108,7 @@ type facts struct {
 	host      string
 	uri       string
 	identity  string // "" for nobody
+	ignored   string // the cookie that the application promised not to read, where it has reached its handler
 	forwarded string // what proxies said about host, scheme and path
 	override  string // what rewrites the target or the method
 	ofHead    bool   // the handler is that of HEAD
@@ -141,9 +143,11 @@ func factsOf(r *http.Request) facts {
 		}
 	}
 	for _, c := range r.Cookies() {
-		if c.Name != "_ga" { // which the application promised not to read
-			f.identity += c.String() + ";"
+		if c.Name == "_ga" { // which the application promised not to read
+			f.ignored += c.String() + ";"
+			continue
 		}
+		f.identity += c.String() + ";"
 	}
 	for _, name := range forwardedFields {
 		if v := r.Header.Values(name); len(v) > 0 {
@@ -185,6 +189,18 @@ type record struct {
 
 // page is the record of the page itself.
 func (r *record) page() *record { return cmp.Or(r.base, r) }
+
+// mediaType is the type of the page, which is that of its base.
+func (r *record) mediaType() string {
+	p := r.page()
+	if !p.said.chooses {
+		return cmp.Or(p.said.media, "text/plain")
+	}
+	if accept := p.facts.header.Get("Accept"); strings.HasPrefix(accept, "text/html") {
+		return "text/html"
+	}
+	return "application/json"
+}
 
 func (r *record) etag() string {
 	switch p := r.page(); p.said.etag {
@@ -284,6 +300,9 @@ func (s *modelSite) confirmed(rec *record, r *http.Request) *record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, old := range slices.Backward(s.records) {
+		if rec.said.chooses && old.mediaType() != rec.mediaType() {
+			continue
+		}
 		if !old.complete.Load() || old.base != nil || old.facts.method != "GET" || old.partial || old.status != 200 || !samePage(&old.said, &old.facts, &rec.facts) {
 			continue
 		}
@@ -324,7 +343,7 @@ func (s *modelSite) head(h http.Header, rec *record) {
 		}
 		return c
 	}, rec.echo))
-	set("Content-Type", cmp.Or(rec.said.media, "text/plain"))
+	set("Content-Type", rec.mediaType())
 	set("Cache-Control", rec.said.cacheControl())
 	if rec.said.targeted {
 		set("CDN-Cache-Control", rec.said.cdnCacheControl())
