@@ -53,6 +53,10 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 	v := res.find(scope, &req, r.Header)
 	x.Stored = res.alive()
 	x.Vary = append(x.Vary, res.expectedVary(v)...)
+	if e.passesUnit(r, &req, k, scope, v, now) {
+		x.Status, x.Reason = Dynamic, rules.RangeUnit
+		return x
+	}
 	if v == nil {
 		x.Status, x.Reason = Miss, rules.URIMiss
 		switch refused := e.refusals.of(k, string(scope), class(&req), now); {

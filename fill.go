@@ -79,10 +79,10 @@ type fill struct {
 	own        flight.Flight[landing] // if it is not another's
 	mark       tier.Mark              // where the purges of the second tier stood
 	start      time.Time
-	in         *inward            // what goes in with the request
-	ctx        context.Context    // the handler's
-	stop       context.CancelFunc // ends it; nil unless for a HEAD
-	inner      *http.Request      // as the handler gets it
+	in         *inward                 // what goes in with the request
+	ctx        context.Context         // the handler's
+	stop       context.CancelCauseFunc // ends it; nil unless the client wants a part, or is a HEAD
+	inner      *http.Request           // as the handler gets it
 
 	now      time.Time // when the header came
 	next     plan
@@ -159,13 +159,14 @@ func (f *fill) lead(fl *flight.Flight[landing]) {
 		defer cancel()
 	}
 	if f.req.Head {
-		ctx, f.stop = context.WithCancel(ctx)
-		defer f.stop()
+		ctx, f.stop = context.WithCancelCause(ctx)
+		defer f.stop(nil)
 	}
 	f.ctx = ctx
 	for f.run() {
-		// The handler confirmed something that is not what we asked about (RFC 9111, 4.3.4). Nothing has been sent; ask without a condition.
-		f.old = nil
+		// The handler confirmed something that is not what we asked about (RFC 9111, 4.3.4), or is to answer a range itself.
+		// Nothing has been sent; ask without a condition of ours.
+		f.old, f.ctx = nil, ctx
 	}
 }
 
@@ -185,6 +186,9 @@ func (f *fill) run() (again bool) {
 	f.start = time.Now()
 	f.next = passOn
 	f.markSecond()
+	if f.plain && f.req.Range {
+		f.ctx, f.stop = context.WithCancelCause(f.ctx) //nolint:govet // the context above it ends with the request at the latest
+	}
 	inner := f.passedOn()
 	f.inner = inner
 	writer := f.Init(f.w, f)
@@ -193,10 +197,9 @@ func (f *fill) run() (again bool) {
 		if returned {
 			return
 		}
-		if f.cut {
+		if f.cut || f.Stopped() {
 			if p := recover(); p != nil {
-				again = false
-				f.afterCut(p)
+				again = f.afterCut(p)
 				return
 			}
 		}
@@ -339,7 +342,7 @@ func (f *fill) Commit(status int) {
 		if reason == rules.CSPNonce && nonceIn(f.w.Header()) {
 			e.warnedOnce(f.inner, f.pattern(), errNonceOutside)
 		}
-		f.passOn(status, canonical, reason)
+		f.passOn(status, canonical, f.knownReason(status, reason))
 		return
 	}
 	f.next = keep
@@ -437,6 +440,9 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 			f.halt()
 			return
 		}
+	}
+	if f.plain && f.req.Range && f.passPart(status, header, reason) {
+		return
 	}
 	a := f.account(reason)
 	h := f.Direct()

@@ -57,6 +57,9 @@ func (f *fill) obtain(vary []string, collapse bool) {
 		collapse = next != nil
 		vary = next
 	}
+	if f.req.Range && f.plain && f.old == nil && e.refusals.of(f.key, f.scope, f.class, time.Now()) != rules.None {
+		f.plain = false // who was waited for has found out that nothing is stored
+	}
 	f.lead(e.flights.Single(&f.own, e.fence.now(), time.Now()))
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/record"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -89,7 +90,7 @@ func (f *fill) withoutGet(status int, header http.Header) {
 func (f *fill) halt() {
 	if f.req.Head && !f.asHead {
 		f.cut = true
-		f.stop()
+		f.stop(record.ErrEnough)
 	}
 }
 
@@ -103,12 +104,14 @@ func (f *fill) forgo() {
 	}
 }
 
-// afterCut keeps a panic of a handler whose run was cut from the client, who has got all that it wants: ReverseProxy panics when it cannot go on.
-func (f *fill) afterCut(p any) {
-	if err, _ := p.(error); !errors.Is(err, http.ErrAbortHandler) {
-		f.handler.edge.logPanic(f.r, p, "edgecache: handler panicked after its answer to a HEAD")
+// afterCut keeps a panic of a handler whose run was cut from the client, who has got all that it wants: ReverseProxy panics when it cannot go
+// on. It reports whether the handler is to run again.
+func (f *fill) afterCut(p any) (again bool) {
+	if err, _ := p.(error); !errors.Is(err, http.ErrAbortHandler) && !errors.Is(err, record.ErrEnough) {
+		f.handler.edge.logPanic(f.r, p, "edgecache: handler panicked after its client had got all that it wanted")
 	}
 	if f.next == keep {
 		f.forgo()
 	}
+	return f.next == askAgain
 }

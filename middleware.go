@@ -77,6 +77,10 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 		h.passNonce(w, r, req, v, now)
 		return
 	}
+	if req.OtherUnit && e.passesUnit(r, req, k, scope, v, now) {
+		h.passUnit(w, r, req, k, scope, now)
+		return
+	}
 	action, reason := rules.Validate, rules.URIMiss
 	switch {
 	case v != nil:

@@ -152,7 +152,7 @@ func TestRangedFirstRequestFills(t *testing.T) {
 			{"bytes=-3", 206, "789"},
 			{"bytes=7-", 206, "789"},
 			{"bytes=20-", 416, "*"},
-			{"lines=1-2", 200, "0123456789"},
+			{"lines", 200, "0123456789"},
 		} {
 			t.Run(tt.header+" of "+declared, func(t *testing.T) {
 				s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {

@@ -77,6 +77,9 @@ var toyMistakes = map[string]string{
 	"repeats X-Request-Id":               "X-Request-Id of the middleware outside",
 	"counts ranges from one":             "Content-Range is",
 	"serves the body of the page before": "body: got",
+
+	"cuts what it does not store one byte late":   "Content-Range is",
+	"cuts what it does not store by any If-Range": "206 although If-Range",
 }
 
 func (c *toy) wrong(mistake string) bool { return c.mistake == mistake }
@@ -231,9 +234,46 @@ func (c *toy) run(r *http.Request) (rec *httptest.ResponseRecorder, broken any) 
 
 // pass gives the client what the handler answers, as its own.
 func (c *toy) pass(w http.ResponseWriter, r *http.Request) {
-	rec, broken := c.run(r)
+	asked := r
+	if strings.HasPrefix(c.mistake, "cuts ") && r.Method == "GET" {
+		asked = r.Clone(r.Context()) // as one that would have stored all of it
+		asked.Header.Del("Range")
+		asked.Header.Del("If-Range")
+	}
+	rec, broken := c.run(asked)
 	maps.Copy(w.Header(), rec.Header())
+	if broken == nil && c.cut(w, r, rec) {
+		return
+	}
 	c.send(w, rec, broken, "DYNAMIC", "edgecache; fwd=bypass")
+}
+
+// cut gives the client its range of what the handler has sent as a whole.
+func (c *toy) cut(w http.ResponseWriter, r *http.Request, rec *httptest.ResponseRecorder) bool {
+	late, any := c.wrong("cuts what it does not store one byte late"), c.wrong("cuts what it does not store by any If-Range")
+	if !late && !any || rec.Code != 200 || rec.Header().Get("Accept-Ranges") == "" || rec.Header().Get("Content-Length") != fmt.Sprint(rec.Body.Len()) {
+		return false
+	}
+	asked := r
+	if any {
+		asked = r.Clone(r.Context())
+		asked.Header.Del("If-Range")
+	}
+	start, end, ok := oneRange(asked, rec.Body.Len()-1)
+	if !ok {
+		return false
+	}
+	h := w.Header()
+	h.Set("X-Cache", "DYNAMIC")
+	h.Set("Cache-Status", "edgecache; fwd=bypass")
+	h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", start, end-1, rec.Body.Len()))
+	h.Set("Content-Length", fmt.Sprint(end-start))
+	w.WriteHeader(http.StatusPartialContent)
+	if late {
+		start, end = start+1, end+1
+	}
+	_, _ = w.Write(rec.Body.Bytes()[start:end])
+	return true
 }
 
 func (c *toy) send(w http.ResponseWriter, rec *httptest.ResponseRecorder, broken any, word, status string) {

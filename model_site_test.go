@@ -363,6 +363,9 @@ func (s *modelSite) head(h http.Header, rec *record) {
 			set("Last-Modified", rec.lastModified())
 		}
 	}
+	if rec.said.ranges {
+		set("Accept-Ranges", "bytes")
+	}
 	if rec.said.setCookie {
 		set("Set-Cookie", fmt.Sprintf("session=%d", rec.serial))
 	}

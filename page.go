@@ -65,6 +65,8 @@ func (p *page) wanted(r *http.Request, req *rules.Request, now time.Time) (want,
 		ranges, outcome := p.meta.Ranges(r.Header, p.status, size, now)
 		switch {
 		case outcome == rules.Full:
+		case p.declared < 0 && len(ranges) == 1 && ranges[0] == (field.Range{Length: math.MaxInt64}):
+			// All of it, which browsers ask of media, as it comes: nobody knows how much that is.
 		case outcome == rules.Partial && p.declared >= 0 && len(ranges) == 1:
 			return wantsPart, ranges[0]
 		default:

@@ -21,6 +21,7 @@ type passage struct {
 	account account
 	req     rules.Request
 	status  int
+	units   *unitCheck     // nil unless the request has a Range in another unit than bytes
 	silent  bool           // the handler returned without writing: see unwritten
 	hidden  []string       // what Config.HideTags has taken off the header, and counts all the same
 	get     *rules.Request // what a HEAD would be as a GET; nil if nobody asks
@@ -77,6 +78,9 @@ func (p *passage) Commit(status int) {
 		p.account = p.in.seat.account
 		p.account.came = came
 	} else {
+		if p.units != nil && p.r.Context().Err() == nil { // a handler whose client has left may say anything
+			p.units.note(p.handler.edge, &p.req, status, h)
+		}
 		if p.get != nil {
 			p.handler.edge.describeHead(h, p.get, status, p.account.came)
 		}

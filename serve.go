@@ -118,6 +118,11 @@ func unsatisfiable(w http.ResponseWriter, size int64) {
 	delete(h, "Etag")
 	delete(h, "Last-Modified")
 	delete(h, "Expires")
+	for name := range h {
+		if field.SpeaksToCaches(name) {
+			delete(h, name) // it would be obeyed in place of Cache-Control
+		}
+	}
 	h["Cache-Control"] = []string{"no-store"}
 	h["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
 	http.Error(w, http.StatusText(http.StatusRequestedRangeNotSatisfiable), http.StatusRequestedRangeNotSatisfiable)

@@ -38,6 +38,7 @@ const (
 	direct         // everything goes to the client's writer at once
 	kept           // the body goes to the sink
 	discarded      // the handler's answer is not what the client gets
+	cut            // like direct, but the client wants a part only: see Cut
 	bodiless       // like direct, but the client wants the header only: see Bodiless
 	over           // nothing more is wanted of the handler
 	hijacked
@@ -66,6 +67,7 @@ type Fill struct {
 	sink      Sink
 	first     []byte // see First
 	firstText string // the same
+	part      *part  // if mode is cut
 	status    int
 	late      int   // an error status that came after status
 	declared  int64 // Content-Length; -1 when there is none that is valid
@@ -293,8 +295,10 @@ func (f *Fill) Write(p []byte) (int, error) {
 		return n, err
 	case bodiless:
 		return f.glance(p)
+	case cut:
+		return f.writePart(p)
 	case over:
-		return 0, http.ErrBodyNotAllowed
+		return f.refuse(p)
 	case kept:
 		if err := f.admit(len(p)); err != nil {
 			return 0, err
@@ -326,7 +330,7 @@ func (f *Fill) WriteString(s string) (int, error) {
 		n, err := io.WriteString(f.w, s)
 		f.pushOut()
 		return n, err
-	case bodiless, over:
+	case bodiless, cut, over:
 		return f.Write([]byte(s))
 	case kept:
 		if err := f.admit(len(s)); err != nil {
@@ -360,6 +364,17 @@ func (f *Fill) glance(p []byte) (int, error) {
 	_ = http.NewResponseController(f.w).Flush() // before what it has seen is taken for all
 	f.mode = over
 	return 0, http.ErrBodyNotAllowed
+}
+
+// refuse is a write of what nobody wants.
+func (f *Fill) refuse(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if f.part == nil {
+		return 0, http.ErrBodyNotAllowed // of a HEAD
+	}
+	return 0, ErrEnough
 }
 
 // admit refuses what net/http refuses.
@@ -411,7 +426,7 @@ func (f *Fill) FlushError() error {
 
 // Hijack is http.Hijacker's. A response that is being kept cannot be hijacked any more.
 func (f *Fill) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	if f.mode == kept || f.mode == discarded || f.mode == over {
+	if f.mode == kept || f.mode == discarded || f.mode == cut || f.mode == over {
 		return nil, nil, http.ErrHijacked
 	}
 	conn, rw, err := http.NewResponseController(f.w).Hijack()

@@ -47,6 +47,7 @@ const (
 	NoKey
 	Excepted
 	Policy
+	RangeUnit
 	Authorization
 	ClientCertificate
 	Cookie
@@ -124,6 +125,7 @@ var descriptions = [reasons]description{
 	NoKey:             {"no-key", "bypass", "The request target is too long, or is none that a page can have, or the request has more fields such as X-Forwarded-Host than a key takes: there is no key to store it under."},
 	Excepted:          {"excepted", "bypass", "What watches the program is left alone: the request is one of Config.Except, or the response holds metrics for Prometheus."},
 	Policy:            {"policy", "bypass", "A policy that stands outside of the cache says no-store, private or Vary: *, so nothing is stored, nor answered from what is stored."},
+	RangeUnit:         {"range-unit", "bypass", "The request asks for a range in a unit other than bytes, which only the handler knows."},
 	Authorization:     {"authorization", "bypass", "The request carries Authorization; the response is shared only if it says public or s-maxage."},
 	ClientCertificate: {"client-certificate", "bypass", "The client showed a TLS certificate, which counts as Authorization; the response is shared only if it says public or s-maxage."},
 	Cookie:            {"cookie", "bypass", "The request carries a cookie; the response is shared only if it says public or s-maxage, or if the cookie is on the ignore list."},

@@ -26,7 +26,8 @@ type Request struct {
 	Origin bool // a field Origin: the request of a script or a font, whose answer must say that this origin may read it
 
 	Conditional bool // If-None-Match or If-Modified-Since
-	Range       bool // GET with Range in bytes; other units are ignored (RFC 9110, 14.2)
+	Range       bool // GET with Range in bytes
+	OtherUnit   bool // GET with Range in another unit, see RangeUnitOf
 
 	// CC has the directives, if Options.HonorRequestDirectives; Pragma: no-cache counts if there is no Cache-Control (RFC 9111, 5.4).
 	CC       field.CacheControl
@@ -163,7 +164,10 @@ func (o *Options) Request(r *http.Request) Request {
 		case kindCondition:
 			q.Conditional = q.Conditional || canonical == name // another spelling asks nothing of us
 		case kindRange:
-			q.Range = q.Range || canonical == name && r.Method != http.MethodHead && inBytes(lines[0])
+			if canonical == name && r.Method != http.MethodHead {
+				q.Range = inBytes(lines[0])
+				q.OtherUnit = !q.Range && RangeUnitOf(lines[0]) != ""
+			}
 		case kindPrecondition:
 			against = earlier(against, Precondition)
 		case kindUpgrade:
@@ -241,6 +245,15 @@ func (o *Options) ignoredCookies() *key.Cookies {
 func inBytes(line string) bool {
 	unit, _, found := strings.Cut(line, "=")
 	return found && strings.EqualFold(strings.Trim(unit, " \t"), "bytes")
+}
+
+// RangeUnitOf returns the unit in which a Range field counts (RFC 9110, 14.1); "" if it is malformed.
+func RangeUnitOf(line string) string {
+	unit, set, _ := strings.Cut(line, "=")
+	if unit = field.TrimBlanks(unit); !field.IsToken(unit) || field.TrimBlanks(set) == "" {
+		return ""
+	}
+	return unit
 }
 
 func notZero(line string) bool { return notBlank(line) && field.TrimBlanks(line) != "0" }

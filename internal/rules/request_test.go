@@ -273,6 +273,17 @@ func TestRequest_ConditionsAndRanges(t *testing.T) {
 			t.Errorf("%q: got %v, want %v", text, got, want)
 		}
 	}
+	for text, want := range map[string]bool{
+		"Range: bytes=0-1": false, "Range: BYTES=0-1": false, "Range: bytes": false, "Range: =0-1": false, "Range: a b=1": false, "Range: lines=": false,
+		"Range: lines=0-1": true, "Range: items=x": true, "": false,
+	} {
+		if got := usual.Request(&http.Request{Method: "GET", Header: header(text)}).OtherUnit; got != want {
+			t.Errorf("%s: in another unit: got %v, want %v", text, got, want)
+		}
+	}
+	if usual.Request(&http.Request{Method: "HEAD", Header: header("Range: lines=0-1")}).OtherUnit {
+		t.Error("Range has a meaning for GET only (RFC 9110, 14.2)")
+	}
 	if usual.Request(&http.Request{Method: "HEAD", Header: header("Range: bytes=0-1")}).Range {
 		t.Error("HEAD has no ranges (RFC 9110, 14.2)")
 	}
