@@ -1,0 +1,31 @@
+package tier
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+)
+
+// Of representations that the handler chooses among without Vary each is kept, and the caller says which will do.
+func TestFormsAreKeptApart(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		tier := open(t, newShared())
+		html, json := Form{What: "text/html\n", For: "a"}, Form{What: "application/json\n", For: "b"}
+		require.True(t, tier.Put(home, page(t, "html"), nil, html, tier.Mark()))
+		synctest.Wait()
+		require.True(t, tier.Put(home, page(t, "json"), nil, json, tier.Mark()))
+		synctest.Wait()
+		for want, form := range map[string]Form{"html": html, "json": json} {
+			r := tier.Lookup(t.Context(), home, nil, nil, nil, func(f Form) bool { return f == form })
+			require.Equal(t, Found, r.Outcome)
+			require.Equal(t, want, text(r.Object))
+		}
+		require.Equal(t, Mismatch, tier.Lookup(t.Context(), home, nil, nil, nil, func(Form) bool { return false }).Outcome)
+		html.For = "c" // the same, made for others: it takes the place of the first
+		require.True(t, tier.Put(home, page(t, "again"), nil, html, tier.Mark()))
+		synctest.Wait()
+		require.Equal(t, Mismatch, tier.Lookup(t.Context(), home, nil, nil, nil, func(f Form) bool { return f.For == "a" }).Outcome)
+		require.Equal(t, "again", text(tier.Lookup(t.Context(), home, nil, nil, nil, func(f Form) bool { return f == html }).Object))
+	})
+}
