@@ -187,7 +187,7 @@ func (f *fill) run() (again bool) {
 	f.next = passOn
 	f.markSecond()
 	if f.plain && f.req.Range {
-		f.ctx, f.stop = context.WithCancelCause(f.ctx) //nolint:govet // the context above it ends with the request at the latest
+		f.ctx, f.stop = context.WithCancelCause(f.ctx) // which ends with the one above it
 	}
 	inner := f.passedOn()
 	f.inner = inner

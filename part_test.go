@@ -179,10 +179,9 @@ func TestCutRunEndsWithTheRange(t *testing.T) {
 		s := newRehearsal(t, edgecache.Config{})
 		v := s.send("GET", "/video", "Range", "bytes=2-4")
 		c := s.called()
-		var ctx context.Context
+		ctx := c.r.Context()
 		c.says(func(w http.ResponseWriter) {
 			require.Empty(t, c.r.Header["Range"])
-			ctx = c.r.Context()
 			h := w.Header()
 			edgecache.Private(w)
 			h.Set("Content-Length", "10")

@@ -1,6 +1,7 @@
 package edgecache_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -141,8 +142,11 @@ func (m *rangesModel) judge(asked http.Header, got seen) error {
 	}
 	for parts := multipart.NewReader(strings.NewReader(got.body), params["boundary"]); ; {
 		part, err := parts.NextPart()
-		if err != nil {
+		if errors.Is(err, io.EOF) {
 			return nil
+		}
+		if err != nil {
+			return err
 		}
 		body, err := io.ReadAll(part)
 		if err != nil {
