@@ -387,7 +387,7 @@ func (c Config) resolve() (Config, error) {
 		case !field.IsToken(prefix) || strings.Contains(prefix, "*"):
 			wrong(at, name, `want the name of a header field such as "HX-Current-URL", or its beginning and a * such as "X-Acme-*"`)
 		case !rules.Ignorable(c.IgnoreFields[i]):
-			wrong(at, name, "want a field that neither frames the request, nor says who asks, nor is one that the cache acts on, such as Cookie, Range or Host")
+			wrong(at, name, "want a field that neither the connection nor the cache needs, unlike Host, Range, Authorization and Cookie (for cookies see IgnoreCookies)")
 		}
 	}
 	if c.DropHeaders == nil {

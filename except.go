@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -100,12 +101,15 @@ func withDots(r *http.Request) *http.Request {
 	return &raw
 }
 
+var registeredAt = regexp.MustCompile(` \(registered at [^()]*:[0-9]+\)`)
+
 // register adds a pattern to mux, with its host as requests are compared with it, and returns what it added, or what
 // speaks against it.
 func register(mux *http.ServeMux, pattern string) (plain string, reason any) {
 	defer func() {
 		if p := recover(); p != nil {
-			reason = p
+			// http.ServeMux adds where it was told of a pattern, which is always below.
+			reason = registeredAt.ReplaceAllString(fmt.Sprint(p), "")
 		}
 	}()
 	plain, why := plainPattern(pattern)

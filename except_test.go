@@ -114,6 +114,7 @@ func TestExceptMistakes(t *testing.T) {
 		var mistake *edgecache.ConfigError
 		require.ErrorAs(t, one, &mistake)
 		require.Contains(t, mistake.Reason, "want a pattern for http.ServeMux")
+		require.NotContains(t, mistake.Reason, ".go:", "a place in this package")
 		fields = append(fields, mistake.Field)
 	}
 	require.Equal(t, []string{"Except[1]", "Except[2]", "Except[3]", "Except[5]", "Except[6]", "Except[7]", "Except[8]", "Except[9]"}, fields)

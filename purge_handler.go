@@ -3,6 +3,7 @@ package edgecache
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -83,7 +84,7 @@ func (h *purgeHandler) post(w http.ResponseWriter, r *http.Request) {
 		answerPurge(w, http.StatusRequestEntityTooLarge, 0, "body is too large; purge in several requests")
 		return
 	case err != nil:
-		answerPurge(w, http.StatusBadRequest, 0, err.Error()+`: want one JSON object with "files", "tags", "prefixes" or "purge_everything", and perhaps "soft"`)
+		answerPurge(w, http.StatusBadRequest, 0, plainJSONError(err)+`: want one JSON object with "files", "tags", "prefixes" (lists of strings) or "purge_everything" (true), and perhaps "soft" (true)`)
 		return
 	case !req.Everything && len(req.Files)+len(req.Tags)+len(req.Prefixes) == 0:
 		answerPurge(w, http.StatusBadRequest, 0, `want one of "files", "tags", "prefixes" and "purge_everything"`)
@@ -125,6 +126,19 @@ func (h *purgeHandler) post(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	conclude(w, purged, err)
+}
+
+// plainJSONError returns the message of err without the names of Go types.
+func plainJSONError(err error) string {
+	var mismatch *json.UnmarshalTypeError
+	switch {
+	case !errors.As(err, &mismatch):
+		return err.Error()
+	case mismatch.Field == "":
+		return "unexpected " + mismatch.Value
+	default:
+		return fmt.Sprintf("unexpected %s in %q", mismatch.Value, mismatch.Field)
+	}
 }
 
 func conclude(w http.ResponseWriter, purged int, err error) {

@@ -112,10 +112,16 @@ type warnings struct {
 	seen map[string]struct{}
 }
 
+// takesAll reports whether a pattern matches every path, such as that of a mux in front of another router: it tells no route.
+func takesAll(pattern string) bool {
+	_, path, _ := strings.Cut(pattern, "/")
+	return path == "" || strings.HasPrefix(path, "{") && strings.HasSuffix(path, "...}") && !strings.Contains(path, "/")
+}
+
 // first reports whether a warning has not been told before; nor after maxWarnings of them. Where no pattern tells the route, the
 // first segment of the path stands for it.
 func (w *warnings) first(r *http.Request, pattern string, err error) bool {
-	if pattern == "" {
+	if takesAll(pattern) {
 		pattern, _, _ = strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 		pattern = segment(pattern)
 	}

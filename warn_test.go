@@ -146,6 +146,21 @@ func TestWarningsAreLogged(t *testing.T) {
 		plain.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", path, nil))
 	}
 	require.Len(t, logged(t), 3)
+
+	// The pattern of a mux outside of the cache that takes the whole site tells no more than none.
+	for _, pattern := range []string{"/", "GET /", "example.com/", "/{all...}", "GET example.com/{rest...}"} {
+		edge, err := edgecache.New(edgecache.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		require.NoError(t, err)
+		outer := http.NewServeMux()
+		outer.Handle(pattern, edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			edgecache.MaxAge(w, 60)
+			fmt.Fprint(w, "page")
+		})))
+		for _, path := range []string{"/a/1", "/a/2", "/b/1"} {
+			outer.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", path, nil))
+		}
+		require.Len(t, logged(t), 2, pattern)
+	}
 }
 
 // Without a Logger it is that of the program, which New takes once.
