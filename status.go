@@ -26,7 +26,7 @@ const (
 	Revalidated        // what was stored was past its time, and the handler said that it still holds
 	Stale              // past its time, served because the handler failed, or because the client accepts that
 	Updating           // past its time, served while the page is made anew
-	Bypass             // the response forbids to store it
+	Bypass             // the response forbids to store it, or cannot be stored
 	Dynamic            // the request is none that a shared cache may answer
 )
 

@@ -206,7 +206,7 @@ func (s *Set) URL(name string) string {
 	}
 	switch {
 	case a == nil:
-		s.report("url "+name, "edgecache: there is no such static file", "file", name)
+		s.report("url "+name, "edgecache: there is no such static file: want its path in the tree, without the prefix of URLs", "file", name)
 		return s.at(name) + clean(suffix)
 	case s.options.Dev:
 		return s.at(a.Name) + clean(suffix)
