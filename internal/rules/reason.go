@@ -137,7 +137,7 @@ var descriptions = [reasons]description{
 	Private:         {"private", "miss", "The response said private: it belongs to one user. Say public if it is the same for everybody."},
 	SetCookie:       {"set-cookie", "miss", "The response sets a cookie, which must not reach anybody else; set cookies only where a session begins."},
 	CSPNonce:        {"csp-nonce", "miss", "The Content-Security-Policy has a nonce, which is for one response; let scripts in by their hashes, with 'strict-dynamic' if they load others."},
-	VaryStar:        {"vary-star", "miss", "The response said Vary: *, which no later request can match; name the request fields that matter."},
+	VaryStar:        {"vary-star", "miss", "The response said Vary: *, which edgecache.Vary also writes for what is no field name; no later request can match it, so name the request fields that matter."},
 	VaryInvalid:     {"vary-invalid", "miss", "Vary names something that is no field name, or too many fields, so matching requests cannot be told apart."},
 	PartialContent:  {"partial-content", "miss", "The handler answered 206 to a request without a Range; only complete responses are stored."},
 	NotModified:     {"not-modified", "miss", "The handler answered 304 to a request without a condition; only complete responses are stored."},
@@ -145,7 +145,7 @@ var descriptions = [reasons]description{
 	Status:          {"status", "miss", "Answers with this status are kept only with an explicit lifetime; say max-age to store it."},
 	MustUnderstand:  {"must-understand", "miss", "The response said must-understand, and the caching rules of its status code are not known here."},
 	Stream:          {"stream", "miss", "Event streams and multipart pushes never end, and audio, video and lines of JSON without a Content-Length may not, so they are passed on as they come; a length lets the last three be stored."},
-	NoFreshness:     {"no-freshness", "miss", "The response does not say how long it may be kept, and none is inferred: not for its kind, or not beside a field for other caches, Clear-Site-Data or somebody's token; say max-age to store it."},
+	NoFreshness:     {"no-freshness", "miss", "The response does not say how long it may be kept, and none is inferred: not with ExplicitOnly, or not for its kind, or not beside a field for other caches, Clear-Site-Data or somebody's token; say max-age to store it."},
 	Expired:         {"expired", "miss", "The response was stale when it came (max-age=0, a past or invalid Expires, an Age past its lifetime) and has no validator; give it a lifetime or an ETag."},
 	ContentLocation: {"content-location", "method", "The answer to a POST is kept only if its Content-Location is the URL that was posted to and its lifetime is explicit."},
 
