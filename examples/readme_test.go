@@ -54,7 +54,7 @@ func fenced(text string) []block {
 
 // What fragments in the README take for granted.
 const (
-	given = `w http.ResponseWriter, r *http.Request, mux *http.ServeMux, news http.Handler, edge *edgecache.Edge, allowed, signedIn func(*http.Request) bool, ctx context.Context, files embed.FS,
+	given = `w http.ResponseWriter, r *http.Request, mux *http.ServeMux, news http.Handler, edge *edgecache.Edge, allowed func(*http.Request) bool, ctx context.Context, files embed.FS,
 	post struct { ID int; Changed time.Time }, render func(http.ResponseWriter, any), find func(id string) (post any, found bool)`
 
 	listens = `http.ListenAndServe("127.0.0.1:8080", `
