@@ -306,6 +306,32 @@ func TestAcceptsOfStrangersDisplaceNothing(t *testing.T) {
 	}
 }
 
+// A list longer than browsers send is compared as a whole: it would be read once for each variant, however long it is. Who
+// sends it again is answered, and who names a type in a list of that length runs the handler.
+func TestLongListsAreComparedAsAWhole(t *testing.T) {
+	for _, name := range []string{"Accept", "Accept-Language"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, n int) {
+				w.Header().Set("Content-Language", "en")
+				says(w, "text/html", fmt.Sprint(n))
+			})
+			named := "text/html"
+			if name == "Accept-Language" {
+				named = "en"
+			}
+			fitting := strings.Repeat("x/y,", 250) + named
+			long := strings.Repeat("x/y,", 300) + named
+			endless := strings.Repeat(`"",`, 300_000)
+			wild := strings.Repeat("*,", 600) + "*"
+			s.steps("/", asking{name + ": " + named, "MISS 1"}, asking{name + ": " + fitting, "HIT 1"},
+				asking{name + ": " + long, "MISS 2"}, asking{name + ": " + long, "HIT 2"},
+				asking{name + ": " + wild, "MISS 3"}, asking{name + ": " + wild, "HIT 3"},
+				asking{name + ": " + endless, "MISS 4"}, asking{name + ": " + endless, "HIT 4"},
+				asking{name + ": " + named, "HIT 1"})
+		})
+	}
+}
+
 // What a handler gives to every Accept is stored once, and each Accept runs it once in a lifetime.
 func TestHandlerThatTakesNoNoticeOfAccept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

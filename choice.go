@@ -29,6 +29,10 @@ type preferences struct {
 	known                bool   // they have been read
 }
 
+// maxPreference is the longest Accept or Accept-Language that is read, in bytes over all lines. A longer one, which no
+// browser sends, names nothing, and is compared as a whole: to read it once for each variant would be everybody's time.
+const maxPreference = 1 << 10
+
 // preferenceSeed makes the hashes unknown to clients, who could aim at another one's otherwise.
 var preferenceSeed = maphash.MakeSeed()
 
@@ -56,7 +60,7 @@ func lineOf(h http.Header, f *key.Fields, name string) string {
 }
 
 func preferenceID(line string) uint32 {
-	if field.TakesAnything(line) {
+	if len(line) <= maxPreference && field.TakesAnything(line) {
 		return 0
 	}
 	return max(uint32(madeOther), uint32(maphash.String(preferenceSeed, line)))
@@ -77,9 +81,15 @@ func (p *preferences) id(c object.Choice) (id uint32) {
 func (p *preferences) wants(c object.Choice, mediaType, language string) int {
 	byType, byLanguage := 1000, 1000
 	if c&object.ByType != 0 && p.acceptID != 0 {
+		if len(p.accept) > maxPreference {
+			return 0
+		}
 		byType = field.TypeWeight(p.accept, mediaType)
 	}
 	if c&object.ByLanguage != 0 && p.languageID != 0 {
+		if len(p.language) > maxPreference {
+			return 0
+		}
 		byLanguage = field.LanguageWeight(p.language, language)
 	}
 	if byType == 0 || byLanguage == 0 {

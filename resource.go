@@ -244,8 +244,20 @@ func (r resource) find(scope []byte, req *rules.Request, h http.Header) (best *v
 
 // alike returns how many variants fit the request but for what it prefers.
 func (r resource) alike(scope []byte, req *rules.Request, h http.Header) (n int) {
+	var (
+		vary  object.Names
+		wants []byte // by vary; nil before the first
+	)
 	for v := range r.variants {
-		if s := v.Selector(); s.Scope == string(scope) && v.Terms.Fits(req) && !v.purged() && s.Variant == string(key.Values(nil, s.Vary.Append(nil), h, &req.Scope)) {
+		s := v.Selector()
+		if s.Scope != string(scope) || !v.Terms.Fits(req) || v.purged() {
+			continue
+		}
+		if wants == nil || vary != s.Vary {
+			vary = s.Vary
+			wants = key.Values([]byte{}, vary.Append(nil), h, &req.Scope)
+		}
+		if s.Variant == string(wants) {
 			n++
 		}
 	}

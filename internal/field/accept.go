@@ -111,22 +111,27 @@ func cutRange(list string) (member, rest string) {
 		case ',', '\n':
 			return TrimBlanks(list[:i]), list[i+1:]
 		case '"':
-			return cutQuotedRange(list)
+			return cutQuotedRange(list, i)
 		}
 	}
 	return TrimBlanks(list), ""
 }
 
-// cutQuotedRange is cutRange for a first member with quotes, which end with their line.
-func cutQuotedRange(list string) (member, rest string) {
-	line, others := list, ""
-	if at := strings.IndexByte(list, '\n'); at >= 0 {
-		line, others = list[:at], list[at+1:]
+// cutQuotedRange is cutRange for a list whose first member has its first quote at the given place. Quotes end with their
+// line. It looks at no byte behind the member: clients send lists of a megabyte.
+func cutQuotedRange(list string, at int) (member, rest string) {
+	quoted := false
+	for i := at; i < len(list); i++ {
+		switch c := list[i]; {
+		case c == '\n', c == ',' && !quoted:
+			return TrimBlanks(list[:i]), list[i+1:]
+		case c == '"':
+			quoted = !quoted
+		case c == '\\' && quoted && i+1 < len(list) && list[i+1] != '\n':
+			i++
+		}
 	}
-	if member, rest = cutMember(line); rest == "" {
-		return member, others
-	}
-	return member, list[len(line)-len(rest):]
+	return TrimBlanks(list), ""
 }
 
 // How specific a media range is. One with parameters is so much more as it has of them.

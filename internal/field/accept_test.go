@@ -1,6 +1,7 @@
 package field
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -109,6 +110,33 @@ func TestTakesAnything(t *testing.T) {
 		if got := TakesAnything(accept); got != want {
 			t.Errorf("%q: %v, want %v", accept, got, want)
 		}
+	}
+}
+
+// Members are cut as those of a list are, and quotes end with their line. Whoever sends a megabyte of quotes has it read once.
+func TestQuotedRanges(t *testing.T) {
+	pieces := []string{`"`, `\`, ",", "\n", "a", " "}
+	for n := range 6 * 6 * 6 * 6 * 6 * 6 {
+		list := ""
+		for ; n > 0; n /= len(pieces) {
+			list += pieces[n%len(pieces)]
+		}
+		var got, want []string
+		for rest := list; rest != ""; {
+			var member string
+			if member, rest = cutRange(rest); member != "" {
+				got = append(got, member)
+			}
+		}
+		for member := range Members(strings.Split(list, "\n")) {
+			want = append(want, member)
+		}
+		if !slices.Equal(got, want) {
+			t.Fatalf("%q: got %q, want %q", list, got, want)
+		}
+	}
+	if quotes := strings.Repeat(`"",`, 300_000); TypeWeight(quotes+"a/b", "a/b") != 1000 || TypeWeight(quotes, "a/b") != 0 {
+		t.Error("only the last is named")
 	}
 }
 
