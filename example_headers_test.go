@@ -269,7 +269,7 @@ func ExamplePolicy_Handler() {
 func ExamplePolicy_Validate() {
 	fmt.Println(edgecache.Policy{NoStore: true, MaxAge: 60}.Validate())
 	// Output:
-	// edgecache: Policy.MaxAge is 60ns: want 0 (says nothing) or at least 1s
+	// edgecache: Policy.MaxAge is 60ns: want 0 (says nothing) or at least time.Second, with its unit, such as 60*time.Second
 	// edgecache: Policy.MaxAge is 60ns: want it unset beside NoStore
 }
 

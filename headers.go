@@ -69,9 +69,9 @@ func shareTargeted(h http.Header) {
 // before the first byte of the body. It has no effect together with NoStore or NoCache.
 func MaxAge(w http.ResponseWriter, lifetime time.Duration) { permitFor(w, dirMaxAge, lifetime) }
 
-// SharedMaxAge says how long the response is fresh in shared caches, where it takes the place of MaxAge (RFC 9111,
-// 5.2.2.10). Like Public it lets them share what was made for a request with a cookie. It has no effect together with
-// NoStore, NoCache or Private.
+// SharedMaxAge says how long the response is fresh in shared caches, where it takes the place of
+// MaxAge (RFC 9111, 5.2.2.10); they do not serve it stale. Like Public it lets them share what was
+// made for a request with a cookie. It has no effect together with NoStore, NoCache or Private.
 func SharedMaxAge(w http.ResponseWriter, lifetime time.Duration) {
 	permitFor(w, dirSharedMaxAge, lifetime)
 }
@@ -110,14 +110,16 @@ func Immutable(w http.ResponseWriter) { permit(w, dirImmutable) }
 // Authorization (RFC 9111, 3.5): say Private where they stand in front.
 func MustRevalidate(w http.ResponseWriter) { permit(w, dirMustRevalidate) }
 
-// StaleWhileRevalidate says for how long after its lifetime the response may still be served while a new one is being
-// made (RFC 5861, 3). It has no effect together with NoStore, NoCache or MustRevalidate.
+// StaleWhileRevalidate says for how long after its lifetime the response may still be served while
+// a new one is being made (RFC 5861, 3). It has no effect together with NoStore, NoCache,
+// MustRevalidate or SharedMaxAge.
 func StaleWhileRevalidate(w http.ResponseWriter, window time.Duration) {
 	permitFor(w, dirStaleWhileRevalidate, window)
 }
 
-// StaleIfError says for how long after its lifetime the response may still be served when making a new one fails
-// (RFC 5861, 4). It has no effect together with NoStore, NoCache or MustRevalidate.
+// StaleIfError says for how long after its lifetime the response may still be served when making a
+// new one fails (RFC 5861, 4). It has no effect together with NoStore, NoCache, MustRevalidate or
+// SharedMaxAge.
 func StaleIfError(w http.ResponseWriter, window time.Duration) {
 	permitFor(w, dirStaleIfError, window)
 }

@@ -76,7 +76,7 @@ func (p Policy) validate(name string) error {
 
 	for _, v := range []value{maxAge, sharedMaxAge, staleWhileRevalidate, staleIfError} {
 		if v.set && v.value.(time.Duration) < time.Second {
-			wrong(v.name, v.value, "want 0 (says nothing) or at least 1s")
+			wrong(v.name, v.value, "want 0 (says nothing) or at least time.Second, with its unit, such as 60*time.Second")
 		}
 	}
 	for _, restriction := range []struct {
