@@ -65,7 +65,7 @@ type errand struct {
 const (
 	underway uint32 = iota
 	arrived
-	lost // it was answered before it came to the cache
+	lost // it was answered before it came to the cache, or came as something else
 )
 
 // errandContext is the context of an errand. It has no other values than the server's.
@@ -196,7 +196,7 @@ func (f *fill) runErrand(fl *flight.Flight[landing], server http.Handler) {
 		flight: fl, way: f.handler.way(), done: make(chan struct{}),
 	}
 	defer func() {
-		if t.state.CompareAndSwap(underway, lost) {
+		if t.state.CompareAndSwap(underway, lost) || t.state.Load() == lost {
 			f.strayed(fl, t.way)
 			return
 		}
@@ -248,7 +248,9 @@ func asReceived(r *http.Request) *http.Request {
 	}
 }
 
-// receive serves a request with a mark: the refresh that it is, or nothing.
+// receive serves a request with a mark: the refresh that it is, or nothing. Once it was something else, the errand is lost:
+// either middleware outside has made another request of it, or it asks for something on the way, such as a part of the
+// page or whether somebody is let in, and what it has got instead must not get into what is stored.
 func (h *handler) receive(w http.ResponseWriter, r *http.Request, t *errand, limits *rules.Limits) {
 	e := h.edge
 	if t.edge != e {
@@ -259,8 +261,10 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, t *errand, lim
 	k, ok := key.Of(nil, r)
 	selector := t.old.Selector()
 	if !ok || string(k) != string(t.key) || req.Bypass != rules.None || req.Head || class(&req) != 0 || e.except.matches(r) ||
-		string(e.scope(nil, r, &req)) != selector.Scope || string(key.Values(nil, t.vary, r.Header, &req.Scope)) != selector.Variant ||
-		!t.state.CompareAndSwap(underway, arrived) {
+		string(e.scope(nil, r, &req)) != selector.Scope || string(key.Values(nil, t.vary, r.Header, &req.Scope)) != selector.Variant {
+		t.state.CompareAndSwap(underway, lost)
+	}
+	if !t.state.CompareAndSwap(underway, arrived) {
 		w.WriteHeader(http.StatusNoContent) // nothing is to be had for another request than the one that was sent
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -227,6 +228,87 @@ func TestErrandKnowsNobody(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		s.wants(t, "HIT 200 page 2", "GET", "/", "Cookie", "session=bob")
+	})
+}
+
+// Config.Personal is asked with what middleware outside puts into the context of each request, errands included: never without.
+func TestPersonalOfAnErrandIsAskedWhenItArrives(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		type session struct{ user string }
+		signedIn := func(r *http.Request) bool { return r.Context().Value(visitorKey{}).(*session).user != "" }
+		var log strings.Builder
+		edge, err := edgecache.New(edgecache.Config{Personal: signedIn, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		require.NoError(t, err)
+		calls, everybody := 0, ""
+		cached := edge.Handler(numbered(&calls))
+		s := newTheater(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			own := &session{everybody}
+			if c, err := r.Cookie("session"); err == nil {
+				own.user = c.Value
+			}
+			cached.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitorKey{}, own)))
+		}))
+		s.wants(t, "MISS 200 page 1", "GET", "/")
+		for i, visitor := range []string{"", "session=alice"} {
+			time.Sleep(time.Minute)
+			s.wants(t, fmt.Sprint("UPDATING 200 page ", i+1), "GET", "/", "Cookie", visitor)
+			time.Sleep(time.Second)
+			synctest.Wait()
+			s.wants(t, fmt.Sprint("HIT 200 page ", i+2), "GET", "/")
+		}
+		require.Empty(t, log.String())
+		everybody = "the owner of the address"
+		time.Sleep(time.Minute)
+		s.wants(t, "UPDATING 200 page 3", "GET", "/")
+		time.Sleep(time.Second)
+		synctest.Wait()
+		require.Equal(t, 3, calls, "what is somebody's is not made for everybody")
+	})
+}
+
+// Middleware outside may ask the cache for something on the way of an errand: it gets nothing, and nothing comes of that.
+func TestErrandOnWhoseWayMiddlewareAsksForMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		edge, err := edgecache.New(edgecache.Config{Logger: silent()})
+		require.NoError(t, err)
+		calls := 0
+		cached := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/menu":
+				w.Header().Set("Cache-Control", "max-age=10")
+				fmt.Fprint(w, "menu")
+			case "/allowed":
+				w.Header().Set("Cache-Control", "no-store")
+				http.Error(w, "only with a session", http.StatusUnauthorized)
+			default:
+				calls++
+				w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=6000")
+				fmt.Fprint(w, r.Context().Value(visitorKey{}), calls)
+			}
+		}))
+		s := newTheater(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			ask := func(path string) *httptest.ResponseRecorder {
+				part, answer := r.Clone(context.WithValue(r.Context(), visitorKey{}, "part")), httptest.NewRecorder()
+				part.URL.Path, part.RequestURI = path, path
+				cached.ServeHTTP(answer, part)
+				return answer
+			}
+			if !edgecache.Refreshing(r) {
+				require.Equal(t, http.StatusUnauthorized, ask("/allowed").Code)
+			}
+			cached.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), visitorKey{}, ask("/menu").Body.String())))
+		}))
+		s.wants(t, "MISS 200 menu1", "GET", "/")
+		time.Sleep(time.Minute)
+		s.wants(t, "UPDATING 200 menu1", "GET", "/")
+		require.Equal(t, 1, s.errands())
+		require.Equal(t, 1, calls)
+		for i := range 3 {
+			s.wants(t, fmt.Sprint("UPDATING 200 menu", i+1), "GET", "/")
+			s.wants(t, fmt.Sprint("HIT 200 menu", i+2), "GET", "/")
+			time.Sleep(time.Minute)
+		}
+		require.Equal(t, 1, s.errands(), "learnt")
 	})
 }
 

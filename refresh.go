@@ -32,12 +32,12 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 	now := time.Now()
 	ctx := context.WithoutCancel(r.Context()) // its values tell the handler which page it is
 	run := (*fill).refresh
-	within := false
+	within, sent := false, false
 	if !h.standsAlone(r) {
 		server, base := h.errandsFor(r, old, now)
 		switch {
 		case server != nil:
-			ctx, run = base, func(f *fill, fl *flight.Flight[landing]) { f.runErrand(fl, server) }
+			sent, ctx, run = true, base, func(f *fill, fl *flight.Flight[landing]) { f.runErrand(fl, server) }
 		case req.Head:
 			return nil, false // what stands here may be for HEAD only
 		case h.reused.Load() && isBare(r.Context()):
@@ -53,7 +53,11 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 	}
 	anonymous := anonymize(ctx, r, vary)
 	e.rules.RemoveUnkeyed(req, anonymous.Header)
-	plain := e.classify(anonymous, req.Limits)
+	plain := e.rules.Request(anonymous)
+	plain.Limits = req.Limits
+	if !sent { // else Config.Personal is asked when it arrives, with what middleware has put into its context by then
+		plain = e.classify(anonymous, req.Limits)
+	}
 	if plain.Bypass != rules.None || class(&plain) != 0 || string(e.scope(nil, anonymous, &plain)) != old.Selector().Scope {
 		return nil, false // the page depends on something that a refresh must not carry
 	}
