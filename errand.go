@@ -39,7 +39,8 @@ var errStray = errors.New("edgecache: a background refresh did not come from the
 // Refreshing reports whether r is not a client's request but a background refresh of a stored response, see
 // [StaleWhileRevalidate]. Where middleware stands outside of the cache, a refresh goes through it like a request without
 // cookies from the address 0.0.0.0: such as count or limit what clients do, log it or want to know who they are, leave it
-// out. Nobody can make a client's request look like one.
+// out, and such as ask the same [Edge] for something else first, do not ask for it. Nobody can make a client's request look
+// like one.
 func Refreshing(r *http.Request) bool {
 	yes, _ := r.Context().Value(refreshing{}).(bool)
 	return yes
