@@ -300,10 +300,10 @@ func (s *modelSite) confirmed(rec *record, r *http.Request) *record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, old := range slices.Backward(s.records) {
-		if rec.said.chooses && old.mediaType() != rec.mediaType() {
+		if !old.complete.Load() || old.base != nil || old.facts.method != "GET" || old.partial || old.status != 200 || !samePage(&old.said, &old.facts, &rec.facts) {
 			continue
 		}
-		if !old.complete.Load() || old.base != nil || old.facts.method != "GET" || old.partial || old.status != 200 || !samePage(&old.said, &old.facts, &rec.facts) {
+		if rec.said.chooses && old.mediaType() != rec.mediaType() {
 			continue
 		}
 		switch {

@@ -41,7 +41,7 @@ func TestRefreshesBehindFrameworks(t *testing.T) {
 	for name, mount := range map[string]func(edge *edgecache.Edge, p *slowPage) http.Handler{
 		"chi, Use": func(edge *edgecache.Edge, p *slowPage) http.Handler {
 			r := chi.NewRouter()
-			r.Use(chimiddleware.RequestID, chimiddleware.RealIP, edge.Handler)
+			r.Use(chimiddleware.RequestID, chimiddleware.Recoverer, edge.Handler)
 			r.Get("/slow/{id}", func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.WriteString(w, p.serve(w, r, func() string { return chi.URLParam(r, "id") }))
 			})
