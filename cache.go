@@ -48,7 +48,7 @@ type Edge struct {
 	pinned    *readers.Room // of bodies that are read, but not in memory any more
 	addresses addresses
 	fence     fence
-	flights   *flight.Group[landing]
+	flights   *flight.Group[result]
 	counters  counters
 	second    *tier.Tier // nil without Config.Store
 
@@ -101,7 +101,7 @@ func New(cfg Config) (*Edge, error) {
 		e.cacheStatus = cfg.StatusName
 	}
 	e.encoders.encode = coding.Encode
-	e.flights = flight.NewGroup[landing](flight.Limits{Wait: cfg.MaxWait, Leader: leaderAge, Finish: finishTimeout, Waiters: maxWaiters})
+	e.flights = flight.NewGroup[result](flight.Limits{Wait: cfg.MaxWait, Leader: leaderAge, Finish: finishTimeout, Waiters: maxWaiters})
 	e.places.seed = maphash.MakeSeed()
 	e.refreshes.max = cfg.MaxRefreshes
 	e.fence.init()

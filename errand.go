@@ -57,7 +57,7 @@ type errand struct {
 	old    *variant // the response that it is about
 	reason Reason
 	began  time.Time
-	flight *flight.Flight[landing]
+	flight *flight.Flight[result]
 	way    *way
 	state  atomic.Uint32
 	done   chan struct{} // closed when the response has been made, if it arrived
@@ -187,7 +187,7 @@ func (h *handler) errandsFor(r *http.Request, old *variant, now time.Time) (http
 
 // runErrand sends a refresh that has got a place, and has begun, through the server's handler, and leaves the place. It
 // returns when all of it is over, also if somebody outside has answered before that.
-func (f *fill) runErrand(fl *flight.Flight[landing], server http.Handler) {
+func (f *fetch) runErrand(fl *flight.Flight[result], server http.Handler) {
 	e := f.handler.edge
 	defer e.background.Done()
 	defer e.refreshes.leave()
@@ -213,7 +213,7 @@ func (f *fill) runErrand(fl *flight.Flight[landing], server http.Handler) {
 }
 
 // strayed ends a refresh whose errand did not come to the cache.
-func (f *fill) strayed(fl *flight.Flight[landing], w *way) {
+func (f *fetch) strayed(fl *flight.Flight[result], w *way) {
 	e := f.handler.edge
 	now := time.Now()
 	f.old.untried(now)
@@ -223,7 +223,7 @@ func (f *fill) strayed(fl *flight.Flight[landing], w *way) {
 		f.old.inTrouble().straysUntil.Store(int64(now.Sub(epoch) + strayPause))
 		e.warnedOnce(f.r, f.pattern(), errStray)
 	}
-	fl.Land()
+	fl.Finish()
 }
 
 // strays reports whether no errand is to be sent for v.
@@ -274,9 +274,9 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, t *errand, lim
 	t.way.reached.Store(true)
 	// What outer middleware has put on this answer counts for the new one, too. Its deadline is for clients.
 	inner := r.WithContext(context.WithoutCancel(r.Context()))
-	f := h.newFill(&nobody{header: w.Header().Clone()}, inner, &req, k, []byte(selector.Scope), t.reason, t.began)
+	f := h.newFetch(&nobody{header: w.Header().Clone()}, inner, &req, k, []byte(selector.Scope), t.reason, t.began)
 	f.old, f.plain, f.background = t.old, true, true
-	if f.overtaken(t.flight) != nil {
+	if f.recheck(t.flight) != nil {
 		return // a client has been quicker
 	}
 	defer handBack(r, inner)

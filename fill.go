@@ -32,8 +32,8 @@ func (s lateError) Error() string {
 	return fmt.Sprintf("edgecache: status %d was said after the header, which said another, so the page was not stored: find out what can fail before the first byte, for instance by rendering into a buffer", int(s))
 }
 
-// landing is what a flight tells those who wait for it: one of these.
-type landing struct {
+// result is what a flight tells those who wait for it: one of these.
+type result struct {
 	page      *page    // being made
 	stored    *variant // what was stored holds
 	confirmed bool     // because the handler said so
@@ -42,12 +42,12 @@ type landing struct {
 	again     bool     // its context had ended before it was done: one of the waiters leads again
 }
 
-// fill makes a page with the handler, for the client that asked, for those who wait for the same, and for the store.
+// fetch makes a page with the handler, for the client that asked, for those who wait for the same, and for the store.
 //
 // It is a plain GET: the client's conditions and ranges are taken off the request, so that the answer is the whole page, and are then answered from it.
 // The handler runs in the goroutine of its client's request, so that its panic reaches that client's server loop and nobody else. What may be stored goes into a growing body, from which
 // a second goroutine serves the client as soon as it is worth it: a client that reads slowly holds up neither the handler nor those who wait.
-type fill struct {
+type fetch struct {
 	record.Fill
 	handler    *handler
 	w          http.ResponseWriter
@@ -75,9 +75,9 @@ type fill struct {
 	cut        bool      // the run was ended because its client, a HEAD, wants no more: see endHead
 	asHead     bool      // the handler gets the HEAD as it is: it takes no GET
 	gone       bool      // the client left while it waited for another request's page
-	flight     *flight.Flight[landing]
-	own        flight.Flight[landing] // if it is not another's
-	mark       tier.Mark              // where the purges of the second tier stood
+	flight     *flight.Flight[result]
+	own        flight.Flight[result] // if it is not another's
+	mark       tier.Mark             // where the purges of the second tier stood
 	start      time.Time
 	in         *inward                 // what goes in with the request
 	ctx        context.Context         // the handler's
@@ -116,8 +116,8 @@ const (
 	askAgain             // a 304 that is not about what is stored
 )
 
-func (h *handler) newFill(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, reason Reason, came time.Time) *fill {
-	f := &fill{
+func (h *handler) newFetch(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, reason Reason, came time.Time) *fetch {
+	f := &fetch{
 		handler: h, w: w, r: r, req: *req, reason: reason, came: came,
 		scope: string(scope), class: class(req), length: -1,
 	}
@@ -132,9 +132,9 @@ func (h *handler) newFill(w http.ResponseWriter, r *http.Request, req *rules.Req
 }
 
 // lead runs the handler, answers the client, and tells those who wait.
-func (f *fill) lead(fl *flight.Flight[landing]) {
+func (f *fetch) lead(fl *flight.Flight[result]) {
 	f.flight = fl
-	defer fl.Land()
+	defer fl.Finish()
 	defer f.leaveBody()
 	if f.restore() {
 		return
@@ -173,16 +173,16 @@ func (f *fill) lead(fl *flight.Flight[landing]) {
 // ended reports whether the handler's context has ended: every client left before the header, or a deadline that
 // middleware outside has set is over, or the response took too long to finish for the store alone. What the handler
 // says from then on may be what it says when it gives up, so it is for the handler's own client at most.
-func (f *fill) ended() bool { return f.ctx.Err() != nil }
+func (f *fetch) ended() bool { return f.ctx.Err() != nil }
 
 // abandoned reports whether the context has ended because the clients left. Then no failure of the handler is one of
 // the origin. A deadline is another matter: the handler was too slow for whoever set it.
-func (f *fill) abandoned() bool {
+func (f *fetch) abandoned() bool {
 	err := f.ctx.Err() // of a refresh it may tell of the deadline before its client's context does
 	return err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(f.r.Context().Err(), context.DeadlineExceeded)
 }
 
-func (f *fill) run() (again bool) {
+func (f *fetch) run() (again bool) {
 	f.start = time.Now()
 	f.next = passOn
 	f.markSecond()
@@ -226,7 +226,7 @@ func (f *fill) run() (again bool) {
 }
 
 // passedOn returns the request for the handler.
-func (f *fill) passedOn() *http.Request {
+func (f *fetch) passedOn() *http.Request {
 	inner := f.in.request(f.r, f.ctx)
 	if f.inner != nil {
 		own := *f.r.URL // the handler is asked again, and has had the other one
@@ -260,26 +260,26 @@ func (f *fill) passedOn() *http.Request {
 
 // removesDirectives reports whether the client has sent directives that do not count. The answer to a POST may be stored, too,
 // but nothing else of that request is in its key either.
-func (f *fill) removesDirectives() bool { return f.req.Steering && !f.posts }
+func (f *fetch) removesDirectives() bool { return f.req.Steering && !f.posts }
 
 // removesUnkeyed reports whether cookies and fields that the application does not read are taken off the request. What is
 // passed on keeps them: a POST, and a request for what could not be stored lately; see passesUnkeyed.
-func (f *fill) removesUnkeyed() bool { return f.req.Unkeyed() && f.plain && !f.posts }
+func (f *fetch) removesUnkeyed() bool { return f.req.Unkeyed() && f.plain && !f.posts }
 
 // passesUnkeyed reports whether the handler has seen what is not in the key, so that its answer must not be stored.
-func (f *fill) passesUnkeyed() bool { return f.req.Unkeyed() && !f.plain && !f.posts }
+func (f *fetch) passesUnkeyed() bool { return f.req.Unkeyed() && !f.plain && !f.posts }
 
 // asks reports whether the handler is asked if what is stored still holds.
-func (f *fill) asks() bool { return f.plain && f.old != nil && f.old.Asks() }
+func (f *fetch) asks() bool { return f.plain && f.old != nil && f.old.Asks() }
 
 // ask puts the conditions on h that ask it.
-func (f *fill) ask(h http.Header) {
+func (f *fetch) ask(h http.Header) {
 	v := f.old.Validators()
 	v.Ask(h)
 }
 
 // Commit decides what the answer is good for, when its status and header are known.
-func (f *fill) Commit(status int) {
+func (f *fetch) Commit(status int) {
 	if f.silent {
 		f.passLate()
 		return
@@ -368,13 +368,13 @@ func (f *fill) Commit(status int) {
 	p.body.Pin(e.pinned)
 	f.Keep(p.body)
 	p.body.Hold(f.flight)
-	f.flight.OnSeat(p.body)
-	f.flight.Worth()
+	f.flight.OnStartedReading(p.body)
+	f.flight.Pin()
 	if field.IsIncremental(canonical["Incremental"]) {
 		p.body.Live()
 		f.flight.Release()
 	} else {
-		f.flight.Share(landing{page: p})
+		f.flight.Share(result{page: p})
 	}
 	if !f.posts { // a POST has no use for conditions on what a GET would show, nor for ranges of it
 		f.plan()
@@ -382,7 +382,7 @@ func (f *fill) Commit(status int) {
 }
 
 // withOuterVary returns h, the handler's header, with what middleware outside has put into Vary, whatever the handler did to that: it decides, too. It leaves h as it is.
-func (f *fill) withOuterVary(h http.Header) http.Header {
+func (f *fetch) withOuterVary(h http.Header) http.Header {
 	outer := f.OuterVary()
 	if len(outer) == 0 {
 		return h
@@ -409,7 +409,7 @@ func footprint(h http.Header, k []byte) int64 {
 	return n
 }
 
-func (f *fill) store(status int, header http.Header) (rules.Meta, Reason) {
+func (f *fetch) store(status int, header http.Header) (rules.Meta, Reason) {
 	e := f.handler.edge
 	if f.posts {
 		return e.rules.StorePost(f.r, &f.req, status, header, f.start, f.now)
@@ -418,7 +418,7 @@ func (f *fill) store(status int, header http.Header) (rules.Meta, Reason) {
 }
 
 // passOn gives an answer that is not stored to the client alone. Its conditions and ranges, which the handler did not see, are answered here where the header suffices.
-func (f *fill) passOn(status int, header http.Header, reason Reason) {
+func (f *fetch) passOn(status int, header http.Header, reason Reason) {
 	e := f.handler.edge
 	if reason == rules.ContentLocation {
 		reason = rules.Method // nobody expects a POST to be stored
@@ -429,7 +429,7 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 	f.place.leave()
 	f.refuse(reason)
 	if reason == rules.Aborted {
-		f.flight.Share(landing{again: true})
+		f.flight.Share(result{again: true})
 	}
 	f.flight.Release() // only now, so that who comes after the release does not wait for the next one
 	if f.plain && f.req.Conditional {
@@ -452,7 +452,7 @@ func (f *fill) passOn(status int, header http.Header, reason Reason) {
 }
 
 // passStatic gives a static file to the client alone: it is in memory or in the system's cache already, and conditions and ranges have been answered.
-func (f *fill) passStatic() {
+func (f *fetch) passStatic() {
 	e := f.handler.edge
 	if f.old != nil && !f.ended() && (f.Status() < 400 || tellsOfURL(f.Status())) {
 		e.discard(f.key, f.old)
@@ -466,7 +466,7 @@ func (f *fill) passStatic() {
 
 // refuse notes that the answer is not stored, if that says something about what is stored for the URL, and about the next answer.
 // One to another Accept than what is stored is for does not.
-func (f *fill) refuse(reason Reason) {
+func (f *fetch) refuse(reason Reason) {
 	switch reason {
 	case rules.RequestNoStore, rules.Unreachable, rules.Busy, rules.Aborted, rules.Head:
 		return
@@ -494,7 +494,7 @@ func tellsOfURL(status int) bool {
 }
 
 // complete ends a fill whose handler returned normally.
-func (f *fill) complete() (again bool) {
+func (f *fetch) complete() (again bool) {
 	e := f.handler.edge
 	switch f.next {
 	case askAgain:
@@ -510,7 +510,7 @@ func (f *fill) complete() (again bool) {
 		}
 		err := f.end()
 		if err != nil {
-			f.flight.Land() // before waiters learn that this response is lost: they must not find it again
+			f.flight.Finish() // before waiters learn that this response is lost: they must not find it again
 		}
 		f.page.body.Close(err)
 		if failed, broken := f.failed(err); failed && f.mayCoverUp(broken) {
@@ -545,7 +545,7 @@ func (f *fill) complete() (again bool) {
 			f.outgrown()
 		}
 		f.place.leave()
-		f.flight.Land() // its client may be slow; that is no reason for others to wait for what is past
+		f.flight.Finish() // its client may be slow; that is no reason for others to wait for what is past
 		f.finish(v)
 		switch {
 		case lost != rules.None || v != nil:
@@ -564,14 +564,14 @@ func (f *fill) complete() (again bool) {
 }
 
 // tellUnkept tells that a response is not kept, for the given reason, if it was announced as stored. err is what was wrong with it.
-func (f *fill) tellUnkept(reason Reason, err error) {
+func (f *fetch) tellUnkept(reason Reason, err error) {
 	if f.stored && reason != rules.None {
 		f.handler.edge.tell(Event{Kind: Unkept, Request: f.r, Pattern: f.pattern(), Reason: reason, Err: err})
 	}
 }
 
 // end says whether the body that the handler wrote is the whole response.
-func (f *fill) end() error {
+func (f *fetch) end() error {
 	if f.ended() {
 		return errEnded // whatever length it declared: a handler that gives up may well give a shorter response
 	}
@@ -588,7 +588,7 @@ func (f *fill) end() error {
 }
 
 // failed tells of a page that is not whole, for the reason err, and reports whether the handler failed: then a stale page may stand in for it, as for no answer at all if broken.
-func (f *fill) failed(err error) (failed, broken bool) {
+func (f *fetch) failed(err error) (failed, broken bool) {
 	if err == nil || f.abandoned() {
 		return false, false
 	}
@@ -613,20 +613,20 @@ func (f *fill) failed(err error) (failed, broken bool) {
 }
 
 // freshen takes a 304 into what is stored and answers with that (RFC 9111, 4.3.4).
-func (f *fill) freshen() {
+func (f *fetch) freshen() {
 	e := f.handler.edge
 	v, reason := e.freshened(f.key, f.old, &update{f.fields, f.edits, f.w.Header()}, &f.req, f.r, f.flight.Began, f.start, f.now)
 	a := f.answers(Revalidated, rules.Revalidated)
 	a.fwdStatus, a.pattern = http.StatusNotModified, v.pattern.Value()
 	switch {
 	case f.ended():
-		f.flight.Share(landing{again: true}) // good for this answer only
+		f.flight.Share(result{again: true}) // good for this answer only
 	case f.Late() != 0:
 		f.failed(lateError(f.Late())) // it confirmed nothing
 	case reason == rules.None:
 		a.stored = e.replace(f.key, v, f.old, f.class)
 		f.keepSecond(v)
-		f.flight.Share(landing{stored: v, confirmed: true})
+		f.flight.Share(result{stored: v, confirmed: true})
 		a.ttl, a.hasTTL = v.Terms.TTL(f.now), true
 	case f.class != 0 || reason == rules.RequestNoStore:
 		a.reason = reason // about this request
@@ -641,6 +641,6 @@ func (f *fill) freshen() {
 			f.w.Header()[name] = lines
 		}
 	}
-	f.flight.Land()
+	f.flight.Finish()
 	e.answer(f.w, f.r, &f.req, v, f.now, &a)
 }

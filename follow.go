@@ -14,28 +14,28 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// maxBoardings is how often a request waits for a flight that turns out to make another variant, before it runs alone.
-const maxBoardings = 2
+// maxJoins is how often a request waits for a flight that turns out to make another variant, before it runs alone.
+const maxJoins = 2
 
-// obtain makes the page, or waits for another request that is making it.
+// fetchOrJoin makes the page, or waits for another request that is making it.
 // vary names the request fields by which the page is expected to vary: who differs in those does not wait.
-func (f *fill) obtain(vary []string, collapse bool) {
+func (f *fetch) fetchOrJoin(vary []string, collapse bool) {
 	e := f.handler.edge
 	if f.old != nil && (f.reason == rules.NoCache || f.old.Terms.Lifetime() <= 0) {
 		collapse = false // each of those who wait would have to ask again
 	}
-	for range maxBoardings {
+	for range maxJoins {
 		if !collapse {
 			break
 		}
 		f.vary = vary
 		began, now := e.fence.now(), time.Now()
-		fl, role := e.flights.Enter(&f.own, f.flightID(vary), began, now, func(fl *flight.Flight[landing]) bool {
-			return f.joinable(fl, began, now)
+		fl, role := e.flights.Join(&f.own, f.flightID(vary), began, now, func(fl *flight.Flight[result]) bool {
+			return f.mayJoin(fl, began, now)
 		})
 		if role != flight.Follow {
 			f.alone = role == flight.Alone
-			if v := f.overtaken(fl); v != nil {
+			if v := f.recheck(fl); v != nil {
 				v.touch()
 				a := account{status: Hit, came: f.came, pattern: v.pattern.Value()}
 				e.answer(f.w, f.r, &f.req, v, time.Now(), &a)
@@ -45,7 +45,7 @@ func (f *fill) obtain(vary []string, collapse bool) {
 			return
 		}
 		result, outcome := fl.Wait(f.r.Context())
-		done, next := f.follow(fl, result, outcome, began)
+		done, next := f.collapse(fl, result, outcome, began)
 		if f.gone {
 			f.giveUp()
 			return
@@ -63,9 +63,9 @@ func (f *fill) obtain(vary []string, collapse bool) {
 	f.lead(e.flights.Single(&f.own, e.fence.now(), time.Now()))
 }
 
-// overtaken ends a flight whose page another one has stored since memory was looked at, and returns that page; nil if there is none that is fresh. Without this second look,
+// recheck ends a flight whose page another one has stored since memory was looked at, and returns that page; nil if there is none that is fresh. Without this second look,
 // a request that falls between the storing and the landing of one flight and its own place in the table would make the page once more.
-func (f *fill) overtaken(fl *flight.Flight[landing]) *variant {
+func (f *fetch) recheck(fl *flight.Flight[result]) *variant {
 	e := f.handler.edge
 	res, _ := e.memory.Peek(f.key)
 	v := res.find([]byte(f.scope), &f.req, f.r.Header)
@@ -78,19 +78,19 @@ func (f *fill) overtaken(fl *flight.Flight[landing]) *variant {
 	if action, reason := v.reuse(&e.rules, &f.req, time.Now()); action != rules.Serve || reason != rules.Fresh {
 		return nil
 	}
-	fl.Share(landing{stored: v})
-	fl.Land()
+	fl.Share(result{stored: v})
+	fl.Finish()
 	return v
 }
 
 // fenced reports whether v is older than a purge. Of one that has not left its mark yet it does not know: who shares v is to be asked again by those who get it.
-func (f *fill) fenced(v *variant) bool {
+func (f *fetch) fenced(v *variant) bool {
 	e := f.handler.edge
 	return e.fence.stops(&f.marks, v.began) || e.fence.stopsTags(v.tagNames(), v.began)
 }
 
-// joinable reports whether a request that comes now may wait for fl, as far as that is known: not if a purge has come since it began, nor if what it has brought is past its time already.
-func (f *fill) joinable(fl *flight.Flight[landing], came uint64, now time.Time) bool {
+// mayJoin reports whether a request that comes now may wait for fl, as far as that is known: not if a purge has come since it began, nor if what it has brought is past its time already.
+func (f *fetch) mayJoin(fl *flight.Flight[result], came uint64, now time.Time) bool {
 	e := f.handler.edge
 	if e.fence.stops(&f.marks, fl.Began) || fl.Away() {
 		return false
@@ -109,7 +109,7 @@ func (f *fill) joinable(fl *flight.Flight[landing], came uint64, now time.Time) 
 
 // flightID returns what those who wait for each other must have in common: the page, whether they carry credentials, and the fields by which the page is expected to vary.
 // It begins with the key, which tells its own end, and stands behind that in its room.
-func (f *fill) flightID(vary []string) []byte {
+func (f *fetch) flightID(vary []string) []byte {
 	who := byte(f.class)
 	if f.req.Origin {
 		who |= 2 // what is made for others is often not for these, see rules.Terms.Fits
@@ -123,13 +123,13 @@ func (f *fill) flightID(vary []string) []byte {
 	return key.Variant(id, vary, f.r.Header, &f.req.Scope)
 }
 
-// follow answers the client with what a flight that it waited for has brought. It reports false when the client must go on by itself; next then names the fields by which the page
+// collapse answers the client with what a flight that it waited for has brought. It reports false when the client must go on by itself; next then names the fields by which the page
 // varies, if a flight with the same values is worth another wait. came is where the purge sequence stood when the request came.
-func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight.Outcome, came uint64) (done bool, next []string) {
+func (f *fetch) collapse(fl *flight.Flight[result], result result, outcome flight.Outcome, came uint64) (done bool, next []string) {
 	seated := false
 	defer func() {
 		if seated {
-			fl.Alight()
+			fl.DoneReading()
 		} else {
 			fl.Leave()
 		}
@@ -189,7 +189,7 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 	if nonceOutside(f.w.Header(), p.edits) || !f.fits(&p.meta.Terms, p.meta.Vary, p.variant, now) {
 		return false, nil
 	}
-	if done, again := f.ride(p, now, func() { seated = true; fl.Seat() }); done || !again {
+	if done, again := f.readAlong(p, now, func() { seated = true; fl.StartedReading() }); done || !again {
 		return done, nil
 	}
 	return false, append([]string{}, p.meta.Vary...)
@@ -197,12 +197,12 @@ func (f *fill) follow(fl *flight.Flight[landing], result landing, outcome flight
 
 // late reports whether the page is too old for this request: one of its tags was purged after the flight began, and the request may have come after that. Who came before the purge may
 // have the page; but a tag remembers its last purge only, so that goes for those who came before every purge.
-func (f *fill) late(fl *flight.Flight[landing], tags []string, came uint64) bool {
+func (f *fetch) late(fl *flight.Flight[result], tags []string, came uint64) bool {
 	return fl.Began < came && f.handler.edge.fence.stopsTags(tags, fl.Began)
 }
 
 // fits reports whether a page that was made for another request may answer this one: by the fields that it varies by, by this client's credentials, and as fresh.
-func (f *fill) fits(t *rules.Terms, vary []string, variant string, now time.Time) bool {
+func (f *fetch) fits(t *rules.Terms, vary []string, variant string, now time.Time) bool {
 	if string(key.Values(nil, vary, f.r.Header, &f.req.Scope)) != variant {
 		return false
 	}
@@ -211,14 +211,14 @@ func (f *fill) fits(t *rules.Terms, vary []string, variant string, now time.Time
 }
 
 // collapsed is the account of a request that another one's answer serves. The handler did not run for it: to its client that is a hit.
-func (f *fill) collapsed(ttl time.Duration) account {
+func (f *fetch) collapsed(ttl time.Duration) account {
 	a := f.answers(Hit, rules.Collapsed)
 	a.collapsed, a.ttl, a.hasTTL = true, ttl, true
 	return a
 }
 
-// ride answers the client from a page that is being made for another; seated is called when it has begun to read. It reports false when the page is lost before the client has got anything of it; again says that one of those who wait should lead then.
-func (f *fill) ride(p *page, now time.Time, seated func()) (done, again bool) {
+// readAlong answers the client from a page that is being made for another; seated is called when it has begun to read. It reports false when the page is lost before the client has got anything of it; again says that one of those who wait should lead then.
+func (f *fetch) readAlong(p *page, now time.Time, seated func()) (done, again bool) {
 	e := f.handler.edge
 	ctx := f.r.Context()
 	a := f.collapsed(p.meta.TTL(now))
@@ -294,7 +294,7 @@ func (f *fill) ride(p *page, now time.Time, seated func()) (done, again bool) {
 
 // lost tells what to do about a page that cannot be had, before the client has got anything: a stale one will do where it may. Else all who waited would run into the same failure.
 // again says that the handler's context had ended, so that one of them should lead.
-func (f *fill) lost(err error) (done, again bool) {
+func (f *fetch) lost(err error) (done, again bool) {
 	if f.r.Context().Err() != nil && errors.Is(err, context.Cause(f.r.Context())) {
 		f.gone = true
 		return true, false
@@ -311,7 +311,7 @@ func (f *fill) lost(err error) (done, again bool) {
 
 // giveUp ends a request that waited in vain until its context ended. If its client has left, nobody is there to be answered; if the time that somebody gave it is over, the handler is
 // to say so: it would have seen that, too.
-func (f *fill) giveUp() {
+func (f *fetch) giveUp() {
 	if errors.Is(f.r.Context().Err(), context.DeadlineExceeded) {
 		e := f.handler.edge
 		f.alone = true

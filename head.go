@@ -36,7 +36,7 @@ func (h *handler) passHead(w http.ResponseWriter, r *http.Request, req *rules.Re
 }
 
 // asGet makes inner, for a client that has sent HEAD, the GET that its handler gets. Ranges are of GET only (RFC 9110, 14.2).
-func (f *fill) asGet(inner *http.Request) {
+func (f *fetch) asGet(inner *http.Request) {
 	inner.Method = http.MethodGet
 	if seat := &f.in.seat; len(seat.header["Range"]) > 0 {
 		seat.header = seat.header.Clone()
@@ -45,14 +45,14 @@ func (f *fill) asGet(inner *http.Request) {
 }
 
 // headOnly gives the client all that it wants.
-func (f *fill) headOnly() {
+func (f *fetch) headOnly() {
 	f.length = -1
 	f.writeHeader()
 	f.client = answered
 }
 
 // endHead ends the run for a HEAD whose response is not going to be stored. Nobody wants the rest of it.
-func (f *fill) endHead(reason Reason) {
+func (f *fetch) endHead(reason Reason) {
 	if f.client == pending || f.client == waiting {
 		f.unkept = reason
 		f.headOnly()
@@ -63,7 +63,7 @@ func (f *fill) endHead(reason Reason) {
 }
 
 // sendDirect sends the header of a response that is passed on. A HEAD ends the run then.
-func (f *fill) sendDirect() {
+func (f *fetch) sendDirect() {
 	if f.req.Head && !f.asHead {
 		f.Bodiless()
 	}
@@ -77,7 +77,7 @@ func takesNoGet(status int) bool {
 }
 
 // withoutGet has the handler asked by HEAD when it takes no GET, and passes on what it says to that.
-func (f *fill) withoutGet(status int, header http.Header) {
+func (f *fetch) withoutGet(status int, header http.Header) {
 	if !f.asHead {
 		f.asHead, f.next = true, askAgain
 		f.Discard()
@@ -87,7 +87,7 @@ func (f *fill) withoutGet(status int, header http.Header) {
 }
 
 // halt tells the handler of a HEAD, by its context, that nobody waits for the rest.
-func (f *fill) halt() {
+func (f *fetch) halt() {
 	if f.req.Head && !f.asHead {
 		f.cut = true
 		f.stop(record.ErrEnough)
@@ -95,9 +95,9 @@ func (f *fill) halt() {
 }
 
 // forgo ends the flight of such a run.
-func (f *fill) forgo() {
+func (f *fetch) forgo() {
 	f.place.leave()
-	f.flight.Land()
+	f.flight.Finish()
 	f.page.body.Close(errEnded)
 	if f.page.body.Outgrown() {
 		f.outgrown()
@@ -106,7 +106,7 @@ func (f *fill) forgo() {
 
 // afterCut keeps a panic of a handler whose run was cut from the client, who has got all that it wants: ReverseProxy panics when it cannot go
 // on. It reports whether the handler is to run again.
-func (f *fill) afterCut(p any) (again bool) {
+func (f *fetch) afterCut(p any) (again bool) {
 	if err, _ := p.(error); !errors.Is(err, http.ErrAbortHandler) && !errors.Is(err, record.ErrEnough) {
 		f.handler.edge.logPanic(f.r, p, "edgecache: handler panicked after its client had got all that it wanted")
 	}

@@ -156,7 +156,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 			}
 		}
 	}
-	f := h.newFill(w, r, req, k, scope, reason, now)
+	f := h.newFetch(w, r, req, k, scope, reason, now)
 	f.old = v
 	f.refused = e.refusals.of(k, f.scope, f.class, now)
 	refused := f.refused != rules.None
@@ -166,7 +166,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	if reason == rules.Accept || v != nil && res.more != nil && res.alike(scope, req, r.Header) > 1 {
 		vary = byPreference(vary)
 	}
-	f.obtain(vary, !refused && mayWait(&req.CC))
+	f.fetchOrJoin(vary, !refused && mayWait(&req.CC))
 }
 
 // classify tells what the header of r says, what the application says about r, and within which limits it is served.

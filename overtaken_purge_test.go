@@ -21,32 +21,32 @@ func TestPageThatOvertookAFlightIsNotForWhoComesAfterAPurge(t *testing.T) {
 		h, ok := e.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { MaxAge(w, time.Hour); w.WriteHeader(http.StatusOK) })).(*handler)
 		require.True(t, ok)
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
-		come := func() *fill {
+		come := func() *fetch {
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			req := e.rules.Request(r)
 			k, ok := key.Of(nil, r)
 			require.True(t, ok)
-			return h.newFill(httptest.NewRecorder(), r, &req, k, nil, rules.URIMiss, time.Now())
+			return h.newFetch(httptest.NewRecorder(), r, &req, k, nil, rules.URIMiss, time.Now())
 		}
 		leader, follower := come(), come()
 		number := e.fence.sequence.Add(1)
-		enter := func(f *fill) (*flight.Flight[landing], flight.Role) {
-			return e.flights.Enter(&f.own, f.flightID(nil), number, time.Now(), func(fl *flight.Flight[landing]) bool {
-				return f.joinable(fl, number, time.Now())
+		enter := func(f *fetch) (*flight.Flight[result], flight.Role) {
+			return e.flights.Join(&f.own, f.flightID(nil), number, time.Now(), func(fl *flight.Flight[result]) bool {
+				return f.mayJoin(fl, number, time.Now())
 			})
 		}
 		fl, role := enter(leader)
 		require.Equal(t, flight.Lead, role)
 		_, role = enter(follower)
 		require.Equal(t, flight.Follow, role)
-		require.NotNil(t, leader.overtaken(fl))
+		require.NotNil(t, leader.recheck(fl))
 		if purged {
 			lift(&e.fence.urls[e.addresses.of(leader.key).url()], number)
 			e.memory.Delete(leader.key)
 		}
 		result, outcome := fl.Wait(t.Context())
 		require.Equal(t, flight.Shared, outcome)
-		done, _ := follower.follow(fl, result, outcome, number)
+		done, _ := follower.collapse(fl, result, outcome, number)
 		require.Equal(t, !purged, done)
 	}
 }

@@ -20,7 +20,7 @@ import (
 // passPart answers the client's Range from a response with the given header that is passed on, for
 // that reason (RFC 9110, 13.1.5 and 14.2). It reports false where all of the response is the answer,
 // which is always right.
-func (f *fill) passPart(status int, header http.Header, reason Reason) bool {
+func (f *fetch) passPart(status int, header http.Header, reason Reason) bool {
 	size := f.Declared()
 	if status != http.StatusOK || size < 0 || !divisible(header) || reason == rules.Unreachable || reason == rules.Aborted {
 		return false
@@ -58,7 +58,7 @@ func (f *fill) passPart(status int, header http.Header, reason Reason) bool {
 }
 
 // partHeader makes the client's header that of the handler, with the status fields.
-func (f *fill) partHeader(reason Reason) http.Header {
+func (f *fetch) partHeader(reason Reason) http.Header {
 	a := f.account(reason)
 	a.fwdStatus = http.StatusOK
 	h := f.w.Header()
@@ -77,7 +77,7 @@ func divisible(header http.Header) bool {
 
 // knownReason is why a response is not stored. That the handler has answered a condition or a range itself is no news: it was
 // to, because the URL has been refused for another reason.
-func (f *fill) knownReason(status int, reason Reason) Reason {
+func (f *fetch) knownReason(status int, reason Reason) Reason {
 	if f.plain || f.posts {
 		return reason
 	}
@@ -100,7 +100,7 @@ func (f *fill) knownReason(status int, reason Reason) Reason {
 }
 
 // enough is called when the client has got its part.
-func (f *fill) enough() {
+func (f *fetch) enough() {
 	_ = http.NewResponseController(f.w).Flush() // the handler may take its time to end
 	f.stop(record.ErrEnough)
 }

@@ -10,7 +10,7 @@ import (
 
 // poster is the judge of a POST: it invalidates before the client learns of the success, and before the answer itself may be stored.
 type poster struct {
-	*fill
+	*fetch
 	status int
 }
 
@@ -27,7 +27,7 @@ func (p *poster) Commit(status int) {
 	if now := p.handler.edge.fence.now(); now == p.flight.Began+own {
 		p.flight.Began = now
 	}
-	p.fill.Commit(status)
+	p.fetch.Commit(status)
 }
 
 func (p *poster) invalidate() (purges uint64) {
@@ -46,14 +46,14 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	if !ok {
 		return false
 	}
-	f := h.newFill(w, r, req, k, e.scope(scopeBuf[:0], r, req), rules.Method, time.Now())
+	f := h.newFetch(w, r, req, k, e.scope(scopeBuf[:0], r, req), rules.Method, time.Now())
 	f.posts, f.start = true, time.Now()
 	f.flight = e.flights.Single(&f.own, e.fence.now(), f.start)
 	f.in = enter(r)
 	f.in.Context, f.ctx = r.Context(), r.Context()
 	f.inner = f.in.request(r, f.in)
 	f.inner.Header = r.Header.Clone() // the variant is that of what came in
-	p := &poster{fill: f, status: http.StatusOK}
+	p := &poster{fetch: f, status: http.StatusOK}
 	writer := f.Init(w, p)
 	returned := false
 	defer f.leaveBody()

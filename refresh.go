@@ -31,13 +31,13 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 	}
 	now := time.Now()
 	ctx := context.WithoutCancel(r.Context()) // its values tell the handler which page it is
-	run := (*fill).refresh
+	run := (*fetch).refresh
 	within, sent := false, false
 	if !h.standsAlone(r) {
 		server, base := h.errandsFor(r, old, now)
 		switch {
 		case server != nil:
-			sent, ctx, run = true, base, func(f *fill, fl *flight.Flight[landing]) { f.runErrand(fl, server) }
+			sent, ctx, run = true, base, func(f *fetch, fl *flight.Flight[result]) { f.runErrand(fl, server) }
 		case req.Head:
 			return nil, false // what stands here may be for HEAD only
 		case h.reused.Load() && isBare(r.Context()):
@@ -68,7 +68,7 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 		return nil, false
 	}
 	// What outer middleware has put on this answer counts for the new one, too.
-	f := h.newFill(&nobody{header: w.Header().Clone()}, anonymous, &plain, k, scope, reason, now)
+	f := h.newFetch(&nobody{header: w.Header().Clone()}, anonymous, &plain, k, scope, reason, now)
 	f.old, f.plain, f.background = old, true, true
 	if within {
 		return func() {
@@ -90,10 +90,10 @@ func (h *handler) standsAlone(r *http.Request) bool {
 }
 
 // depart begins the flight of a refresh that has got a place, and returns nil if there is none. Then run, if it is not nil, is called when there is.
-func (f *fill) depart(run func(*fill, *flight.Flight[landing])) *flight.Flight[landing] {
+func (f *fetch) depart(run func(*fetch, *flight.Flight[result])) *flight.Flight[result] {
 	e := f.handler.edge
 	id := f.flightID(f.old.vary())
-	fl := f.board(id)
+	fl := f.join(id)
 	if fl == nil {
 		return nil // it is being made already
 	}
@@ -113,25 +113,25 @@ func (f *fill) depart(run func(*fill, *flight.Flight[landing])) *flight.Flight[l
 	if entered {
 		e.refreshes.leave()
 	}
-	fl.Land()
+	fl.Finish()
 	return nil
 }
 
 // later returns what refreshes the response when a place is free. It holds nothing of the client's request, nor of what is stored now: that may be another response by then.
-func (f *fill) later(run func(*fill, *flight.Flight[landing])) func() {
+func (f *fetch) later(run func(*fetch, *flight.Flight[result])) func() {
 	h, w, r, req, key, scope, reason := f.handler, f.w, f.r, f.req, bytes.Clone(f.key), []byte(f.scope), f.reason
 	return func() {
 		e := h.edge
 		res, _ := e.memory.Peek(key)
 		now := time.Now()
 		if v := res.find(scope, &req, r.Header); v != nil && v.wantsRefresh(&e.rules, &req, reason, now) {
-			f := h.newFill(w, r, &req, key, scope, reason, now)
+			f := h.newFetch(w, r, &req, key, scope, reason, now)
 			f.old, f.plain, f.background = v, true, true
-			if fl := f.board(f.flightID(v.vary())); fl != nil && v.try(now) && e.begin() {
+			if fl := f.join(f.flightID(v.vary())); fl != nil && v.try(now) && e.begin() {
 				run(f, fl)
 				return
 			} else if fl != nil {
-				fl.Land()
+				fl.Finish()
 			}
 		}
 		e.refreshes.leave()
@@ -139,7 +139,7 @@ func (f *fill) later(run func(*fill, *flight.Flight[landing])) func() {
 }
 
 // waitingSize is about what later keeps of a client's request, in bytes.
-func (f *fill) waitingSize() int {
+func (f *fetch) waitingSize() int {
 	n := 3*len(f.r.RequestURI) + len(f.key) + len(f.scope) // a URL has its path twice
 	for name, values := range f.r.Header {
 		n += len(name)
@@ -168,15 +168,15 @@ func (v *variant) wantsRefresh(o *rules.Options, req *rules.Request, reason Reas
 	return false
 }
 
-// board begins the flight of a refresh, or returns nil when somebody else makes the page already.
-func (f *fill) board(id []byte) *flight.Flight[landing] {
+// join begins the flight of a refresh, or returns nil when somebody else makes the page already.
+func (f *fetch) join(id []byte) *flight.Flight[result] {
 	e := f.handler.edge
-	fl, role := e.flights.Enter(&f.own, id, e.fence.now(), time.Now(), func(fl *flight.Flight[landing]) bool {
+	fl, role := e.flights.Join(&f.own, id, e.fence.now(), time.Now(), func(fl *flight.Flight[result]) bool {
 		return !e.fence.stops(&f.marks, fl.Began) && !e.fence.stopsTags(f.old.tagNames(), fl.Began)
 	})
 	switch role {
 	case flight.Lead:
-		if f.overtaken(fl) == nil {
+		if f.recheck(fl) == nil {
 			return fl
 		}
 	case flight.Follow:
@@ -186,7 +186,7 @@ func (f *fill) board(id []byte) *flight.Flight[landing] {
 }
 
 // refresh carries out a refresh that has got a place and has begun, and leaves the place.
-func (f *fill) refresh(fl *flight.Flight[landing]) {
+func (f *fetch) refresh(fl *flight.Flight[result]) {
 	e := f.handler.edge
 	defer e.background.Done()
 	defer e.refreshes.leave()
@@ -194,7 +194,7 @@ func (f *fill) refresh(fl *flight.Flight[landing]) {
 }
 
 // makeAnew runs the handler of a refresh, for a limited time. No panic of it comes out: no server loop may stand below.
-func (f *fill) makeAnew(fl *flight.Flight[landing]) {
+func (f *fetch) makeAnew(fl *flight.Flight[result]) {
 	ctx, cancel := context.WithTimeout(f.r.Context(), refreshTimeout)
 	f.r = f.r.WithContext(ctx)
 	defer cancel()
@@ -226,7 +226,7 @@ func (v *variant) nearEnd(now time.Time) bool {
 }
 
 // contain keeps a panic of the handler from ending the process, or the connection of a client that has got its answer.
-func (f *fill) contain() {
+func (f *fetch) contain() {
 	if p := recover(); p != nil && p != http.ErrAbortHandler { //nolint:errorlint // a panic value
 		f.handler.edge.logPanic(f.r, p, "edgecache: handler panicked in a background refresh")
 	}

@@ -27,7 +27,7 @@ const (
 )
 
 // plan decides how the client of a page that is being stored gets it.
-func (f *fill) plan() {
+func (f *fetch) plan() {
 	p := f.page
 	switch want, part := p.wanted(f.r, &f.req, f.now); want {
 	case wantsNothing:
@@ -44,12 +44,12 @@ func (f *fill) plan() {
 }
 
 // answers begins an account of how this request was answered.
-func (f *fill) answers(s Status, reason Reason) account {
+func (f *fetch) answers(s Status, reason Reason) account {
 	return account{status: s, forward: f.reason, reason: reason, came: f.came, background: f.background, pattern: f.pattern()}
 }
 
 // pattern is that of the route that made the page, as far as it is known.
-func (f *fill) pattern() string {
+func (f *fetch) pattern() string {
 	switch {
 	case f.inner != nil && f.inner.Pattern != "":
 		return f.inner.Pattern
@@ -60,7 +60,7 @@ func (f *fill) pattern() string {
 }
 
 // account says how this request was answered from what the handler made.
-func (f *fill) account(reason Reason) account {
+func (f *fetch) account(reason Reason) account {
 	a := f.answers(Miss, reason)
 	a.stored = f.next == keep && reason == rules.None
 	switch {
@@ -81,7 +81,7 @@ func (f *fill) account(reason Reason) account {
 }
 
 // notModified answers the client's own condition from the header of the handler's answer.
-func (f *fill) notModified(reason Reason) {
+func (f *fetch) notModified(reason Reason) {
 	h := f.w.Header()
 	f.ReplaceHeader(h)
 	dropContent(h)
@@ -98,7 +98,7 @@ func (f *fill) notModified(reason Reason) {
 }
 
 // Grow starts to send when the page has become longer than net/http would hold back.
-func (f *fill) Grow(n int) {
+func (f *fetch) Grow(n int) {
 	if f.client == pending && f.page.body.Size()+int64(n) > sendAt {
 		f.send()
 	}
@@ -107,7 +107,7 @@ func (f *fill) Grow(n int) {
 
 // lookAlive ends waiting for the end of a body that may have none (RFC 9110, 14.2: all of it answers any request), and for a
 // client that has its answer without it.
-func (f *fill) lookAlive() {
+func (f *fetch) lookAlive() {
 	if f.client == sending && f.place.taken == nil || !f.page.body.IsLive() {
 		return
 	}
@@ -122,7 +122,7 @@ func (f *fill) lookAlive() {
 }
 
 // Outgrow starts to send a page that will not be kept, because it is too large or because bodies under way have taken what memory there is for them: who waits for the whole gets it as it comes.
-func (f *fill) Outgrow() {
+func (f *fetch) Outgrow() {
 	f.unkept = rules.Busy
 	if f.page.body.Size() >= f.page.limit {
 		f.unkept = rules.TooLarge
@@ -137,7 +137,7 @@ func (f *fill) Outgrow() {
 }
 
 // outgrown ends the fill of such a page. That there was no memory says nothing about the next time.
-func (f *fill) outgrown() {
+func (f *fetch) outgrown() {
 	e := f.handler.edge
 	e.counters.outgrown.Add(1)
 	if f.page.body.Size() > f.page.limit {
@@ -148,7 +148,7 @@ func (f *fill) outgrown() {
 }
 
 // leaveBody gives back what the body took, as soon as those who follow are done with it.
-func (f *fill) leaveBody() {
+func (f *fetch) leaveBody() {
 	if f.page != nil {
 		f.page.body.Close(errAborted)
 		f.page.body.Leave()
@@ -156,7 +156,7 @@ func (f *fill) leaveBody() {
 }
 
 // Flush sends what there is.
-func (f *fill) Flush() {
+func (f *fetch) Flush() {
 	if f.req.Head && f.Declared() < 0 {
 		f.endHead(rules.Head) // a stream, or as long as one
 		return
@@ -169,10 +169,10 @@ func (f *fill) Flush() {
 }
 
 // Context is that of the handler's request.
-func (f *fill) Context() context.Context { return f.inner.Context() }
+func (f *fetch) Context() context.Context { return f.inner.Context() }
 
 // send writes the client's header and starts the pump.
-func (f *fill) send() {
+func (f *fetch) send() {
 	reader := f.page.body.LeaderReader()
 	f.client = sending
 	f.pumped = make(chan struct{})
@@ -194,7 +194,7 @@ func (f *fill) send() {
 }
 
 // writeHeader writes the header of a page that goes to the client as it comes.
-func (f *fill) writeHeader() {
+func (f *fetch) writeHeader() {
 	h := f.w.Header()
 	f.ReplaceHeader(h)
 	status := f.Status()
@@ -211,7 +211,7 @@ func (f *fill) writeHeader() {
 }
 
 // pump carries the body to the client until it ends, or the client has gone. It ends before ServeHTTP returns.
-func (f *fill) pump(reader *flight.Reader) {
+func (f *fetch) pump(reader *flight.Reader) {
 	defer close(f.pumped)
 	defer func() {
 		reader.Close()
@@ -256,7 +256,7 @@ func copyBody(ctx context.Context, w http.ResponseWriter, reader *flight.Reader,
 }
 
 // finish gives the client the rest. o is what was stored, or nil.
-func (f *fill) finish(o *variant) {
+func (f *fetch) finish(o *variant) {
 	e := f.handler.edge
 	switch f.client {
 	case answered:
@@ -287,7 +287,7 @@ func (f *fill) finish(o *variant) {
 }
 
 // wait returns when the pump has ended.
-func (f *fill) wait() {
+func (f *fetch) wait() {
 	<-f.pumped
 	f.client = answered
 	if f.pumpLost != nil {

@@ -21,7 +21,7 @@ func isFailure(status int) bool {
 }
 
 // abort ends a fill whose handler panicked or called runtime.Goexit. The panic goes on.
-func (f *fill) abort() {
+func (f *fetch) abort() {
 	f.closeBody()
 	if f.client == sending {
 		<-f.pumped
@@ -29,14 +29,14 @@ func (f *fill) abort() {
 	f.tellUnkept(rules.Aborted, errAborted)
 }
 
-func (f *fill) closeBody() {
+func (f *fetch) closeBody() {
 	if f.page != nil {
 		f.page.body.Close(errAborted)
 	}
 }
 
 // unsent reports whether the client has got nothing yet, so that it can still get something else.
-func (f *fill) unsent() bool {
+func (f *fetch) unsent() bool {
 	switch {
 	case f.Hijacked() || f.Committed() && f.next == passOn:
 		return false
@@ -45,17 +45,17 @@ func (f *fill) unsent() bool {
 }
 
 // mayCoverUp reports whether the client may get the stale page instead of a broken one. broken says that there was no answer at all.
-func (f *fill) mayCoverUp(broken bool) bool {
+func (f *fetch) mayCoverUp(broken bool) bool {
 	return f.unsent() && f.oldStandsIn(broken, time.Now())
 }
 
 // oldStandsIn reports whether what is stored stands in for a failure of the handler. In the background it always does: it is still being served, and that one try failed changes nothing.
-func (f *fill) oldStandsIn(broken bool, now time.Time) bool {
+func (f *fetch) oldStandsIn(broken bool, now time.Time) bool {
 	return f.old != nil && (f.background || f.old.standsIn(&f.handler.edge.rules, &f.req, broken, now))
 }
 
 // afterPanic saves the client's answer if it can.
-func (f *fill) afterPanic(p any) {
+func (f *fetch) afterPanic(p any) {
 	// http.ErrAbortHandler is how a proxy says that its origin broke off; another panic is an error like a 500.
 	err, _ := p.(error)
 	broken := errors.Is(err, http.ErrAbortHandler)
@@ -80,8 +80,8 @@ func (f *fill) afterPanic(p any) {
 }
 
 // shareFailure tells the waiters that the handler has failed.
-func (f *fill) shareFailure(broken bool) {
-	f.flight.Share(landing{failed: true, broken: broken, again: f.ended()})
+func (f *fetch) shareFailure(broken bool) {
+	f.flight.Share(result{failed: true, broken: broken, again: f.ended()})
 }
 
 func (e *Edge) logPanic(r *http.Request, p any, what string) {
@@ -91,11 +91,11 @@ func (e *Edge) logPanic(r *http.Request, p any, what string) {
 }
 
 // serveOld answers with the stale page because the handler failed.
-func (f *fill) serveOld(broken bool) {
+func (f *fetch) serveOld(broken bool) {
 	now := time.Now()
 	f.old.failed(broken, now)
-	f.flight.Land() // the client may be slow, and who comes next may have better luck with the handler
-	f.leaveBody()   // likewise
+	f.flight.Finish() // the client may be slow, and who comes next may have better luck with the handler
+	f.leaveBody()     // likewise
 	a := f.answers(Stale, rules.StaleIfError)
 	if broken {
 		a.reason = rules.StaleUnreachable

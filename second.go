@@ -27,7 +27,7 @@ func (e *Edge) openStore(s Store, key []byte) {
 
 // restore looks for the page in the second tier, where memory has nothing. It reports whether that has answered the client, and those who wait.
 // A page that is past its time becomes what the handler is asked about.
-func (f *fill) restore() (answered bool) {
+func (f *fetch) restore() (answered bool) {
 	e := f.handler.edge
 	if e.second == nil || f.old != nil || !f.plain || f.posts || f.background || f.alone {
 		return false
@@ -50,8 +50,8 @@ func (f *fill) restore() (answered bool) {
 	now := time.Now()
 	switch action, reason := v.reuse(&e.rules, &f.req, now); action {
 	case rules.Serve:
-		f.flight.Share(landing{stored: v})
-		f.flight.Land()
+		f.flight.Share(result{stored: v})
+		f.flight.Finish()
 		a := account{status: Hit, reason: rules.Restored, came: f.came}
 		if reason != rules.Fresh {
 			a.status, a.reason = Stale, reason
@@ -67,14 +67,14 @@ func (f *fill) restore() (answered bool) {
 }
 
 // markSecond remembers where the purges of the second tier stand, before the handler runs.
-func (f *fill) markSecond() {
+func (f *fetch) markSecond() {
 	if second := f.handler.edge.second; second != nil {
 		f.mark = second.Mark()
 	}
 }
 
 // keepSecond writes v to the second tier, in the background.
-func (f *fill) keepSecond(v *variant) {
+func (f *fetch) keepSecond(v *variant) {
 	if second := f.handler.edge.second; second != nil && !v.IsTold() && v.made&madeAlone == 0 {
 		second.Put(f.key, &v.Object, v.tagNames(), f.prefers.stored(v), f.mark)
 	}

@@ -29,16 +29,16 @@ func (e *Edge) isOutermost(r *http.Request) bool {
 }
 
 // unwritten ends a fill whose handler has returned without writing, and reports whether it is one.
-func (f *fill) unwritten() bool {
+func (f *fetch) unwritten() bool {
 	if f.Committed() || f.handler.isOutermost(f.r) {
 		return false
 	}
 	f.silent = true
 	f.place.leave()
 	if f.ended() {
-		f.flight.Share(landing{again: true}) // that it gave up says nothing about the response
+		f.flight.Share(result{again: true}) // that it gave up says nothing about the response
 	}
-	f.flight.Land()
+	f.flight.Finish()
 	f.Yield()
 	reason := rules.Unwritten
 	if f.posts {
@@ -52,7 +52,7 @@ func (f *fill) unwritten() bool {
 }
 
 // passLate lets through what is written after the handler returned.
-func (f *fill) passLate() {
+func (f *fetch) passLate() {
 	h := f.Direct()
 	delete(h, originErrorField)
 	f.handler.edge.markPersonal(h, &f.req, f.Status())

@@ -83,17 +83,17 @@ func NewGroup[T any](limits Limits) *Group[T] {
 	return &Group[T]{limits: limits, seed: maphash.MakeSeed()}
 }
 
-// Enter finds the flight for id, or begins one in mine. admit says whether the caller may join one that began at the given point of the purge sequence; it must not block.
-// A flight that may not be joined is replaced: it goes on for those who are on it. The caller must Leave the flight that it gets; one that leads or is alone must also Share or Release it, and Land it.
+// Join finds the flight for id, or begins one in mine. admit says whether the caller may join one that began at the given point of the purge sequence; it must not block.
+// A flight that may not be joined is replaced: it goes on for those who are on it. The caller must Leave the flight that it gets; one that leads or is alone must also Share or Release it, and Finish it.
 // mine is not touched if there is one to follow. Otherwise it belongs to the group from then on, as does id until the flight has landed.
-func (g *Group[T]) Enter(mine *Flight[T], id []byte, began uint64, now time.Time, admit func(*Flight[T]) bool) (*Flight[T], Role) {
+func (g *Group[T]) Join(mine *Flight[T], id []byte, began uint64, now time.Time, admit func(*Flight[T]) bool) (*Flight[T], Role) {
 	hash := maphash.Bytes(g.seed, id)
 	s := &g.shards[hash%uint64(len(g.shards))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if f := s.find(hash, id); f != nil {
 		if admit(f) {
-			switch f.board(now) {
+			switch f.tryJoin(now) {
 			case Follow:
 				return f, Follow
 			case Alone:
@@ -152,7 +152,7 @@ type Flight[T any] struct {
 	worth     bool  // the answer is being stored, so it is finished for its own sake
 	shut      bool  // nobody may join it, nor is it finished for its own sake: see Shut
 	away      bool  // see Depart
-	changed   Waker // see OnSeat
+	changed   Waker // see OnStartedReading
 	cancelled bool
 	alone     bool            // the leader has left
 	leader    context.Context // nil before Begin
@@ -160,8 +160,8 @@ type Flight[T any] struct {
 	timer     *time.Timer     // of Limits.Finish
 }
 
-// board lets one more on: Follow, or Alone when the flight is full, or Lead when it is over or too old.
-func (f *Flight[T]) board(now time.Time) Role {
+// tryJoin lets one more on: Follow, or Alone when the flight is full, or Lead when it is over or too old.
+func (f *Flight[T]) tryJoin(now time.Time) Role {
 	f.look()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -256,8 +256,8 @@ func (f *Flight[T]) Release() {
 	}
 }
 
-// Worth says that the answer is being stored: from now on it is finished, within Limits.Finish, even when everybody has left.
-func (f *Flight[T]) Worth() {
+// Pin says that the answer is being stored: from now on it is finished, within Limits.Finish, even when everybody has left.
+func (f *Flight[T]) Pin() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.worth = true
@@ -298,8 +298,8 @@ func (f *Flight[T]) Away() bool {
 // LeaderLeft says that the leader wants nothing of a flight that is shut any more.
 func (f *Flight[T]) LeaderLeft() { f.leaderLeft() }
 
-// Land takes the flight off the table and releases who still waits.
-func (f *Flight[T]) Land() {
+// Finish takes the flight off the table and releases who still waits.
+func (f *Flight[T]) Finish() {
 	if s := f.shard; s != nil {
 		s.mu.Lock()
 		s.remove(f)
@@ -363,17 +363,17 @@ func (f *Flight[T]) Joined() bool {
 // Waker is a Body.
 type Waker interface{ Wake() }
 
-// OnSeat makes the flight wake changed each time that a follower has got what it waited for, or has left. It is to be called before Share.
-func (f *Flight[T]) OnSeat(changed Waker) {
+// OnStartedReading makes the flight wake changed each time that a follower has got what it waited for, or has left. It is to be called before Share.
+func (f *Flight[T]) OnStartedReading(changed Waker) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.changed = changed
 }
 
-// Seat says that a follower has what it waited for, and goes on reading. In the end it must Alight, instead of Leave.
-func (f *Flight[T]) Seat() { f.seat() }
+// StartedReading says that a follower has what it waited for, and goes on reading. In the end it must call DoneReading instead of Leave.
+func (f *Flight[T]) StartedReading() { f.startedReading() }
 
-func (f *Flight[T]) seat() {
+func (f *Flight[T]) startedReading() {
 	f.mu.Lock()
 	f.waiting--
 	changed := f.changed
@@ -383,8 +383,8 @@ func (f *Flight[T]) seat() {
 	}
 }
 
-// Alight says that a follower that had a seat is done.
-func (f *Flight[T]) Alight() {
+// DoneReading says that a follower that was reading is done.
+func (f *Flight[T]) DoneReading() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.leave()
@@ -392,8 +392,8 @@ func (f *Flight[T]) Alight() {
 
 // Leave says that a follower is done with the flight.
 func (f *Flight[T]) Leave() {
-	f.seat()
-	f.Alight()
+	f.startedReading()
+	f.DoneReading()
 }
 
 // leave ends the handler's context when nobody is left, at once or after a while. It is called with the lock held.

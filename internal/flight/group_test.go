@@ -18,7 +18,7 @@ func admitAll(*Flight[string]) bool { return true }
 
 // enter enters at the clock of the test.
 func enter(g *Group[string], id string) (*Flight[string], Role) {
-	return g.Enter(new(Flight[string]), []byte(id), 0, time.Now(), admitAll)
+	return g.Join(new(Flight[string]), []byte(id), 0, time.Now(), admitAll)
 }
 
 // lead begins a flight and fails the test if there is one already.
@@ -52,24 +52,24 @@ func TestFirstLeadsAndTheOthersFollow(t *testing.T) {
 	other := lead(t, g, "b")
 	require.NotSame(t, f, other)
 	require.Equal(t, 2, g.Len())
-	f.Land()
+	f.Finish()
 	require.Equal(t, 1, g.Len())
-	lead(t, g, "a").Land()
-	other.Land()
+	lead(t, g, "a").Finish()
+	other.Finish()
 	require.Zero(t, g.Len())
 }
 
 func TestFlightThatMayNotBeJoinedIsReplaced(t *testing.T) {
 	g := NewGroup[string](limits)
-	first, _ := g.Enter(new(Flight[string]), []byte("a"), 7, time.Now(), admitAll)
+	first, _ := g.Join(new(Flight[string]), []byte("a"), 7, time.Now(), admitAll)
 	require.EqualValues(t, 7, first.Began)
-	second, role := g.Enter(new(Flight[string]), []byte("a"), 8, time.Now(), func(f *Flight[string]) bool { return f.Began >= 8 })
+	second, role := g.Join(new(Flight[string]), []byte("a"), 8, time.Now(), func(f *Flight[string]) bool { return f.Began >= 8 })
 	require.Equal(t, Lead, role)
 	require.NotSame(t, first, second)
 	require.EqualValues(t, 8, second.Began)
-	first.Land() // must not take its successor off the table
+	first.Finish() // must not take its successor off the table
 	follow(t, g, "a", second)
-	second.Land()
+	second.Finish()
 	require.Zero(t, g.Len())
 }
 
@@ -129,7 +129,7 @@ func TestFullFlightLeavesOthersAlone(t *testing.T) {
 	alone, role := enter(g, "a")
 	require.Equal(t, Alone, role)
 	require.NotSame(t, f, alone)
-	alone.Land()
+	alone.Finish()
 	require.Equal(t, 1, g.Len(), "who is alone is not on the table")
 	f.Leave() // one follower makes room
 	follow(t, g, "a", f)
@@ -163,8 +163,8 @@ func TestSingleCannotBeJoined(t *testing.T) {
 	f := g.Single(new(Flight[string]), 5, time.Now())
 	require.EqualValues(t, 5, f.Began)
 	require.Zero(t, g.Len())
-	f.Land()
-	f.Land()
+	f.Finish()
+	f.Finish()
 }
 
 func TestWaitEnds(t *testing.T) {
@@ -177,10 +177,10 @@ func TestWaitEnds(t *testing.T) {
 	}{
 		{"with the result", func(f *Flight[string], _ func()) { f.Share("page") }, "page", Shared, time.Second},
 		{"with the first of two results", func(f *Flight[string], _ func()) { f.Share("page"); f.Share("other") }, "page", Shared, time.Second},
-		{"with the result although it was released then", func(f *Flight[string], _ func()) { f.Share("page"); f.Release(); f.Land() }, "page", Shared, time.Second},
+		{"with the result although it was released then", func(f *Flight[string], _ func()) { f.Share("page"); f.Release(); f.Finish() }, "page", Shared, time.Second},
 		{"without a result when it is released", func(f *Flight[string], _ func()) { f.Release() }, "", Released, time.Second},
 		{"without a result that comes after the release", func(f *Flight[string], _ func()) { f.Release(); f.Share("page") }, "", Released, time.Second},
-		{"without a result when the leader ends", func(f *Flight[string], _ func()) { f.Land() }, "", Released, time.Second},
+		{"without a result when the leader ends", func(f *Flight[string], _ func()) { f.Finish() }, "", Released, time.Second},
 		{"when the follower leaves", func(_ *Flight[string], cancel func()) { cancel() }, "", Left, time.Second},
 		{"after the limit", func(*Flight[string], func()) {}, "", TimedOut, limits.Wait},
 	} {
@@ -287,7 +287,7 @@ func TestFlightThatIsWorthItIsFinishedForItsOwnSake(t *testing.T) {
 		f = lead(t, g, "a")
 		leader, cancel := context.WithCancel(t.Context())
 		ctx, stop = begin(f, leader)
-		f.Worth()
+		f.Pin()
 		f.Share("page")
 		return g, f, func() { cancel(); synctest.Wait() }, ctx, stop
 	}
@@ -346,10 +346,10 @@ func TestFollowersMayLeaveAfterTheHandlerIsDone(t *testing.T) {
 		f := lead(t, g, "a")
 		follow(t, g, "a", f)
 		_, stop := begin(f, t.Context())
-		f.Worth()
+		f.Pin()
 		f.Share("page")
 		stop()
-		f.Land()
+		f.Finish()
 		f.Leave() // must not start a timer for a handler that is done: the bubble would not end
 	})
 }
@@ -376,7 +376,7 @@ func TestOneLeadsOfAThousand(t *testing.T) {
 						time.Sleep(time.Second)
 						f.Share(want)
 						stop()
-						f.Land()
+						f.Finish()
 						return
 					}
 					defer f.Leave()
@@ -425,11 +425,11 @@ func TestFlightsUnderRacingEverything(t *testing.T) {
 			case 1:
 				f.Release()
 			default:
-				f.Worth()
+				f.Pin()
 				f.Share(id)
 			}
 			stop()
-			f.Land()
+			f.Finish()
 		})
 	}
 	all.Wait()

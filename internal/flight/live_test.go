@@ -73,17 +73,17 @@ func TestFlightThatIsShut(t *testing.T) {
 		admit := func(*Flight[int]) bool { return true }
 		var own [3]Flight[int]
 		leader, cancel := context.WithCancel(t.Context())
-		f, role := g.Enter(&own[0], []byte("id"), 0, time.Now(), admit)
+		f, role := g.Join(&own[0], []byte("id"), 0, time.Now(), admit)
 		require.Equal(t, Lead, role)
 		var ctx Context
 		f.Begin(&ctx, leader)
 		done := ctx.Done()
-		f.Worth()
+		f.Pin()
 		f.Share(1)
-		_, role = g.Enter(&own[1], []byte("id"), 0, time.Now(), admit)
+		_, role = g.Join(&own[1], []byte("id"), 0, time.Now(), admit)
 		require.Equal(t, Follow, role)
 		f.Shut()
-		_, role = g.Enter(&own[2], []byte("id"), 0, time.Now(), admit)
+		_, role = g.Join(&own[2], []byte("id"), 0, time.Now(), admit)
 		require.Equal(t, Lead, role, "nobody joins it any more")
 		cancel()
 		synctest.Wait()
@@ -92,6 +92,6 @@ func TestFlightThatIsShut(t *testing.T) {
 		<-done
 		require.ErrorIs(t, context.Cause(&ctx), ErrLeft)
 		f.End()
-		f.Land()
+		f.Finish()
 	})
 }
