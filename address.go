@@ -68,7 +68,7 @@ func (e *Edge) words(dst []uint64, k string, r resource) []uint64 {
 	tail := maphash.Bytes(e.addresses.seed, kb) & keyMask
 	first := len(dst)
 	dst = append(dst, at.word()|tail)
-	for host := range r.hosts {
+	for host := range r.proxiedHosts {
 		dst = append(dst, e.addresses.on(at, host).word()|tail)
 	}
 	if told := dst[first:]; len(told) > 1 {
@@ -80,7 +80,7 @@ func (e *Edge) words(dst []uint64, k string, r resource) []uint64 {
 
 // lists reports whether word is the one by which k is listed under its own host.
 func (e *Edge) lists(word uint64, k string, r resource) bool {
-	return r.toldNoHost() || e.addresses.of([]byte(k)).word() == word&^keyMask
+	return r.hasNoProxiedHost() || e.addresses.of([]byte(k)).word() == word&^keyMask
 }
 
 // marks returns where the fence has what concerns the URL with the primary key k, in a scope that tells the given hosts.
@@ -95,26 +95,26 @@ func (e *Edge) marks(k []byte, hosts []string) (m marks) {
 	return m
 }
 
-// toldHosts returns the hosts, plain, that proxies have told with the request for v.
-func (v *variant) toldHosts() []string {
-	if v.extras == nil || v.extras.hosts == nil {
+// proxiedHosts returns the hosts, plain, that proxies have told with the request for v.
+func (v *variant) proxiedHosts() []string {
+	if v.extras == nil || v.extras.proxiedHosts == nil {
 		return nil
 	}
-	return *v.extras.hosts
+	return *v.extras.proxiedHosts
 }
 
-// toldNoHost reports whether no proxy has told a host.
-func (r resource) toldNoHost() bool {
-	for range r.hosts {
+// hasNoProxiedHost reports whether no proxy has told a host.
+func (r resource) hasNoProxiedHost() bool {
+	for range r.proxiedHosts {
 		return false
 	}
 	return true
 }
 
-// hosts yields the hosts that proxies have told with the requests for the variants.
-func (r resource) hosts(yield func(string) bool) {
+// proxiedHosts yields the hosts that proxies have told with the requests for the variants.
+func (r resource) proxiedHosts(yield func(string) bool) {
 	for v := range r.variants {
-		for _, host := range v.toldHosts() {
+		for _, host := range v.proxiedHosts() {
 			if !yield(host) {
 				return
 			}

@@ -8,8 +8,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// asked is what the header of a request said when its handler began. By that it is decided for whom the page is, not by what the handler has made of the header by then.
-type asked struct {
+// requestSnapshot is what the header of a request said when its handler began. By that it is decided for whom the page is, not by what the handler has made of the header by then.
+type requestSnapshot struct {
 	taken bool // else nobody changes the header
 	lines []line
 	array [16]line // for lines, as a rule
@@ -20,7 +20,7 @@ type line struct{ name, value string }
 
 // take notes all lines of h, and reports whether that was possible. It is not for a header with conditions or ranges, which are not for a handler that makes the whole page, nor for a field without any line, which is none but is there, nor for names that are not canonical.
 // A copy of the map would do as well, at several times the cost.
-func (a *asked) take(h http.Header) bool {
+func (a *requestSnapshot) take(h http.Header) bool {
 	a.lines = a.array[:0]
 	for name, values := range h {
 		if len(values) == 0 {
@@ -38,15 +38,15 @@ func (a *asked) take(h http.Header) bool {
 	return true
 }
 
-// looksAway reports whether w is known not to look at its request's header when it writes: the pump writes while the handler may change that header. Those of net/http are; others,
+// writerIgnoresRequest reports whether w is known not to look at its request's header when it writes: the pump writes while the handler may change that header. Those of net/http are; others,
 // which middleware outside has put there, may look.
-func looksAway(w http.ResponseWriter) bool {
+func writerIgnoresRequest(w http.ResponseWriter) bool {
 	t := reflect.TypeOf(w)
 	return t.Kind() == reflect.Pointer && (t.Elem().PkgPath() == "net/http" || strings.HasPrefix(t.Elem().PkgPath(), "net/http/"))
 }
 
 // variant returns which variant of a page the request with the header h is for.
-func (a *asked) variant(vary []string, h http.Header, fields *key.Fields) string {
+func (a *requestSnapshot) variant(vary []string, h http.Header, fields *key.Fields) string {
 	if len(vary) == 0 {
 		return ""
 	}
@@ -58,7 +58,7 @@ func (a *asked) variant(vary []string, h http.Header, fields *key.Fields) string
 }
 
 // request returns r, the client's request, as it was when its handler began.
-func (a *asked) request(r *http.Request) *http.Request {
+func (a *requestSnapshot) request(r *http.Request) *http.Request {
 	if !a.taken {
 		return r
 	}
@@ -71,7 +71,7 @@ func (a *asked) request(r *http.Request) *http.Request {
 }
 
 // header returns those fields that were taken and are named.
-func (a *asked) header(names []string) http.Header {
+func (a *requestSnapshot) header(names []string) http.Header {
 	h := make(http.Header, len(names))
 	for _, name := range names {
 		for _, l := range a.lines {

@@ -14,36 +14,36 @@ const (
 // epoch is what the breakers' times count from: they must fit an atomic, and keep to the monotonic clock.
 var epoch = time.Now()
 
-// trouble is what has happened to a stored response since. It goes with it.
+// failures is what has happened to a stored response since. It goes with it.
 //
 // It has a breaker, which spares a handler that fails again and again: while it is open the
 // stale response is served at once, and once per pause the handler is tried in the background, where no client can break that off. A success replaces the response, and so closes it.
-type trouble struct {
-	outdatedAt atomic.Int64 // of a soft purge, or of what made it invalid, in nanoseconds since epoch; 0 without
-	invalid    atomic.Bool  // it is to be validated before any use, set before outdatedAt: see rules.Terms.Invalidated
+type failures struct {
+	softPurgedAt atomic.Int64 // of a soft purge, or of what made it invalid, in nanoseconds since epoch; 0 without
+	invalid      atomic.Bool  // it is to be validated before any use, set before outdatedAt: see rules.Terms.Invalidated
 
-	failures atomic.Uint32
-	retryAt  atomic.Int64 // nanoseconds since epoch; 0 while the breaker is closed
-	broken   atomic.Bool  // the last failure was no answer at all
+	count   atomic.Uint32
+	retryAt atomic.Int64 // nanoseconds since epoch; 0 while the breaker is closed
+	broken  atomic.Bool  // the last failure was no answer at all
 
 	also        atomic.Pointer[also] // usually nil
 	straysUntil atomic.Int64         // no errand is sent before that, in nanoseconds since epoch, unless it is 0; see strayPause
 }
 
-// inTrouble returns the trouble of v, which has some from now on.
-func (v *variant) inTrouble() *trouble {
-	if t := v.trouble.Load(); t != nil {
+// withFailures returns the trouble of v, which has some from now on.
+func (v *variant) withFailures() *failures {
+	if t := v.failures.Load(); t != nil {
 		return t
 	}
-	v.trouble.CompareAndSwap(nil, new(trouble))
-	return v.trouble.Load()
+	v.failures.CompareAndSwap(nil, new(failures))
+	return v.failures.Load()
 }
 
 // failed counts a failure.
 func (v *variant) failed(broken bool, now time.Time) {
-	t := v.inTrouble()
+	t := v.withFailures()
 	t.broken.Store(broken)
-	n := t.failures.Add(1)
+	n := t.count.Add(1)
 	if n < breakerFailures {
 		return
 	}
@@ -54,7 +54,7 @@ func (v *variant) failed(broken bool, now time.Time) {
 // breaker reports whether the breaker is open, so that v is served without asking the handler, and whether the handler
 // is due to be tried again. broken says that the last failure was no answer at all.
 func (v *variant) breaker(now time.Time) (open, due, broken bool) {
-	t := v.trouble.Load()
+	t := v.failures.Load()
 	if t == nil {
 		return false, false, false
 	}
@@ -65,7 +65,7 @@ func (v *variant) breaker(now time.Time) (open, due, broken bool) {
 // try reports whether the caller may ask the handler: the breaker is closed, or the caller is the one that tries.
 // Whoever moves the time on is that one; it fails or replaces the variant well before the others are due.
 func (v *variant) try(now time.Time) bool {
-	t := v.trouble.Load()
+	t := v.failures.Load()
 	if t == nil {
 		return true
 	}
@@ -78,15 +78,15 @@ func (v *variant) try(now time.Time) bool {
 
 // untried takes back a try that did not get to the handler: the next one is due.
 func (v *variant) untried(now time.Time) {
-	if t := v.trouble.Load(); t != nil && t.retryAt.Load() != 0 {
+	if t := v.failures.Load(); t != nil && t.retryAt.Load() != 0 {
 		t.retryAt.Store(int64(now.Sub(epoch)))
 	}
 }
 
 // recovered closes the breaker: the handler has answered, if only that there is nothing new to store.
 func (v *variant) recovered() {
-	if t := v.trouble.Load(); t != nil {
-		t.failures.Store(0)
+	if t := v.failures.Load(); t != nil {
+		t.count.Store(0)
 		t.retryAt.Store(0)
 	}
 }

@@ -27,8 +27,8 @@ import (
 func inBudget(t *testing.T, edge *edgecache.Edge) edgecache.Stats {
 	t.Helper()
 	st := edge.Stats()
-	if st.Bytes+st.Growing > st.MaxBytes || st.Growing > st.MaxBytes/2 {
-		t.Errorf("%d bytes are stored and %d under way, of %d", st.Bytes, st.Growing, st.MaxBytes)
+	if st.Bytes+st.BytesInFlight > st.MaxBytes || st.BytesInFlight > st.MaxBytes/2 {
+		t.Errorf("%d bytes are stored and %d under way, of %d", st.Bytes, st.BytesInFlight, st.MaxBytes)
 	}
 	return st
 }
@@ -102,12 +102,12 @@ func TestFillsThatStandStillKeepToTheBudget(t *testing.T) {
 			}
 		}
 		st := inBudget(t, s.edge)
-		require.Greater(t, st.Growing, int64(8<<20), "there was room for some")
+		require.Greater(t, st.BytesInFlight, int64(8<<20), "there was room for some")
 		heap := liveHeap() - before
 		if bound := int64(budget + budget/10 + 8<<20); heap > bound {
 			t.Errorf("%d MiB are live, want at most %d", heap>>20, bound>>20)
 		}
-		t.Logf("%d fills of %d MiB: %d MiB are live, %d MiB reserved", fills, size>>20, heap>>20, st.Growing>>20)
+		t.Logf("%d fills of %d MiB: %d MiB are live, %d MiB reserved", fills, size>>20, heap>>20, st.BytesInFlight>>20)
 		close(goOn)
 		all.Wait()
 		for i, c := range clients {
@@ -116,7 +116,7 @@ func TestFillsThatStandStillKeepToTheBudget(t *testing.T) {
 			}
 		}
 		st = inBudget(t, s.edge)
-		require.Zero(t, st.Growing)
+		require.Zero(t, st.BytesInFlight)
 		require.Positive(t, st.Entries)
 		require.EqualValues(t, fills-st.Entries, st.Rejections+st.Evictions, "pages that are not stored")
 	})
@@ -169,11 +169,11 @@ func TestHeapAtThePeakOfAChurn(t *testing.T) {
 			}
 			synctest.Wait()
 			st := inBudget(t, s.edge)
-			peak, most = max(peak, liveHeap()-before), max(most, st.Growing)
+			peak, most = max(peak, liveHeap()-before), max(most, st.BytesInFlight)
 			stops.Store(nil)
 			close(stop)
 			all.Wait()
-			require.Zero(t, inBudget(t, s.edge).Growing)
+			require.Zero(t, inBudget(t, s.edge).BytesInFlight)
 		}
 		if bound := int64(budget + budget/10 + 8<<20); peak > bound {
 			t.Errorf("%d MiB are live, want at most %d", peak>>20, bound>>20)
@@ -209,12 +209,12 @@ func TestDeclaredLengthsAreNotBelievedAhead(t *testing.T) {
 					all = append(all, s.visit(fmt.Sprint("/", i)))
 				}
 				synctest.Wait()
-				if got := inBudget(t, s.edge).Growing; got > fills*tt.most {
+				if got := inBudget(t, s.edge).BytesInFlight; got > fills*tt.most {
 					t.Errorf("%d bytes are reserved for each of %d fills, want at most %d", got/fills, fills, tt.most)
 				}
 				close(goOn)
 				words(all)
-				require.Zero(t, s.edge.Stats().Growing)
+				require.Zero(t, s.edge.Stats().BytesInFlight)
 			})
 		})
 	}
@@ -236,7 +236,7 @@ func crowded(t *testing.T, cfg edgecache.Config, n int, handler func(w http.Resp
 		hogs = append(hogs, s.visit(fmt.Sprint("/hog/", i)))
 	}
 	synctest.Wait()
-	require.EqualValues(t, n*64<<10, s.edge.Stats().Growing)
+	require.EqualValues(t, n*64<<10, s.edge.Stats().BytesInFlight)
 	return s, over, hogs
 }
 
@@ -303,12 +303,12 @@ func TestPageThatFindsNoRoomIsStreamedToEverybody(t *testing.T) {
 						require.EqualValues(t, 9, s.calls.Load(), "one for all")
 						require.EqualValues(t, 1, told.Load())
 						st := inBudget(t, s.edge)
-						require.EqualValues(t, 512<<10, st.Growing)
+						require.EqualValues(t, 512<<10, st.BytesInFlight)
 						require.EqualValues(t, 1, st.Rejections)
 
 						close(over)
 						words(hogs)
-						require.Zero(t, s.edge.Stats().Growing)
+						require.Zero(t, s.edge.Stats().BytesInFlight)
 						// It was not the page's fault.
 						s.isStoredSoon(page)
 					})
@@ -341,7 +341,7 @@ func TestPageThatRunsOutOfRoomInTheMiddleIsStreamedToItsEnd(t *testing.T) {
 			part, whole := s.visit("/", "Range", "bytes=10-19"), s.visit("/")
 			time.Sleep(time.Second)
 			synctest.Wait()
-			require.Greater(t, inBudget(t, s.edge).Growing, int64(5*64<<10), "a part of it had room")
+			require.Greater(t, inBudget(t, s.edge).BytesInFlight, int64(5*64<<10), "a part of it had room")
 			require.Less(t, slow.body.Len(), size)
 			close(slow.stall)
 			slow.wants(t, "MISS", 200, page)
@@ -351,10 +351,10 @@ func TestPageThatRunsOutOfRoomInTheMiddleIsStreamedToItsEnd(t *testing.T) {
 			} else {
 				part.wants(t, "HIT", 200, page)
 			}
-			require.EqualValues(t, 5*64<<10, s.edge.Stats().Growing)
+			require.EqualValues(t, 5*64<<10, s.edge.Stats().BytesInFlight)
 			close(over)
 			words(hogs)
-			require.Zero(t, s.edge.Stats().Growing)
+			require.Zero(t, s.edge.Stats().BytesInFlight)
 			require.EqualValues(t, 6, s.calls.Load())
 			s.isStoredSoon(page)
 		})
@@ -385,12 +385,12 @@ func TestResidentsGiveWayToPagesUnderWayAndComeBack(t *testing.T) {
 		}
 		synctest.Wait()
 		st := inBudget(t, s.edge)
-		require.Greater(t, st.Growing, int64(400<<10))
-		require.Less(t, st.Bytes, full-st.Growing/2)
+		require.Greater(t, st.BytesInFlight, int64(400<<10))
+		require.Less(t, st.Bytes, full-st.BytesInFlight/2)
 		require.Positive(t, st.Evictions)
 		close(goOn)
 		words(slow)
-		require.Zero(t, s.edge.Stats().Growing)
+		require.Zero(t, s.edge.Stats().BytesInFlight)
 		fill()
 		require.Greater(t, fill(), full*9/10)
 	})
@@ -482,7 +482,7 @@ func TestNothingStaysReserved(t *testing.T) {
 			words(all)
 			require.NoError(t, s.edge.Close(t.Context()))
 			synctest.Wait()
-			if got := inBudget(t, s.edge).Growing; got != 0 {
+			if got := inBudget(t, s.edge).BytesInFlight; got != 0 {
 				t.Errorf("run %d: %d bytes are still reserved when all is over", run, got)
 			}
 		})

@@ -40,17 +40,17 @@ func Cache(next http.Handler) http.Handler {
 
 // An Edge is a shared HTTP cache (RFC 9111) in front of handlers. Make one with [New]. All its methods are safe for concurrent use.
 type Edge struct {
-	config    Config // resolved
-	rules     rules.Options
-	except    except
-	memory    *memory.Tier[resource]
-	maxObject int64
-	pinned    *readers.Room // of bodies that are read, but not in memory any more
-	addresses addresses
-	fence     fence
-	flights   *flight.Group[result]
-	counters  counters
-	second    *tier.Tier // nil without Config.Store
+	config      Config // resolved
+	rules       rules.Options
+	except      except
+	memory      *memory.Tier[resource]
+	maxObject   int64
+	pinned      *readers.Room // of bodies that are read, but not in memory any more
+	addresses   addresses
+	generations generations
+	flights     *flight.Group[result]
+	counters    counters
+	l2          *tier.Tier // nil without Config.Store
 
 	lifetime   context.Context // of background work
 	cancel     context.CancelCauseFunc
@@ -61,14 +61,14 @@ type Edge struct {
 	tags         *tags        // apart, for the clean-ups of tags hold it: were it part of the Edge, they would hold the pages, too
 	entries      atomic.Int64 // stored responses, purged ones that have not been met yet included
 	remembering  atomic.Int64 // of these, those that remember further preferences: see also
-	refusals     refusals
+	hitForMiss   hitForMiss
 	refreshes    refreshes
 	out          way // from handlers that are made for each request
 	places       places
 	encoders     encoders
 	warnings     warnings
 	statusHeader string // canonical; "" sends none
-	cacheStatus  string // our name in Cache-Status; "" sends none
+	statusName   string // our name in Cache-Status; "" sends none
 	statusTexts  statusTexts
 	dates        dateLines
 	hitTexts     hitTexts // of this name
@@ -98,13 +98,13 @@ func New(cfg Config) (*Edge, error) {
 		e.statusHeader = cfg.StatusHeader
 	}
 	if cfg.StatusName != "-" {
-		e.cacheStatus = cfg.StatusName
+		e.statusName = cfg.StatusName
 	}
 	e.encoders.encode = coding.Encode
 	e.flights = flight.NewGroup[result](flight.Limits{Wait: cfg.MaxWait, Leader: leaderAge, Finish: finishTimeout, Waiters: maxWaiters})
 	e.places.seed = maphash.MakeSeed()
 	e.refreshes.max = cfg.MaxRefreshes
-	e.fence.init()
+	e.generations.init()
 	if cfg.Store != nil {
 		e.openStore(cfg.Store, cfg.StoreKey)
 		e.config.StoreKey = nil // the caller may change it, and what is derived from it is enough

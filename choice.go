@@ -211,7 +211,7 @@ type also [maxAlso]struct {
 
 // answersToo reports whether the handler has given the same as v to a request with these preferences.
 func (v *variant) answersToo(hash madeFor) bool {
-	t := v.trouble.Load()
+	t := v.failures.Load()
 	if t == nil {
 		return false
 	}
@@ -237,7 +237,7 @@ func (e *Edge) repeats(k []byte, v *variant, req *rules.Request, now time.Time) 
 	if v.made&madeAlone != 0 || hash == 0 || v.Choice()&object.Representations == 0 {
 		return false
 	}
-	e.update(k, v.toldHosts(), v.tagNames(), v.began, func(r resource) (resource, resource) {
+	e.update(k, v.proxiedHosts(), v.tagNames(), v.gen, func(r resource) (resource, resource) {
 		selector := v.Selector()
 		for o := range r.variants {
 			if o.made&madeAlone != 0 || o.purged() || !o.Terms.Fits(req) || o.ttl(now) <= 0 || o.Selector() != selector || !o.Same(&v.Object) {
@@ -254,7 +254,7 @@ func (e *Edge) repeats(k []byte, v *variant, req *rules.Request, now time.Time) 
 
 // remember has o answer further preferences. It reports false if there is no room for that. It is called under a lock.
 func (e *Edge) remember(o *variant, hash uint32) bool {
-	t := o.inTrouble()
+	t := o.withFailures()
 	list := t.also.Load()
 	if list == nil {
 		if (e.remembering.Add(1))*alsoOverhead > e.config.MaxBytes/alsoShare {
@@ -284,12 +284,12 @@ func (e *Edge) remember(o *variant, hash uint32) bool {
 
 // remembers reports whether v has further preferences.
 func (v *variant) remembers() bool {
-	t := v.trouble.Load()
+	t := v.failures.Load()
 	return t != nil && t.also.Load() != nil
 }
 
 // choose notes by what p was chosen. h is the whole header of the answer, with what middleware outside has said.
-func (p *page) choose(h http.Header) {
+func (p *response) choose(h http.Header) {
 	first := func(name string) string {
 		if lines := h[name]; len(lines) > 0 {
 			p.told = p.told || len(p.header[name]) == 0
@@ -306,7 +306,7 @@ func (p *page) choose(h http.Header) {
 }
 
 // answers reports whether p, which is being made, is for a request with other preferences, too.
-func (p *page) answers(q *preferences) bool {
+func (p *response) answers(q *preferences) bool {
 	if p.status == http.StatusNotAcceptable {
 		return q.id(object.Representations) == p.prefers.id(object.Representations)
 	}

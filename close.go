@@ -21,14 +21,14 @@ func (e *Edge) Close(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
-		if e.second != nil {
-			return e.second.Close(ctx)
+		if e.l2 != nil {
+			return e.l2.Close(ctx)
 		}
 		return nil
 	case <-ctx.Done():
 		e.cancel(errClosed)
-		if e.second != nil {
-			_ = e.second.Close(ctx) // ends what is under way, for the same reason
+		if e.l2 != nil {
+			_ = e.l2.Close(ctx) // ends what is under way, for the same reason
 		}
 		return context.Cause(ctx)
 	}

@@ -134,7 +134,7 @@ func TestRefreshWithTheSameBytesKeepsCodings(t *testing.T) {
 		page, tag, asked := prose("one"), `"x"`, true
 		s := newSite(t, edgecache.Config{Compress: true, HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
 			edgecache.MaxAge(w, time.Minute)
-			if asked && edgecache.Fresh(w, r, edgecache.ETag(tag)) {
+			if asked && edgecache.NotModified(w, r, edgecache.ETag(tag)) {
 				return
 			}
 			w.Header().Set("Etag", tag)
@@ -180,7 +180,7 @@ func TestConfirmedPageThatForbidsCodingIsNotCoded(t *testing.T) {
 		transform := ""
 		s := newSite(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", "max-age=60"+transform)
-			if edgecache.Fresh(w, r, edgecache.ETag("x")) {
+			if edgecache.NotModified(w, r, edgecache.ETag("x")) {
 				return
 			}
 			speak(w, prose("one"))
@@ -199,7 +199,7 @@ func TestPageThatIsConfirmedEachTimeIsCoded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request) {
 			edgecache.NoCache(w)
-			if edgecache.Fresh(w, r, edgecache.ETag("x")) {
+			if edgecache.NotModified(w, r, edgecache.ETag("x")) {
 				return
 			}
 			speak(w, prose("one"))

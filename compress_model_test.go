@@ -79,7 +79,7 @@ func (p *press) serve(w http.ResponseWriter, r *http.Request) {
 	switch page {
 	case 0: // tags are made
 	case 1:
-		if edgecache.Fresh(w, r, edgecache.ETag(fmt.Sprint("t", text))) {
+		if edgecache.NotModified(w, r, edgecache.ETag(fmt.Sprint("t", text))) {
 			return
 		}
 	case 2:

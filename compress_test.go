@@ -400,7 +400,7 @@ func TestEveryAnswerOfACodablePageVariesRFC9110Section12_5_5(t *testing.T) {
 				w.WriteHeader(http.StatusServiceUnavailable)
 				return
 			}
-			if edgecache.Fresh(w, r, edgecache.ETag("x")) {
+			if edgecache.NotModified(w, r, edgecache.ETag("x")) {
 				return
 			}
 			speak(w, page, "Cache-Control", "max-age=10, stale-if-error=60", "Vary", "Accept")
@@ -483,7 +483,7 @@ func TestTagOfACodingReachesAHandlerAsAnother(t *testing.T) {
 	s := newPress(t, edgecache.Config{}, prose("one"))
 	s.h = s.edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		edgecache.NoStore(w)
-		if edgecache.Fresh(w, r, edgecache.ETag("x")) {
+		if edgecache.NotModified(w, r, edgecache.ETag("x")) {
 			return
 		}
 		speak(w, prose("one"))

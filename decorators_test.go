@@ -36,7 +36,7 @@ func implements[T any](v any) bool { _, ok := v.(T); return ok }
 func TestDecoratorsKeepTheServersWriter(t *testing.T) {
 	decorate := func(h http.Handler) http.Handler {
 		nothing := AfterRequest(func(*http.Request, int, http.Header) {})
-		return Default(Policy{Public: true})(Routes(map[string]Policy{"/": {Immutable: true}})(nothing(Policy{MaxAge: time.Minute}.Handler(h))))
+		return Policy{Public: true}.Handler(Routes(map[string]Policy{"/": {Immutable: true}})(nothing(Policy{MaxAge: time.Minute}.Handler(h))))
 	}
 	for _, tt := range []struct {
 		two  bool

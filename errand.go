@@ -80,7 +80,7 @@ func (c *errandContext) Value(key any) any {
 	switch key.(type) {
 	case refreshing:
 		return true
-	case inside:
+	case insideKey:
 		if c.errand.state.Load() != arrived {
 			return c.errand
 		}
@@ -193,7 +193,7 @@ func (f *fetch) runErrand(fl *flight.Flight[result], server http.Handler) {
 	defer e.refreshes.leave()
 	fl.Depart()
 	t := &errand{
-		edge: e, key: f.key, vary: f.old.vary(), old: f.old, reason: f.reason, began: f.came,
+		edge: e, key: f.key, vary: f.old.vary(), old: f.old, reason: f.reason, began: f.received,
 		flight: fl, way: f.handler.way(), done: make(chan struct{}),
 	}
 	defer func() {
@@ -208,7 +208,7 @@ func (f *fetch) runErrand(fl *flight.Flight[result], server http.Handler) {
 	defer context.AfterFunc(e.lifetime, cancel)()
 	defer f.contain()
 	if r := asReceived(f.r); r != nil {
-		server.ServeHTTP(&nobody{header: make(http.Header)}, r.WithContext(&errandContext{ctx, t}))
+		server.ServeHTTP(&discardClient{header: make(http.Header)}, r.WithContext(&errandContext{ctx, t}))
 	}
 }
 
@@ -220,7 +220,7 @@ func (f *fetch) strayed(fl *flight.Flight[result], w *way) {
 	f.old.giveUpRefresh()
 	if e.lifetime.Err() == nil {
 		w.failed(now)
-		f.old.inTrouble().straysUntil.Store(int64(now.Sub(epoch) + strayPause))
+		f.old.withFailures().straysUntil.Store(int64(now.Sub(epoch) + strayPause))
 		e.warnedOnce(f.r, f.pattern(), errStray)
 	}
 	fl.Finish()
@@ -228,7 +228,7 @@ func (f *fetch) strayed(fl *flight.Flight[result], w *way) {
 
 // strays reports whether no errand is to be sent for v.
 func (v *variant) strays(now time.Time) bool {
-	t := v.trouble.Load()
+	t := v.failures.Load()
 	if t == nil {
 		return false
 	}
@@ -274,7 +274,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, t *errand, lim
 	t.way.reached.Store(true)
 	// What outer middleware has put on this answer counts for the new one, too. Its deadline is for clients.
 	inner := r.WithContext(context.WithoutCancel(r.Context()))
-	f := h.newFetch(&nobody{header: w.Header().Clone()}, inner, &req, k, []byte(selector.Scope), t.reason, t.began)
+	f := h.newFetch(&discardClient{header: w.Header().Clone()}, inner, &req, k, []byte(selector.Scope), t.reason, t.began)
 	f.old, f.plain, f.background = t.old, true, true
 	if f.recheck(t.flight) != nil {
 		return // a client has been quicker
@@ -286,20 +286,22 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, t *errand, lim
 	}
 }
 
-// nobody is the client of a background refresh. It can do what the server's writer can, so that middleware finds what it is
+// discardClient is the client of a background refresh. It can do what the server's writer can, so that middleware finds what it is
 // used to, but for taking the connection.
-type nobody struct{ header http.Header }
+type discardClient struct{ header http.Header }
 
-func (n *nobody) Header() http.Header                   { return n.header }
-func (n *nobody) WriteHeader(int)                       {}
-func (n *nobody) Write(p []byte) (int, error)           { return len(p), nil }
-func (n *nobody) WriteString(s string) (int, error)     { return len(s), nil }
-func (n *nobody) ReadFrom(src io.Reader) (int64, error) { return io.Copy(io.Discard, src) }
-func (n *nobody) Flush()                                {}             // handlers that stream insist on it
-func (n *nobody) CloseNotify() <-chan bool              { return nil } // and some on this, unasked
-func (n *nobody) SetReadDeadline(time.Time) error       { return nil }
-func (n *nobody) SetWriteDeadline(time.Time) error      { return nil }
-func (n *nobody) EnableFullDuplex() error               { return nil }
+func (n *discardClient) Header() http.Header                   { return n.header }
+func (n *discardClient) WriteHeader(int)                       {}
+func (n *discardClient) Write(p []byte) (int, error)           { return len(p), nil }
+func (n *discardClient) WriteString(s string) (int, error)     { return len(s), nil }
+func (n *discardClient) ReadFrom(src io.Reader) (int64, error) { return io.Copy(io.Discard, src) }
+func (n *discardClient) Flush()                                {}             // handlers that stream insist on it
+func (n *discardClient) CloseNotify() <-chan bool              { return nil } // and some on this, unasked
+func (n *discardClient) SetReadDeadline(time.Time) error       { return nil }
+func (n *discardClient) SetWriteDeadline(time.Time) error      { return nil }
+func (n *discardClient) EnableFullDuplex() error               { return nil }
 
 // Hijack is http.Hijacker's: there is no connection.
-func (n *nobody) Hijack() (net.Conn, *bufio.ReadWriter, error) { return nil, nil, http.ErrNotSupported }
+func (n *discardClient) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return nil, nil, http.ErrNotSupported
+}

@@ -426,7 +426,7 @@ func TestErrandsThatDoNotArrive(t *testing.T) {
 					require.Equal(t, 1, calls)
 					require.Equal(t, 1, s.errands())
 					require.Equal(t, 1, edge.Stats().Entries)
-					require.Zero(t, edge.Stats().OpenFills)
+					require.Zero(t, edge.Stats().Fetches)
 					require.EqualValues(t, 1, seen.count.Load())
 
 					for i := range 3 {

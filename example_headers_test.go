@@ -185,7 +185,7 @@ func ExampleFresh() {
 	updated := time.Date(2020, 3, 1, 12, 0, 0, 0, time.UTC)
 	post := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		edgecache.MaxAge(w, time.Minute)
-		if edgecache.Fresh(w, r, edgecache.LastModified(updated), edgecache.ETag("post-7-v3")) {
+		if edgecache.NotModified(w, r, edgecache.LastModified(updated), edgecache.ETag("post-7-v3")) {
 			return // nothing is rendered
 		}
 		_, _ = io.WriteString(w, "the whole post")
@@ -209,7 +209,7 @@ func ExampleVersion() {
 	}
 	p := post{7, time.Date(2020, 3, 1, 12, 0, 0, 0, time.UTC)}
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if edgecache.Fresh(w, r, edgecache.Version(p.ID, p.Updated, "template 4", r.Header.Get("Accept-Language"))) {
+		if edgecache.NotModified(w, r, edgecache.Revision(p.ID, p.Updated, "template 4", r.Header.Get("Accept-Language"))) {
 			return
 		}
 		_, _ = io.WriteString(w, "page")
@@ -235,21 +235,21 @@ func ExampleVersion() {
 
 func ExampleETag() {
 	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
-	edgecache.Fresh(w, r, edgecache.ETag("v7"))
+	edgecache.NotModified(w, r, edgecache.ETag("v7"))
 	fmt.Println(w.Header().Get("ETag"))
 	// Output: "v7"
 }
 
 func ExampleWeakETag() {
 	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
-	edgecache.Fresh(w, r, edgecache.WeakETag("v7"))
+	edgecache.NotModified(w, r, edgecache.WeakETag("v7"))
 	fmt.Println(w.Header().Get("ETag"))
 	// Output: W/"v7"
 }
 
 func ExampleLastModified() {
 	w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)
-	edgecache.Fresh(w, r, edgecache.LastModified(time.Date(2020, 3, 1, 12, 0, 0, 0, time.UTC)))
+	edgecache.NotModified(w, r, edgecache.LastModified(time.Date(2020, 3, 1, 12, 0, 0, 0, time.UTC)))
 	fmt.Println(w.Header().Get("Last-Modified"))
 	// Output: Sun, 01 Mar 2020 12:00:00 GMT
 }
@@ -279,7 +279,7 @@ func ExampleDefault() {
 	mux.HandleFunc("GET /account", func(w http.ResponseWriter, r *http.Request) { edgecache.NoStore(w) })
 	mux.HandleFunc("GET /broken", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusInternalServerError) })
 
-	app := edgecache.Default(edgecache.Policy{MaxAge: 2 * time.Minute})(mux)
+	app := edgecache.Policy{MaxAge: 2 * time.Minute}.Handler(mux)
 	show(app, "/")
 	show(app, "/account")
 	show(app, "/broken") // an error gets no lifetime

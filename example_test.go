@@ -62,7 +62,7 @@ func ExampleEdge_PurgeTags() {
 	title := "draft"
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /posts/{id}", func(w http.ResponseWriter, r *http.Request) {
-		edgecache.EdgeMaxAge(w, time.Hour) // no purge reaches browsers
+		edgecache.CacheFor(w, time.Hour) // no purge reaches browsers
 		edgecache.Tag(w, "post-"+r.PathValue("id"))
 		fmt.Fprint(w, title)
 	})

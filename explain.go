@@ -16,7 +16,7 @@ type Explanation struct {
 	Reason Reason // why; none for a plain hit. Its Explain method says what would make it a hit
 	// Credential names what makes the request credentialed, as in [Event].
 	Credential string
-	Stored     int           // responses stored for the URL
+	Variants   int           // responses stored for the URL
 	Vary       []string      // request fields by which the page that fits varies, or the newest that does not
 	Tags       []string      // of the page that fits
 	Age        time.Duration // of the page that fits
@@ -51,7 +51,7 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 	res, _ := e.memory.Peek(k)
 	scope := e.scope(nil, r, &req)
 	v := res.find(scope, &req, r.Header)
-	x.Stored = res.alive()
+	x.Variants = res.alive()
 	x.Vary = append(x.Vary, res.expectedVary(v)...)
 	if e.passesUnit(r, &req, k, scope, v, now) {
 		x.Status, x.Reason = Dynamic, rules.RangeUnit
@@ -59,12 +59,12 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 	}
 	if v == nil {
 		x.Status, x.Reason = Miss, rules.URIMiss
-		switch refused := e.refusals.of(k, string(scope), class(&req), now); {
+		switch refused := e.hitForMiss.of(k, string(scope), class(&req), now); {
 		case refused != rules.None:
 			x.Reason = refused
 		case res.alike(scope, &req, r.Header) > 0:
 			x.Reason = rules.Accept
-		case x.Stored > 0:
+		case x.Variants > 0:
 			x.Reason = rules.VaryMiss
 		case res.newest != nil:
 			x.Reason = rules.Purged
@@ -79,7 +79,7 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 			x.Tags = append(x.Tags, name)
 		}
 	}
-	x.Codings = v.codings().names()
+	x.Codings = v.encodings().names()
 	x.Age, x.Lifetime, x.Inferred = v.Terms.Age(now), v.Terms.Lifetime(), !v.Terms.Explicit()
 	action, reason := v.reuse(&e.rules, &req, now)
 	x.Reason = reason

@@ -35,13 +35,13 @@ func (e *Edge) PurgeUnfenced(host, path string) {
 
 // PurgeFencedOnly keeps fills that have begun from storing, but removes nothing.
 func (e *Edge) PurgeFencedOnly(host, path string) {
-	e.fence.raise(e.addresses.of(key.OfURL(nil, "http", host, path)))
+	e.generations.bump(e.addresses.of(key.OfURL(nil, "http", host, path)))
 }
 
 // PurgeTagUnfenced makes what carries the tag unusable, but lets fills that have begun store it, and be joined.
 func (e *Edge) PurgeTagUnfenced(name string) {
 	if t := e.tags.find(groupName(name)); t != nil {
-		t.purge(func() uint64 { return e.fence.sequence.Add(1) })
+		t.purge(func() uint64 { return e.generations.sequence.Add(1) })
 	}
 }
 
@@ -50,8 +50,8 @@ func (e *Edge) PurgeAllUnfenced() { e.memory.Clear() }
 
 // ForgetPaths makes the fence forget what unsafe methods have raised.
 func (e *Edge) ForgetPaths() {
-	for i := range e.fence.paths {
-		e.fence.paths[i].Store(0)
+	for i := range e.generations.paths {
+		e.generations.paths[i].Store(0)
 	}
 }
 
@@ -59,7 +59,7 @@ func (e *Edge) ForgetPaths() {
 func (e *Edge) MakeInvalidOutdated() {
 	for _, res := range e.memory.All() {
 		for v := range res.variants {
-			if t := v.trouble.Load(); t != nil {
+			if t := v.failures.Load(); t != nil {
 				t.invalid.Store(false)
 			}
 		}
@@ -70,7 +70,7 @@ func (e *Edge) MakeInvalidOutdated() {
 func (e *Edge) SoftenUnfenced(host, path string) {
 	for _, scheme := range [...]string{"http", "https"} {
 		if res, ok := e.memory.Peek(key.OfURL(nil, scheme, host, path)); ok {
-			res.outdate(time.Now())
+			res.softPurge(time.Now())
 		}
 	}
 }

@@ -34,12 +34,12 @@ func (s lateError) Error() string {
 
 // result is what a flight tells those who wait for it: one of these.
 type result struct {
-	page      *page    // being made
-	stored    *variant // what was stored holds
-	confirmed bool     // because the handler said so
-	failed    bool     // the handler failed: who may use a stale page should
-	broken    bool     // and gave no answer at all
-	again     bool     // its context had ended before it was done: one of the waiters leads again
+	response  *response // being made
+	stored    *variant  // what was stored holds
+	confirmed bool      // because the handler said so
+	failed    bool      // the handler failed: who may use a stale page should
+	broken    bool      // and gave no answer at all
+	again     bool      // its context had ended before it was done: one of the waiters leads again
 }
 
 // fetch makes a page with the handler, for the client that asked, for those who wait for the same, and for the store.
@@ -52,7 +52,7 @@ type fetch struct {
 	handler    *handler
 	w          http.ResponseWriter
 	r          *http.Request // as the client sent it; but the handler may have its header, see asked
-	asked      asked
+	snapshot   requestSnapshot
 	req        rules.Request
 	prefers    preferences // of r, as it came
 	class      int         // see resource.refused
@@ -68,7 +68,7 @@ type fetch struct {
 	plain      bool      // the client's conditions and ranges are taken off
 	posts      bool      // the request is a POST
 	background bool      // nobody waits: a refresh
-	came       time.Time // when the request came
+	received   time.Time // when the request came
 	alone      bool      // too much is going on already: do not store
 	unkeyed    bool      // the answer could be stored but for that: see passesUnkeyed
 	silent     bool      // the handler returned without writing: see unwritten
@@ -79,30 +79,30 @@ type fetch struct {
 	own        flight.Flight[result] // if it is not another's
 	mark       tier.Mark             // where the purges of the second tier stood
 	start      time.Time
-	in         *inward                 // what goes in with the request
+	in         *innerContext           // what goes in with the request
 	ctx        context.Context         // the handler's
 	stop       context.CancelCauseFunc // ends it; nil unless the client wants a part, or is a HEAD
 	inner      *http.Request           // as the handler gets it
 
-	now      time.Time // when the header came
-	next     plan
-	broken   bool        // if next is coverUp: there was no answer at all
-	page     *page       // if next is keep
-	made     page        // page
-	grown    flight.Body // its body
-	unkept   Reason      // why page turned out not to be kept
-	stored   bool        // page has been announced as stored
-	room     [2]string   // for the status fields
-	fields   http.Header // what the handler itself put on a 304
-	edits    field.Edits // what it did there to the fields of middleware outside
-	client   reply
-	offset   int64         // of the part that the client gets
-	length   int64         // of it; -1 is all there is
-	pumped   chan struct{} // closed when the client has got what there was; nil until the pump runs
-	pumpErr  error         // why the pump ended early
-	letGo    bool          // because the client was too slow
-	place    place         // while it runs for the store
-	pumpLost any           // what the client's writer panicked with
+	now          time.Time // when the header came
+	next         plan
+	broken       bool        // if next is coverUp: there was no answer at all
+	response     *response   // if next is keep
+	responseRoom response    // page
+	grown        flight.Body // its body
+	unkept       Reason      // why page turned out not to be kept
+	stored       bool        // page has been announced as stored
+	room         [2]string   // for the status fields
+	fields       http.Header // what the handler itself put on a 304
+	edits        field.Edits // what it did there to the fields of middleware outside
+	clientState  clientState
+	offset       int64         // of the part that the client gets
+	length       int64         // of it; -1 is all there is
+	pumped       chan struct{} // closed when the client has got what there was; nil until the pump runs
+	pumpErr      error         // why the pump ended early
+	letGo        bool          // because the client was too slow
+	place        place         // while it runs for the store
+	pumpLost     any           // what the client's writer panicked with
 }
 
 // plan is what the handler's answer turned out to be good for.
@@ -112,13 +112,13 @@ const (
 	passOn   plan = iota // to the client only
 	keep                 // to the client, to those who wait, and to the store
 	refresh              // a 304: what is stored still holds
-	coverUp              // an error: what is stored is better
+	useStale             // an error: what is stored is better
 	askAgain             // a 304 that is not about what is stored
 )
 
 func (h *handler) newFetch(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, reason Reason, came time.Time) *fetch {
 	f := &fetch{
-		handler: h, w: w, r: r, req: *req, reason: reason, came: came,
+		handler: h, w: w, r: r, req: *req, reason: reason, received: came,
 		scope: string(scope), class: class(req), length: -1,
 	}
 	f.prefers = preferencesOf(r.Header, &f.req.Scope)
@@ -147,7 +147,7 @@ func (f *fetch) lead(fl *flight.Flight[result]) {
 		}
 	}
 	defer f.place.leave()
-	f.in = enter(f.r)
+	f.in = newInnerContext(f.r)
 	f.in.edge, f.in.Context, f.in.refreshes = e, &f.in.own, f.background
 	fl.Begin(&f.in.own, f.r.Context())
 	defer fl.End()
@@ -185,7 +185,7 @@ func (f *fetch) abandoned() bool {
 func (f *fetch) run() (again bool) {
 	f.start = time.Now()
 	f.next = passOn
-	f.markSecond()
+	f.markL2()
 	if f.plain && f.req.Range {
 		f.ctx, f.stop = context.WithCancelCause(f.ctx) // which ends with the one above it
 	}
@@ -235,13 +235,13 @@ func (f *fetch) passedOn() *http.Request {
 	if f.req.Head && !f.asHead {
 		f.asGet(inner)
 	}
-	if !f.asks() && !f.req.Conditional && !f.req.Range && !f.removesDirectives() && f.handler.edge.config.Observer == nil && looksAway(f.w) && !f.req.Scope.Respelled() && f.asked.take(f.r.Header) {
+	if !f.asks() && !f.req.Conditional && !f.req.Range && !f.removesDirectives() && f.handler.edge.config.Observer == nil && writerIgnoresRequest(f.w) && !f.req.Scope.Respelled() && f.snapshot.take(f.r.Header) {
 		if f.removesUnkeyed() {
 			inner.Header = f.handler.edge.rules.WithoutUnkeyed(&f.req, f.r.Header)
 		}
 		return inner
 	}
-	f.asked.taken = false
+	f.snapshot.taken = false
 	inner.Header = f.r.Header.Clone()
 	if f.removesDirectives() {
 		f.req.RemoveDirectives(inner.Header)
@@ -289,7 +289,7 @@ func (f *fetch) Commit(status int) {
 	header := f.Header()
 	_, broken := header[originErrorField]
 	delete(header, originErrorField)
-	if f.in.seat.claimed(header, f.r) {
+	if f.in.slot.claimed(header, f.r) {
 		f.passStatic()
 		return
 	}
@@ -306,8 +306,8 @@ func (f *fetch) Commit(status int) {
 		f.Discard()
 		return
 	}
-	if (broken || isFailure(status)) && !f.abandoned() && f.oldStandsIn(broken, f.now) {
-		f.next, f.broken = coverUp, broken
+	if (broken || isFailure(status)) && !f.abandoned() && f.staleUsable(broken, f.now) {
+		f.next, f.broken = useStale, broken
 		f.shareFailure(broken)
 		f.Discard()
 		return
@@ -346,12 +346,12 @@ func (f *fetch) Commit(status int) {
 		return
 	}
 	f.next = keep
-	p := &f.made
+	p := &f.responseRoom
 	own, edits := f.Own()
-	*p = page{
+	*p = response{
 		status: status, header: own, edits: edits, groups: slices.Clone(canonical["Cache-Groups"]), meta: meta, declared: f.Declared(), came: f.now,
 		body: f.grown.Init(limit, f.Declared()), limit: limit, scope: f.scope,
-		variant: f.asked.variant(meta.Vary, f.r.Header, &f.req.Scope), prefers: &f.prefers,
+		variant: f.snapshot.variant(meta.Vary, f.r.Header, &f.req.Scope), prefers: &f.prefers,
 	}
 	p.choose(canonical)
 	field.RemoveHopByHop(p.header)
@@ -362,8 +362,8 @@ func (f *fetch) Commit(status int) {
 	if _, ok := p.header["Date"]; !ok {
 		p.header["Date"] = e.dates.of(f.now) // net/http would add that of each hit
 	}
-	p.codable = e.config.Compress && e.codable(status, without(canonical, meta.Strip), meta.Vary, meta.ETag) && (p.declared < 0 || coding.MinSize <= p.declared && p.declared <= coding.MaxSize)
-	f.page = p
+	p.encodable = e.config.Compress && e.encodable(status, without(canonical, meta.Strip), meta.Vary, meta.ETag) && (p.declared < 0 || coding.MinSize <= p.declared && p.declared <= coding.MaxSize)
+	f.response = p
 	p.body.Draw((*growing)(e), f)
 	p.body.Pin(e.pinned)
 	f.Keep(p.body)
@@ -374,7 +374,7 @@ func (f *fetch) Commit(status int) {
 		p.body.Live()
 		f.flight.Release()
 	} else {
-		f.flight.Share(result{page: p})
+		f.flight.Share(result{response: p})
 	}
 	if !f.posts { // a POST has no use for conditions on what a GET would show, nor for ranges of it
 		f.plan()
@@ -444,7 +444,7 @@ func (f *fetch) passOn(status int, header http.Header, reason Reason) {
 	if f.plain && f.req.Range && f.passPart(status, header, reason) {
 		return
 	}
-	a := f.account(reason)
+	a := f.cacheStatus(reason)
 	h := f.Direct()
 	e.markPersonal(h, &f.req, status)
 	e.report(h, f.r, &a, f.room[:0])
@@ -458,8 +458,8 @@ func (f *fetch) passStatic() {
 		e.discard(f.key, f.old)
 	}
 	f.flight.Release()
-	a := f.in.seat.account
-	a.came, a.background = f.came, f.background
+	a := f.in.slot.account
+	a.received, a.background = f.received, f.background
 	e.report(f.Direct(), f.inner, &a, f.room[:0])
 	f.sendDirect()
 }
@@ -472,7 +472,7 @@ func (f *fetch) refuse(reason Reason) {
 		return
 	}
 	if f.unkeyed {
-		f.handler.edge.refusals.forget(f.key, f.scope, f.class)
+		f.handler.edge.hitForMiss.forget(f.key, f.scope, f.class)
 		return
 	}
 	if !f.posts && f.reason != rules.Accept && tellsOfURL(f.Status()) {
@@ -499,8 +499,8 @@ func (f *fetch) complete() (again bool) {
 	switch f.next {
 	case askAgain:
 		return true
-	case coverUp:
-		f.serveOld(f.broken)
+	case useStale:
+		f.serveStale(f.broken)
 	case refresh:
 		f.freshen()
 	case keep:
@@ -512,16 +512,16 @@ func (f *fetch) complete() (again bool) {
 		if err != nil {
 			f.flight.Finish() // before waiters learn that this response is lost: they must not find it again
 		}
-		f.page.body.Close(err)
-		if failed, broken := f.failed(err); failed && f.mayCoverUp(broken) {
-			f.serveOld(broken)
+		f.response.body.Close(err)
+		if failed, broken := f.failed(err); failed && f.mayServeStale(broken) {
+			f.serveStale(broken)
 			return false
 		}
 		var v *variant
 		lost := rules.None // why it is not kept
 		late := e.tooLate(f.inner, f.Said("Cache-Control"), f.Header()["Cache-Control"])
-		if body, ok := f.page.body.Object(); ok && !late {
-			v = e.newVariant(f.page.sealed(body, f.old), tagNames(f.page.groups, f.key), f.flight.Began, f.r.Pattern)
+		if body, ok := f.response.body.Object(); ok && !late {
+			v = e.newVariant(f.response.sealed(body, f.old), tagNames(f.response.groups, f.key), f.flight.Began, f.r.Pattern)
 			v.isFor(&f.prefers, f.reason == rules.Accept)
 			e.inherit(v, f.old, f.key)
 			if f.reason == rules.Accept && e.repeats(f.key, v, &f.req, f.now) {
@@ -531,17 +531,17 @@ func (f *fetch) complete() (again bool) {
 					v.touch()
 				}
 				if e.publish(f.key, v, f.old, f.class) {
-					f.page.body.Stored(v.Body)
-				} else if lost = rules.Busy; f.fenced(v) {
+					f.response.body.Stored(v.Body)
+				} else if lost = rules.Busy; f.purged(v) {
 					lost = rules.Purged
 				}
-				f.keepSecond(v)
+				f.putL2(v)
 			}
 		} else if errors.Is(err, errEnded) {
 			// What it made says nothing about the next response.
 		} else if late {
 			f.refuse(rules.NoStore)
-		} else if f.page.body.Outgrown() {
+		} else if f.response.body.Outgrown() {
 			f.outgrown()
 		}
 		f.place.leave()
@@ -616,7 +616,7 @@ func (f *fetch) failed(err error) (failed, broken bool) {
 func (f *fetch) freshen() {
 	e := f.handler.edge
 	v, reason := e.freshened(f.key, f.old, &update{f.fields, f.edits, f.w.Header()}, &f.req, f.r, f.flight.Began, f.start, f.now)
-	a := f.answers(Revalidated, rules.Revalidated)
+	a := f.newStatus(Revalidated, rules.Revalidated)
 	a.fwdStatus, a.pattern = http.StatusNotModified, v.pattern.Value()
 	switch {
 	case f.ended():
@@ -625,7 +625,7 @@ func (f *fetch) freshen() {
 		f.failed(lateError(f.Late())) // it confirmed nothing
 	case reason == rules.None:
 		a.stored = e.replace(f.key, v, f.old, f.class)
-		f.keepSecond(v)
+		f.putL2(v)
 		f.flight.Share(result{stored: v, confirmed: true})
 		a.ttl, a.hasTTL = v.Terms.TTL(f.now), true
 	case f.class != 0 || reason == rules.RequestNoStore:
@@ -642,5 +642,5 @@ func (f *fetch) freshen() {
 		}
 	}
 	f.flight.Finish()
-	e.answer(f.w, f.r, &f.req, v, f.now, &a)
+	e.deliver(f.w, f.r, &f.req, v, f.now, &a)
 }

@@ -29,7 +29,7 @@ func (f *fetch) fetchOrJoin(vary []string, collapse bool) {
 			break
 		}
 		f.vary = vary
-		began, now := e.fence.now(), time.Now()
+		began, now := e.generations.now(), time.Now()
 		fl, role := e.flights.Join(&f.own, f.flightID(vary), began, now, func(fl *flight.Flight[result]) bool {
 			return f.mayJoin(fl, began, now)
 		})
@@ -37,8 +37,8 @@ func (f *fetch) fetchOrJoin(vary []string, collapse bool) {
 			f.alone = role == flight.Alone
 			if v := f.recheck(fl); v != nil {
 				v.touch()
-				a := account{status: Hit, came: f.came, pattern: v.pattern.Value()}
-				e.answer(f.w, f.r, &f.req, v, time.Now(), &a)
+				a := cacheStatus{status: Hit, received: f.received, pattern: v.pattern.Value()}
+				e.deliver(f.w, f.r, &f.req, v, time.Now(), &a)
 				return
 			}
 			f.lead(fl)
@@ -57,10 +57,10 @@ func (f *fetch) fetchOrJoin(vary []string, collapse bool) {
 		collapse = next != nil
 		vary = next
 	}
-	if f.req.Range && f.plain && f.old == nil && e.refusals.of(f.key, f.scope, f.class, time.Now()) != rules.None {
+	if f.req.Range && f.plain && f.old == nil && e.hitForMiss.of(f.key, f.scope, f.class, time.Now()) != rules.None {
 		f.plain = false // who was waited for has found out that nothing is stored
 	}
-	f.lead(e.flights.Single(&f.own, e.fence.now(), time.Now()))
+	f.lead(e.flights.Single(&f.own, e.generations.now(), time.Now()))
 }
 
 // recheck ends a flight whose page another one has stored since memory was looked at, and returns that page; nil if there is none that is fresh. Without this second look,
@@ -72,7 +72,7 @@ func (f *fetch) recheck(fl *flight.Flight[result]) *variant {
 	if v == nil || v == f.old || nonceOutside(f.w.Header(), v) {
 		return nil
 	}
-	if f.fenced(v) {
+	if f.purged(v) {
 		return nil // a purge is on its way; those who join later may have come after it
 	}
 	if action, reason := v.reuse(&e.rules, &f.req, time.Now()); action != rules.Serve || reason != rules.Fresh {
@@ -83,24 +83,24 @@ func (f *fetch) recheck(fl *flight.Flight[result]) *variant {
 	return v
 }
 
-// fenced reports whether v is older than a purge. Of one that has not left its mark yet it does not know: who shares v is to be asked again by those who get it.
-func (f *fetch) fenced(v *variant) bool {
+// purged reports whether v is older than a purge. Of one that has not left its mark yet it does not know: who shares v is to be asked again by those who get it.
+func (f *fetch) purged(v *variant) bool {
 	e := f.handler.edge
-	return e.fence.stops(&f.marks, v.began) || e.fence.stopsTags(v.tagNames(), v.began)
+	return e.generations.purgedSince(&f.marks, v.gen) || e.generations.tagsPurgedSince(v.tagNames(), v.gen)
 }
 
 // mayJoin reports whether a request that comes now may wait for fl, as far as that is known: not if a purge has come since it began, nor if what it has brought is past its time already.
 func (f *fetch) mayJoin(fl *flight.Flight[result], came uint64, now time.Time) bool {
 	e := f.handler.edge
-	if e.fence.stops(&f.marks, fl.Began) || fl.Away() {
+	if e.generations.purgedSince(&f.marks, fl.Began) || fl.Away() {
 		return false
 	}
 	switch result, _ := fl.Result(); {
 	case result.again:
 		return false
-	case result.page != nil:
-		action, _ := result.page.meta.Reuse(&e.rules, &f.req, now)
-		return action != rules.Validate && !f.late(fl, tagNames(result.page.groups, f.key), came)
+	case result.response != nil:
+		action, _ := result.response.meta.Reuse(&e.rules, &f.req, now)
+		return action != rules.Validate && !f.late(fl, tagNames(result.response.groups, f.key), came)
 	case result.stored != nil:
 		return !f.late(fl, result.stored.tagNames(), came)
 	}
@@ -143,24 +143,24 @@ func (f *fetch) collapse(fl *flight.Flight[result], result result, outcome fligh
 	case outcome != flight.Shared:
 		return false, nil
 	case result.failed:
-		if f.old == nil || !f.old.standsIn(&e.rules, &f.req, result.broken, now) {
+		if f.old == nil || !f.old.usableOnError(&e.rules, &f.req, result.broken, now) {
 			if result.again {
 				return false, append([]string{}, f.vary...)
 			}
 			return false, nil
 		}
-		a := f.answers(Stale, rules.StaleIfError)
+		a := f.newStatus(Stale, rules.StaleIfError)
 		a.collapsed = true
 		if result.broken {
 			a.reason = rules.StaleUnreachable
 		}
-		e.answer(f.w, f.r, &f.req, f.old, now, &a)
+		e.deliver(f.w, f.r, &f.req, f.old, now, &a)
 		return true, nil
 	case result.again:
 		return false, append([]string{}, f.vary...)
 	case result.stored != nil:
 		v := result.stored
-		if f.late(fl, v.tagNames(), came) || v.began < fl.Began && f.fenced(v) {
+		if f.late(fl, v.tagNames(), came) || v.gen < fl.Began && f.purged(v) {
 			return false, append([]string{}, v.vary()...)
 		}
 		if v.rank(&f.prefers) == 0 {
@@ -169,14 +169,14 @@ func (f *fetch) collapse(fl *flight.Flight[result], result result, outcome fligh
 		if nonceOutside(f.w.Header(), v) || !f.fits(&v.Terms, v.vary(), v.Selector().Variant, now) {
 			return false, nil
 		}
-		a := f.collapsed(v.Terms.TTL(now))
+		a := f.collapsedStatus(v.Terms.TTL(now))
 		if result.confirmed {
 			a.fwdStatus = http.StatusNotModified
 		}
-		e.answer(f.w, f.r, &f.req, v, now, &a)
+		e.deliver(f.w, f.r, &f.req, v, now, &a)
 		return true, nil
 	}
-	p := result.page
+	p := result.response
 	if string(key.Values(nil, p.meta.Vary, f.r.Header, &f.req.Scope)) != p.variant {
 		return false, p.meta.Vary
 	}
@@ -198,7 +198,7 @@ func (f *fetch) collapse(fl *flight.Flight[result], result result, outcome fligh
 // late reports whether the page is too old for this request: one of its tags was purged after the flight began, and the request may have come after that. Who came before the purge may
 // have the page; but a tag remembers its last purge only, so that goes for those who came before every purge.
 func (f *fetch) late(fl *flight.Flight[result], tags []string, came uint64) bool {
-	return fl.Began < came && f.handler.edge.fence.stopsTags(tags, fl.Began)
+	return fl.Began < came && f.handler.edge.generations.tagsPurgedSince(tags, fl.Began)
 }
 
 // fits reports whether a page that was made for another request may answer this one: by the fields that it varies by, by this client's credentials, and as fresh.
@@ -210,18 +210,18 @@ func (f *fetch) fits(t *rules.Terms, vary []string, variant string, now time.Tim
 	return action == rules.Serve && reason == rules.Fresh // what is stale, and taken by max-stale, is no hit
 }
 
-// collapsed is the account of a request that another one's answer serves. The handler did not run for it: to its client that is a hit.
-func (f *fetch) collapsed(ttl time.Duration) account {
-	a := f.answers(Hit, rules.Collapsed)
+// collapsedStatus is the account of a request that another one's answer serves. The handler did not run for it: to its client that is a hit.
+func (f *fetch) collapsedStatus(ttl time.Duration) cacheStatus {
+	a := f.newStatus(Hit, rules.Collapsed)
 	a.collapsed, a.ttl, a.hasTTL = true, ttl, true
 	return a
 }
 
 // readAlong answers the client from a page that is being made for another; seated is called when it has begun to read. It reports false when the page is lost before the client has got anything of it; again says that one of those who wait should lead then.
-func (f *fetch) readAlong(p *page, now time.Time, seated func()) (done, again bool) {
+func (f *fetch) readAlong(p *response, now time.Time, seated func()) (done, again bool) {
 	e := f.handler.edge
 	ctx := f.r.Context()
-	a := f.collapsed(p.meta.TTL(now))
+	a := f.collapsedStatus(p.meta.TTL(now))
 	status := p.status
 	want, part := p.wanted(f.r, &f.req, now)
 	if f.req.Head && want == wantsAll && p.declared < 0 {
@@ -238,7 +238,7 @@ func (f *fetch) readAlong(p *page, now time.Time, seated func()) (done, again bo
 		err := p.body.Done(ctx)
 		if err == nil {
 			body, _ := p.body.Object()
-			e.answer(f.w, f.r, &f.req, e.newVariant(p.sealed(body, nil), nil, 0, ""), now, &a)
+			e.deliver(f.w, f.r, &f.req, e.newVariant(p.sealed(body, nil), nil, 0, ""), now, &a)
 			return true, false
 		}
 		if errors.Is(err, flight.ErrLive) {
@@ -272,7 +272,7 @@ func (f *fetch) readAlong(p *page, now time.Time, seated func()) (done, again bo
 	h["Age"] = []string{strconv.FormatInt(int64(p.meta.Age(now)/time.Second), 10)}
 	switch want {
 	case wantsNothing:
-		dropContent(h)
+		dropRepresentationHeaders(h)
 	case wantsPart:
 		status = http.StatusPartialContent
 		h["Content-Range"] = []string{contentRange(offset, length, p.declared)}
@@ -300,12 +300,12 @@ func (f *fetch) lost(err error) (done, again bool) {
 		return true, false
 	}
 	now := time.Now()
-	if !f.oldStandsIn(true, now) {
+	if !f.staleUsable(true, now) {
 		return false, errors.Is(err, errEnded)
 	}
-	a := f.answers(Stale, rules.StaleUnreachable)
+	a := f.newStatus(Stale, rules.StaleUnreachable)
 	a.collapsed = true
-	f.handler.edge.answer(f.w, f.r, &f.req, f.old, now, &a)
+	f.handler.edge.deliver(f.w, f.r, &f.req, f.old, now, &a)
 	return true, false
 }
 
@@ -315,7 +315,7 @@ func (f *fetch) giveUp() {
 	if errors.Is(f.r.Context().Err(), context.DeadlineExceeded) {
 		e := f.handler.edge
 		f.alone = true
-		f.lead(e.flights.Single(&f.own, e.fence.now(), time.Now()))
+		f.lead(e.flights.Single(&f.own, e.generations.now(), time.Now()))
 		return
 	}
 	panic(http.ErrAbortHandler)

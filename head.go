@@ -21,11 +21,11 @@ func (h *handler) fetches(r *http.Request, req *rules.Request) bool {
 
 // passHead passes a HEAD on, to a handler that may be another than that of GET. Its answer is not stored, and says nothing about what is.
 func (h *handler) passHead(w http.ResponseWriter, r *http.Request, req *rules.Request, stale bool, forward Reason) {
-	a := account{status: Miss, forward: forward, reason: rules.Head, came: time.Now()}
+	a := cacheStatus{status: Miss, forward: forward, reason: rules.Head, received: time.Now()}
 	if stale {
 		a.status = Expired
 	}
-	p := h.newPassage(w, r, req, &a)
+	p := h.newPass(w, r, req, &a)
 	p.in.edge = h.edge
 	if h.edge.config.Compress {
 		get := *req
@@ -38,7 +38,7 @@ func (h *handler) passHead(w http.ResponseWriter, r *http.Request, req *rules.Re
 // asGet makes inner, for a client that has sent HEAD, the GET that its handler gets. Ranges are of GET only (RFC 9110, 14.2).
 func (f *fetch) asGet(inner *http.Request) {
 	inner.Method = http.MethodGet
-	if seat := &f.in.seat; len(seat.header["Range"]) > 0 {
+	if seat := &f.in.slot; len(seat.header["Range"]) > 0 {
 		seat.header = seat.header.Clone()
 		f.req.Scope.Remove(seat.header, "Range", "If-Range")
 	}
@@ -48,12 +48,12 @@ func (f *fetch) asGet(inner *http.Request) {
 func (f *fetch) headOnly() {
 	f.length = -1
 	f.writeHeader()
-	f.client = answered
+	f.clientState = answered
 }
 
 // endHead ends the run for a HEAD whose response is not going to be stored. Nobody wants the rest of it.
 func (f *fetch) endHead(reason Reason) {
-	if f.client == pending || f.client == waiting {
+	if f.clientState == pending || f.clientState == waiting {
 		f.unkept = reason
 		f.headOnly()
 		_ = http.NewResponseController(f.w).Flush()
@@ -98,8 +98,8 @@ func (f *fetch) halt() {
 func (f *fetch) forgo() {
 	f.place.leave()
 	f.flight.Finish()
-	f.page.body.Close(errEnded)
-	if f.page.body.Outgrown() {
+	f.response.body.Close(errEnded)
+	if f.response.body.Outgrown() {
 		f.outgrown()
 	}
 }

@@ -403,7 +403,7 @@ func TestPanicAfterTheHeaderOfAHeadIsContained(t *testing.T) {
 		assert.Contains(t, <-log, "oh")
 		server.Close() // waits for the handler
 		assert.Zero(t, edge.Stats().Entries)
-		assert.Zero(t, edge.Stats().OpenFills)
+		assert.Zero(t, edge.Stats().Fetches)
 	}
 }
 
@@ -464,7 +464,7 @@ func TestHeadOfAHandlerThatTakesNoGet(t *testing.T) {
 		assert.Equal(t, 405, answerTo(t, server, "GET", "/up", nil).StatusCode)
 	}
 	assert.Zero(t, edge.Stats().Entries)
-	assert.Zero(t, edge.Stats().OpenFills)
+	assert.Zero(t, edge.Stats().Fetches)
 }
 
 // Static files see ranges that a fetch takes off, but not those of a HEAD.
@@ -500,7 +500,7 @@ func TestHeadOfAStaleResponseWhereItFetches(t *testing.T) {
 						return
 					}
 					w.Header().Set("Cache-Control", row.control)
-					if !edgecache.Fresh(w, r, edgecache.ETag("1")) {
+					if !edgecache.NotModified(w, r, edgecache.ETag("1")) {
 						_, _ = io.WriteString(w, "page")
 					}
 				})

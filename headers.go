@@ -33,7 +33,7 @@ import (
 func NoStore(w http.ResponseWriter) { restrict(w.Header(), dirNoStore) }
 
 // NoCache lets caches keep the response but not use it again before the handler has been asked whether it still holds
-// (RFC 9111, 5.2.2.4); see [Fresh]. It removes MaxAge, SharedMaxAge, Immutable, StaleWhileRevalidate and StaleIfError.
+// (RFC 9111, 5.2.2.4); see [NotModified]. It removes MaxAge, SharedMaxAge, Immutable, StaleWhileRevalidate and StaleIfError.
 func NoCache(w http.ResponseWriter) { restrict(w.Header(), dirNoCache) }
 
 // Private says that the response is for one visitor: only the browser may keep it, no shared cache (RFC 9111, 5.2.2.7).
@@ -41,7 +41,7 @@ func NoCache(w http.ResponseWriter) { restrict(w.Header(), dirNoCache) }
 func Private(w http.ResponseWriter) { restrict(w.Header(), dirPrivate) }
 
 // Public says that the response is the same for everybody, and may be shared even if it was made for a request with a
-// cookie or an Authorization (RFC 9111, 5.2.2.9). It counts together with [EdgeMaxAge], too, in either order, and for every
+// cookie or an Authorization (RFC 9111, 5.2.2.9). It counts together with [CacheFor], too, in either order, and for every
 // other cache that is told in a field of its own (RFC 9213). After or before Private, NoStore it has no effect.
 func Public(w http.ResponseWriter) { share(w.Header()) }
 
@@ -64,7 +64,7 @@ func shareTargeted(h http.Header) {
 	}
 }
 
-// MaxAge says how long the response is fresh, in browsers too, which no purge reaches: see [EdgeMaxAge] (RFC 9111, 5.2.2.1).
+// MaxAge says how long the response is fresh, in browsers too, which no purge reaches: see [CacheFor] (RFC 9111, 5.2.2.1).
 // Whole seconds count, rounded down; less than one, or a negative lifetime, is 0. The later of two calls counts. Call it
 // before the first byte of the body. It has no effect together with NoStore or NoCache.
 func MaxAge(w http.ResponseWriter, lifetime time.Duration) { permitFor(w, dirMaxAge, lifetime) }
@@ -76,12 +76,12 @@ func SharedMaxAge(w http.ResponseWriter, lifetime time.Duration) {
 	permitFor(w, dirSharedMaxAge, lifetime)
 }
 
-// EdgeMaxAge says how long the response is fresh here, and in CDNs that obey CDN-Cache-Control (RFC 9213), while browsers
+// CacheFor says how long the response is fresh here, and in CDNs that obey CDN-Cache-Control (RFC 9213), while browsers
 // ask each time whether it has changed. It is the lifetime for pages that are purged: a purge reaches this cache, and what
 // [MaxAge] has left in a browser stays there. Unlike [SharedMaxAge] it shares nothing with requests that carry a cookie;
 // together with [Public] it does. It has no effect together with NoStore or Private. It says nothing to an Edge whose
 // Config.TargetedHeaders do not have CDN-Cache-Control.
-func EdgeMaxAge(w http.ResponseWriter, lifetime time.Duration) {
+func CacheFor(w http.ResponseWriter, lifetime time.Duration) {
 	h := w.Header()
 	said := parseDirectives(lines(h, "Cache-Control")).said()
 	if said.NoStore || said.Private {

@@ -36,7 +36,7 @@ func TestHideTags(t *testing.T) {
 			edgecache.Private(w)
 		case "/lm":
 			edgecache.MaxAge(w, time.Second)
-			if edgecache.Fresh(w, r, edgecache.Version("a")) {
+			if edgecache.NotModified(w, r, edgecache.Revision("a")) {
 				return
 			}
 			fmt.Fprint(w, "page")

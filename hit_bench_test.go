@@ -69,7 +69,7 @@ func BenchmarkHit(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					clear(header)
-					edge.report(header, r, &account{status: Hit, ttl: time.Hour - 1, hasTTL: true, came: now}, room)
+					edge.report(header, r, &cacheStatus{status: Hit, ttl: time.Hour - 1, hasTTL: true, received: now}, room)
 				}
 			})
 		}

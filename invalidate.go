@@ -29,7 +29,7 @@ type invalidation struct {
 
 // invalidate removes what is stored for the URL of r with every query, and in the groups that the header names (RFC 9875, 3). What Location and Content-Location name is marked as invalid: it is
 // not used again without validation, but still for errors. s is what has gone in with the request. The result is how many numbers of the purge sequence that took.
-func (e *Edge) invalidate(r *http.Request, s *seat, status int, header http.Header) (purges uint64) {
+func (e *Edge) invalidate(r *http.Request, s *staticSlot, status int, header http.Header) (purges uint64) {
 	if !rules.Invalidates(r.Method, status) {
 		return 0
 	}
@@ -40,7 +40,7 @@ func (e *Edge) invalidate(r *http.Request, s *seat, status int, header http.Head
 
 // invalidateUnsure is invalidate for a handler that has returned without writing: it may have changed the resource, and may have failed. What is
 // stored for its URL stays for errors, so that a request that fails costs no response. Groups are what the handler itself has named.
-func (e *Edge) invalidateUnsure(r *http.Request, s *seat, header http.Header) {
+func (e *Edge) invalidateUnsure(r *http.Request, s *staticSlot, header http.Header) {
 	s.passExact(r)
 	i := invalidation{edge: e, exact: s.exact, unsure: true}
 	i.carryOut(r, http.StatusOK, header)
@@ -62,7 +62,7 @@ func (i *invalidation) carryOut(r *http.Request, status int, header http.Header)
 		}
 	}
 	if len(header["Location"]) > 0 || len(header["Content-Location"]) > 0 || len(r.Header["Destination"]) > 0 {
-		hosts := e.toldTo(r)
+		hosts := e.proxiedHostsOf(r)
 		if t, ok := rules.Destination(r, status, hosts); ok {
 			i.remove(key.OfURL(buf[:0], t.Scheme, t.Host, t.Target))
 		}
@@ -72,13 +72,13 @@ func (i *invalidation) carryOut(r *http.Request, status int, header http.Header)
 	}
 	if i.removed > 0 {
 		e.counters.invalidated.Add(uint64(i.removed))
-		e.tell(Event{Kind: PurgeDone, Request: r, Pattern: r.Pattern, Reason: rules.Invalidated, Count: i.removed})
+		e.tell(Event{Kind: Purged, Request: r, Pattern: r.Pattern, Reason: rules.Invalidated, Count: i.removed})
 	}
 	return i.purges
 }
 
-// toldTo returns the hosts that proxies have told with r.
-func (e *Edge) toldTo(r *http.Request) []string {
+// proxiedHostsOf returns the hosts that proxies have told with r.
+func (e *Edge) proxiedHostsOf(r *http.Request) []string {
 	req := e.rules.Request(r)
 	return key.Hosts(nil, string(key.Scope(nil, r, &req.Scope)))
 }
@@ -87,17 +87,17 @@ func (e *Edge) toldTo(r *http.Request) []string {
 func (i *invalidation) raise(k []byte) (word, mask uint64) {
 	e := i.edge
 	i.purges++
-	e.forgetRefusals(k)
+	e.forgetHitForMiss(k)
 	at := e.addresses.of(k)
 	if i.exact {
-		e.dropSecondPage(k)
-		e.fence.raise(at)
+		e.dropL2URL(k)
+		e.generations.bump(at)
 		return at.word(), pathMask | hostMask | queryMask
 	}
-	if e.second != nil {
-		e.dropSecond(tier.Path(k))
+	if e.l2 != nil {
+		e.dropL2(tier.Path(k))
 	}
-	e.fence.raisePath(at)
+	e.generations.bumpPath(at)
 	return at.word(), pathMask | hostMask
 }
 
@@ -153,7 +153,7 @@ func (i *invalidation) mark(k []byte) {
 func (i *invalidation) groups(origin string, groups []string) {
 	e := i.edge
 	for _, g := range groups {
-		e.dropSecond(tier.Tag(inOrigin(origin, groupName(g))))
+		e.dropL2(tier.Tag(inOrigin(origin, groupName(g))))
 	}
 	for _, g := range groups {
 		i.removed += e.hard().tag(inOrigin(origin, groupName(g)))

@@ -353,7 +353,7 @@ func TestLocationMarksALimitedNumberOfQueries(t *testing.T) {
 func TestInvalidationIsAnEventAndACount(t *testing.T) {
 	var events []string
 	edge, err := edgecache.New(edgecache.Config{Observer: func(ev edgecache.Event) {
-		if ev.Kind == edgecache.PurgeDone {
+		if ev.Kind == edgecache.Purged {
 			method := ""
 			if ev.Request != nil {
 				method = ev.Request.Method + " " + ev.Key()

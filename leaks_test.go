@@ -53,7 +53,7 @@ func TestNothingStaysReservedForAPost(t *testing.T) {
 					s.h.ServeHTTP(httptest.NewRecorder(), request("POST", "/").WithContext(ctx))
 				}()
 				synctest.Wait()
-				if got := s.edge.Stats().Growing; got != 0 {
+				if got := s.edge.Stats().BytesInFlight; got != 0 {
 					t.Errorf("%d bytes are still reserved", got)
 				}
 			})
@@ -86,8 +86,8 @@ func TestPanicOfTheClientsWriterAtTheHeader(t *testing.T) {
 						}()
 						synctest.Wait()
 						st := s.edge.Stats()
-						if st.Growing != 0 || st.OpenFills != 0 {
-							t.Errorf("%d bytes are still reserved, %d fills open", st.Growing, st.OpenFills)
+						if st.BytesInFlight != 0 || st.Fetches != 0 {
+							t.Errorf("%d bytes are still reserved, %d fills open", st.BytesInFlight, st.Fetches)
 						}
 						w := httptest.NewRecorder()
 						s.h.ServeHTTP(w, request("GET", "/"))

@@ -17,7 +17,7 @@ type limited struct {
 
 // Value is context.Context's.
 func (l *limited) Value(key any) any {
-	k, ok := key.(inside)
+	k, ok := key.(insideKey)
 	if !ok {
 		return l.Context.Value(key)
 	}
@@ -38,7 +38,7 @@ func (l *limited) Value(key any) any {
 func (l *limited) String() string { return fmt.Sprint(l.Context) }
 
 // anyEdge asks a context for limits only.
-var anyEdge = inside{}
+var anyEdge = insideKey{}
 
 // serveLimited runs next for r, with limits for caches inside.
 func serveLimited(w http.ResponseWriter, r *http.Request, next http.Handler, limits *rules.Limits) {
@@ -75,7 +75,7 @@ func (p *Policy) limits() *rules.Limits {
 // outside returns what policies outside of this Edge restrict, usually nil. entered reports that another handler of this Edge
 // stands outside, which caches the request. An errand may be that of another Edge.
 func (e *Edge) outside(r *http.Request) (limits *rules.Limits, entered bool, t *errand) {
-	switch found := r.Context().Value(inside{e}).(type) {
+	switch found := r.Context().Value(insideKey{e}).(type) {
 	case bool:
 		return nil, true, nil
 	case *rules.Limits:

@@ -104,13 +104,13 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 		if v.Terms.ForbidsStale() && class(req) == 0 && h.fetches(r, req) && v.ending(now) {
 			after, _ = h.refresh(w, r, req, k, scope, v, rules.Fresh)
 		}
-		a := account{status: Hit, reason: reason, came: now, pattern: v.pattern.Value()}
+		a := cacheStatus{status: Hit, reason: reason, received: now, pattern: v.pattern.Value()}
 		if reason == rules.Fresh {
 			a.reason = rules.None // "hit" says it all
 		} else if reason != rules.None {
 			a.status, a.ttl, a.hasTTL = Stale, v.ttl(now), true
 		}
-		e.answer(w, r, req, v, now, &a)
+		e.deliver(w, r, req, v, now, &a)
 		if after != nil {
 			after()
 		}
@@ -118,12 +118,12 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	case rules.ServeAndRefresh:
 		if !h.fetches(r, req) {
 			v.touch()
-			e.answer(w, r, req, v, now, &account{status: Stale, reason: reason, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
+			e.deliver(w, r, req, v, now, &cacheStatus{status: Stale, reason: reason, ttl: v.ttl(now), hasTTL: true, received: now, pattern: v.pattern.Value()})
 			return
 		}
 		if after, ok := h.refresh(w, r, req, k, scope, v, rules.StaleWhileRevalidate); ok {
 			v.touch()
-			e.answer(w, r, req, v, now, &account{status: Updating, reason: reason, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
+			e.deliver(w, r, req, v, now, &cacheStatus{status: Updating, reason: reason, ttl: v.ttl(now), hasTTL: true, received: now, pattern: v.pattern.Value()})
 			if after != nil {
 				after()
 			}
@@ -141,14 +141,14 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 		return
 	}
 	if action == rules.Validate && v != nil {
-		if open, due, broken := v.breaker(now); open && v.standsIn(&e.rules, req, broken, now) {
+		if open, due, broken := v.breaker(now); open && v.usableOnError(&e.rules, req, broken, now) {
 			var after func()
 			tried := true
 			if due {
 				after, tried = h.refresh(w, r, req, k, scope, v, reason)
 			}
 			if tried { // else the request tries itself, and takes the try from nobody: its client may break it off
-				e.answer(w, r, req, v, now, &account{status: Stale, reason: rules.Breaker, ttl: v.ttl(now), hasTTL: true, came: now, pattern: v.pattern.Value()})
+				e.deliver(w, r, req, v, now, &cacheStatus{status: Stale, reason: rules.Breaker, ttl: v.ttl(now), hasTTL: true, received: now, pattern: v.pattern.Value()})
 				if after != nil {
 					after()
 				}
@@ -158,7 +158,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	}
 	f := h.newFetch(w, r, req, k, scope, reason, now)
 	f.old = v
-	f.refused = e.refusals.of(k, f.scope, f.class, now)
+	f.refused = e.hitForMiss.of(k, f.scope, f.class, now)
 	refused := f.refused != rules.None
 	f.plain = v != nil || !refused || req.Head
 	f.tags = res.expectedTags(v)
@@ -216,15 +216,15 @@ func (e *Edge) scope(dst []byte, r *http.Request, req *rules.Request) []byte {
 	return append(dst, version...)
 }
 
-// forgetRefusals forgets that the answers for a URL could not be stored. Of those in a scope it does not know: they end by themselves.
-func (e *Edge) forgetRefusals(k []byte) {
-	e.refusals.forget(k, "", 0)
-	e.refusals.forget(k, "", 1)
+// forgetHitForMiss forgets that the answers for a URL could not be stored. Of those in a scope it does not know: they end by themselves.
+func (e *Edge) forgetHitForMiss(k []byte) {
+	e.hitForMiss.forget(k, "", 0)
+	e.hitForMiss.forget(k, "", 1)
 }
 
 // gatewayTimeout answers a request for which only a stored response would do, when none may be used (RFC 9111, 5.2.1.7 and 5.2.2.2).
 func (e *Edge) gatewayTimeout(w http.ResponseWriter, r *http.Request, reason Reason, text string) {
-	e.decided(r, &account{status: Miss, reason: reason})
+	e.decided(r, &cacheStatus{status: Miss, reason: reason})
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	// RFC 9211, 2: an answer that the cache makes up itself gets no member in Cache-Status; the short header still says what happened.

@@ -10,8 +10,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// codedRoom is how many values a coding adds to the stored header: Content-Encoding, ETag and Content-Length, and Vary with one line that is there already.
-const codedRoom = 5
+// encodedRoom is how many values a coding adds to the stored header: Content-Encoding, ETag and Content-Length, and Vary with one line that is there already.
+const encodedRoom = 5
 
 // negotiation is which form of a page that may be coded suits a request (RFC 9110, 12.5.3). The zero value is that of a page that may not.
 type negotiation struct {
@@ -21,15 +21,15 @@ type negotiation struct {
 	wanted  coding.Coding // the best of all
 }
 
-// codedOutside reports whether h, which is what middleware outside says about every answer, keeps v from being coded.
-func (e *Edge) codedOutside(h http.Header, v *variant) bool {
-	return len(h) > 0 && (e.forbidsCoding(h) || len(h["Etag"]) > 0 && v.tag().Opaque == "")
+// encodedOutside reports whether h, which is what middleware outside says about every answer, keeps v from being coded.
+func (e *Edge) encodedOutside(h http.Header, v *variant) bool {
+	return len(h) > 0 && (e.forbidsEncoding(h) || len(h["Etag"]) > 0 && v.tag().Opaque == "")
 }
 
 // negotiate chooses a form of v, which may be coded.
 func negotiate(r *http.Request, req *rules.Request, v *variant) negotiation {
 	n := negotiation{on: true, accepts: accepted(r, req)}
-	n.chosen, n.wanted = v.codings().best(&n.accepts)
+	n.chosen, n.wanted = v.encodings().best(&n.accepts)
 	return n
 }
 
@@ -40,7 +40,7 @@ func (v *variant) tag() field.ETag {
 }
 
 // reuses reports whether the answer is made of what an earlier request has left. Only then it is worth to code the page: those that are asked for once cost no more than without.
-func (a *account) reuses() bool { return a.status != Miss && a.status != Expired && !a.collapsed }
+func (a *cacheStatus) reuses() bool { return a.status != Miss && a.status != Expired && !a.collapsed }
 
 // accepted is what the client accepts. With no-transform it wants what the handler made (RFC 9111, 5.2.1.6). If it does not accept identity, and that is all there is, it gets identity:
 // to disregard the field is allowed (RFC 9110, 12.4.1), and better than an error page.
@@ -116,7 +116,7 @@ func (n *negotiation) describe(h http.Header, v *variant, outcome rules.Outcome,
 	if n.chosen == coding.Identity {
 		return room
 	}
-	f := v.codings().forms[n.chosen].Load()
+	f := v.encodings().encoded[n.chosen].Load()
 	switch {
 	case outcome == rules.Unmodified && f == nil:
 		put("Etag", coding.Tag(v.tag(), n.chosen).String()) // only by its tag can it be the one that the client has
@@ -131,8 +131,8 @@ func (n *negotiation) describe(h http.Header, v *variant, outcome rules.Outcome,
 }
 
 // describe does the same for a page that is being made, which is always identity: for a 304 it finds the tag of the form that the client has.
-func (p *page) describe(h http.Header, r *http.Request, req *rules.Request, unmodified bool, now time.Time) {
-	if !p.codable {
+func (p *response) describe(h http.Header, r *http.Request, req *rules.Request, unmodified bool, now time.Time) {
+	if !p.encodable {
 		return
 	}
 	h["Vary"] = coding.AddVary(h["Vary"])
@@ -145,12 +145,12 @@ func (p *page) describe(h http.Header, r *http.Request, req *rules.Request, unmo
 }
 
 // confirmed is confirmed for a page that may be coded and is being made.
-func (p *page) confirmed(r *http.Request, req *rules.Request, now time.Time) (coding.Coding, bool) {
+func (p *response) confirmed(r *http.Request, req *rules.Request, now time.Time) (coding.Coding, bool) {
 	n := negotiation{on: true, accepts: accepted(r, req)}
 	return confirmed(&p.meta.Validators, r.Header, &n, now)
 }
 
-func (p *page) wantsWhole(r *http.Request, req *rules.Request) bool {
+func (p *response) wantsWhole(r *http.Request, req *rules.Request) bool {
 	n := negotiation{accepts: accepted(r, req)}
-	return p.codable && n.wantsWhole(r.Header)
+	return p.encodable && n.wantsWhole(r.Header)
 }

@@ -20,13 +20,13 @@ type EventKind uint8
 const (
 	Answered  EventKind = iota + 1 // a request was decided about: its header is about to be written
 	Refreshed                      // a background refresh ended
-	PurgeDone                      // a purge was carried out, or a response made others invalid: then it has a Request, and its Reason is "invalidated"
+	Purged                         // a purge was carried out, or a response made others invalid: then it has a Request, and its Reason is "invalidated"
 	Warned                         // something does not do what its author seems to think: Config.Logger gets it, too, once for each route
 	Failed                         // something of the cache's own, or a handler behind a stale page, went wrong
 	Unkept                         // a response that had been announced as stored was not kept, for the Reason
 )
 
-var eventKinds = [...]string{"", "answered", "refreshed", "purge-done", "warned", "failed", "unkept"}
+var eventKinds = [...]string{"", "answered", "refreshed", "purged", "warned", "failed", "unkept"}
 
 // String returns the kind in lower case.
 func (k EventKind) String() string {
@@ -85,13 +85,13 @@ type Stats struct {
 	Evictions   uint64 // URLs that made room for others
 	Rejections  uint64 // URLs that were not worth the room, or too large, or for which there was none while they were made
 	Compressed  uint64 // codings of pages that Config.Compress has made
-	OpenFills   int    // handlers running that others can wait for
+	Fetches     int    // handlers running that others can wait for
 
-	URLs     int   // with something stored
-	Entries  int   // stored responses, purged ones that have not been met since included
-	Bytes    int64 // what they are charged
-	Growing  int64 // bytes that pages under way have taken; with Bytes never more than MaxBytes
-	MaxBytes int64
+	URLs          int   // with something stored
+	Entries       int   // stored responses, purged ones that have not been met since included
+	Bytes         int64 // what they are charged
+	BytesInFlight int64 // bytes that pages under way have taken; with Bytes never more than MaxBytes
+	MaxBytes      int64
 
 	// BytesPinned is what clients are reading of responses that have left memory meanwhile: evicted, replaced or purged.
 	// It stands beside MaxBytes, see [Config.MaxBytes]. Responses of up to 32 KiB do not count.
@@ -102,13 +102,13 @@ type Stats struct {
 
 // StoreStats are counts of what became of the second tier.
 type StoreStats struct {
-	Hits, Misses uint64 // of look-ups that it answered
-	Refused      uint64 // values that were garbled, outdated, or not what was asked for
-	Failures     uint64 // calls that failed, came too late, or panicked
-	Skipped      uint64 // look-ups that did not ask it, because it had failed several times in a row
-	Written      uint64
-	Dropped      uint64 // not written: too much was waiting, or the store had failed
-	Untold       int    // names, two for most purges, whose purge other processes do not know of yet
+	Hits, Misses  uint64 // of look-ups that it answered
+	Refused       uint64 // values that were garbled, outdated, or not what was asked for
+	Failures      uint64 // calls that failed, came too late, or panicked
+	Skipped       uint64 // look-ups that did not ask it, because it had failed several times in a row
+	Written       uint64
+	Dropped       uint64 // not written: too much was waiting, or the store had failed
+	PendingPurges int    // names, two for most purges, whose purge other processes do not know of yet
 }
 
 // counters are spread so that processors do not fight for one cache line at every hit.
@@ -145,14 +145,14 @@ func (e *Edge) Stats() Stats {
 		Hits: c.total(Hit), Misses: c.total(Miss), Expired: c.total(Expired), Revalidated: c.total(Revalidated),
 		Stale: c.total(Stale), Updating: c.total(Updating), Bypassed: c.total(Bypass), Dynamic: c.total(Dynamic),
 		Collapsed: c.collapsed.Load(), Refreshes: c.refreshes.Load(), Purges: c.purges.Load(), Invalidated: c.invalidated.Load(),
-		Evictions: m.Evictions, Rejections: m.Rejections + c.outgrown.Load(), Compressed: e.encoders.made.Load(), OpenFills: e.flights.Len(),
-		URLs: m.Len, Entries: int(e.entries.Load()), Bytes: m.Bytes, Growing: m.Reserved, MaxBytes: m.MaxBytes, BytesPinned: e.pinned.Used(),
+		Evictions: m.Evictions, Rejections: m.Rejections + c.outgrown.Load(), Compressed: e.encoders.made.Load(), Fetches: e.flights.Len(),
+		URLs: m.Len, Entries: int(e.entries.Load()), Bytes: m.Bytes, BytesInFlight: m.Reserved, MaxBytes: m.MaxBytes, BytesPinned: e.pinned.Used(),
 	}
-	if e.second != nil {
-		t := e.second.Stats()
+	if e.l2 != nil {
+		t := e.l2.Stats()
 		s.Store = StoreStats{
 			Hits: t.Hits, Misses: t.Misses, Refused: t.Refused, Failures: t.Errors + t.Timeouts + t.Panics + t.Busy, Skipped: t.Skipped,
-			Written: t.Written, Dropped: t.Dropped, Untold: t.Unshared,
+			Written: t.Written, Dropped: t.Dropped, PendingPurges: t.Unshared,
 		}
 	}
 	s.Requests = s.Hits + s.Misses + s.Expired + s.Revalidated + s.Stale + s.Updating + s.Bypassed + s.Dynamic
@@ -160,7 +160,7 @@ func (e *Edge) Stats() Stats {
 }
 
 // decided counts an answer and tells the observer.
-func (e *Edge) decided(r *http.Request, a *account) {
+func (e *Edge) decided(r *http.Request, a *cacheStatus) {
 	kind := Answered
 	if a.background {
 		kind = Refreshed
@@ -181,8 +181,8 @@ func (e *Edge) decided(r *http.Request, a *account) {
 	if ev.Pattern == "" {
 		ev.Pattern = r.Pattern
 	}
-	if !a.came.IsZero() {
-		ev.Elapsed = ev.Time.Sub(a.came)
+	if !a.received.IsZero() {
+		ev.Elapsed = ev.Time.Sub(a.received)
 	}
 	e.tell(ev)
 }

@@ -164,7 +164,7 @@ func TestStatsCountEveryAnswer(t *testing.T) {
 	require.Equal(t, 1, got.URLs) // what is known of /private takes nothing from MaxBytes
 	require.Positive(t, got.Bytes)
 	require.Equal(t, int64(edgecache.DefaultMaxBytes), got.MaxBytes)
-	require.Zero(t, got.OpenFills)
+	require.Zero(t, got.Fetches)
 }
 
 func TestExplainTellsWithoutDoing(t *testing.T) {
@@ -202,7 +202,7 @@ func TestExplainTellsWithoutDoing(t *testing.T) {
 		x := explain("GET", "/page", "Accept-Language", "de")
 		check(x, edgecache.Hit, "")
 		require.Equal(t, edgecache.Explanation{
-			Key: "http://example.com/page", Status: edgecache.Hit, Stored: 1, Vary: []string{"Accept-Language"}, Tags: []string{"a", "b"},
+			Key: "http://example.com/page", Status: edgecache.Hit, Variants: 1, Vary: []string{"Accept-Language"}, Tags: []string{"a", "b"},
 			Age: 10 * time.Second, Lifetime: time.Minute,
 		}, x)
 		check(explain("GET", "/page", "Accept-Language", "fr"), edgecache.Miss, "vary-miss")

@@ -150,7 +150,7 @@ func nonceOutside(h http.Header, response edited) bool {
 // passNonce passes a request on because of nonceOutside, to which v would have been the answer.
 func (h *handler) passNonce(w http.ResponseWriter, r *http.Request, req *rules.Request, v *variant, came time.Time) {
 	h.edge.warnedOnce(r, v.pattern.Value(), errNonceOutside)
-	p := h.newPassage(w, r, req, &account{status: Bypass, forward: rules.CSPNonce, reason: rules.CSPNonce, came: came})
+	p := h.newPass(w, r, req, &cacheStatus{status: Bypass, forward: rules.CSPNonce, reason: rules.CSPNonce, received: came})
 	p.in.edge = h.edge
 	p.run()
 }

@@ -12,25 +12,25 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// page is an answer that may be stored, while its body still grows. It is immutable but for the body.
-type page struct {
-	status   int
-	header   http.Header // what the handler set, hop-by-hop fields removed
-	edits    field.Edits // what it did to the fields of middleware outside
-	groups   []string    // the lines of Cache-Groups that count
-	meta     rules.Meta
-	body     *flight.Body
-	limit    int64 // what of it can be stored, in bytes
-	declared int64 // its length, or -1
-	scope    string
-	variant  string
-	prefers  *preferences // of the request that it is made for
-	choice   object.Choice
-	typeOf   string // media type, "" if it is not known yet
-	language string
-	told     bool      // middleware outside has said one of these
-	came     time.Time // when the header came
-	codable  bool      // the stored page may be coded, so the answer varies on Accept-Encoding
+// response is an answer that may be stored, while its body still grows. It is immutable but for the body.
+type response struct {
+	status    int
+	header    http.Header // what the handler set, hop-by-hop fields removed
+	edits     field.Edits // what it did to the fields of middleware outside
+	groups    []string    // the lines of Cache-Groups that count
+	meta      rules.Meta
+	body      *flight.Body
+	limit     int64 // what of it can be stored, in bytes
+	declared  int64 // its length, or -1
+	scope     string
+	variant   string
+	prefers   *preferences // of the request that it is made for
+	choice    object.Choice
+	typeOf    string // media type, "" if it is not known yet
+	language  string
+	told      bool      // middleware outside has said one of these
+	came      time.Time // when the header came
+	encodable bool      // the stored page may be coded, so the answer varies on Accept-Encoding
 }
 
 // want is what of a page a client is to get.
@@ -44,10 +44,10 @@ const (
 )
 
 // wanted evaluates the client's conditions and ranges as far as the header allows.
-func (p *page) wanted(r *http.Request, req *rules.Request, now time.Time) (want, field.Range) {
+func (p *response) wanted(r *http.Request, req *rules.Request, now time.Time) (want, field.Range) {
 	if req.Conditional {
 		unmodified := p.meta.Condition(r.Header, p.status, now) == rules.Unmodified
-		if p.codable {
+		if p.encodable {
 			_, unmodified = p.confirmed(r, req, now)
 		}
 		if unmodified {
@@ -77,9 +77,9 @@ func (p *page) wanted(r *http.Request, req *rules.Request, now time.Time) (want,
 }
 
 // asksForMade reports whether If-None-Match names a tag that this cache may have made.
-func (p *page) asksForMade(h http.Header) bool {
+func (p *response) asksForMade(h http.Header) bool {
 	for tag := range field.ETags(h["If-None-Match"]) {
-		if p.codable {
+		if p.encodable {
 			tag = coding.Plain(tag)
 		}
 		if object.IsMade(tag) {
@@ -90,7 +90,7 @@ func (p *page) asksForMade(h http.Header) bool {
 }
 
 // sealed returns the stored form of a page whose body has ended. If old has the same bytes they are kept, so that they are not in memory twice.
-func (p *page) sealed(body object.Body, old *variant) object.Object {
+func (p *response) sealed(body object.Body, old *variant) object.Object {
 	if old != nil && old.Body.Equal(body) {
 		body = old.Body
 	}

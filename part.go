@@ -39,7 +39,7 @@ func (f *fetch) passPart(status int, header http.Header, reason Reason) bool {
 		unsatisfiable(f.w, size)
 	case outcome != rules.Partial || len(ranges) > 1:
 		return false
-	case ranges[0].Start >= e.maxObject && e.refusals.of(f.key, f.scope, f.class, f.now) != rules.None:
+	case ranges[0].Start >= e.maxObject && e.hitForMiss.of(f.key, f.scope, f.class, f.now) != rules.None:
 		// What comes before would be made for nothing. The handler knows a quicker way, if there is one, and
 		// is asked at once from the next request on.
 		f.next, f.plain = askAgain, false
@@ -59,7 +59,7 @@ func (f *fetch) passPart(status int, header http.Header, reason Reason) bool {
 
 // partHeader makes the client's header that of the handler, with the status fields.
 func (f *fetch) partHeader(reason Reason) http.Header {
-	a := f.account(reason)
+	a := f.cacheStatus(reason)
 	a.fwdStatus = http.StatusOK
 	h := f.w.Header()
 	f.ReplaceHeader(h)
@@ -93,7 +93,7 @@ func (f *fetch) knownReason(status int, reason Reason) Reason {
 	default:
 		return reason
 	}
-	if known := f.handler.edge.refusals.of(f.key, f.scope, f.class, f.now); known != rules.None {
+	if known := f.handler.edge.hitForMiss.of(f.key, f.scope, f.class, f.now); known != rules.None {
 		return known
 	}
 	return reason
@@ -122,18 +122,18 @@ func (e *Edge) passesUnit(r *http.Request, req *rules.Request, k, scope []byte, 
 	if !req.OtherUnit || req.CC.OnlyIfCached {
 		return false
 	}
-	if e.refusals.of(k, string(scope), class(req)+knowsUnits, now) != rules.None {
+	if e.hitForMiss.of(k, string(scope), class(req)+knowsUnits, now) != rules.None {
 		return true
 	}
 	if v != nil {
 		return field.HasToken([]string{v.Header().Get("Accept-Ranges")}, rules.RangeUnitOf(r.Header["Range"][0]))
 	}
-	return e.refusals.of(k, string(scope), class(req)+ignoresUnits, now) == rules.None
+	return e.hitForMiss.of(k, string(scope), class(req)+ignoresUnits, now) == rules.None
 }
 
 // passUnit passes such a request on.
 func (h *handler) passUnit(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, came time.Time) {
-	p := h.newPassage(w, r, req, &account{status: Dynamic, forward: rules.RangeUnit, reason: rules.RangeUnit, came: came})
+	p := h.newPass(w, r, req, &cacheStatus{status: Dynamic, forward: rules.RangeUnit, reason: rules.RangeUnit, received: came})
 	p.in.edge = h.edge
 	p.units = &unitCheck{slices.Clone(k), string(scope), rules.RangeUnitOf(r.Header["Range"][0])}
 	p.run()
@@ -157,5 +157,5 @@ func (c *unitCheck) note(e *Edge, req *rules.Request, status int, header http.He
 	case !tellsOfURL(status) && status != http.StatusRequestedRangeNotSatisfiable: // which net/http says of units that it does not know
 		return
 	}
-	e.refusals.note(c.key, c.scope, knows, rules.RangeUnit, time.Now())
+	e.hitForMiss.note(c.key, c.scope, knows, rules.RangeUnit, time.Now())
 }

@@ -10,17 +10,17 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// passage is a request that is passed on, and whose answer goes to its client as it is, but for the status fields.
-type passage struct {
+// pass is a request that is passed on, and whose answer goes to its client as it is, but for the status fields.
+type pass struct {
 	record.Hooked
 	handler *handler
 	w       http.ResponseWriter
 	r       *http.Request // as it came
-	in      *inward       // what goes in with the request
+	in      *innerContext // what goes in with the request
 	inner   *http.Request // as the handler gets it
-	account account
+	status  cacheStatus
 	req     rules.Request
-	status  int
+	code    int
 	units   *unitCheck     // nil unless the request has a Range in another unit than bytes
 	silent  bool           // the handler returned without writing: see unwritten
 	hidden  []string       // what Config.HideTags has taken off the header, and counts all the same
@@ -28,8 +28,8 @@ type passage struct {
 	room    [2]string      // for the status fields
 }
 
-func (h *handler) newPassage(w http.ResponseWriter, r *http.Request, req *rules.Request, a *account) *passage {
-	p := &passage{handler: h, w: w, r: r, in: enter(r), account: *a, req: *req, status: http.StatusOK}
+func (h *handler) newPass(w http.ResponseWriter, r *http.Request, req *rules.Request, a *cacheStatus) *pass {
+	p := &pass{handler: h, w: w, r: r, in: newInnerContext(r), status: *a, req: *req, code: http.StatusOK}
 	p.in.Context = r.Context()
 	p.inner = p.in.request(r, p.in)
 	return p
@@ -37,7 +37,7 @@ func (h *handler) newPassage(w http.ResponseWriter, r *http.Request, req *rules.
 
 // pass lets a request through that the cache has no part in, except that it says so, and that unsafe methods invalidate (RFC 9111, 4.4).
 func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Request, reason Reason) {
-	p := h.newPassage(w, r, req, &account{status: Dynamic, forward: reason, reason: reason, came: time.Now()})
+	p := h.newPass(w, r, req, &cacheStatus{status: Dynamic, forward: reason, reason: reason, received: time.Now()})
 	if reason == rules.Excepted {
 		p.in.edge = h.edge // another handler of this Edge behind this one may see another path
 	}
@@ -50,7 +50,7 @@ func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	p.run()
 }
 
-func (p *passage) run() {
+func (p *pass) run() {
 	defer handBack(p.r, p.inner)
 	p.handler.next.ServeHTTP(p.Init(p.w, p), p.inner)
 	handBack(p.r, p.inner)
@@ -62,8 +62,8 @@ func (p *passage) run() {
 }
 
 // Commit looks at the answer when its header is complete.
-func (p *passage) Commit(status int) {
-	p.status = status
+func (p *pass) Commit(status int) {
+	p.code = status
 	h := p.w.Header()
 	delete(h, originErrorField)
 	if p.silent {
@@ -73,16 +73,16 @@ func (p *passage) Commit(status int) {
 		return
 	}
 	p.r.Pattern = p.inner.Pattern
-	if p.in.seat.claimed(h, p.r) {
-		came := p.account.came
-		p.account = p.in.seat.account
-		p.account.came = came
+	if p.in.slot.claimed(h, p.r) {
+		came := p.status.received
+		p.status = p.in.slot.account
+		p.status.received = came
 	} else {
 		if p.units != nil && p.r.Context().Err() == nil { // a handler whose client has left may say anything
 			p.units.note(p.handler.edge, &p.req, status, h)
 		}
 		if p.get != nil {
-			p.handler.edge.describeHead(h, p.get, status, p.account.came)
+			p.handler.edge.describeHead(h, p.get, status, p.status.received)
 		}
 		p.handler.edge.markPersonal(h, &p.req, status)
 	}
@@ -90,10 +90,10 @@ func (p *passage) Commit(status int) {
 		p.PushOut()
 	}
 	p.invalidate() // before the client learns that its write succeeded, so that it cannot read what was there before
-	p.handler.edge.report(h, p.r, &p.account, p.room[:0])
+	p.handler.edge.report(h, p.r, &p.status, p.room[:0])
 }
 
-func (p *passage) invalidate() {
+func (p *pass) invalidate() {
 	if !p.req.Unsafe {
 		return
 	}
@@ -104,5 +104,5 @@ func (p *passage) invalidate() {
 		h = maps.Clone(h)
 		h[groupInvalidation] = p.hidden
 	}
-	p.handler.edge.invalidate(p.r, &p.in.seat, p.status, h)
+	p.handler.edge.invalidate(p.r, &p.in.slot, p.code, h)
 }

@@ -250,7 +250,7 @@ func TestConfirmationThatTakesPublicBackIsPersonal(t *testing.T) {
 		says := "public, max-age=60"
 		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", says)
-			if edgecache.Fresh(w, r, edgecache.ETag("1")) {
+			if edgecache.NotModified(w, r, edgecache.ETag("1")) {
 				return
 			}
 			fmt.Fprint(w, "page")
@@ -303,7 +303,7 @@ func TestPolicyGivesNoLifetimeToWhatIsOfTheMoment(t *testing.T) {
 
 // The README's policy for the whole site, in front of a page that wants a login.
 func TestPolicyForTheWholeSiteAndALogin(t *testing.T) {
-	h := edgecache.Cache(edgecache.Default(edgecache.Policy{MaxAge: time.Hour})(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := edgecache.Cache(edgecache.Policy{MaxAge: time.Hour}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, err := r.Cookie("session"); err == nil {
 			fmt.Fprint(w, "account of ", c.Value)
 			return

@@ -24,12 +24,12 @@ func (v *variant) bodies(f func(*readers.Set)) {
 	if set := v.Body.Readers(); set != nil {
 		f(set)
 	}
-	s := v.codings()
+	s := v.encodings()
 	if s == nil {
 		return
 	}
-	for c := range s.forms {
-		if form := s.forms[c].Load(); form != nil {
+	for c := range s.encoded {
+		if form := s.encoded[c].Load(); form != nil {
 			if set := form.body.Readers(); set != nil {
 				f(set)
 			}

@@ -202,7 +202,7 @@ func TestReadersThatStandStillOnWhatIsEvictedAreBounded(t *testing.T) {
 					}
 					st := inBudget(t, s.edge)
 					heap := liveHeap() - before
-					t.Logf("%d MiB are live, %d stored, %d pinned (%d at most), %d in progress", heap>>20, st.Bytes>>20, st.BytesPinned>>20, most>>20, st.Growing>>20)
+					t.Logf("%d MiB are live, %d stored, %d pinned (%d at most), %d in progress", heap>>20, st.Bytes>>20, st.BytesPinned>>20, most>>20, st.BytesInFlight>>20)
 					if heap > 120<<20 {
 						t.Errorf("%d MiB are live, want at most 120", heap>>20)
 					}
@@ -221,7 +221,7 @@ func TestReadersThatStandStillOnWhatIsEvictedAreBounded(t *testing.T) {
 					synctest.Wait()
 					st = s.edge.Stats()
 					require.Zero(t, st.BytesPinned)
-					require.Zero(t, st.Growing)
+					require.Zero(t, st.BytesInFlight)
 					runtime.KeepAlive(s)
 				})
 			})
@@ -436,7 +436,7 @@ func TestWhatIsConfirmedIsNotPinned(t *testing.T) {
 		page := eightMiB()[:500<<10]
 		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, _ int) {
 			w.Header().Set("Cache-Control", "max-age=60")
-			if edgecache.Fresh(w, r, edgecache.Version("1")) {
+			if edgecache.NotModified(w, r, edgecache.Revision("1")) {
 				return
 			}
 			_, _ = w.Write(page)

@@ -14,8 +14,8 @@ import (
 
 // A Policy says about many responses what the functions [NoStore] to [Tag] say about one. It is a value: the zero Policy
 // says nothing, and 0 in a field of it means that the policy says nothing about that (to have a page validated
-// at every use, set NoCache). As [Policy.Handler] it decorates one handler, as [Default] the whole application, and
-// [Routes] chooses one for each pattern.
+// at every use, set NoCache). [Policy.Handler] applies it to one handler or to a
+// whole application, and [Routes] chooses one for each pattern.
 //
 // A policy is applied when the status is known, just before the header is sent, and never overrides what the handler
 // said. Directive by directive it fills in what the handler left out, and where both said something the stricter wins:
@@ -118,12 +118,6 @@ func (p Policy) Handler(next http.Handler) http.Handler {
 	return p.checked().decoration().decorate(next)
 }
 
-// Default returns a decorator for a whole application: p holds for every response, beneath what handlers and inner
-// policies say. It panics if p is not valid.
-func Default(p Policy) func(http.Handler) http.Handler {
-	return p.checked().decoration().decorate
-}
-
 // AfterRequest returns a decorator that calls hook for every response, when its status is known and just before its header
 // is sent. The hook may change the header, and unlike a policy it has the last word: [NoStore] and the other functions
 // restrict and fill in, http.Header's methods override. It is not called for informational responses (1xx but 101),
@@ -204,7 +198,7 @@ func (p *Policy) apply(r *http.Request, status int, h http.Header) {
 		return // no cache sees what follows
 	}
 	if p.InvalidateExact {
-		if s := seatOf(r); s != nil {
+		if s := staticSlotOf(r); s != nil {
 			s.exact = true
 		}
 	}

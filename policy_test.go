@@ -153,7 +153,7 @@ func TestPolicyAddsToVaryAndTags(t *testing.T) {
 
 func TestPolicyAddsNoOtherHeader(t *testing.T) {
 	w := httptest.NewRecorder()
-	Default(Policy{MaxAge: time.Minute})(Policy{Public: true}.Handler(answer(0))).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	Policy{MaxAge: time.Minute}.Handler(Policy{Public: true}.Handler(answer(0))).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	if got, want := w.Header(), (http.Header{"Cache-Control": {"public, max-age=60"}}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
@@ -161,8 +161,8 @@ func TestPolicyAddsNoOtherHeader(t *testing.T) {
 
 func TestPoliciesAroundPoliciesOnlyFill(t *testing.T) {
 	inner := Policy{MaxAge: time.Hour, Public: true}
-	outer := Default(Policy{MaxAge: time.Minute, StaleIfError: time.Minute})
-	secret := Default(Policy{Private: true})
+	outer := Policy{MaxAge: time.Minute, StaleIfError: time.Minute}.Handler
+	secret := Policy{Private: true}.Handler
 	for _, tt := range []struct {
 		name string
 		h    http.Handler
@@ -183,7 +183,7 @@ func TestPoliciesAroundPoliciesOnlyFill(t *testing.T) {
 
 func TestPolicyTouchesA304LikeThePage(t *testing.T) {
 	h := Policy{MaxAge: time.Minute, Vary: []string{"Accept"}}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !Fresh(w, r, ETag("v1")) {
+		if !NotModified(w, r, ETag("v1")) {
 			_, _ = w.Write([]byte("page"))
 		}
 	}))
@@ -258,8 +258,8 @@ func TestPolicyValidate(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
 		for name, construct := range map[string]func(){
-			"Handler": func() { tt.policy.Handler(answer(0)) }, "Default": func() { Default(tt.policy) },
-			"Routes": func() { Routes(map[string]Policy{"/": tt.policy}) },
+			"Handler": func() { tt.policy.Handler(answer(0)) },
+			"Routes":  func() { Routes(map[string]Policy{"/": tt.policy}) },
 		} {
 			if got := panics(construct); (got != nil) != (tt.want != nil) {
 				t.Errorf("%s: %s panics with %v", tt.name, name, got)

@@ -24,14 +24,14 @@ func (p *poster) Commit(status int) {
 	p.status = status
 	own := p.invalidate()
 	// What is stored now is newer than this invalidation; but if anything else has been purged since the handler began, it may be older than that, and its own invalidation keeps it out.
-	if now := p.handler.edge.fence.now(); now == p.flight.Began+own {
+	if now := p.handler.edge.generations.now(); now == p.flight.Began+own {
 		p.flight.Began = now
 	}
 	p.fetch.Commit(status)
 }
 
 func (p *poster) invalidate() (purges uint64) {
-	return p.handler.edge.invalidate(p.r, &p.in.seat, p.status, p.Header())
+	return p.handler.edge.invalidate(p.r, &p.in.slot, p.status, p.Header())
 }
 
 // post passes a POST on. Its answer is stored for GET when it says, with Content-Location and an explicit lifetime, that it is the page of that URL (RFC 9110, 9.3.3).
@@ -48,8 +48,8 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	}
 	f := h.newFetch(w, r, req, k, e.scope(scopeBuf[:0], r, req), rules.Method, time.Now())
 	f.posts, f.start = true, time.Now()
-	f.flight = e.flights.Single(&f.own, e.fence.now(), f.start)
-	f.in = enter(r)
+	f.flight = e.flights.Single(&f.own, e.generations.now(), f.start)
+	f.in = newInnerContext(r)
 	f.in.Context, f.ctx = r.Context(), r.Context()
 	f.inner = f.in.request(r, f.in)
 	f.inner.Header = r.Header.Clone() // the variant is that of what came in
@@ -68,7 +68,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	if f.unwritten() {
 		returned = true
 		r.Pattern = f.inner.Pattern
-		e.invalidateUnsure(r, &f.in.seat, w.Header())
+		e.invalidateUnsure(r, &f.in.slot, w.Header())
 		return true
 	}
 	f.Finish()

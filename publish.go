@@ -21,7 +21,7 @@ func (e *Edge) update(k []byte, hosts, tags []string, began uint64, change func(
 	m := e.marks(k, hosts)
 	return e.memory.UpdateOr(k, func(old resource, _ bool) (resource, int64, bool) {
 		next := old
-		if !e.fence.stops(&m, began) && !e.fence.stopsTags(tags, began) {
+		if !e.generations.purgedSince(&m, began) && !e.generations.tagsPurgedSince(tags, began) {
 			next, rest = change(old)
 		}
 		if next == (resource{}) {
@@ -66,7 +66,7 @@ func (e *Edge) count(old, next resource) {
 			e.remembering.Add(1)
 		}
 		for _, t := range v.tags() {
-			t.count(1, v.began)
+			t.count(1, v.gen)
 		}
 	}
 }
@@ -78,7 +78,7 @@ func (e *Edge) countOut(v *variant) {
 		e.remembering.Add(-1)
 	}
 	for _, t := range v.tags() {
-		t.count(-1, v.began)
+		t.count(-1, v.gen)
 	}
 }
 
@@ -91,8 +91,8 @@ func (e *Edge) removed(r resource) {
 
 // newVariant returns o with what memory keeps about it.
 func (e *Edge) newVariant(o object.Object, tagNames []string, began uint64, pattern string) *variant {
-	v := &variant{Object: o, began: began, pattern: unique.Make(pattern)}
-	codings := e.codingsOf(&v.Object)
+	v := &variant{Object: o, gen: began, pattern: unique.Make(pattern)}
+	codings := e.encodingsOf(&v.Object)
 	var hosts *[]string
 	if scope := v.Selector().Scope; scope != "" {
 		if told := key.Hosts(nil, scope); len(told) > 0 {
@@ -128,7 +128,7 @@ func (e *Edge) askedAgain(k []byte, v *variant, waited bool) bool {
 // publish stores v, in place of old if there is one.
 func (e *Edge) publish(k []byte, v, old *variant, class int) bool {
 	stored := false
-	resident := e.update(k, v.toldHosts(), v.tagNames(), v.began, func(r resource) (resource, resource) {
+	resident := e.update(k, v.proxiedHosts(), v.tagNames(), v.gen, func(r resource) (resource, resource) {
 		stored = true
 		return r.with(v, old, e.maxObject)
 	})
@@ -138,7 +138,7 @@ func (e *Edge) publish(k []byte, v, old *variant, class int) bool {
 // kept forgets that the URL could not be stored, if it is now.
 func (e *Edge) kept(k []byte, v *variant, class int, stored bool) bool {
 	if stored {
-		e.refusals.forget(k, v.Selector().Scope, class)
+		e.hitForMiss.forget(k, v.Selector().Scope, class)
 	}
 	return stored
 }
@@ -146,7 +146,7 @@ func (e *Edge) kept(k []byte, v *variant, class int, stored bool) bool {
 // replace stores v in place of old, if old is still what is stored: a validation must not bring back what has been removed or replaced in the meantime.
 func (e *Edge) replace(k []byte, v, old *variant, class int) bool {
 	replaced := false
-	resident := e.update(k, v.toldHosts(), v.tagNames(), v.began, func(r resource) (resource, resource) {
+	resident := e.update(k, v.proxiedHosts(), v.tagNames(), v.gen, func(r resource) (resource, resource) {
 		if !r.has(old) || old.purged() {
 			return r, r
 		}
@@ -158,8 +158,8 @@ func (e *Edge) replace(k []byte, v, old *variant, class int) bool {
 
 // discard forgets old, which turned out to be no longer right.
 func (e *Edge) discard(k []byte, old *variant) {
-	e.dropSecondPage(k)
-	e.update(k, nil, nil, e.fence.now(), func(r resource) (resource, resource) {
+	e.dropL2URL(k)
+	e.update(k, nil, nil, e.generations.now(), func(r resource) (resource, resource) {
 		r = r.without(old)
 		return r, r
 	})
@@ -170,7 +170,7 @@ func (e *Edge) refuse(k []byte, scope string, class int, old *variant, reason Re
 	if class == 0 && old != nil {
 		e.discard(k, old)
 	}
-	e.refusals.note(k, scope, class, reason, now)
+	e.hitForMiss.note(k, scope, class, reason, now)
 }
 
 // update is what a 304 says about what is stored.

@@ -67,7 +67,7 @@ func (p Purger) Purge(ctx context.Context, urls ...string) (n int, err error) {
 	for i := range targets {
 		seconds[i] = tier.Page(targets[i].host, targets[i].target)
 	}
-	tell := p.edge.purgeSecond(seconds...)
+	tell := p.edge.purgeL2(seconds...)
 	for i := range targets {
 		n += p.url(&targets[i])
 	}
@@ -83,9 +83,9 @@ func (p Purger) url(t *purgeTarget) (n int) {
 	if t.host == "" {
 		at, mask = at.onEveryHost(), pathMask|queryMask
 	}
-	e.fence.raise(at)
+	e.generations.bump(at)
 	for _, scheme := range [...]string{"http", "https"} {
-		e.forgetRefusals(key.OfURL(nil, scheme, t.host, t.target))
+		e.forgetHitForMiss(key.OfURL(nil, scheme, t.host, t.target))
 	}
 	now := time.Now()
 	e.memory.Visit(at.word(), mask, func(word uint64, k string, res resource) bool {
@@ -93,7 +93,7 @@ func (p Purger) url(t *purgeTarget) (n int) {
 			return false
 		}
 		if p.soft {
-			n += res.outdate(now)
+			n += res.softPurge(now)
 			return false
 		}
 		n += res.alive()
@@ -115,7 +115,7 @@ func (p Purger) PurgeTags(ctx context.Context, tags ...string) (n int, err error
 	for i, t := range tags {
 		seconds[i] = tier.Tag(groupName(t))
 	}
-	tell := p.edge.purgeSecond(seconds...)
+	tell := p.edge.purgeL2(seconds...)
 	for _, t := range tags {
 		n += p.tag(groupName(t))
 	}
@@ -126,9 +126,9 @@ func (p Purger) PurgeTags(ctx context.Context, tags ...string) (n int, err error
 func (p Purger) tag(name string) int {
 	e := p.edge
 	t := e.tags.get(name)
-	number := func() uint64 { return e.fence.raiseTag(name) }
+	number := func() uint64 { return e.generations.bumpTag(name) }
 	if p.soft {
-		return t.outdate(number, time.Now())
+		return t.softPurge(number, time.Now())
 	}
 	return t.purge(number)
 }
@@ -139,7 +139,7 @@ func (p Purger) PurgePrefix(ctx context.Context, prefix string) (n int, err erro
 	if err != nil {
 		return 0, err
 	}
-	tell := p.edge.purgeSecond(tier.Prefix(t.host, t.target))
+	tell := p.edge.purgeL2(tier.Prefix(t.host, t.target))
 	n = p.matching(&t)
 	p.done(n)
 	return n, tell(ctx)
@@ -148,14 +148,14 @@ func (p Purger) PurgePrefix(ctx context.Context, prefix string) (n int, err erro
 // matching purges all URLs that begin as t. Pages that are being made are not kept, whatever their URL.
 func (p Purger) matching(t *purgeTarget) (n int) {
 	e := p.edge
-	e.fence.raiseAll()
+	e.generations.bumpAll()
 	now := time.Now()
 	e.memory.DeleteFunc(func(k string, res resource) bool {
 		if !t.means(k, res, true) {
 			return false
 		}
 		if p.soft {
-			n += res.outdate(now)
+			n += res.softPurge(now)
 			return false
 		}
 		n += res.alive()
@@ -167,16 +167,16 @@ func (p Purger) matching(t *purgeTarget) (n int) {
 // PurgeAll is like [Edge.PurgeAll].
 func (p Purger) PurgeAll(ctx context.Context) (n int, err error) {
 	e := p.edge
-	tell := e.purgeSecond(tier.Everything())
+	tell := e.purgeL2(tier.Everything())
 	if p.soft {
 		n = p.matching(&purgeTarget{})
 	} else {
-		e.fence.raiseAll()
+		e.generations.bumpAll()
 		for _, res := range e.memory.All() {
 			n += res.alive()
 		}
 		e.memory.Clear()
-		e.refusals.clear()
+		e.hitForMiss.clear()
 	}
 	p.done(n)
 	return n, tell(ctx)
@@ -190,7 +190,7 @@ func (p Purger) done(n int) {
 	if p.soft {
 		reason = rules.Purged
 	}
-	e.tell(Event{Kind: PurgeDone, Count: n, Reason: reason})
+	e.tell(Event{Kind: Purged, Count: n, Reason: reason})
 }
 
 // purgeTarget is a URL, or the beginning of one.
@@ -209,7 +209,7 @@ func (t *purgeTarget) means(k string, res resource, prefix bool) bool {
 	if plain := key.PlainTarget(target); plain != t.plain && !(prefix && strings.HasPrefix(plain, t.plain)) {
 		return false
 	}
-	return t.host == "" || t.host == key.PlainHost(host) || res.any(func(v *variant) bool { return slices.Contains(v.toldHosts(), t.host) })
+	return t.host == "" || t.host == key.PlainHost(host) || res.any(func(v *variant) bool { return slices.Contains(v.proxiedHosts(), t.host) })
 }
 
 // parsePurge reads what a purge is given.

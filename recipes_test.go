@@ -34,7 +34,7 @@ func noteFailure(ctx context.Context) {
 // GraphQL answers 200 although the query has failed: with errors in the body, which no header tells.
 func ExampleAfterRequest_graphQL() {
 	graphQL := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		edgecache.EdgeMaxAge(w, time.Minute)
+		edgecache.CacheFor(w, time.Minute)
 		w.Header().Set("Content-Type", "application/json")
 		if r.FormValue("query") == "{user}" {
 			fmt.Fprint(w, `{"data":"Ada"}`)

@@ -68,7 +68,7 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 		return nil, false
 	}
 	// What outer middleware has put on this answer counts for the new one, too.
-	f := h.newFetch(&nobody{header: w.Header().Clone()}, anonymous, &plain, k, scope, reason, now)
+	f := h.newFetch(&discardClient{header: w.Header().Clone()}, anonymous, &plain, k, scope, reason, now)
 	f.old, f.plain, f.background = old, true, true
 	if within {
 		return func() {
@@ -163,7 +163,7 @@ func (v *variant) wantsRefresh(o *rules.Options, req *rules.Request, reason Reas
 		return reason == rules.Fresh && v.nearEnd(now)
 	case rules.Validate:
 		open, due, broken := v.breaker(now)
-		return open && due && v.standsIn(o, req, broken, now)
+		return open && due && v.usableOnError(o, req, broken, now)
 	}
 	return false
 }
@@ -171,8 +171,8 @@ func (v *variant) wantsRefresh(o *rules.Options, req *rules.Request, reason Reas
 // join begins the flight of a refresh, or returns nil when somebody else makes the page already.
 func (f *fetch) join(id []byte) *flight.Flight[result] {
 	e := f.handler.edge
-	fl, role := e.flights.Join(&f.own, id, e.fence.now(), time.Now(), func(fl *flight.Flight[result]) bool {
-		return !e.fence.stops(&f.marks, fl.Began) && !e.fence.stopsTags(f.old.tagNames(), fl.Began)
+	fl, role := e.flights.Join(&f.own, id, e.generations.now(), time.Now(), func(fl *flight.Flight[result]) bool {
+		return !e.generations.purgedSince(&f.marks, fl.Began) && !e.generations.tagsPurgedSince(f.old.tagNames(), fl.Began)
 	})
 	switch role {
 	case flight.Lead:

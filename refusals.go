@@ -9,15 +9,15 @@ import (
 )
 
 const (
-	// refusalFor is how long it is remembered that the answer for a URL could not be stored. Until then requests for the
+	// hitForMissTTL is how long it is remembered that the answer for a URL could not be stored. Until then requests for the
 	// URL do not wait for each other, and are passed on with their conditions and ranges.
-	refusalFor = 2 * time.Minute
+	hitForMissTTL = 2 * time.Minute
 
-	// refusalSlots is how many URLs can be remembered, at 8 bytes each.
-	refusalSlots = 1 << 16
+	// hitForMissSlots is how many URLs can be remembered, at 8 bytes each.
+	hitForMissSlots = 1 << 16
 
-	// refusalTick is the unit of a slot's time.
-	refusalTick = time.Second / 4
+	// hitForMissTick is the unit of a slot's time.
+	hitForMissTick = time.Second / 4
 )
 
 // A slot of refusals holds, from the highest bit: 28 bits of a hash, 28 bits of the tick until which it counts, and 8 bits of a Reason.
@@ -27,23 +27,23 @@ const (
 	reasonMask          = 1<<8 - 1
 )
 
-// refusals remember URLs whose answers could not be stored, and why: what others call hit-for-miss. They are kept by hash in
+// hitForMiss remember URLs whose answers could not be stored, and why: what others call hit-for-miss. They are kept by hash in
 // a table of fixed size, so that made-up URLs take nothing from what is stored. Two URLs may share a slot: then the
 // later one counts. At worst requests for a page wait for each other once more, or once do not.
 //
 // Requests with credentials are remembered apart. The answers to them are rarely stored, and must not spoil a URL for
 // the others. So are those of another scope: whoever makes up an X-Forwarded-Host spoils nothing for the others either. The zero value is ready for use, and takes no memory until something is refused.
-type refusals struct {
-	table atomic.Pointer[refusalTable]
+type hitForMiss struct {
+	table atomic.Pointer[hitForMissTable]
 }
 
-type refusalTable struct {
+type hitForMissTable struct {
 	seed  maphash.Seed
-	slots [refusalSlots]atomic.Uint64
+	slots [hitForMissSlots]atomic.Uint64
 }
 
 // of returns why the answer for the URL with the primary key k could not be stored lately; None if it could, or is not known.
-func (rs *refusals) of(k []byte, scope string, class int, now time.Time) Reason {
+func (rs *hitForMiss) of(k []byte, scope string, class int, now time.Time) Reason {
 	t := rs.table.Load()
 	if t == nil {
 		return rules.None
@@ -54,30 +54,30 @@ func (rs *refusals) of(k []byte, scope string, class int, now time.Time) Reason 
 		return rules.None
 	}
 	// The difference modulo the size of the field: a slot that is left alone for two years means nothing.
-	if left := (s>>tickShift - ticks(now)) & tickMask; left == 0 || left > uint64(refusalFor/refusalTick) {
+	if left := (s>>tickShift - ticks(now)) & tickMask; left == 0 || left > uint64(hitForMissTTL/hitForMissTick) {
 		return rules.None
 	}
 	return Reason(s & reasonMask)
 }
 
 // note remembers that the answer could not be stored, for that reason.
-func (rs *refusals) note(k []byte, scope string, class int, reason Reason, now time.Time) {
+func (rs *hitForMiss) note(k []byte, scope string, class int, reason Reason, now time.Time) {
 	t := rs.table.Load()
 	if t == nil {
-		t = &refusalTable{seed: maphash.MakeSeed()}
+		t = &hitForMissTable{seed: maphash.MakeSeed()}
 		if !rs.table.CompareAndSwap(nil, t) {
 			t = rs.table.Load()
 		}
 	}
 	slot, tag := t.find(k, scope, class)
-	until := (ticks(now) + uint64(refusalFor/refusalTick)) & tickMask
+	until := (ticks(now) + uint64(hitForMissTTL/hitForMissTick)) & tickMask
 	if s := tag<<tagShift | until<<tickShift | uint64(reason); slot.Load() != s { // a busy page writes four times a second
 		slot.Store(s)
 	}
 }
 
 // forget is called when an answer for the URL could be stored, or the URL was purged.
-func (rs *refusals) forget(k []byte, scope string, class int) {
+func (rs *hitForMiss) forget(k []byte, scope string, class int) {
 	t := rs.table.Load()
 	if t == nil {
 		return
@@ -89,16 +89,16 @@ func (rs *refusals) forget(k []byte, scope string, class int) {
 }
 
 // clear forgets all. What is noted while it runs may be forgotten, too.
-func (rs *refusals) clear() { rs.table.Store(nil) }
+func (rs *hitForMiss) clear() { rs.table.Store(nil) }
 
 // find returns the slot of a URL, and what the slot holds in its highest bits if it is about that URL.
-func (t *refusalTable) find(k []byte, scope string, class int) (slot *atomic.Uint64, tag uint64) {
+func (t *hitForMissTable) find(k []byte, scope string, class int) (slot *atomic.Uint64, tag uint64) {
 	h := maphash.Bytes(t.seed, k) + uint64(class)*0x9e3779b97f4a7c15
 	if scope != "" {
 		h += 3 * maphash.String(t.seed, scope) // were it added as it is, a key and a scope could change places
 	}
-	return &t.slots[h%refusalSlots], h >> tagShift
+	return &t.slots[h%hitForMissSlots], h >> tagShift
 }
 
 // ticks is now in the unit of a slot.
-func ticks(now time.Time) uint64 { return uint64(now.Sub(epoch) / refusalTick) }
+func ticks(now time.Time) uint64 { return uint64(now.Sub(epoch) / hitForMissTick) }

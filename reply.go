@@ -16,36 +16,36 @@ const sendAt = 2048
 
 var errCrowded = errors.New("edgecache: pages under way have taken what MaxBytes leaves them, so this one was not stored")
 
-// reply is how far the client's answer has come.
-type reply uint8
+// clientState is how far the client's answer has come.
+type clientState uint8
 
 const (
-	pending  reply = iota // nothing sent, to be sent when the body grows or ends
-	waiting               // nothing sent, the whole body is needed to answer
-	sending               // the pump runs
-	answered              // all sent
+	pending  clientState = iota // nothing sent, to be sent when the body grows or ends
+	waiting                     // nothing sent, the whole body is needed to answer
+	sending                     // the pump runs
+	answered                    // all sent
 )
 
 // plan decides how the client of a page that is being stored gets it.
 func (f *fetch) plan() {
-	p := f.page
+	p := f.response
 	switch want, part := p.wanted(f.r, &f.req, f.now); want {
 	case wantsNothing:
 		f.notModified(rules.None)
-		f.client = answered
+		f.clientState = answered
 	case wantsPart:
 		f.offset, f.length = part.Start, part.Length
 	case wantsWhole:
-		f.client = waiting
+		f.clientState = waiting
 	}
-	if f.req.Head && f.client == pending {
-		f.client = waiting // until it is stored: who looks with a HEAD looks again at once
+	if f.req.Head && f.clientState == pending {
+		f.clientState = waiting // until it is stored: who looks with a HEAD looks again at once
 	}
 }
 
-// answers begins an account of how this request was answered.
-func (f *fetch) answers(s Status, reason Reason) account {
-	return account{status: s, forward: f.reason, reason: reason, came: f.came, background: f.background, pattern: f.pattern()}
+// newStatus begins an account of how this request was answered.
+func (f *fetch) newStatus(s Status, reason Reason) cacheStatus {
+	return cacheStatus{status: s, forward: f.reason, reason: reason, received: f.received, background: f.background, pattern: f.pattern()}
 }
 
 // pattern is that of the route that made the page, as far as it is known.
@@ -59,9 +59,9 @@ func (f *fetch) pattern() string {
 	return f.r.Pattern
 }
 
-// account says how this request was answered from what the handler made.
-func (f *fetch) account(reason Reason) account {
-	a := f.answers(Miss, reason)
+// cacheStatus says how this request was answered from what the handler made.
+func (f *fetch) cacheStatus(reason Reason) cacheStatus {
+	a := f.newStatus(Miss, reason)
 	a.stored = f.next == keep && reason == rules.None
 	switch {
 	case reason == rules.Head:
@@ -74,7 +74,7 @@ func (f *fetch) account(reason Reason) account {
 	}
 	if reason == rules.None {
 		a.reason = f.reason
-		a.ttl, a.hasTTL = f.page.meta.TTL(f.now), true
+		a.ttl, a.hasTTL = f.response.meta.TTL(f.now), true
 	}
 	f.stored = f.stored || a.stored
 	return a
@@ -84,14 +84,14 @@ func (f *fetch) account(reason Reason) account {
 func (f *fetch) notModified(reason Reason) {
 	h := f.w.Header()
 	f.ReplaceHeader(h)
-	dropContent(h)
-	if f.page != nil {
-		f.page.describe(h, f.r, &f.req, true, f.now)
+	dropRepresentationHeaders(h)
+	if f.response != nil {
+		f.response.describe(h, f.r, &f.req, true, f.now)
 	}
 	if f.next == passOn {
 		f.handler.edge.markPersonal(h, &f.req, http.StatusNotModified)
 	}
-	a := f.account(reason)
+	a := f.cacheStatus(reason)
 	a.fwdStatus = http.StatusOK
 	f.handler.edge.report(h, f.r, &a, f.room[:0])
 	f.w.WriteHeader(http.StatusNotModified)
@@ -99,7 +99,7 @@ func (f *fetch) notModified(reason Reason) {
 
 // Grow starts to send when the page has become longer than net/http would hold back.
 func (f *fetch) Grow(n int) {
-	if f.client == pending && f.page.body.Size()+int64(n) > sendAt {
+	if f.clientState == pending && f.response.body.Size()+int64(n) > sendAt {
 		f.send()
 	}
 	f.lookAlive()
@@ -108,11 +108,11 @@ func (f *fetch) Grow(n int) {
 // lookAlive ends waiting for the end of a body that may have none (RFC 9110, 14.2: all of it answers any request), and for a
 // client that has its answer without it.
 func (f *fetch) lookAlive() {
-	if f.client == sending && f.place.taken == nil || !f.page.body.IsLive() {
+	if f.clientState == sending && f.place.taken == nil || !f.response.body.IsLive() {
 		return
 	}
 	f.place.leave() // it may go on for ever
-	switch f.client {
+	switch f.clientState {
 	case answered:
 		f.flight.LeaderLeft()
 	case pending, waiting:
@@ -124,14 +124,14 @@ func (f *fetch) lookAlive() {
 // Outgrow starts to send a page that will not be kept, because it is too large or because bodies under way have taken what memory there is for them: who waits for the whole gets it as it comes.
 func (f *fetch) Outgrow() {
 	f.unkept = rules.Busy
-	if f.page.body.Size() >= f.page.limit {
+	if f.response.body.Size() >= f.response.limit {
 		f.unkept = rules.TooLarge
 	}
 	if f.req.Head {
 		f.endHead(f.unkept)
 		return
 	}
-	if f.client == pending || f.client == waiting {
+	if f.clientState == pending || f.clientState == waiting {
 		f.send()
 	}
 }
@@ -140,7 +140,7 @@ func (f *fetch) Outgrow() {
 func (f *fetch) outgrown() {
 	e := f.handler.edge
 	e.counters.outgrown.Add(1)
-	if f.page.body.Size() > f.page.limit {
+	if f.response.body.Size() > f.response.limit {
 		f.refuse(rules.TooLarge)
 		return
 	}
@@ -149,9 +149,9 @@ func (f *fetch) outgrown() {
 
 // leaveBody gives back what the body took, as soon as those who follow are done with it.
 func (f *fetch) leaveBody() {
-	if f.page != nil {
-		f.page.body.Close(errAborted)
-		f.page.body.Leave()
+	if f.response != nil {
+		f.response.body.Close(errAborted)
+		f.response.body.Leave()
 	}
 }
 
@@ -161,10 +161,10 @@ func (f *fetch) Flush() {
 		f.endHead(rules.Head) // a stream, or as long as one
 		return
 	}
-	if f.client == pending {
+	if f.clientState == pending {
 		f.send()
 	}
-	f.page.body.Flush()
+	f.response.body.Flush()
 	f.lookAlive()
 }
 
@@ -173,8 +173,8 @@ func (f *fetch) Context() context.Context { return f.inner.Context() }
 
 // send writes the client's header and starts the pump.
 func (f *fetch) send() {
-	reader := f.page.body.LeaderReader()
-	f.client = sending
+	reader := f.response.body.LeaderReader()
+	f.clientState = sending
 	f.pumped = make(chan struct{})
 	begun := false
 	defer func() {
@@ -198,14 +198,14 @@ func (f *fetch) writeHeader() {
 	h := f.w.Header()
 	f.ReplaceHeader(h)
 	status := f.Status()
-	a := f.account(f.unkept)
+	a := f.cacheStatus(f.unkept)
 	if f.length >= 0 {
 		a.fwdStatus = status
 		status = http.StatusPartialContent
 		h["Content-Range"] = []string{contentRange(f.offset, f.length, f.Declared())}
 		h["Content-Length"] = []string{strconv.FormatInt(f.length, 10)}
 	}
-	f.page.describe(h, f.r, &f.req, false, f.now)
+	f.response.describe(h, f.r, &f.req, false, f.now)
 	f.handler.edge.report(h, f.r, &a, f.room[:0])
 	f.w.WriteHeader(status)
 }
@@ -258,15 +258,15 @@ func copyBody(ctx context.Context, w http.ResponseWriter, reader *flight.Reader,
 // finish gives the client the rest. o is what was stored, or nil.
 func (f *fetch) finish(o *variant) {
 	e := f.handler.edge
-	switch f.client {
+	switch f.clientState {
 	case answered:
 	case sending:
 		f.wait()
 		f.Trailers()
 	case waiting, pending:
-		if o != nil && (f.client == waiting || f.req.Conditional || f.req.Range) {
-			a := f.account(rules.None)
-			e.answer(f.w, f.asked.request(f.r), &f.req, o, f.now, &a)
+		if o != nil && (f.clientState == waiting || f.req.Conditional || f.req.Range) {
+			a := f.cacheStatus(rules.None)
+			e.deliver(f.w, f.snapshot.request(f.r), &f.req, o, f.now, &a)
 			return
 		}
 		if f.req.Head {
@@ -275,10 +275,10 @@ func (f *fetch) finish(o *variant) {
 		}
 		f.length = -1
 		f.writeHeader()
-		f.client = answered
+		f.clientState = answered
 		if o != nil {
 			e.send(f.w, o.Body, 0, o.Body.Size())
-		} else if reader := f.page.body.Reader(); reader != nil {
+		} else if reader := f.response.body.Reader(); reader != nil {
 			defer reader.Close()
 			_ = copyBody(context.Background(), f.w, reader, 0, -1) // it has ended, so this does not wait
 		}
@@ -289,7 +289,7 @@ func (f *fetch) finish(o *variant) {
 // wait returns when the pump has ended.
 func (f *fetch) wait() {
 	<-f.pumped
-	f.client = answered
+	f.clientState = answered
 	if f.pumpLost != nil {
 		panic(f.pumpLost)
 	}

@@ -23,15 +23,15 @@ func isFailure(status int) bool {
 // abort ends a fill whose handler panicked or called runtime.Goexit. The panic goes on.
 func (f *fetch) abort() {
 	f.closeBody()
-	if f.client == sending {
+	if f.clientState == sending {
 		<-f.pumped
 	}
 	f.tellUnkept(rules.Aborted, errAborted)
 }
 
 func (f *fetch) closeBody() {
-	if f.page != nil {
-		f.page.body.Close(errAborted)
+	if f.response != nil {
+		f.response.body.Close(errAborted)
 	}
 }
 
@@ -41,17 +41,17 @@ func (f *fetch) unsent() bool {
 	case f.Hijacked() || f.Committed() && f.next == passOn:
 		return false
 	}
-	return f.client == pending || f.client == waiting
+	return f.clientState == pending || f.clientState == waiting
 }
 
-// mayCoverUp reports whether the client may get the stale page instead of a broken one. broken says that there was no answer at all.
-func (f *fetch) mayCoverUp(broken bool) bool {
-	return f.unsent() && f.oldStandsIn(broken, time.Now())
+// mayServeStale reports whether the client may get the stale page instead of a broken one. broken says that there was no answer at all.
+func (f *fetch) mayServeStale(broken bool) bool {
+	return f.unsent() && f.staleUsable(broken, time.Now())
 }
 
-// oldStandsIn reports whether what is stored stands in for a failure of the handler. In the background it always does: it is still being served, and that one try failed changes nothing.
-func (f *fetch) oldStandsIn(broken bool, now time.Time) bool {
-	return f.old != nil && (f.background || f.old.standsIn(&f.handler.edge.rules, &f.req, broken, now))
+// staleUsable reports whether what is stored stands in for a failure of the handler. In the background it always does: it is still being served, and that one try failed changes nothing.
+func (f *fetch) staleUsable(broken bool, now time.Time) bool {
+	return f.old != nil && (f.background || f.old.usableOnError(&f.handler.edge.rules, &f.req, broken, now))
 }
 
 // afterPanic saves the client's answer if it can.
@@ -63,13 +63,13 @@ func (f *fetch) afterPanic(p any) {
 	case f.abandoned():
 		f.abort()
 		panic(p)
-	case f.mayCoverUp(broken):
+	case f.mayServeStale(broken):
 		if !broken {
 			f.handler.edge.logPanic(f.r, p, "edgecache: handler panicked, served a stale page instead") // net/http does not get to see it
 		}
 		f.closeBody()
 		f.shareFailure(broken)
-		f.serveOld(broken)
+		f.serveStale(broken)
 	case broken && f.old.Terms.ForbidsStale():
 		f.closeBody()
 		f.handler.edge.gatewayTimeout(f.w, f.r, f.reason, "The origin gave no answer, and the stored page must not be used past its time.")
@@ -90,18 +90,18 @@ func (e *Edge) logPanic(r *http.Request, p any, what string) {
 		slog.Any("panic", p), slog.String("url", r.URL.String()), slog.String("stack", string(debug.Stack())))
 }
 
-// serveOld answers with the stale page because the handler failed.
-func (f *fetch) serveOld(broken bool) {
+// serveStale answers with the stale page because the handler failed.
+func (f *fetch) serveStale(broken bool) {
 	now := time.Now()
 	f.old.failed(broken, now)
 	f.flight.Finish() // the client may be slow, and who comes next may have better luck with the handler
 	f.leaveBody()     // likewise
-	a := f.answers(Stale, rules.StaleIfError)
+	a := f.newStatus(Stale, rules.StaleIfError)
 	if broken {
 		a.reason = rules.StaleUnreachable
 	}
 	if f.Committed() {
 		a.fwdStatus = f.Status()
 	}
-	f.handler.edge.answer(f.w, f.asked.request(f.r), &f.req, f.old, now, &a)
+	f.handler.edge.deliver(f.w, f.snapshot.request(f.r), &f.req, f.old, now, &a)
 }

@@ -61,21 +61,21 @@ func (r resource) variants(yield func(*variant) bool) {
 // variant is one stored response with what is known about it here. The response itself is immutable; what is atomic is not part of it.
 type variant struct {
 	object.Object
-	began   uint64                // where the purge sequence stood when it began to be made
+	gen     uint64                // where the purge sequence stood when it began to be made
 	pattern unique.Handle[string] // of the route that made it, as http.ServeMux has it; that of "" if there was none
 	extras  *extras               // nil without any
 
-	trouble atomic.Pointer[trouble] // nil while there has been none
-	made    madeFor                 // for which preferences
-	used    atomic.Uint32           // grows with use, saturates; decides which variant gives way; its highest bit says that v is being refreshed ahead of its end
+	failures atomic.Pointer[failures] // nil while there has been none
+	made     madeFor                  // for which preferences
+	used     atomic.Uint32            // grows with use, saturates; decides which variant gives way; its highest bit says that v is being refreshed ahead of its end
 }
 
 // extras are what most stored responses do without.
 type extras struct {
-	names   []string
-	tags    []*tag    // of these names
-	codings *codings  // nil if the response may not be coded
-	hosts   *[]string // see toldHosts; nil if there are none
+	names        []string
+	tags         []*tag     // of these names
+	encodings    *encodings // nil if the response may not be coded
+	proxiedHosts *[]string  // see toldHosts; nil if there are none
 }
 
 // tags returns the tags of v.
@@ -94,12 +94,12 @@ func (v *variant) tagNames() []string {
 	return v.extras.names
 }
 
-// codings returns the forms of v; nil if it may have none.
-func (v *variant) codings() *codings {
+// encodings returns the forms of v; nil if it may have none.
+func (v *variant) encodings() *encodings {
 	if v.extras == nil {
 		return nil
 	}
-	return v.extras.codings
+	return v.extras.encodings
 }
 
 // vary returns the fields by which v varies.
@@ -108,7 +108,7 @@ func (v *variant) vary() []string { return v.Selector().Vary.Append(nil) }
 // purged reports whether a tag of v has been purged since it began to be made.
 func (v *variant) purged() bool {
 	for _, t := range v.tags() {
-		if t.hard.Load() > v.began {
+		if t.hard.Load() > v.gen {
 			return true
 		}
 	}
@@ -117,35 +117,35 @@ func (v *variant) purged() bool {
 
 // invalidate notes that v has to be validated since the given moment, and reports whether it had not to.
 func (v *variant) invalidate(at int64) bool {
-	t := v.inTrouble()
+	t := v.withFailures()
 	first := t.invalid.CompareAndSwap(false, true)
-	t.outdatedAt.CompareAndSwap(0, at)
+	t.softPurgedAt.CompareAndSwap(0, at)
 	return first
 }
 
 // invalid reports whether v has been invalidated.
 func (v *variant) invalid() bool {
-	t := v.trouble.Load()
+	t := v.failures.Load()
 	return t != nil && t.invalid.Load()
 }
 
-// outdate notes that v is stale since the given moment, in nanoseconds since epoch, unless it is already.
-func (v *variant) outdate(at int64) { v.inTrouble().outdatedAt.CompareAndSwap(0, at) }
+// softPurge notes that v is stale since the given moment, in nanoseconds since epoch, unless it is already.
+func (v *variant) softPurge(at int64) { v.withFailures().softPurgedAt.CompareAndSwap(0, at) }
 
-// outdated returns for how long v has been stale by a soft purge.
-func (v *variant) outdated(now time.Time) (since time.Duration, ok bool) {
-	t := v.trouble.Load()
-	if t == nil || t.outdatedAt.Load() == 0 {
+// softPurged returns for how long v has been stale by a soft purge.
+func (v *variant) softPurged(now time.Time) (since time.Duration, ok bool) {
+	t := v.failures.Load()
+	if t == nil || t.softPurgedAt.Load() == 0 {
 		for _, t := range v.tags() {
-			if t.soft.Load() > v.began {
-				v.outdate(t.softAt.Load()) // so that the next purge of the tag does not make it later
+			if t.soft.Load() > v.gen {
+				v.softPurge(t.softAt.Load()) // so that the next purge of the tag does not make it later
 			}
 		}
-		if t = v.trouble.Load(); t == nil {
+		if t = v.failures.Load(); t == nil {
 			return 0, false
 		}
 	}
-	at := t.outdatedAt.Load()
+	at := t.softPurgedAt.Load()
 	if at == 0 {
 		return 0, false
 	}
@@ -154,7 +154,7 @@ func (v *variant) outdated(now time.Time) (since time.Duration, ok bool) {
 
 // terms returns what decides about v now: stale since a soft purge, if there was one.
 func (v *variant) terms(now time.Time) rules.Terms {
-	since, outdated := v.outdated(now)
+	since, outdated := v.softPurged(now)
 	switch {
 	case !outdated:
 		return v.Terms
@@ -167,21 +167,21 @@ func (v *variant) terms(now time.Time) rules.Terms {
 // ttl returns how long v stays fresh; zero or less if it is stale.
 func (v *variant) ttl(now time.Time) time.Duration {
 	ttl := v.Terms.TTL(now)
-	if since, outdated := v.outdated(now); outdated {
+	if since, outdated := v.softPurged(now); outdated {
 		ttl = min(ttl, -since)
 	}
 	return ttl
 }
 
-// standsIn reports whether v may be served to the request because the handler fails. broken says that there was no answer at all.
-func (v *variant) standsIn(o *rules.Options, req *rules.Request, broken bool, now time.Time) bool {
+// usableOnError reports whether v may be served to the request because the handler fails. broken says that there was no answer at all.
+func (v *variant) usableOnError(o *rules.Options, req *rules.Request, broken bool, now time.Time) bool {
 	terms := v.terms(now)
 	return terms.StaleOnError(o, req, broken, now)
 }
 
 // reuse decides what the request may do with v.
 func (v *variant) reuse(o *rules.Options, req *rules.Request, now time.Time) (rules.Action, Reason) {
-	if _, outdated := v.outdated(now); !outdated {
+	if _, outdated := v.softPurged(now); !outdated {
 		return v.Terms.Reuse(o, req, now)
 	}
 	terms := v.terms(now)
@@ -321,11 +321,11 @@ func (r resource) invalidate(now time.Time) (n int) {
 	return n
 }
 
-// outdate makes every variant stale, and returns how many there are.
-func (r resource) outdate(now time.Time) (n int) {
+// softPurge makes every variant stale, and returns how many there are.
+func (r resource) softPurge(now time.Time) (n int) {
 	for v := range r.variants {
 		if !v.purged() {
-			v.outdate(int64(now.Sub(epoch)))
+			v.softPurge(int64(now.Sub(epoch)))
 			n++
 		}
 	}
@@ -457,7 +457,7 @@ func moreSize(older int) int64 { return moreOverhead + 8*int64(older) }
 func (v *variant) size() int64 {
 	n := v.Size() + variantOverhead
 	if v.extras != nil {
-		n += extrasOverhead + int64(len(v.extras.tags))*tagOverhead + int64(len(v.toldHosts()))*hostOverhead + v.extras.codings.size()
+		n += extrasOverhead + int64(len(v.extras.tags))*tagOverhead + int64(len(v.proxiedHosts()))*hostOverhead + v.extras.encodings.size()
 	}
 	return n
 }

@@ -15,7 +15,7 @@ var errUntold = errors.New("edgecache: purged here, but the store does not know 
 
 // openStore puts the second tier behind memory.
 func (e *Edge) openStore(s Store, key []byte) {
-	e.second = tier.New(tier.Config{
+	e.l2 = tier.New(tier.Config{
 		Store: s, Key: key, Rules: &e.rules, MaxBytes: 2 * e.maxObject,
 		OnBreaker: func(open bool, cause error) {
 			if open {
@@ -29,19 +29,19 @@ func (e *Edge) openStore(s Store, key []byte) {
 // A page that is past its time becomes what the handler is asked about.
 func (f *fetch) restore() (answered bool) {
 	e := f.handler.edge
-	if e.second == nil || f.old != nil || !f.plain || f.posts || f.background || f.alone {
+	if e.l2 == nil || f.old != nil || !f.plain || f.posts || f.background || f.alone {
 		return false
 	}
 	// It takes no longer than its deadline. That this client leaves in the meantime is no reason to make
 	// the response again for those who wait with it.
-	found := e.second.Lookup(context.WithoutCancel(f.r.Context()), f.key, []byte(f.scope), f.r.Header, &f.req.Scope, f.prefers.takesStored)
+	found := e.l2.Lookup(context.WithoutCancel(f.r.Context()), f.key, []byte(f.scope), f.r.Header, &f.req.Scope, f.prefers.takesStored)
 	if found.Outcome != tier.Found {
 		return false
 	}
 	v := e.newVariant(*found.Object, found.Tags, f.flight.Began, "")
 	v.isFor(&f.prefers, false)
 	e.publish(f.key, v, nil, f.class)
-	if e.fence.stops(&f.marks, v.began) || v.purged() || e.fence.stopsTags(v.tagNames(), v.began) {
+	if e.generations.purgedSince(&f.marks, v.gen) || v.purged() || e.generations.tagsPurgedSince(v.tagNames(), v.gen) {
 		return false // a purge came in between
 	}
 	if nonceOutside(f.w.Header(), v) {
@@ -52,11 +52,11 @@ func (f *fetch) restore() (answered bool) {
 	case rules.Serve:
 		f.flight.Share(result{stored: v})
 		f.flight.Finish()
-		a := account{status: Hit, reason: rules.Restored, came: f.came}
+		a := cacheStatus{status: Hit, reason: rules.Restored, received: f.received}
 		if reason != rules.Fresh {
 			a.status, a.reason = Stale, reason
 		}
-		e.answer(f.w, f.r, &f.req, v, now, &a)
+		e.deliver(f.w, f.r, &f.req, v, now, &a)
 		return true
 	case rules.Forward:
 		return false // it is there, but not for this request
@@ -66,26 +66,26 @@ func (f *fetch) restore() (answered bool) {
 	}
 }
 
-// markSecond remembers where the purges of the second tier stand, before the handler runs.
-func (f *fetch) markSecond() {
-	if second := f.handler.edge.second; second != nil {
+// markL2 remembers where the purges of the second tier stand, before the handler runs.
+func (f *fetch) markL2() {
+	if second := f.handler.edge.l2; second != nil {
 		f.mark = second.Mark()
 	}
 }
 
-// keepSecond writes v to the second tier, in the background.
-func (f *fetch) keepSecond(v *variant) {
-	if second := f.handler.edge.second; second != nil && !v.IsTold() && v.made&madeAlone == 0 {
+// putL2 writes v to the second tier, in the background.
+func (f *fetch) putL2(v *variant) {
+	if second := f.handler.edge.l2; second != nil && !v.IsTold() && v.made&madeAlone == 0 {
 		second.Put(f.key, &v.Object, v.tagNames(), f.prefers.stored(v), f.mark)
 	}
 }
 
-// purgeSecond makes targets unusable in the second tier. It is called before the fence is raised and memory is cleared; the result is to be called after that: it tells other processes.
-func (e *Edge) purgeSecond(targets ...tier.Target) (tell func(context.Context) error) {
-	if e.second == nil || len(targets) == 0 {
+// purgeL2 makes targets unusable in the second tier. It is called before the fence is raised and memory is cleared; the result is to be called after that: it tells other processes.
+func (e *Edge) purgeL2(targets ...tier.Target) (tell func(context.Context) error) {
+	if e.l2 == nil || len(targets) == 0 {
 		return func(context.Context) error { return nil }
 	}
-	p := e.second.Purge(targets...)
+	p := e.l2.Purge(targets...)
 	return func(ctx context.Context) error {
 		if err := p.Tell(ctx); err != nil {
 			return fmt.Errorf("%w: %w", errUntold, err)
@@ -94,16 +94,16 @@ func (e *Edge) purgeSecond(targets ...tier.Target) (tell func(context.Context) e
 	}
 }
 
-// dropSecond is purgeSecond where nobody waits for other processes to know.
-func (e *Edge) dropSecond(targets ...tier.Target) {
-	if e.second != nil {
-		e.second.Purge(targets...).TellLater()
+// dropL2 is purgeSecond where nobody waits for other processes to know.
+func (e *Edge) dropL2(targets ...tier.Target) {
+	if e.l2 != nil {
+		e.l2.Purge(targets...).TellLater()
 	}
 }
 
-// dropSecondPage is dropSecond of the page with the primary key k.
-func (e *Edge) dropSecondPage(k []byte) {
-	if e.second != nil {
-		e.dropSecond(tier.Key(k))
+// dropL2URL is dropSecond of the page with the primary key k.
+func (e *Edge) dropL2URL(k []byte) {
+	if e.l2 != nil {
+		e.dropL2(tier.Key(k))
 	}
 }

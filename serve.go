@@ -18,14 +18,14 @@ import (
 // statusRoom is how many values an answer adds to the stored header: Age, the short status and Cache-Status.
 const statusRoom = 3
 
-// answer sends a stored response to the client: whole, or what its conditions and ranges ask for.
-func (e *Edge) answer(w http.ResponseWriter, r *http.Request, req *rules.Request, v *variant, now time.Time, a *account) {
+// deliver sends a stored response to the client: whole, or what its conditions and ranges ask for.
+func (e *Edge) deliver(w http.ResponseWriter, r *http.Request, req *rules.Request, v *variant, now time.Time, a *cacheStatus) {
 	h := w.Header()
 	var n negotiation
 	extra := statusRoom
-	if v.codings() != nil && !e.codedOutside(h, v) {
+	if v.encodings() != nil && !e.encodedOutside(h, v) {
 		n = negotiate(r, req, v)
-		extra += codedRoom
+		extra += encodedRoom
 	}
 	room := e.copyHeader(h, v, extra)
 	// Age is whole seconds, rounded down (RFC 9111, 5.1).
@@ -39,17 +39,17 @@ func (e *Edge) answer(w http.ResponseWriter, r *http.Request, req *rules.Request
 	if n.on {
 		room = n.describe(h, v, outcome, room)
 		if outcome == rules.Full && n.chosen != coding.Identity {
-			body = &v.codings().forms[n.chosen].Load().body
+			body = &v.encodings().encoded[n.chosen].Load().body
 		}
 		if outcome == rules.Full && n.chosen != n.wanted && !req.Head && a.reuses() {
-			e.wish(r, v, n.wanted)
+			e.requestEncoding(r, v, n.wanted)
 		}
 	}
 	e.report(h, r, a, room)
 
 	switch {
 	case outcome == rules.Unmodified:
-		dropContent(h)
+		dropRepresentationHeaders(h)
 		w.WriteHeader(http.StatusNotModified)
 	case outcome == rules.Unsatisfiable:
 		unsatisfiable(w, v.Body.Size())
@@ -91,8 +91,8 @@ func (e *Edge) serve(w http.ResponseWriter, body object.Body, write func(to io.W
 	}
 }
 
-// dropContent removes from the header of a 304 what describes a body (RFC 9110, 15.4.5).
-func dropContent(h http.Header) {
+// dropRepresentationHeaders removes from the header of a 304 what describes a body (RFC 9110, 15.4.5).
+func dropRepresentationHeaders(h http.Header) {
 	for _, name := range [...]string{"Content-Encoding", "Content-Language", "Content-Length", "Content-Range", "Content-Type"} {
 		delete(h, name)
 	}
@@ -113,7 +113,7 @@ func contentRange(start, length, size int64) string {
 // unsatisfiable answers a range that lies outside the page (RFC 9110, 15.5.17).
 func unsatisfiable(w http.ResponseWriter, size int64) {
 	h := w.Header()
-	dropContent(h)
+	dropRepresentationHeaders(h)
 	// These speak of the page, and a 416 is not the page.
 	delete(h, "Etag")
 	delete(h, "Last-Modified")

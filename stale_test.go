@@ -306,7 +306,7 @@ func TestRefreshAsksWithTheValidatorsOfThePage(t *testing.T) {
 		renders := 0
 		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=60")
-			if edgecache.Fresh(w, r, edgecache.ETag("v1")) {
+			if edgecache.NotModified(w, r, edgecache.ETag("v1")) {
 				return
 			}
 			renders++

@@ -137,7 +137,7 @@ func newAssets(source *assets.Source, opts StaticOptions, dir string) (*Assets, 
 	if err != nil {
 		return nil, err
 	}
-	a := &Assets{status: &Edge{statusHeader: DefaultStatusHeader, cacheStatus: DefaultStatusName}}
+	a := &Assets{status: &Edge{statusHeader: DefaultStatusHeader, statusName: DefaultStatusName}}
 	resolved.Report = a.report
 	if a.set, err = assets.New(source, resolved); err != nil {
 		return nil, fmt.Errorf("edgecache: static files: %w", err)
@@ -362,16 +362,16 @@ func (a *Assets) Handler(next http.Handler) http.Handler {
 
 // report writes the status headers, or leaves that to the Edge in front.
 func (a *Assets) report(h http.Header, r *http.Request, v assets.Verdict) {
-	n := account{status: Hit}
+	n := cacheStatus{status: Hit}
 	switch {
 	case v.Failed && v.Reason == rules.Method:
-		n = account{status: Dynamic, forward: v.Reason, reason: v.Reason}
+		n = cacheStatus{status: Dynamic, forward: v.Reason, reason: v.Reason}
 	case v.Failed:
-		n = account{status: Bypass, forward: rules.URIMiss, reason: v.Reason}
+		n = cacheStatus{status: Bypass, forward: rules.URIMiss, reason: v.Reason}
 	case !v.Hit:
-		n = account{status: Miss, forward: v.Reason, reason: v.Reason}
+		n = cacheStatus{status: Miss, forward: v.Reason, reason: v.Reason}
 	}
-	if s := seatOf(r); s != nil {
+	if s := staticSlotOf(r); s != nil {
 		s.account = n
 		h[staticField] = []string{"1"}
 		return

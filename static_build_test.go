@@ -469,7 +469,7 @@ func TestStaticBehindTwoCaches(t *testing.T) {
 	}
 	for _, e := range []*Edge{inner, outer} {
 		for k := range e.memory.All() {
-			t.Errorf("%s has stored %q", e.cacheStatus, k)
+			t.Errorf("%s has stored %q", e.statusName, k)
 		}
 	}
 }

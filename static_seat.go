@@ -8,40 +8,40 @@ import (
 	"github.com/edgecache-go/edgecache/internal/flight"
 )
 
-// seat is where an Edge in front of static files learns what they have to say. It lies in the context of the request that the Edge passes on.
+// staticSlot is where an Edge in front of static files learns what they have to say. It lies in the context of the request that the Edge passes on.
 //
 // A static file is stored nowhere: it is in the program, in memory or in the system's page cache already. And it answers conditions and ranges
 // itself, so it must see those that a fill takes off.
-type seat struct {
+type staticSlot struct {
 	header  http.Header // of the client's request
-	account account     // how the file was served; none if none was
+	account cacheStatus // how the file was served; none if none was
 	exact   bool        // a Policy says InvalidateExact about the answer
 }
 
-type seatKey struct{}
+type staticSlotKey struct{}
 
 // staticField marks an answer of static files on its way to the outermost Edge, and never leaves that. It counts only together with a seat
 // that was taken, so that no origin can pretend.
 const staticField = "Edgecache-Static"
 
-// inside is the context key under which a fill marks the requests that it passes on.
-type inside struct{ *Edge }
+// insideKey is the context key under which a fill marks the requests that it passes on.
+type insideKey struct{ *Edge }
 
-// inward is the context of a request that an Edge passes on, with what else is made for each of those. The handler may keep it, so nothing hangs on it that is large.
-type inward struct {
+// innerContext is the context of a request that an Edge passes on, with what else is made for each of those. The handler may keep it, so nothing hangs on it that is large.
+type innerContext struct {
 	context.Context                // of the request that came in, or own
 	own             flight.Context // for those that others wait for
 	edge            *Edge          // that is not to be entered again; nil if it may be
 	refreshes       bool           // nobody waits: see Refreshing
-	seat            seat
+	slot            staticSlot
 	url             url.URL
 	inner           http.Request
 	passed          bool // inner has been passed on
 }
 
-// enter returns what a request is passed on with. Its Context is to be set.
-func enter(r *http.Request) *inward {
-	c := &inward{seat: seat{header: conditionsOf(r)}}
+// newInnerContext returns what a request is passed on with. Its Context is to be set.
+func newInnerContext(r *http.Request) *innerContext {
+	c := &innerContext{slot: staticSlot{header: conditionsOf(r)}}
 	if r.URL != nil {
 		c.url = *r.URL
 	}
@@ -49,7 +49,7 @@ func enter(r *http.Request) *inward {
 }
 
 // request returns the request to pass on, with the context ctx, which is c or a child of it. A handler may rewrite the URL of its request in place, so it gets one of its own.
-func (c *inward) request(r *http.Request, ctx context.Context) *http.Request {
+func (c *innerContext) request(r *http.Request, ctx context.Context) *http.Request {
 	if c.passed {
 		return r.WithContext(ctx) // the handler may have kept the other one
 	}
@@ -69,15 +69,15 @@ func handBack(r, inner *http.Request) {
 }
 
 // Value is context.Context's.
-func (c *inward) Value(key any) any {
+func (c *innerContext) Value(key any) any {
 	switch k := key.(type) {
-	case seatKey:
-		return &c.seat
+	case staticSlotKey:
+		return &c.slot
 	case refreshing:
 		if c.refreshes {
 			return true
 		}
-	case inside:
+	case insideKey:
 		if k.Edge == c.edge && c.edge != nil {
 			return true
 		}
@@ -86,16 +86,16 @@ func (c *inward) Value(key any) any {
 }
 
 // String keeps what prints contexts from walking through what others write.
-func (c *inward) String() string { return "edgecache.inward" }
+func (c *innerContext) String() string { return "edgecache.inward" }
 
-func seatOf(r *http.Request) *seat {
-	s, _ := r.Context().Value(seatKey{}).(*seat)
+func staticSlotOf(r *http.Request) *staticSlot {
+	s, _ := r.Context().Value(staticSlotKey{}).(*staticSlot)
 	return s
 }
 
 // conditionsOf returns the header in which the client's conditions and ranges stand.
 func conditionsOf(r *http.Request) http.Header {
-	if s := seatOf(r); s != nil {
+	if s := staticSlotOf(r); s != nil {
 		return s.header
 	}
 	return r.Header
@@ -103,13 +103,13 @@ func conditionsOf(r *http.Request) http.Header {
 
 // claimed reports whether the answer with the header h is a static file. r is the request as the Edge has got it: where another Edge is in front of this
 // one, it learns the same.
-func (s *seat) claimed(h http.Header, r *http.Request) bool {
+func (s *staticSlot) claimed(h http.Header, r *http.Request) bool {
 	_, marked := h[staticField]
 	if !marked || s.account.status == StatusNone {
 		delete(h, staticField)
 		return false
 	}
-	if outer := seatOf(r); outer != nil {
+	if outer := staticSlotOf(r); outer != nil {
 		outer.account = s.account
 	} else {
 		delete(h, staticField)
@@ -118,8 +118,8 @@ func (s *seat) claimed(h http.Header, r *http.Request) bool {
 }
 
 // passExact tells another Edge in front of this one what a Policy has said about what the answer to r invalidates.
-func (s *seat) passExact(r *http.Request) {
-	if outer := seatOf(r); outer != nil && s.exact {
+func (s *staticSlot) passExact(r *http.Request) {
+	if outer := staticSlotOf(r); outer != nil && s.exact {
 		outer.exact = true
 	}
 }

@@ -40,8 +40,8 @@ func (s Status) String() string {
 	return statusNames[s]
 }
 
-// account is what the status headers tell about one answer.
-type account struct {
+// cacheStatus is what the status headers tell about one answer.
+type cacheStatus struct {
 	status     Status
 	reason     Reason // why; None for a plain hit
 	forward    Reason // why the handler ran; None when it did not
@@ -50,34 +50,34 @@ type account struct {
 	collapsed  bool   // the answer was made for another request
 	ttl        time.Duration
 	hasTTL     bool
-	came       time.Time // when the request came
+	received   time.Time // when the request came
 	pattern    string    // of the route that made the page, if it was made earlier
 	background bool      // no client: a background refresh
 }
 
 // report counts the answer to r, tells the observer, adds the status fields to h, and takes off what clients do not get. room is a slice to cut the two values from, or nil.
-func (e *Edge) report(h http.Header, r *http.Request, a *account, room []string) {
+func (e *Edge) report(h http.Header, r *http.Request, a *cacheStatus, room []string) {
 	e.decided(r, a)
 	e.hideTags(h)
 	e.writeStatus(h, a, room)
 }
 
 // writeStatus adds the status fields to h.
-func (e *Edge) writeStatus(h http.Header, a *account, room []string) {
+func (e *Edge) writeStatus(h http.Header, a *cacheStatus, room []string) {
 	if e.statusHeader != "" {
 		room = append(room, a.status.String())
 		h[e.statusHeader] = room[len(room)-1 : len(room) : len(room)]
 	}
-	if e.cacheStatus == "" {
+	if e.statusName == "" {
 		return
 	}
-	if text := e.hitTexts.of(e.cacheStatus, a); text != "" && len(h["Cache-Status"]) == 0 {
+	if text := e.hitTexts.of(e.statusName, a); text != "" && len(h["Cache-Status"]) == 0 {
 		room = append(room, text)
 		h["Cache-Status"] = room[len(room)-1 : len(room) : len(room)]
 		return
 	}
 	var buf [128]byte
-	b := append(buf[:0], e.cacheStatus...)
+	b := append(buf[:0], e.statusName...)
 	if a.forward == rules.None {
 		b = append(b, "; hit"...)
 	} else {
@@ -116,7 +116,7 @@ func (e *Edge) writeStatus(h http.Header, a *account, room []string) {
 type statusTexts [64]atomic.Pointer[string]
 
 // of returns b as a string.
-func (t *statusTexts) of(b []byte, a *account) string {
+func (t *statusTexts) of(b []byte, a *cacheStatus) string {
 	if a.forward == rules.None || int(a.reason) >= len(t) {
 		return string(b) // a hit's changes every second
 	}
@@ -152,7 +152,7 @@ func (d *dateLines) of(now time.Time) []string {
 type hitTexts [300]atomic.Pointer[string]
 
 // of returns the text for an answer of the cache of this name; "" if it is no plain hit, or stays fresh for longer.
-func (t *hitTexts) of(name string, a *account) string {
+func (t *hitTexts) of(name string, a *cacheStatus) string {
 	if a.forward != rules.None || a.reason != rules.None || !a.hasTTL {
 		return ""
 	}

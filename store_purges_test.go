@@ -83,7 +83,7 @@ func TestFloodOfUnsafeRequestsAndTheStore(t *testing.T) {
 					t.Errorf("got %d names, want at most %d", n, row.names)
 				}
 				time.Sleep(time.Second)
-				require.Zero(t, first.edge.Stats().Store.Untold)
+				require.Zero(t, first.edge.Stats().Store.PendingPurges)
 				third := process(t, store, handler)
 				if row.target(1) != "/?n=1" {
 					want(t, third.get("/"), "MISS", 200, "page") // a POST is told of even if memory had nothing
@@ -168,14 +168,14 @@ func TestUnreachableStoreAndStrangers(t *testing.T) {
 			s.do("POST", "/made/up/"+strconv.Itoa(i))
 		}
 		s.do("POST", "/0")
-		require.Positive(t, s.edge.Stats().Store.Untold)
+		require.Positive(t, s.edge.Stats().Store.PendingPurges)
 		want(t, s.get("/0"), "MISS", 200, "page /0")
 		if n := hits(s, 1, pages/2); n < pages/2*9/10 {
 			t.Errorf("while the store is away: got %d of %d from it", n, pages/2-1)
 		}
 		store.down.Store(false)
 		time.Sleep(time.Minute)
-		require.Zero(t, s.edge.Stats().Store.Untold)
+		require.Zero(t, s.edge.Stats().Store.PendingPurges)
 		if n := hits(s, pages/2, pages); n < pages/2*9/10 {
 			t.Errorf("when the store is back: got %d of %d from it", n, pages/2)
 		}

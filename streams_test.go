@@ -222,7 +222,7 @@ func TestLiveResponseEndsWithItsLastClient(t *testing.T) {
 				synctest.Wait()
 				require.EqualValues(t, 1, s.calls.Load())
 				require.Zero(t, s.edge.Stats().Entries)
-				require.Zero(t, s.edge.Stats().Growing)
+				require.Zero(t, s.edge.Stats().BytesInFlight)
 			})
 		})
 	}

@@ -33,8 +33,8 @@ func (t *tag) purge(take func() uint64) (n int) {
 	return n
 }
 
-// outdate does the same for a soft purge, which counts nothing out.
-func (t *tag) outdate(take func() uint64, now time.Time) (n int) {
+// softPurge does the same for a soft purge, which counts nothing out.
+func (t *tag) softPurge(take func() uint64, now time.Time) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	number := take()

@@ -44,7 +44,7 @@ func (f *fetch) unwritten() bool {
 	if f.posts {
 		reason = rules.Method // nobody expects a POST to be stored
 	}
-	a := f.account(reason)
+	a := f.cacheStatus(reason)
 	h := f.w.Header()
 	f.handler.edge.markPersonal(h, &f.req, http.StatusOK)
 	f.handler.edge.report(h, f.r, &a, f.room[:0])
@@ -61,13 +61,13 @@ func (f *fetch) passLate() {
 }
 
 // unwritten ends a request that was passed on and whose handler has returned without writing.
-func (p *passage) unwritten() {
+func (p *pass) unwritten() {
 	p.silent = true
 	h := p.w.Header()
 	delete(h, originErrorField)
 	if p.req.Unsafe {
-		p.handler.edge.invalidateUnsure(p.r, &p.in.seat, h)
+		p.handler.edge.invalidateUnsure(p.r, &p.in.slot, h)
 	}
 	p.handler.edge.markPersonal(h, &p.req, http.StatusOK)
-	p.handler.edge.report(h, p.r, &p.account, p.room[:0])
+	p.handler.edge.report(h, p.r, &p.status, p.room[:0])
 }

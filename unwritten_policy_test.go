@@ -47,7 +47,7 @@ func TestPolicyOfAHandlerThatReturnsAnError(t *testing.T) {
 	policy := edgecache.Policy{MaxAge: time.Hour, Immutable: true, Vary: []string{"Accept"}, Tags: []string{"a"}}
 	for name, decorate := range map[string]func(e *edgecache.Edge) func(http.Handler) http.Handler{
 		"alone":          func(*edgecache.Edge) func(http.Handler) http.Handler { return policy.Handler },
-		"the whole site": func(*edgecache.Edge) func(http.Handler) http.Handler { return edgecache.Default(policy) },
+		"the whole site": func(*edgecache.Edge) func(http.Handler) http.Handler { return policy.Handler },
 		"by route": func(*edgecache.Edge) func(http.Handler) http.Handler {
 			return edgecache.Routes(map[string]edgecache.Policy{"/": policy})
 		},

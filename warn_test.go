@@ -63,8 +63,8 @@ func TestWarnings(t *testing.T) {
 			edgecache.MaxAge(w, 60)
 			write(w)
 		}, "60*time.Second", false},
-		{"EdgeMaxAge in seconds that are nanoseconds", func(w http.ResponseWriter, _ *http.Request) {
-			edgecache.EdgeMaxAge(w, 3600)
+		{"CacheFor in seconds that are nanoseconds", func(w http.ResponseWriter, _ *http.Request) {
+			edgecache.CacheFor(w, 3600)
 			write(w)
 		}, "3600*time.Second", false},
 		{"a window in seconds that are nanoseconds", func(w http.ResponseWriter, _ *http.Request) {

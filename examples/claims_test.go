@@ -157,7 +157,7 @@ func TestReadmeConversations(t *testing.T) {
 	}{
 		{"no-cache is confirmed at every use", func(w http.ResponseWriter, r *http.Request) {
 			edgecache.NoCache(w)
-			if !edgecache.Fresh(w, r, edgecache.ETag("v1")) {
+			if !edgecache.NotModified(w, r, edgecache.ETag("v1")) {
 				_, _ = io.WriteString(w, "the page")
 			}
 		}, []request{{"GET", nil, "MISS", 200}, {"GET", nil, "REVALIDATED", 200}, {"GET", nil, "REVALIDATED", 200}}},

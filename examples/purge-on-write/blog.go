@@ -25,7 +25,7 @@ func (b blog) routes() http.Handler {
 }
 
 func (b blog) list(w http.ResponseWriter, r *http.Request) error {
-	edgecache.EdgeMaxAge(w, time.Hour) // here, not in browsers: no purge reaches those
+	edgecache.CacheFor(w, time.Hour) // here, not in browsers: no purge reaches those
 	edgecache.Tag(w, "posts")
 	rows, err := b.db.QueryContext(r.Context(), `
 		SELECT id, title, (SELECT count(*) FROM comments WHERE post = posts.id) FROM posts ORDER BY id`)
@@ -46,7 +46,7 @@ func (b blog) list(w http.ResponseWriter, r *http.Request) error {
 
 func (b blog) read(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
-	edgecache.EdgeMaxAge(w, time.Hour)
+	edgecache.CacheFor(w, time.Hour)
 	edgecache.Tag(w, "post-"+id)
 	var title string
 	if err := b.db.QueryRowContext(r.Context(), `SELECT title FROM posts WHERE id = ?`, id).Scan(&title); err != nil {

@@ -43,7 +43,7 @@ func main() {
 	})
 	mux.HandleFunc("/about", page) // says nothing, so it gets the default of the whole site
 	mux.Handle("/news", edgecache.Policy{MaxAge: 30 * time.Second}.Handler(http.HandlerFunc(page)))
-	wholeSite := edgecache.Default(edgecache.Policy{MaxAge: 5 * time.Minute}) // a shorter lifetime wins
+	wholeSite := edgecache.Policy{MaxAge: 5 * time.Minute}.Handler // a shorter lifetime wins
 	edge, err := edgecache.New(edgecache.Config{StatusHeader: "Cf-Cache-Status"})
 	if err != nil {
 		log.Fatal(err)

@@ -14,35 +14,35 @@ import (
 	"github.com/edgecache-go/edgecache"
 )
 
-func TestEdgeMaxAgeIsForCachesNotForBrowsers(t *testing.T) {
+func TestCacheForIsForCachesNotForBrowsers(t *testing.T) {
 	tests := []struct {
 		name          string
 		say           func(http.ResponseWriter)
 		cache, target string // Cache-Control, CDN-Cache-Control
 	}{
-		{"alone", func(w http.ResponseWriter) { edgecache.EdgeMaxAge(w, time.Minute) }, "no-cache", "max-age=60"},
-		{"after MaxAge it takes that from browsers", func(w http.ResponseWriter) { edgecache.MaxAge(w, time.Hour); edgecache.EdgeMaxAge(w, time.Minute) }, "no-cache", "max-age=60"},
-		{"the later of two counts", func(w http.ResponseWriter) { edgecache.EdgeMaxAge(w, time.Hour); edgecache.EdgeMaxAge(w, time.Minute) }, "no-cache", "max-age=60"},
-		{"not after NoStore", func(w http.ResponseWriter) { edgecache.NoStore(w); edgecache.EdgeMaxAge(w, time.Minute) }, "no-store", ""},
-		{"nor before it", func(w http.ResponseWriter) { edgecache.EdgeMaxAge(w, time.Minute); edgecache.NoStore(w) }, "no-cache, no-store", "no-store"},
-		{"not after Private", func(w http.ResponseWriter) { edgecache.Private(w); edgecache.EdgeMaxAge(w, time.Minute) }, "private", ""},
-		{"nor before it", func(w http.ResponseWriter) { edgecache.EdgeMaxAge(w, time.Minute); edgecache.Private(w) }, "no-cache, private", "max-age=60, private"},
-		{"after Public it shares", func(w http.ResponseWriter) { edgecache.Public(w); edgecache.EdgeMaxAge(w, time.Minute) }, "public, no-cache", "max-age=60, public"},
-		{"and before it", func(w http.ResponseWriter) { edgecache.EdgeMaxAge(w, time.Minute); edgecache.Public(w) }, "no-cache, public", "max-age=60, public"},
+		{"alone", func(w http.ResponseWriter) { edgecache.CacheFor(w, time.Minute) }, "no-cache", "max-age=60"},
+		{"after MaxAge it takes that from browsers", func(w http.ResponseWriter) { edgecache.MaxAge(w, time.Hour); edgecache.CacheFor(w, time.Minute) }, "no-cache", "max-age=60"},
+		{"the later of two counts", func(w http.ResponseWriter) { edgecache.CacheFor(w, time.Hour); edgecache.CacheFor(w, time.Minute) }, "no-cache", "max-age=60"},
+		{"not after NoStore", func(w http.ResponseWriter) { edgecache.NoStore(w); edgecache.CacheFor(w, time.Minute) }, "no-store", ""},
+		{"nor before it", func(w http.ResponseWriter) { edgecache.CacheFor(w, time.Minute); edgecache.NoStore(w) }, "no-cache, no-store", "no-store"},
+		{"not after Private", func(w http.ResponseWriter) { edgecache.Private(w); edgecache.CacheFor(w, time.Minute) }, "private", ""},
+		{"nor before it", func(w http.ResponseWriter) { edgecache.CacheFor(w, time.Minute); edgecache.Private(w) }, "no-cache, private", "max-age=60, private"},
+		{"after Public it shares", func(w http.ResponseWriter) { edgecache.Public(w); edgecache.CacheFor(w, time.Minute) }, "public, no-cache", "max-age=60, public"},
+		{"and before it", func(w http.ResponseWriter) { edgecache.CacheFor(w, time.Minute); edgecache.Public(w) }, "no-cache, public", "max-age=60, public"},
 		{"twice, and the later lifetime counts", func(w http.ResponseWriter) {
-			edgecache.EdgeMaxAge(w, time.Minute)
+			edgecache.CacheFor(w, time.Minute)
 			edgecache.Public(w)
-			edgecache.EdgeMaxAge(w, time.Hour)
+			edgecache.CacheFor(w, time.Hour)
 		}, "no-cache, public", "max-age=3600, public"},
 		{"not if it is private after all", func(w http.ResponseWriter) {
 			edgecache.Public(w)
-			edgecache.EdgeMaxAge(w, time.Minute)
+			edgecache.CacheFor(w, time.Minute)
 			edgecache.Private(w)
 		}, "no-cache, private", "max-age=60, private"},
 		{"nor if it was private before", func(w http.ResponseWriter) {
 			edgecache.Private(w)
 			edgecache.Public(w)
-			edgecache.EdgeMaxAge(w, time.Minute)
+			edgecache.CacheFor(w, time.Minute)
 		}, "private", ""},
 		{"nor if it is private for other caches", func(w http.ResponseWriter) {
 			w.Header().Set("CDN-Cache-Control", "private")
@@ -64,10 +64,10 @@ func TestEdgeMaxAgeIsForCachesNotForBrowsers(t *testing.T) {
 	}
 }
 
-func TestEdgeMaxAgePageIsKeptHereAndNotShared(t *testing.T) {
+func TestCacheForPageIsKeptHereAndNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
-			edgecache.EdgeMaxAge(w, time.Minute)
+			edgecache.CacheFor(w, time.Minute)
 			fmt.Fprint(w, "for ", r.Header.Get("Cookie"))
 		})
 		want(t, s.get("/"), "MISS", 200, "for ")
@@ -81,21 +81,21 @@ func TestEdgeMaxAgePageIsKeptHereAndNotShared(t *testing.T) {
 }
 
 // Public is the one word that shares, whether it is said before the lifetime, after it, or by a policy.
-func TestEdgeMaxAgeThatIsPublicIsShared(t *testing.T) {
+func TestCacheForThatIsPublicIsShared(t *testing.T) {
 	public := edgecache.Policy{Public: true}
 	for name, handler := range map[string]http.Handler{
 		"before": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			edgecache.Public(w)
-			edgecache.EdgeMaxAge(w, time.Minute)
+			edgecache.CacheFor(w, time.Minute)
 			fmt.Fprint(w, "page")
 		}),
 		"after": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			edgecache.EdgeMaxAge(w, time.Minute)
+			edgecache.CacheFor(w, time.Minute)
 			edgecache.Public(w)
 			fmt.Fprint(w, "page")
 		}),
 		"by a policy": public.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			edgecache.EdgeMaxAge(w, time.Minute)
+			edgecache.CacheFor(w, time.Minute)
 			fmt.Fprint(w, "page")
 		})),
 	} {
@@ -108,7 +108,7 @@ func TestEdgeMaxAgeThatIsPublicIsShared(t *testing.T) {
 		})
 	}
 	restricted := edgecache.Policy{Public: true}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		edgecache.EdgeMaxAge(w, time.Minute)
+		edgecache.CacheFor(w, time.Minute)
 		edgecache.Private(w)
 		fmt.Fprint(w, "page")
 	}))

@@ -14,7 +14,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// A Validator is something that changes whenever the response changes: see [ETag], [WeakETag], [Version] and
+// A Validator is something that changes whenever the response changes: see [ETag], [WeakETag], [Revision] and
 // [LastModified]. The zero value says nothing.
 type Validator struct {
 	tag      field.ETag
@@ -45,13 +45,13 @@ func WeakETag(text string) Validator {
 	return v
 }
 
-// Version is a weak entity tag made by hashing everything that the response depends on: the identifier and the time of
+// Revision is a weak entity tag made by hashing everything that the response depends on: the identifier and the time of
 // change of a row, the revision of a template, who is looking.
 //
 // Parts may be strings, numbers, booleans, byte slices and arrays, time.Time, values with MarshalText, types made from
 // these, pointers to these, and nil. A part of any other kind, such as a struct, could change without our seeing
-// it: with such a part, or one whose MarshalText fails, [Fresh] always returns false. Version() says nothing.
-func Version(parts ...any) Validator {
+// it: with such a part, or one whose MarshalText fails, [NotModified] always returns false. Revision() says nothing.
+func Revision(parts ...any) Validator {
 	if len(parts) == 0 {
 		return Validator{}
 	}
@@ -74,22 +74,22 @@ func LastModified(t time.Time) Validator {
 	return Validator{modified: t}
 }
 
-// Fresh reports whether the client's copy is still the current response, and answers 304 Not Modified if it is. The
+// NotModified reports whether the client's copy is still the current response, and answers 304 Not Modified if it is. The
 // handler then returns at once and saves the work:
 //
 //	edgecache.MaxAge(w, time.Minute)
-//	if edgecache.Fresh(w, r, edgecache.Version(post.ID, post.UpdatedAt)) {
+//	if edgecache.NotModified(w, r, edgecache.Revision(post.ID, post.UpdatedAt)) {
 //		return
 //	}
 //	render(w, post)
 //
 // In either case ETag and Last-Modified are set from the validators: of several tags they all count, of several
-// times the latest. Without validators, those that w.Header() has count. Say what else concerns caches before Fresh,
+// times the latest. Without validators, those that w.Header() has count. Say what else concerns caches before NotModified,
 // as a 304 carries the same fields as the page.
 //
 // If-None-Match decides when it is there, by weak comparison, else If-Modified-Since (RFC 9110, 13.2.2). For other methods
-// than GET and HEAD, and with If-Match or If-Unmodified-Since, whose answer is not a 304, Fresh returns false.
-func Fresh(w http.ResponseWriter, r *http.Request, validators ...Validator) bool {
+// than GET and HEAD, and with If-Match or If-Unmodified-Since, whose answer is not a 304, NotModified returns false.
+func NotModified(w http.ResponseWriter, r *http.Request, validators ...Validator) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
 	}

@@ -61,10 +61,10 @@ func TestFreshRFC9110Section13_2_2(t *testing.T) {
 		{"If-Match is not ours to answer", "GET", http.Header{"If-Match": {`"v1"`}, "If-None-Match": {`"v1"`}}, v, false},
 		{"nor is If-Unmodified-Since", "GET", http.Header{"If-Unmodified-Since": {before}, "If-None-Match": {`"v1"`}}, v, false},
 		{"a POST has its own answer", "POST", http.Header{"If-None-Match": {`"v1"`}}, v, false},
-		{"an empty tag says nothing", "GET", http.Header{"If-None-Match": {`""`}}, []Validator{ETag(""), WeakETag(""), Version()}, false},
+		{"an empty tag says nothing", "GET", http.Header{"If-None-Match": {`""`}}, []Validator{ETag(""), WeakETag(""), Revision()}, false},
 		{"the zero time says nothing", "GET", http.Header{"If-Modified-Since": {marchH}}, []Validator{LastModified(time.Time{})}, false},
 		{"the epoch says nothing", "GET", http.Header{"If-Modified-Since": {marchH}}, []Validator{LastModified(time.Unix(0, 0))}, false},
-		{"a version that cannot be told spoils the others", "GET", http.Header{"If-None-Match": {`"v1"`}}, append(v, Version(struct{}{})), false},
+		{"a version that cannot be told spoils the others", "GET", http.Header{"If-None-Match": {`"v1"`}}, append(v, Revision(struct{}{})), false},
 		{"of two times the later counts", "GET", http.Header{"If-Modified-Since": {marchH}}, append(v, LastModified(march.Add(time.Second)), LastModified(march)), false},
 		{"of two tags one alone does not match", "GET", http.Header{"If-None-Match": {`"v1"`}}, append(v, ETag("v2")), false},
 	} {
@@ -74,7 +74,7 @@ func TestFreshRFC9110Section13_2_2(t *testing.T) {
 		}
 		w := httptest.NewRecorder()
 		w.Header().Set("Content-Type", "text/html")
-		got := Fresh(w, r, tt.validators...)
+		got := NotModified(w, r, tt.validators...)
 		if got != tt.want {
 			t.Errorf("%s: got %v, want %v", tt.name, got, tt.want)
 		}
@@ -95,10 +95,10 @@ func TestFreshSetsTheValidators(t *testing.T) {
 		{"a whole tag is taken as it is", []Validator{ETag(`W/"v1"`)}, `W/"v1"`, ""},
 		{"a whole tag made weak", []Validator{WeakETag(`"v1"`)}, `W/"v1"`, ""},
 		{"nothing", []Validator{{}}, "", ""},
-		{"a version that cannot be told", []Validator{ETag("v1"), LastModified(march), Version(unreadable{})}, "", ""},
+		{"a version that cannot be told", []Validator{ETag("v1"), LastModified(march), Revision(unreadable{})}, "", ""},
 	} {
 		w := httptest.NewRecorder()
-		Fresh(w, httptest.NewRequest("GET", "/", nil), tt.validators...)
+		NotModified(w, httptest.NewRequest("GET", "/", nil), tt.validators...)
 		if tag, changed := w.Header().Get("ETag"), w.Header().Get("Last-Modified"); tag != tt.tag || changed != tt.changed {
 			t.Errorf("%s: got %q, %q, want %q, %q", tt.name, tag, changed, tt.tag, tt.changed)
 		}
@@ -110,7 +110,7 @@ func TestFreshUsesTheHandlersOwnValidators(t *testing.T) {
 	r.Header.Set("If-None-Match", `"mine"`)
 	w := httptest.NewRecorder()
 	w.Header().Set("ETag", `"mine"`)
-	if !Fresh(w, r) {
+	if !NotModified(w, r) {
 		t.Error("the handler's own tag was not looked at")
 	}
 }
@@ -125,7 +125,7 @@ func TestFresh304RFC9110Section15_4_5(t *testing.T) {
 		w.Header().Set(name, "1")
 	}
 	w.Header().Set("Content-Location", "/en")
-	if !Fresh(w, r, ETag("v1"), LastModified(march)) {
+	if !NotModified(w, r, ETag("v1"), LastModified(march)) {
 		t.Fatal("not fresh")
 	}
 	var got []string
@@ -150,7 +150,7 @@ func TestLastModifiedOfTheRunningSecondIsNotSentRFC9110Section8_8_2(t *testing.T
 			}
 			w := httptest.NewRecorder()
 			w.Header().Set("Last-Modified", before) // an older word of the handler does not stand in
-			fresh := Fresh(w, r, LastModified(changed))
+			fresh := NotModified(w, r, LastModified(changed))
 			return w, fresh
 		}
 		for _, wait := range []time.Duration{0, 999 * time.Millisecond} {
@@ -179,15 +179,15 @@ func TestLastModifiedOfTheRunningSecondIsNotSentRFC9110Section8_8_2(t *testing.T
 func TestVersionChangesWithEveryPart(t *testing.T) {
 	text, number, none := "a", namedID(1), (*time.Time)(nil)
 	same := [][2]Validator{
-		{Version("a", 1), Version("a", 1)},
-		{Version(march), Version(march.UTC())},
-		{Version(&march), Version(march)},
-		{Version(&text, &number), Version("a", 1)},
-		{Version(namedText("a"), namedID(1)), Version("a", int8(1))},
-		{Version([]byte("ab")), Version([2]namedByte{'a', 'b'})},
-		{Version(sha256.Sum256(nil)), Version(sha256.Sum256([]byte{}))},
-		{Version(nil), Version(none)},
-		{Version(netip.MustParseAddr("::1")), Version(netip.MustParseAddr("::1"))},
+		{Revision("a", 1), Revision("a", 1)},
+		{Revision(march), Revision(march.UTC())},
+		{Revision(&march), Revision(march)},
+		{Revision(&text, &number), Revision("a", 1)},
+		{Revision(namedText("a"), namedID(1)), Revision("a", int8(1))},
+		{Revision([]byte("ab")), Revision([2]namedByte{'a', 'b'})},
+		{Revision(sha256.Sum256(nil)), Revision(sha256.Sum256([]byte{}))},
+		{Revision(nil), Revision(none)},
+		{Revision(netip.MustParseAddr("::1")), Revision(netip.MustParseAddr("::1"))},
 	}
 	for i, pair := range same {
 		if pair[0] != pair[1] || pair[0].tag.Opaque == "" {
@@ -195,10 +195,10 @@ func TestVersionChangesWithEveryPart(t *testing.T) {
 		}
 	}
 	different := []Validator{
-		Version("a"), Version("b"), Version("a", ""), Version("", "a"), Version("ab"), Version("a", "b"), Version("b", "a"), Version(""), Version("as", "b"), Version("a", "sb"),
-		Version(1), Version(2), Version(-1), Version(uint(1)), Version(1.0), Version(1.5), Version(true), Version(false), Version(nil), Version(nil, nil),
-		Version(march), Version(march.Add(1)), Version(march.Add(time.Second)), Version(march.Format(time.RFC3339Nano)),
-		Version(netip.MustParseAddr("::1")), Version("::1"), Version([]byte("abc")),
+		Revision("a"), Revision("b"), Revision("a", ""), Revision("", "a"), Revision("ab"), Revision("a", "b"), Revision("b", "a"), Revision(""), Revision("as", "b"), Revision("a", "sb"),
+		Revision(1), Revision(2), Revision(-1), Revision(uint(1)), Revision(1.0), Revision(1.5), Revision(true), Revision(false), Revision(nil), Revision(nil, nil),
+		Revision(march), Revision(march.Add(1)), Revision(march.Add(time.Second)), Revision(march.Format(time.RFC3339Nano)),
+		Revision(netip.MustParseAddr("::1")), Revision("::1"), Revision([]byte("abc")),
 		ETag("a"), WeakETag("b"), ETag("a b"), ETag(`a"b`), ETag("a\nb"), combine([]Validator{ETag("a"), ETag("b")}), combine([]Validator{ETag("b"), ETag("a")}),
 	}
 	seen := map[string]int{}
@@ -210,7 +210,7 @@ func TestVersionChangesWithEveryPart(t *testing.T) {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("If-None-Match", v.tag.String())
-		if !Fresh(w, r, v) {
+		if !NotModified(w, r, v) {
 			t.Errorf("row %d: %q does not match itself", i, v.tag)
 		}
 	}
@@ -218,7 +218,7 @@ func TestVersionChangesWithEveryPart(t *testing.T) {
 
 func TestVersionRefusesWhatCouldChangeUnseen(t *testing.T) {
 	for _, part := range []any{struct{ A int }{1}, &struct{ A int }{1}, map[string]int{}, []string{"a"}, []any{1}, func() {}, make(chan int), unreadable{}, 1i} {
-		if v := Version("a", part); !v.unknown {
+		if v := Revision("a", part); !v.unknown {
 			t.Errorf("%T was taken as %q", part, v.tag)
 		}
 	}
