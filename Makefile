@@ -59,7 +59,7 @@ long: ## the tests again with their long runs, up to two hours
 
 .PHONY: conformance
 conformance: ## cases of http-tests/cache-tests; EDGECACHE_CACHE_TESTS names the file
-	$(TEST) ./internal/conformance/...
+	$(TEST) ./internal/testing/conformance/...
 	$(TEST) -v -run='^TestConformance' .
 
 .PHONY: conformance-live

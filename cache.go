@@ -10,10 +10,10 @@ import (
 
 	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/flight"
+	"github.com/edgecache-go/edgecache/internal/l2"
 	"github.com/edgecache-go/edgecache/internal/memory"
 	"github.com/edgecache-go/edgecache/internal/readers"
 	"github.com/edgecache-go/edgecache/internal/rules"
-	"github.com/edgecache-go/edgecache/internal/tier"
 )
 
 // Limits of collapsing.
@@ -50,7 +50,7 @@ type Edge struct {
 	generations generations
 	flights     *flight.Group[result]
 	counters    counters
-	l2          *tier.Tier // nil without Config.Store
+	l2          *l2.Cache // nil without Config.Store
 
 	lifetime   context.Context // of background work
 	cancel     context.CancelCauseFunc

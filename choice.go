@@ -11,9 +11,9 @@ import (
 
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/l2"
 	"github.com/edgecache-go/edgecache/internal/object"
 	"github.com/edgecache-go/edgecache/internal/rules"
-	"github.com/edgecache-go/edgecache/internal/tier"
 )
 
 // Handlers choose among representations by Accept and Accept-Language without saying Vary. A stored response answers a
@@ -314,7 +314,7 @@ func (p *response) answers(q *preferences) bool {
 }
 
 // stored says, for a second tier, which representation v is, and for which preferences it was made.
-func (p *preferences) stored(v *variant) (f tier.Form) {
+func (p *preferences) stored(v *variant) (f l2.Representation) {
 	c := v.Choice() & object.Representations
 	if c == 0 {
 		return f
@@ -340,7 +340,7 @@ func (p *preferences) stored(v *variant) (f tier.Form) {
 }
 
 // takesStored reports whether a response of a second tier is for a request with these preferences.
-func (p *preferences) takesStored(f tier.Form) bool {
+func (p *preferences) takesStored(f l2.Representation) bool {
 	if f.What == "" {
 		return true
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
-	"github.com/edgecache-go/edgecache/internal/conformance"
+	"github.com/edgecache-go/edgecache/internal/testing/conformance"
 )
 
 var update = flag.Bool("update", false, "write docs/conformance.md")

@@ -13,9 +13,9 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/l2"
 	"github.com/edgecache-go/edgecache/internal/record"
 	"github.com/edgecache-go/edgecache/internal/rules"
-	"github.com/edgecache-go/edgecache/internal/tier"
 )
 
 var (
@@ -77,7 +77,7 @@ type fetch struct {
 	gone       bool      // the client left while it waited for another request's page
 	flight     *flight.Flight[result]
 	own        flight.Flight[result] // if it is not another's
-	mark       tier.Mark             // where the purges of the second tier stood
+	mark       l2.Mark               // where the purges of the second tier stood
 	start      time.Time
 	in         *innerContext           // what goes in with the request
 	ctx        context.Context         // the handler's

@@ -6,8 +6,8 @@ import (
 
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/l2"
 	"github.com/edgecache-go/edgecache/internal/rules"
-	"github.com/edgecache-go/edgecache/internal/tier"
 )
 
 const (
@@ -83,7 +83,7 @@ func (e *Edge) proxiedHostsOf(r *http.Request) []string {
 	return key.Hosts(nil, string(key.Scope(nil, r, &req.Scope)))
 }
 
-// raise keeps fills that have begun from bringing back what is invalid, and forgets that in the second tier. It returns what the listing of memory has of it.
+// raise keeps fills that have begun from bringing back what is invalid, and forgets that in the second l2. It returns what the listing of memory has of it.
 func (i *invalidation) raise(k []byte) (word, mask uint64) {
 	e := i.edge
 	i.purges++
@@ -95,7 +95,7 @@ func (i *invalidation) raise(k []byte) (word, mask uint64) {
 		return at.word(), pathMask | hostMask | queryMask
 	}
 	if e.l2 != nil {
-		e.dropL2(tier.Path(k))
+		e.dropL2(l2.Path(k))
 	}
 	e.generations.bumpPath(at)
 	return at.word(), pathMask | hostMask
@@ -153,7 +153,7 @@ func (i *invalidation) mark(k []byte) {
 func (i *invalidation) groups(origin string, groups []string) {
 	e := i.edge
 	for _, g := range groups {
-		e.dropL2(tier.Tag(inOrigin(origin, groupName(g))))
+		e.dropL2(l2.Tag(inOrigin(origin, groupName(g))))
 	}
 	for _, g := range groups {
 		i.removed += e.hard().tag(inOrigin(origin, groupName(g)))

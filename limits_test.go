@@ -48,7 +48,7 @@ func TestPolicyOutsideRestrictsHits(t *testing.T) {
 	} {
 		for kind, outside := range map[string]func(http.Handler) http.Handler{
 			"Handler": row.policy.Handler,
-			"Routes": edgecache.Routes(map[string]edgecache.Policy{"/": row.policy}),
+			"Routes":  edgecache.Routes(map[string]edgecache.Policy{"/": row.policy}),
 			"two": func(next http.Handler) http.Handler {
 				return edgecache.Policy{MaxAge: 24 * time.Hour}.Handler(row.policy.Handler(edgecache.Policy{Tags: []string{"x"}}.Handler(next)))
 			},

@@ -100,7 +100,7 @@ type Stats struct {
 	Store StoreStats // of Config.Store
 }
 
-// StoreStats are counts of what became of the second tier.
+// StoreStats are counts of what became of the second l2.
 type StoreStats struct {
 	Hits, Misses  uint64 // of look-ups that it answered
 	Refused       uint64 // values that were garbled, outdated, or not what was asked for
@@ -152,7 +152,7 @@ func (e *Edge) Stats() Stats {
 		t := e.l2.Stats()
 		s.Store = StoreStats{
 			Hits: t.Hits, Misses: t.Misses, Refused: t.Refused, Failures: t.Errors + t.Timeouts + t.Panics + t.Busy, Skipped: t.Skipped,
-			Written: t.Written, Dropped: t.Dropped, PendingPurges: t.Unshared,
+			Written: t.Written, Dropped: t.Dropped, PendingPurges: t.Pending,
 		}
 	}
 	s.Requests = s.Hits + s.Misses + s.Expired + s.Revalidated + s.Stale + s.Updating + s.Bypassed + s.Dynamic

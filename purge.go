@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/l2"
 	"github.com/edgecache-go/edgecache/internal/rules"
-	"github.com/edgecache-go/edgecache/internal/tier"
 )
 
 // A Purger removes stored responses, or, if it is soft, makes them stale: see [Edge.Soft]. The methods of [Edge] of the same names are those of the hard one.
@@ -63,9 +63,9 @@ func (p Purger) Purge(ctx context.Context, urls ...string) (n int, err error) {
 			return 0, err
 		}
 	}
-	seconds := make([]tier.Target, len(targets))
+	seconds := make([]l2.Target, len(targets))
 	for i := range targets {
-		seconds[i] = tier.Page(targets[i].host, targets[i].target)
+		seconds[i] = l2.Page(targets[i].host, targets[i].target)
 	}
 	tell := p.edge.purgeL2(seconds...)
 	for i := range targets {
@@ -111,9 +111,9 @@ func (p Purger) PurgeTags(ctx context.Context, tags ...string) (n int, err error
 			return 0, errEmptyTag
 		}
 	}
-	seconds := make([]tier.Target, len(tags))
+	seconds := make([]l2.Target, len(tags))
 	for i, t := range tags {
-		seconds[i] = tier.Tag(groupName(t))
+		seconds[i] = l2.Tag(groupName(t))
 	}
 	tell := p.edge.purgeL2(seconds...)
 	for _, t := range tags {
@@ -139,7 +139,7 @@ func (p Purger) PurgePrefix(ctx context.Context, prefix string) (n int, err erro
 	if err != nil {
 		return 0, err
 	}
-	tell := p.edge.purgeL2(tier.Prefix(t.host, t.target))
+	tell := p.edge.purgeL2(l2.Prefix(t.host, t.target))
 	n = p.matching(&t)
 	p.done(n)
 	return n, tell(ctx)
@@ -167,7 +167,7 @@ func (p Purger) matching(t *purgeTarget) (n int) {
 // PurgeAll is like [Edge.PurgeAll].
 func (p Purger) PurgeAll(ctx context.Context) (n int, err error) {
 	e := p.edge
-	tell := e.purgeL2(tier.Everything())
+	tell := e.purgeL2(l2.Everything())
 	if p.soft {
 		n = p.matching(&purgeTarget{})
 	} else {

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/l2"
 	"github.com/edgecache-go/edgecache/internal/rules"
-	"github.com/edgecache-go/edgecache/internal/tier"
 )
 
 // errUntold is what a purge says that other processes do not know of yet.
@@ -15,7 +15,7 @@ var errUntold = errors.New("edgecache: purged here, but the store does not know 
 
 // openStore puts the second tier behind memory.
 func (e *Edge) openStore(s Store, key []byte) {
-	e.l2 = tier.New(tier.Config{
+	e.l2 = l2.New(l2.Config{
 		Store: s, Key: key, Rules: &e.rules, MaxBytes: 2 * e.maxObject,
 		OnBreaker: func(open bool, cause error) {
 			if open {
@@ -35,7 +35,7 @@ func (f *fetch) restore() (answered bool) {
 	// It takes no longer than its deadline. That this client leaves in the meantime is no reason to make
 	// the response again for those who wait with it.
 	found := e.l2.Lookup(context.WithoutCancel(f.r.Context()), f.key, []byte(f.scope), f.r.Header, &f.req.Scope, f.prefers.takesStored)
-	if found.Outcome != tier.Found {
+	if found.Outcome != l2.Found {
 		return false
 	}
 	v := e.newVariant(*found.Object, found.Tags, f.flight.Began, "")
@@ -80,8 +80,8 @@ func (f *fetch) putL2(v *variant) {
 	}
 }
 
-// purgeL2 makes targets unusable in the second tier. It is called before the fence is raised and memory is cleared; the result is to be called after that: it tells other processes.
-func (e *Edge) purgeL2(targets ...tier.Target) (tell func(context.Context) error) {
+// purgeL2 makes targets unusable in the second l2. It is called before the fence is raised and memory is cleared; the result is to be called after that: it tells other processes.
+func (e *Edge) purgeL2(targets ...l2.Target) (tell func(context.Context) error) {
 	if e.l2 == nil || len(targets) == 0 {
 		return func(context.Context) error { return nil }
 	}
@@ -95,7 +95,7 @@ func (e *Edge) purgeL2(targets ...tier.Target) (tell func(context.Context) error
 }
 
 // dropL2 is purgeSecond where nobody waits for other processes to know.
-func (e *Edge) dropL2(targets ...tier.Target) {
+func (e *Edge) dropL2(targets ...l2.Target) {
 	if e.l2 != nil {
 		e.l2.Purge(targets...).TellLater()
 	}
@@ -104,6 +104,6 @@ func (e *Edge) dropL2(targets ...tier.Target) {
 // dropL2URL is dropSecond of the page with the primary key k.
 func (e *Edge) dropL2URL(k []byte) {
 	if e.l2 != nil {
-		e.dropL2(tier.Key(k))
+		e.dropL2(l2.Key(k))
 	}
 }

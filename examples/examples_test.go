@@ -19,7 +19,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgecache-go/edgecache/internal/session"
+	"github.com/edgecache-go/edgecache/internal/testing/session"
 )
 
 // maxLines is what a reader takes in at once.

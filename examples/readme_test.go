@@ -18,7 +18,7 @@ import (
 
 	"github.com/edgecache-go/edgecache"
 	"github.com/edgecache-go/edgecache/internal/rules"
-	"github.com/edgecache-go/edgecache/internal/session"
+	"github.com/edgecache-go/edgecache/internal/testing/session"
 )
 
 const readme = "../README.md"

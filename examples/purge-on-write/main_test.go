@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/edgecache-go/edgecache"
-	"github.com/edgecache-go/edgecache/internal/session"
+	"github.com/edgecache-go/edgecache/internal/testing/session"
 )
 
 func serve(t *testing.T) *httptest.Server {

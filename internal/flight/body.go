@@ -109,8 +109,8 @@ func write[T []byte | string](b *Body, p T) (n int, err error) {
 
 // Queue is who has not begun to read a body.
 type Queue interface {
-	// Unseated reports whether there is anybody. It is called under the body's lock.
-	Unseated() bool
+	// WaitingToRead reports whether there is anybody. It is called under the body's lock.
+	WaitingToRead() bool
 	// Shut says that nobody may join it any more. It is called under the body's lock, once.
 	Shut()
 }

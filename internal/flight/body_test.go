@@ -553,5 +553,5 @@ func TestOutgrownBodyKeepsItsBeginningForThoseOnTheWay(t *testing.T) {
 // queue is a Queue that is asked by calling it.
 type queue func() bool
 
-func (q queue) Unseated() bool { return q() }
+func (q queue) WaitingToRead() bool { return q() }
 func (q queue) Shut()          {}

@@ -111,7 +111,7 @@ func (g *Group[T]) Join(mine *Flight[T], id []byte, began uint64, now time.Time,
 
 // Single begins a flight in mine that nobody can join.
 func (g *Group[T]) Single(mine *Flight[T], began uint64, now time.Time) *Flight[T] {
-	*mine = Flight[T]{Began: began, limits: &g.limits, start: now, aboard: 1}
+	*mine = Flight[T]{Began: began, limits: &g.limits, start: now, users: 1}
 	return mine
 }
 
@@ -144,7 +144,7 @@ type Flight[T any] struct {
 	mu        sync.Mutex
 	waiting   int           // followers that have not left
 	joined    bool          // there has been a follower
-	aboard    int           // all that have not left, the leader included
+	users     int           // all that have not left, the leader included
 	settled   bool          // result is there, or will not be
 	decided   chan struct{} // closed then; nil while nobody waits
 	shared    bool
@@ -172,7 +172,7 @@ func (f *Flight[T]) tryJoin(now time.Time) Role {
 		return Alone
 	}
 	f.waiting++
-	f.aboard++
+	f.users++
 	f.joined = true
 	if f.timer != nil {
 		f.timer.Stop()
@@ -346,8 +346,8 @@ func (f *Flight[T]) Wait(ctx context.Context) (result T, outcome Outcome) {
 	return f.result, Shared
 }
 
-// Unseated reports whether followers are still waiting, or about to read.
-func (f *Flight[T]) Unseated() bool {
+// WaitingToRead reports whether followers are still waiting, or about to read.
+func (f *Flight[T]) WaitingToRead() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.waiting > 0
@@ -398,12 +398,12 @@ func (f *Flight[T]) Leave() {
 
 // leave ends the handler's context when nobody is left, at once or after a while. It is called with the lock held.
 func (f *Flight[T]) leave() {
-	f.aboard--
+	f.users--
 	f.endIfLeft()
 }
 
 func (f *Flight[T]) endIfLeft() {
-	if f.aboard > 0 || f.ctx == nil {
+	if f.users > 0 || f.ctx == nil {
 		return
 	}
 	if !f.worth || f.shut {
@@ -417,7 +417,7 @@ func (f *Flight[T]) endIfLeft() {
 func (f *Flight[T]) giveUp() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.aboard == 0 && f.ctx != nil {
+	if f.users == 0 && f.ctx != nil {
 		f.cancelled = true
 		f.ctx.finish(ErrUnfinished)
 	}

@@ -320,7 +320,7 @@ func TestFlightThatIsWorthItIsFinishedForItsOwnSake(t *testing.T) {
 			time.Sleep(limits.Finish - 1)
 			follow(t, g, "a", f)
 			time.Sleep(10 * limits.Finish)
-			require.NoError(t, ctx.Err(), "one is aboard again")
+			require.NoError(t, ctx.Err(), "one is users again")
 			f.Leave()
 			began := time.Now()
 			<-ctx.Done()

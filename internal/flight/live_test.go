@@ -11,7 +11,7 @@ import (
 
 type shutter struct{ shut int }
 
-func (*shutter) Unseated() bool { return false }
+func (*shutter) WaitingToRead() bool { return false }
 func (s *shutter) Shut()        { s.shut++ }
 
 func TestBodyIsLiveAfterTwoFlushesAndASecond(t *testing.T) {

@@ -255,7 +255,7 @@ func (b *Body) slide(want int64) bool {
 
 // drop forgets the chunks that every reader has passed.
 func (b *Body) drop() {
-	if b.base == 0 && b.hold != nil && b.hold.Unseated() {
+	if b.base == 0 && b.hold != nil && b.hold.WaitingToRead() {
 		return
 	}
 	first := b.first()
@@ -289,7 +289,7 @@ func (b *Body) giveBack(n int64) {
 
 // forget drops all bytes, once nobody can want them any more.
 func (b *Body) forget() {
-	if b.left && b.done && !b.stored && !b.gone && len(b.reading) == 0 && (b.hold == nil || !b.hold.Unseated()) {
+	if b.left && b.done && !b.stored && !b.gone && len(b.reading) == 0 && (b.hold == nil || !b.hold.WaitingToRead()) {
 		b.unpay()
 		b.gone, b.chunks, b.one[0], b.held, b.whole = true, nil, nil, 0, object.Body{}
 		b.giveBack(0)

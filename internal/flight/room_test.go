@@ -54,7 +54,7 @@ func (p *purse) has() int64 {
 type captain struct {
 	body   *Body
 	called int
-	aboard sync.WaitGroup
+	users sync.WaitGroup
 	got    []byte
 	err    error
 }
@@ -62,7 +62,7 @@ type captain struct {
 func (c *captain) Outgrow() {
 	c.called++
 	r := c.body.Reader()
-	c.aboard.Go(func() {
+	c.users.Go(func() {
 		defer r.Close()
 		c.got, c.err = readAll(context.Background(), r)
 	})
@@ -86,7 +86,7 @@ func TestBodyThatFindsNoRoomGoesOnForThoseWhoRead(t *testing.T) {
 					mustWrite(t, b, rest[:min(piece, len(rest))])
 				}
 				b.Close(nil)
-				c.aboard.Wait()
+				c.users.Wait()
 				require.Equal(t, 1, c.called)
 				require.NoError(t, c.err)
 				require.True(t, bytes.Equal(want, c.got), "%d of %d bytes arrived", len(c.got), size)
@@ -209,7 +209,7 @@ func TestWhatABodyHasDrawnGoesBack(t *testing.T) {
 		b, p, c := drawing(512<<10, -1, 1<<20)
 		mustWrite(t, b, pattern(6<<20))
 		b.Close(nil)
-		c.aboard.Wait()
+		c.users.Wait()
 		require.Len(t, c.got, 6<<20)
 		b.Leave()
 		require.Zero(t, p.has())
@@ -278,7 +278,7 @@ func TestBodiesThatShareTooLittleRoom(t *testing.T) {
 					b.Stored(o)
 				}
 				b.Leave()
-				c.aboard.Wait()
+				c.users.Wait()
 				readers.Wait()
 			})
 		}

@@ -1,4 +1,4 @@
-package tier
+package l2
 
 import (
 	"context"
@@ -32,7 +32,7 @@ func TestPurgesAreMerged(t *testing.T) {
 		<-time.After(mergeFor)
 		synctest.Wait()
 		wants(t, theirs, home, "", Absent)
-		if n := ours.Stats().Unshared; n != 0 {
+		if n := ours.Stats().Pending; n != 0 {
 			t.Errorf("got %d names that the store does not know, want 0", n)
 		}
 		<-time.After(mergeFor)
@@ -98,7 +98,7 @@ func TestTellWaitsForItsBump(t *testing.T) {
 						if theirs.Lookup(t.Context(), k, nil, nil, nil, nil).Outcome == Unavailable {
 							continue
 						}
-						if !theirs.Put(k, page(t, "old"), []string{"all", number(i % 5)}, Form{}, theirs.Mark()) {
+						if !theirs.Put(k, page(t, "old"), []string{"all", number(i % 5)}, Representation{}, theirs.Mark()) {
 							t.Error("it was not put")
 						}
 						<-time.After(time.Millisecond)
@@ -126,7 +126,7 @@ func TestTellWaitsForItsBump(t *testing.T) {
 				t.Errorf("got %d purges told and %d not", kept.Load(), lost.Load())
 			}
 			<-time.After(time.Minute)
-			if n := ours.Stats().Unshared; n != 0 {
+			if n := ours.Stats().Pending; n != 0 {
 				t.Errorf("got %d names that the store does not know, want 0", n)
 			}
 		})
@@ -146,7 +146,7 @@ func TestHalfTold(t *testing.T) {
 		purge := ours.Purge(Tag("tag"))
 		purge.TellLater()
 		synctest.Wait()
-		if n := ours.Stats().Unshared; n != 1 {
+		if n := ours.Stats().Pending; n != 1 {
 			t.Fatalf("got %d names that the store does not know, want one of the two", n)
 		}
 		wants(t, ours, home, "", Absent)
@@ -177,7 +177,7 @@ func TestPurgesOfStrangersWhileTheStoreIsAway(t *testing.T) {
 			}
 			return nil
 		})
-		count := func(tier *Tier) (found int) {
+		count := func(tier *Cache) (found int) {
 			for i := range pages {
 				if tier.Lookup(t.Context(), urlKey("a", "/"+number(i)), nil, nil, nil, nil).Outcome == Found {
 					found++
@@ -201,10 +201,10 @@ func TestPurgesOfStrangersWhileTheStoreIsAway(t *testing.T) {
 		away.Store(false)
 		<-time.After(breakerMaxPause + mergeFor)
 		synctest.Wait()
-		if n := ours.Stats().Unshared; n != 0 {
+		if n := ours.Stats().Pending; n != 0 {
 			t.Errorf("got %d names that the store does not know, want 0", n)
 		}
-		for _, tier := range []*Tier{ours, theirs} {
+		for _, tier := range []*Cache{ours, theirs} {
 			wants(t, tier, urlKey("a", "/0"), "", Absent)
 			if n := count(tier); n < pages*95/100 {
 				t.Errorf("when the store knows: got %d of %d", n, pages)
@@ -228,7 +228,7 @@ func TestTooManyPrefixes(t *testing.T) {
 		wants(t, ours, home, "old", Found)
 		one := ours.Purge(Prefix("", "/one/more/"))
 		ours.Purge(Prefix("", "/0/"), Prefix("", "/two/"))
-		if n := ours.Stats().Unshared; n != maxExact+1 {
+		if n := ours.Stats().Pending; n != maxExact+1 {
 			t.Errorf("got %d names, want %d and everything", n, maxExact)
 		}
 		wants(t, ours, home, "", Absent)
@@ -236,7 +236,7 @@ func TestTooManyPrefixes(t *testing.T) {
 		require.NoError(t, one.Tell(t.Context()))
 		wants(t, theirs, home, "", Absent)
 		synctest.Wait()
-		if n := ours.Stats().Unshared; n != 0 {
+		if n := ours.Stats().Pending; n != 0 {
 			t.Errorf("got %d names, want 0", n)
 		}
 	})
@@ -256,7 +256,7 @@ func TestBumpsAreBounded(t *testing.T) {
 		if most != maxBumped {
 			t.Errorf("got a Bump of %d names, want %d at most", most, maxBumped)
 		}
-		if n := ours.Stats().Unshared; n != 0 {
+		if n := ours.Stats().Pending; n != 0 {
 			t.Errorf("got %d names that the store does not know, want 0", n)
 		}
 	})
@@ -301,7 +301,7 @@ func TestStuckBump(t *testing.T) {
 		}
 		s.setHook(nil)
 		<-time.After(time.Minute + time.Hour)
-		if n := tier.Stats().Unshared; n != 0 {
+		if n := tier.Stats().Pending; n != 0 {
 			t.Errorf("got %d names that the store does not know, want 0", n)
 		}
 	})

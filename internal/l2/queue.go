@@ -1,4 +1,4 @@
-package tier
+package l2
 
 import (
 	"context"
@@ -25,7 +25,7 @@ const (
 type job struct {
 	key  string         // the primary key
 	put  *object.Record // nil to erase all that is stored under key
-	form Form           // of put
+	form Representation // of put
 }
 
 func (j *job) cost() int64 {
@@ -74,7 +74,7 @@ func (q *queue) close() bool {
 }
 
 // push queues a job, or drops it when there is no room.
-func (t *Tier) push(j job) bool {
+func (t *Cache) push(j job) bool {
 	q := &t.queue
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -107,14 +107,14 @@ func (q *queue) count(j *job, n int) {
 	}
 }
 
-func (t *Tier) dropped(j *job) {
+func (t *Cache) dropped(j *job) {
 	if j.put != nil {
 		t.stats.dropped.Add(1)
 	}
 }
 
 // work does the jobs of a lane until there are none.
-func (t *Tier) work(l *lane) {
+func (t *Cache) work(l *lane) {
 	defer t.tasks.end()
 	q := &t.queue
 	for {
@@ -135,7 +135,7 @@ func (t *Tier) work(l *lane) {
 	}
 }
 
-func (t *Tier) do(j *job) {
+func (t *Cache) do(j *job) {
 	if t.ctx.Err() != nil || !t.available() {
 		t.dropped(j)
 		return
@@ -154,9 +154,9 @@ func (t *Tier) do(j *job) {
 }
 
 // write stores a response and lists it in the index of its URL.
-func (t *Tier) write(r *object.Record, form Form) (written bool, err error) {
+func (t *Cache) write(r *object.Record, form Representation) (written bool, err error) {
 	selector := r.Selector()
-	if t.fence.stops(t.naming.places(namesOf(r.Key, selector.Scope != "", r.Tags)), r.Stamp.Local) {
+	if t.marks.purgedSince(t.naming.slots(namesOf(r.Key, selector.Scope != "", r.Tags)), r.Stamp.Local) {
 		return false, nil // its stamp would keep it from being used
 	}
 	now := time.Now()
@@ -192,7 +192,7 @@ func (t *Tier) write(r *object.Record, form Form) (written bool, err error) {
 
 // erase deletes what the index of a URL lists, and the index: those without a scope. Others are written
 // over when they are made again, or end with their time.
-func (t *Tier) erase(k string) error {
+func (t *Cache) erase(k string) error {
 	x, err := t.index([]byte(k), time.Now())
 	if err != nil || len(x.variants) == 0 {
 		return err
@@ -206,7 +206,7 @@ func (t *Tier) erase(k string) error {
 }
 
 // index returns that of k, which is that of indexed; an empty one if there is none that can be read.
-func (t *Tier) index(k []byte, now time.Time) (index, error) {
+func (t *Cache) index(k []byte, now time.Time) (index, error) {
 	ctx, cancel := context.WithTimeout(t.ctx, t.config.WriteTimeout)
 	defer cancel()
 	value, found, err := t.get(ctx, t.writes, t.indexKey(k))
@@ -220,7 +220,7 @@ func (t *Tier) index(k []byte, now time.Time) (index, error) {
 	return x, nil
 }
 
-func (t *Tier) set(key string, value []byte, ttl time.Duration) error {
+func (t *Cache) set(key string, value []byte, ttl time.Duration) error {
 	ctx, cancel := context.WithTimeout(t.ctx, t.config.WriteTimeout)
 	defer cancel()
 	_, err := call(t, ctx, t.writes, func(ctx context.Context) (struct{}, error) {
@@ -229,7 +229,7 @@ func (t *Tier) set(key string, value []byte, ttl time.Duration) error {
 	return err
 }
 
-func (t *Tier) remove(keys []string) error {
+func (t *Cache) remove(keys []string) error {
 	for _, k := range keys {
 		ctx, cancel := context.WithTimeout(t.ctx, t.config.WriteTimeout)
 		_, err := call(t, ctx, t.writes, func(ctx context.Context) (struct{}, error) { return struct{}{}, t.store.Delete(ctx, k) })

@@ -1,4 +1,4 @@
-package tier
+package l2
 
 import (
 	"bytes"
@@ -193,29 +193,29 @@ func TestOthersPagesNeedGenerations(t *testing.T) {
 
 // TestLies: whatever the store gives for a key, it is the page that was asked for, or nothing.
 func TestLies(t *testing.T) {
-	for name, lie := range map[string]func(s *shared, tier *Tier){
-		"garbage for the index": func(s *shared, t *Tier) { s.change(t.indexKey(home), []byte("garbage")) },
-		"nothing for the index": func(s *shared, t *Tier) { s.change(t.indexKey(home), nil) },
-		"another URL's index":   func(s *shared, t *Tier) { s.change(t.indexKey(home), s.values[t.indexKey(other)]) },
-		"half of the index":     func(s *shared, t *Tier) { v := s.values[t.indexKey(home)]; s.change(t.indexKey(home), v[:len(v)/2]) },
-		"a page for the index":  func(s *shared, t *Tier) { s.change(t.indexKey(home), s.values[idOf(s, t, home)]) },
-		"garbage for the page":  func(s *shared, t *Tier) { s.change(idOf(s, t, home), []byte("garbage")) },
-		"another URL's page":    func(s *shared, t *Tier) { s.change(idOf(s, t, home), s.values[idOf(s, t, other)]) },
-		"half of the page":      func(s *shared, t *Tier) { v := s.values[idOf(s, t, home)]; s.change(idOf(s, t, home), v[:len(v)/2]) },
-		"a page with a turned bit": func(s *shared, t *Tier) {
+	for name, lie := range map[string]func(s *shared, tier *Cache){
+		"garbage for the index": func(s *shared, t *Cache) { s.change(t.indexKey(home), []byte("garbage")) },
+		"nothing for the index": func(s *shared, t *Cache) { s.change(t.indexKey(home), nil) },
+		"another URL's index":   func(s *shared, t *Cache) { s.change(t.indexKey(home), s.values[t.indexKey(other)]) },
+		"half of the index":     func(s *shared, t *Cache) { v := s.values[t.indexKey(home)]; s.change(t.indexKey(home), v[:len(v)/2]) },
+		"a page for the index":  func(s *shared, t *Cache) { s.change(t.indexKey(home), s.values[idOf(s, t, home)]) },
+		"garbage for the page":  func(s *shared, t *Cache) { s.change(idOf(s, t, home), []byte("garbage")) },
+		"another URL's page":    func(s *shared, t *Cache) { s.change(idOf(s, t, home), s.values[idOf(s, t, other)]) },
+		"half of the page":      func(s *shared, t *Cache) { v := s.values[idOf(s, t, home)]; s.change(idOf(s, t, home), v[:len(v)/2]) },
+		"a page with a turned bit": func(s *shared, t *Cache) {
 			v := bytes.Clone(s.values[idOf(s, t, home)])
 			v[len(v)-1] ^= 1
 			s.change(idOf(s, t, home), v)
 		},
-		"an index for the page":              func(s *shared, t *Tier) { s.change(idOf(s, t, home), s.values[t.indexKey(home)]) },
-		"a page from before its time":        func(s *shared, t *Tier) { s.generations[t.pending.all.own], s.sequence = 9, 9 },
-		"a sequence that was lost":           func(s *shared, t *Tier) { s.sequence = 0 },
-		"a value beyond the limit":           func(s *shared, t *Tier) { t.config.MaxBytes = 10 },
-		"too few generations":                func(s *shared, t *Tier) { t.generations = short{s} },
-		"an index that says it is ours":      func(s *shared, t *Tier) { s.change(t.indexKey(home), forged(t, home, 65)) },
-		"an index with one thing twice":      func(s *shared, t *Tier) { s.change(t.indexKey(home), forged(t, home, 2)) },
-		"a page that somebody else has made": func(s *shared, t *Tier) { s.change(idOf(s, t, home), forgedPage(s, t)) },
-		"an index that somebody else has made": func(s *shared, t *Tier) {
+		"an index for the page":              func(s *shared, t *Cache) { s.change(idOf(s, t, home), s.values[t.indexKey(home)]) },
+		"a page from before its time":        func(s *shared, t *Cache) { s.generations[t.pending.all.own], s.sequence = 9, 9 },
+		"a sequence that was lost":           func(s *shared, t *Cache) { s.sequence = 0 },
+		"a value beyond the limit":           func(s *shared, t *Cache) { t.config.MaxBytes = 10 },
+		"too few generations":                func(s *shared, t *Cache) { t.generations = short{s} },
+		"an index that says it is ours":      func(s *shared, t *Cache) { s.change(t.indexKey(home), forged(t, home, 65)) },
+		"an index with one thing twice":      func(s *shared, t *Cache) { s.change(t.indexKey(home), forged(t, home, 2)) },
+		"a page that somebody else has made": func(s *shared, t *Cache) { s.change(idOf(s, t, home), forgedPage(s, t)) },
+		"an index that somebody else has made": func(s *shared, t *Cache) {
 			x, _ := t.readIndex(s.values[t.indexKey(home)], home, time.Now())
 			own := t.sealer
 			t.sealer = frame.NewSealer([]byte("another"))
@@ -233,7 +233,7 @@ func TestLies(t *testing.T) {
 }
 
 // forgedPage is one for home that has all that a page needs, but the key.
-func forgedPage(s *shared, t *Tier) []byte {
+func forgedPage(s *shared, t *Cache) []byte {
 	r, _ := t.codec.Decode(bytes.Clone(s.values[idOf(s, t, home)]), idOf(s, t, home), time.Now())
 	value, _ := object.NewCodec(&options, frame.Sealer{}).Append(nil, idOf(s, t, home), r, time.Now())
 	return value
@@ -250,7 +250,7 @@ func TestWithoutAKeyWhoCanWriteCanForge(t *testing.T) {
 	})
 }
 
-func lied(t *testing.T, name string, key []byte, lie func(s *shared, tier *Tier)) {
+func lied(t *testing.T, name string, key []byte, lie func(s *shared, tier *Cache)) {
 	t.Helper()
 	t.Run(fmt.Sprint(name, ", with a key: ", key != nil), func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
@@ -309,13 +309,13 @@ func (s short) Load(ctx context.Context, names ...string) ([]uint64, uint64, err
 }
 
 // idOf is the key of the only variant of a URL.
-func idOf(s *shared, t *Tier, k []byte) string {
+func idOf(s *shared, t *Cache, k []byte) string {
 	x, _ := t.readIndex(s.values[t.indexKey(k)], k, time.Now())
 	return variantKey(x.variants[0].id)
 }
 
 // forged is an index with n times the same entry.
-func forged(t *Tier, k []byte, n int) []byte {
+func forged(t *Cache, k []byte, n int) []byte {
 	x := index{key: string(k)}
 	for range n {
 		x.variants = append(x.variants, listed{id: t.variantID(k, nil, nil, nil, ""), expires: time.Now().Add(time.Hour)})
@@ -391,7 +391,7 @@ func TestNothingUselessIsWritten(t *testing.T) {
 		put(t, tier, home, page(t, strings.Repeat("x", 2000)))
 		mark := tier.Mark()
 		tier.Purge(Page("a", "/")).TellLater()
-		require.True(t, tier.Put(home, page(t, "purged on its way"), nil, Form{}, mark))
+		require.True(t, tier.Put(home, page(t, "purged on its way"), nil, Representation{}, mark))
 		synctest.Wait()
 		if n := s.count("set"); n > 0 {
 			t.Errorf("got %d calls of Set, want none", n)

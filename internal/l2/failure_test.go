@@ -1,4 +1,4 @@
-package tier
+package l2
 
 import (
 	"bytes"
@@ -88,7 +88,7 @@ func TestBreakerBacksOff(t *testing.T) {
 		if got, want := fmt.Sprint(trials), "[1s 3s 7s 15s 31s 1m1s 1m31s]"; got != want {
 			t.Errorf("got trials after %v, want %v", got, want)
 		}
-		if tier.Put(home, page(t, "x"), nil, Form{}, tier.Mark()) {
+		if tier.Put(home, page(t, "x"), nil, Representation{}, tier.Mark()) {
 			t.Error("Put: got true while the breaker is open")
 		}
 	})
@@ -114,7 +114,7 @@ func TestGoroutinesAreBounded(t *testing.T) {
 		calls := func() int {
 			stacks := make([]byte, 8<<20)
 			stacks = stacks[:runtime.Stack(stacks, true)]
-			return bytes.Count(stacks, []byte("created by github.com/edgecache-go/edgecache/internal/tier.call"))
+			return bytes.Count(stacks, []byte("created by github.com/edgecache-go/edgecache/internal/l2.call"))
 		}
 		if n := calls(); n != maxLookups {
 			t.Errorf("got %d goroutines for calls, want %d", n, maxLookups)
@@ -142,7 +142,7 @@ func TestPanicsAreContained(t *testing.T) {
 				put(t, tier, home, page(t, "x"))
 				s.setHook(func(context.Context, string, string) error { hook(); return nil })
 				wants(t, tier, home, "", Unavailable)
-				require.True(t, tier.Put(home, page(t, "y"), nil, Form{}, tier.Mark()))
+				require.True(t, tier.Put(home, page(t, "y"), nil, Representation{}, tier.Mark()))
 				require.Error(t, tier.Purge(Tag("t")).Tell(t.Context()))
 				synctest.Wait()
 				s.setHook(nil)
@@ -195,7 +195,7 @@ func TestQueueIsBounded(t *testing.T) {
 				taken := 0
 				for i := range 20 {
 					begin := time.Now()
-					if tier.Put(urlKey("a", "/"+number(i)), page(t, strings.Repeat("x", row.size)), nil, Form{}, tier.Mark()) {
+					if tier.Put(urlKey("a", "/"+number(i)), page(t, strings.Repeat("x", row.size)), nil, Representation{}, tier.Mark()) {
 						taken++
 					}
 					if time.Since(begin) > 0 {
@@ -229,7 +229,7 @@ func TestPurgesLeaveRoomForWrites(t *testing.T) {
 		if n := tier.Stats().QueueEntries; n != DefaultQueueEntries/erasePart {
 			t.Errorf("got %d jobs, want %d", n, DefaultQueueEntries/erasePart)
 		}
-		if !tier.Put(home, page(t, "x"), nil, Form{}, tier.Mark()) {
+		if !tier.Put(home, page(t, "x"), nil, Representation{}, tier.Mark()) {
 			t.Error("a response was dropped")
 		}
 		close(hold)
@@ -259,7 +259,7 @@ func TestOrder(t *testing.T) {
 		})
 		for i := range 20 {
 			for _, target := range []string{"/", "/a", "/b", "/c"} {
-				require.True(t, tier.Put(urlKey("a", target), page(t, number(i)), nil, Form{}, tier.Mark()))
+				require.True(t, tier.Put(urlKey("a", target), page(t, number(i)), nil, Representation{}, tier.Mark()))
 			}
 		}
 		require.NoError(t, tier.Close(t.Context()))
@@ -286,17 +286,17 @@ func TestClose(t *testing.T) {
 			tier := New(Config{Store: s, Rules: &options, QueueEntries: 100})
 			s.setHook(slow)
 			for i := range 10 {
-				require.True(t, tier.Put(urlKey("a", "/"+number(i)), page(t, "x"), nil, Form{}, tier.Mark()))
+				require.True(t, tier.Put(urlKey("a", "/"+number(i)), page(t, "x"), nil, Representation{}, tier.Mark()))
 			}
 			tier.Purge(Tag("t")).TellLater()
 			require.NoError(t, tier.Close(t.Context()))
-			if st := tier.Stats(); st.Written != 10 || st.Unshared != 0 {
+			if st := tier.Stats(); st.Written != 10 || st.Pending != 0 {
 				t.Errorf("got %+v", st)
 			}
 			require.NoError(t, tier.Close(t.Context()))
 			s.setHook(nil)
 			wants(t, tier, home, "", Unavailable)
-			if tier.Put(home, page(t, "x"), nil, Form{}, tier.Mark()) {
+			if tier.Put(home, page(t, "x"), nil, Representation{}, tier.Mark()) {
 				t.Error("Put: got true after Close")
 			}
 			require.Error(t, tier.Purge(Tag("t")).Tell(t.Context()))
@@ -309,7 +309,7 @@ func TestClose(t *testing.T) {
 			tier := New(Config{Store: s, Rules: &options})
 			s.setHook(slow)
 			for i := range 100 {
-				require.True(t, tier.Put(urlKey("a", "/"+number(i)), page(t, "x"), nil, Form{}, tier.Mark()))
+				require.True(t, tier.Put(urlKey("a", "/"+number(i)), page(t, "x"), nil, Representation{}, tier.Mark()))
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
@@ -336,7 +336,7 @@ func TestClose(t *testing.T) {
 			if took := time.Since(begin); took > 0 || s.count("bump") != tried+1 {
 				t.Errorf("got %d more trials in %v, want one at once", s.count("bump")-tried, took)
 			}
-			if n := tier.Stats().Unshared; n != 2 {
+			if n := tier.Stats().Pending; n != 2 {
 				t.Errorf("got %d names that the store does not know, want 2", n)
 			}
 		})
@@ -381,7 +381,7 @@ func TestFaults(t *testing.T) {
 				}
 				return nil
 			})
-			tiers := []*Tier{open(t, s), open(t, s)}
+			tiers := []*Cache{open(t, s), open(t, s)}
 			const pages = 5
 			var version, floor [pages]int // the newest that was made, and the oldest that may still be served
 			var hits, purges int
@@ -396,7 +396,7 @@ func TestFaults(t *testing.T) {
 					err := tier.Purge(target).Tell(t.Context())
 					for err != nil { // a purge holds everywhere once it was told
 						<-time.After(time.Second)
-						if tier.Stats().Unshared == 0 {
+						if tier.Stats().Pending == 0 {
 							break
 						}
 					}
@@ -418,7 +418,7 @@ func TestFaults(t *testing.T) {
 						}
 						continue
 					}
-					tier.Put(k, page(t, fmt.Sprintf("page %d version %d", i, version[i])), []string{"tag " + number(i)}, Form{}, mark)
+					tier.Put(k, page(t, fmt.Sprintf("page %d version %d", i, version[i])), []string{"tag " + number(i)}, Representation{}, mark)
 				}
 			}
 			s.setHook(nil)
@@ -440,7 +440,7 @@ func TestConcurrency(t *testing.T) {
 				k := urlKey("a", "/"+number(i%7))
 				switch (g + i) % 5 {
 				case 0:
-					tier.Put(k, page(t, "page "+number(i%7)), []string{"tag"}, Form{}, tier.Mark())
+					tier.Put(k, page(t, "page "+number(i%7)), []string{"tag"}, Representation{}, tier.Mark())
 				case 1:
 					if i%20 == 1 {
 						if err := tier.Purge(Key(k), Tag("tag")).Tell(t.Context()); err != nil {

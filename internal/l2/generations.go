@@ -1,4 +1,4 @@
-package tier
+package l2
 
 import (
 	"context"
@@ -20,20 +20,20 @@ import (
 type Mark struct{ local, shared uint64 }
 
 // Mark returns where they stand now: to be asked when, or before, a response begins to be made, and to be given to Put with it.
-func (t *Tier) Mark() Mark {
-	return Mark{local: t.fence.now(), shared: t.position.Load()}
+func (t *Cache) Mark() Mark {
+	return Mark{local: t.marks.now(), shared: t.position.Load()}
 }
 
-// fence is the generations of this process: a mark for each slot. See slots.go.
-type fence struct {
+// marks is the generations of this process: a mark for each slot. See slots.go.
+type marks struct {
 	sequence atomic.Uint64
 	marks    [places]atomic.Uint64
 }
 
-func (f *fence) now() uint64 { return f.sequence.Load() }
+func (f *marks) now() uint64 { return f.sequence.Load() }
 
-// raise gives each of list the next number.
-func (f *fence) raise(list []place) uint64 {
+// bump gives each of list the next number.
+func (f *marks) bump(list []slot) uint64 {
 	n := f.sequence.Add(1)
 	for i := range list {
 		for _, at := range list[i].at {
@@ -43,9 +43,9 @@ func (f *fence) raise(list []place) uint64 {
 	return n
 }
 
-// stops reports whether one of list was, or may have been, purged after the sequence stood at began.
-func (f *fence) stops(list []place, began uint64) bool {
-	return slices.ContainsFunc(list, func(p place) bool {
+// purgedSince reports whether one of list was, or may have been, purged after the sequence stood at began.
+func (f *marks) purgedSince(list []slot, began uint64) bool {
+	return slices.ContainsFunc(list, func(p slot) bool {
 		return f.marks[p.at[0]].Load() > began && f.marks[p.at[1]].Load() > began
 	})
 }
@@ -62,17 +62,17 @@ func lift(mark *atomic.Uint64, n uint64) {
 
 // purged reports whether r must not be used: because of a purge since it began to be made, or since
 // began, where the local sequence stood when the caller began to look.
-func (t *Tier) purged(ctx context.Context, r *object.Record, began uint64) (bool, error) {
-	list := t.naming.places(namesOf(r.Key, r.Selector().Scope != "", r.Tags))
+func (t *Cache) purged(ctx context.Context, r *object.Record, began uint64) (bool, error) {
+	list := t.naming.slots(namesOf(r.Key, r.Selector().Scope != "", r.Tags))
 	own := r.Stamp.Instance == t.instance
 	if own {
 		began = min(began, r.Stamp.Local)
 	}
 	if t.generations == nil {
 		// No other process tells what it has purged.
-		return !own || t.fence.stops(list, began), nil
+		return !own || t.marks.purgedSince(list, began), nil
 	}
-	if t.fence.stops(list, began) {
+	if t.marks.purgedSince(list, began) {
 		return true, nil
 	}
 	// A purge of this process that had begun before the look-up is untold here, or the store tells of
@@ -94,12 +94,12 @@ func (t *Tier) purged(ctx context.Context, r *object.Record, began uint64) (bool
 	}
 	return anyPlace(list, func(i int) bool {
 		return generations[i] > r.Stamp.Shared || untold != nil && untold[i]
-	}) || t.fence.stops(list, began), nil
+	}) || t.marks.purgedSince(list, began), nil
 }
 
 // anyPlace reports whether holds is true of every name that one place of list has in the store. It is
 // given the index of the name in what inStore returns for list.
-func anyPlace(list []place, holds func(i int) bool) bool {
+func anyPlace(list []slot, holds func(i int) bool) bool {
 	i := 0
 	for n := range list {
 		all := true
@@ -117,7 +117,7 @@ func anyPlace(list []place, holds func(i int) bool) bool {
 var errLoad = errors.New("edgecache: the store does not tell one generation for each name")
 
 // load asks the store for generations, and remembers where its sequence stands.
-func (t *Tier) load(ctx context.Context, names []string) ([]uint64, uint64, error) {
+func (t *Cache) load(ctx context.Context, names []string) ([]uint64, uint64, error) {
 	type answer struct {
 		generations []uint64
 		now         uint64
@@ -137,13 +137,13 @@ func (t *Tier) load(ctx context.Context, names []string) ([]uint64, uint64, erro
 }
 
 // at remembers where the shared sequence stands.
-func (t *Tier) at(now uint64) {
+func (t *Cache) at(now uint64) {
 	t.position.Store(now)
 	t.positioned.Store(int64(time.Since(t.epoch)) + 1)
 }
 
 // locate asks where the shared sequence stands, if that was not asked lately.
-func (t *Tier) locate(ctx context.Context) error {
+func (t *Cache) locate(ctx context.Context) error {
 	if t.generations == nil {
 		return nil
 	}

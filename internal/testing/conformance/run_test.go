@@ -174,7 +174,7 @@ func TestPlayReadsTheSameTwice(t *testing.T) {
 
 // The whole public suite, when it is at hand, against caches whose scores are known from their code.
 func TestPlayWholeSuiteAgainstNaiveCaches(t *testing.T) {
-	path, err := CaseFile("../../..")
+	path, err := CaseFile("../../../..")
 	if err != nil {
 		t.Skip(err)
 	}

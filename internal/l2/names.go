@@ -1,4 +1,4 @@
-package tier
+package l2
 
 import (
 	"crypto/sha256"
@@ -50,7 +50,7 @@ func name(kind byte, parts ...string) string {
 }
 
 // indexKey is where the store has the index of k, which is that of indexed.
-func (t *Tier) indexKey(k []byte) string {
+func (t *Cache) indexKey(k []byte) string {
 	text := frame.AppendFixed(make([]byte, 0, 16+len(k)), t.codec.Audience())
 	text = append(text, layout)
 	sum := t.naming.sum(ofIndex, append(text, k...))
@@ -61,7 +61,7 @@ func (t *Tier) indexKey(k []byte) string {
 type identity [16]byte
 
 // variantID is that of a response under k, in scope, with the given values of the fields in vary, that is what the form says.
-func (t *Tier) variantID(k, scope []byte, vary []string, variant []byte, what string) identity {
+func (t *Cache) variantID(k, scope []byte, vary []string, variant []byte, what string) identity {
 	text := frame.AppendFixed(make([]byte, 0, 256), t.codec.Audience())
 	text = append(text, layout)
 	text = frame.AppendText(text, k)
@@ -73,10 +73,10 @@ func (t *Tier) variantID(k, scope []byte, vary []string, variant []byte, what st
 	return identity(sum[:16])
 }
 
-// A Form says which representation of a URL a response is, where the handler may have chosen among several, and for which
+// A Representation says which representation of a URL a response is, where the handler may have chosen among several, and for which
 // preferences it was made. It is opaque here: of responses that differ in What alone each is kept. The zero Form is that of
 // a response which is for all.
-type Form struct{ What, For string }
+type Representation struct{ What, For string }
 
 func variantKey(id identity) string { return string(ofVariant) + hex.EncodeToString(id[:]) }
 

@@ -1,8 +1,8 @@
 // Package tier stands between an Edge and a store of bytes. The store may be slow, down, full, wrong or shared with other processes; none of that reaches a client.
 //
 // A Lookup has one deadline for all that it asks of the store, and calls that outlast it are left to themselves, in a bounded number of goroutines. Writes go through a bounded queue in the
-// background. After some failures in a row the store is left alone: a breaker. What is read proves itself, by [object.Codec], and against a fence of generations: see fence.go.
-package tier
+// background. After some failures in a row the store is left alone: a breaker. What is read proves itself, by [object.Codec], and against a fence of generations: see generations.go.
+package l2
 
 import (
 	"context"
@@ -70,8 +70,8 @@ type Config struct {
 	OnBreaker func(open bool, cause error)
 }
 
-// Tier is a store of bytes as an Edge sees it: responses by URL and variant. It is safe for concurrent use. It runs goroutines only while there is something to write or to tell; Close ends them.
-type Tier struct {
+// Cache is a store of bytes as an Edge sees it: responses by URL and variant. It is safe for concurrent use. It runs goroutines only while there is something to write or to tell; Close ends them.
+type Cache struct {
 	config      Config
 	store       Store
 	generations Generations // nil if the store has none
@@ -80,7 +80,7 @@ type Tier struct {
 	instance    uint64       // tells what this Tier has stored from what others have
 	naming      naming
 
-	fence      fence
+	marks      marks
 	position   atomic.Uint64 // of the shared sequence, as last heard of; an older one makes stamps older than they are, which is safe
 	positioned atomic.Int64  // when that was, since epoch
 	epoch      time.Time
@@ -100,7 +100,7 @@ type Tier struct {
 }
 
 // New returns a Tier over cfg.Store. Close ends what it starts.
-func New(cfg Config) *Tier {
+func New(cfg Config) *Cache {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = DefaultTimeout
 	}
@@ -118,7 +118,7 @@ func New(cfg Config) *Tier {
 	}
 	sealer, names := frame.NewSealer(subkey(cfg.Key, "values")), subkey(cfg.Key, "names")
 	cfg.Key = nil // what is derived from it is enough
-	t := &Tier{
+	t := &Cache{
 		config: cfg, store: cfg.Store, codec: object.NewCodec(cfg.Rules, sealer), sealer: sealer, naming: newNaming(names), instance: rand.Uint64(), epoch: time.Now(),
 		lookups: make(chan struct{}, maxLookups), writes: make(chan struct{}, maxWrites),
 		bumps: make(chan struct{}, maxBumps), probes: make(chan struct{}, 1), closing: make(chan struct{}),
@@ -126,7 +126,7 @@ func New(cfg Config) *Tier {
 	t.generations, _ = cfg.Store.(Generations)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.queue.init()
-	t.pending.init(t.naming.place(everything))
+	t.pending.init(t.naming.slot(everything))
 	return t
 }
 
@@ -163,13 +163,13 @@ type Result struct {
 // Lookup returns the stored response for the primary key k in the given scope, for a request with the given header and what is known of its fields: one that fits by Vary, that today's rules would store, and that has not been purged since it began to be made.
 // takes says whether a Form will do; nil takes any. Whether the request may use it is for Reuse to say. Lookup takes no longer than Config.Timeout, and no time at all while the breaker is open. It keeps nothing of what it is given.
 //
-// A purge that comes while Lookup runs counts. One that comes afterwards is the caller's: where it keeps the object, its own fence must hold from a point before the call, and be raised after that of the Tier: see Purge.
-func (t *Tier) Lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields, takes func(Form) bool) Result {
+// A purge that comes while Lookup runs counts. One that comes afterwards is the caller's: where it keeps the object, its own fence must hold from a point before the call, and be raised after that of the Cache: see Purge.
+func (t *Cache) Lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields, takes func(Representation) bool) Result {
 	if !t.available() {
 		t.stats.skipped.Add(1)
 		return Result{Outcome: Unavailable}
 	}
-	began := t.fence.now()
+	began := t.marks.now()
 	asked := ctx
 	ctx, cancel := context.WithTimeout(ctx, t.config.Timeout)
 	defer cancel()
@@ -188,7 +188,7 @@ func (t *Tier) Lookup(ctx context.Context, k, scope []byte, header http.Header, 
 // maxTries is how many values a Lookup reads. Lists of Vary that differ may fit the same request, and the newest of these may be outdated.
 const maxTries = 2
 
-func (t *Tier) lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields, takes func(Form) bool, began uint64) (Result, error) {
+func (t *Cache) lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields, takes func(Representation) bool, began uint64) (Result, error) {
 	at := indexed(k, scope)
 	value, found, err := t.get(ctx, t.lookups, t.indexKey(at))
 	if err != nil {
@@ -242,7 +242,7 @@ func (t *Tier) lookup(ctx context.Context, k, scope []byte, header http.Header, 
 }
 
 // decode returns the record in value, if it is what was asked for.
-func (t *Tier) decode(value []byte, id identity, k, scope []byte, vary []string, variant []byte) (*object.Record, bool) {
+func (t *Cache) decode(value []byte, id identity, k, scope []byte, vary []string, variant []byte) (*object.Record, bool) {
 	if int64(len(value)) > t.config.MaxBytes {
 		return nil, false
 	}
@@ -255,7 +255,7 @@ func (t *Tier) decode(value []byte, id identity, k, scope []byte, vary []string,
 }
 
 // get asks the store for a value.
-func (t *Tier) get(ctx context.Context, slots chan struct{}, key string) (value []byte, found bool, err error) {
+func (t *Cache) get(ctx context.Context, slots chan struct{}, key string) (value []byte, found bool, err error) {
 	type answer struct {
 		value []byte
 		found bool
@@ -269,7 +269,7 @@ func (t *Tier) get(ctx context.Context, slots chan struct{}, key string) (value 
 
 // Put stores o, which is what form says, under the primary key k, in the background, and reports whether it will be tried. tags are the names under which it can be purged beside those that its URL gives; mark is where the
 // purges stood when o, or the last confirmation of it, began to be made. Neither o nor tags may be changed afterwards. Put does not block.
-func (t *Tier) Put(k []byte, o *object.Object, tags []string, form Form, mark Mark) bool {
+func (t *Cache) Put(k []byte, o *object.Object, tags []string, form Representation, mark Mark) bool {
 	if !t.available() {
 		t.stats.dropped.Add(1)
 		return false
@@ -283,7 +283,7 @@ func (t *Tier) Put(k []byte, o *object.Object, tags []string, form Form, mark Ma
 
 // Close waits until everything has been written and told, and refuses what comes afterwards. When ctx ends first it ends the calls that are under way, forgets the rest, and returns the error of ctx.
 // No goroutine is left then but those whose call of the store ignores its context.
-func (t *Tier) Close(ctx context.Context) error {
+func (t *Cache) Close(ctx context.Context) error {
 	if t.queue.close() {
 		close(t.closing)
 	}
@@ -309,7 +309,7 @@ type Stats struct {
 	Open         bool // the breaker is open
 	QueueEntries int
 	QueueBytes   int64
-	Unshared     int // names, two for most purges, that the store does not know to be purged yet
+	Pending      int // names, two for most purges, that the store does not know to be purged yet
 }
 
 type counters struct {
@@ -317,13 +317,13 @@ type counters struct {
 }
 
 // Stats returns the counts. Each is seen at its own moment.
-func (t *Tier) Stats() Stats {
+func (t *Cache) Stats() Stats {
 	c := &t.stats
 	s := Stats{
 		Hits: c.hits.Load(), Misses: c.misses.Load(), Refused: c.refused.Load(), Purged: c.purged.Load(), Skipped: c.skipped.Load(), Busy: c.busy.Load(),
 		Errors: c.errors.Load(), Timeouts: c.timeouts.Load(), Panics: c.panics.Load(), Opened: c.opened.Load(),
 		Written: c.written.Load(), Dropped: c.dropped.Load(),
-		Open: t.breaker.open.Load(), Unshared: t.pending.size(),
+		Open: t.breaker.open.Load(), Pending: t.pending.size(),
 	}
 	s.QueueEntries, s.QueueBytes = t.queue.size()
 	return s

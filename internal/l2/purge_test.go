@@ -1,4 +1,4 @@
-package tier
+package l2
 
 import (
 	"context"
@@ -75,7 +75,7 @@ func TestPurge(t *testing.T) {
 				_, _ = s.Bump(t.Context())
 				ours, theirs := open(t, s), open(t, s)
 				lonely := open(t, newPlain())
-				check := func(when string, tiers ...*Tier) {
+				check := func(when string, tiers ...*Cache) {
 					t.Helper()
 					for i, e := range entries {
 						want := Found
@@ -92,7 +92,7 @@ func TestPurge(t *testing.T) {
 						}
 					}
 				}
-				fill := func(tier *Tier) {
+				fill := func(tier *Cache) {
 					t.Helper()
 					for _, e := range entries {
 						k := urlKey(e.host, e.target)
@@ -191,14 +191,14 @@ func TestPurgeThatTheStoreDoesNotLearn(t *testing.T) {
 		ours.Purge(Page("a", "/nothing")).TellLater()
 		wants(t, ours, home, "", Absent)
 		wants(t, ours, other, "other", Found)
-		wants(t, theirs, home, "old", Found)    // nobody could tell
-		if n := ours.Stats().Unshared; n != 6 { // a tag, a page of one host, and a path: two slots each
+		wants(t, theirs, home, "old", Found)   // nobody could tell
+		if n := ours.Stats().Pending; n != 6 { // a tag, a page of one host, and a path: two slots each
 			t.Errorf("got %d names that the store does not know, want 6", n)
 		}
 		<-time.After(10 * time.Second)
 		down.Store(false)
 		<-time.After(breakerMaxPause)
-		if n := ours.Stats().Unshared; n != 0 {
+		if n := ours.Stats().Pending; n != 0 {
 			t.Errorf("got %d names that the store does not know, want 0", n)
 		}
 		wants(t, ours, home, "", Absent)
@@ -283,7 +283,7 @@ func TestStampsAreNeverTooYoung(t *testing.T) {
 		wants(t, ours, urlKey("a", "/other"), "", Absent) // and hears of it while the page is being made
 		<-time.After(positionFor)
 		wants(t, ours, urlKey("a", "/other"), "", Absent)
-		require.True(t, ours.Put(home, page(t, "old"), []string{"tag"}, Form{}, mark))
+		require.True(t, ours.Put(home, page(t, "old"), []string{"tag"}, Representation{}, mark))
 		synctest.Wait()
 		wants(t, ours, home, "", Absent)
 		wants(t, theirs, home, "", Absent)

@@ -1,4 +1,4 @@
-package tier
+package l2
 
 import (
 	"slices"
@@ -32,7 +32,7 @@ type index struct {
 type listed struct {
 	id      identity
 	vary    []string
-	form    Form
+	form    Representation
 	expires time.Time
 }
 
@@ -63,7 +63,7 @@ func (x *index) keep(now time.Time) (d time.Duration) {
 	return d
 }
 
-func (t *Tier) encodeIndex(x index) []byte {
+func (t *Cache) encodeIndex(x index) []byte {
 	dst := t.sealer.Begin(nil, kind)
 	dst = frame.AppendText(dst, x.key)
 	dst = frame.AppendUint(dst, uint64(len(x.variants)))
@@ -79,7 +79,7 @@ func (t *Tier) encodeIndex(x index) []byte {
 
 // readIndex returns the index in value, without what is past its time; ok is false if it is not that of
 // k, which is that of indexed.
-func (t *Tier) readIndex(value, k []byte, now time.Time) (x index, ok bool) {
+func (t *Cache) readIndex(value, k []byte, now time.Time) (x index, ok bool) {
 	if len(value) > maxIndex || int64(len(value)) > t.config.MaxBytes {
 		return index{}, false
 	}
@@ -98,7 +98,7 @@ func (t *Tier) readIndex(value, k []byte, now time.Time) (x index, ok bool) {
 		id := r.Text()
 		v.expires = time.Unix(0, int64(r.Fixed()))
 		v.vary = r.Texts(maxVary)
-		v.form = Form{What: r.Text(), For: r.Text()}
+		v.form = Representation{What: r.Text(), For: r.Text()}
 		if copy(v.id[:], id) != len(id) || len(id) != len(v.id) || slices.ContainsFunc(x.variants, func(o listed) bool { return o.id == v.id }) {
 			return index{}, false
 		}

@@ -16,16 +16,16 @@ func violations(files []file) []string {
 	for _, f := range files {
 		layer, placed := layerOf(f.pkg)
 		if !placed {
-			found = append(found, fmt.Sprintf("%s: %s has no layer: place it in internal/arch", f.name, shown(f.pkg)))
+			found = append(found, fmt.Sprintf("%s: %s has no layer: place it in internal/testing/arch", f.name, shown(f.pkg)))
 			continue
 		}
 		for _, path := range f.imports {
 			if target, ours := cutModule(path, f.module); ours {
 				if !f.mayImport(layer, target) {
-					found = append(found, fmt.Sprintf("%s: %s imports %s: against the arrows of internal/arch", f.name, shown(f.pkg), shown(target)))
+					found = append(found, fmt.Sprintf("%s: %s imports %s: against the arrows of internal/testing/arch", f.name, shown(f.pkg), shown(target)))
 				}
 			} else if external(path) && !f.mayDependOn(path) {
-				found = append(found, fmt.Sprintf("%s: %s imports %s: not among the dependencies of internal/arch", f.name, shown(f.pkg), path))
+				found = append(found, fmt.Sprintf("%s: %s imports %s: not among the dependencies of internal/testing/arch", f.name, shown(f.pkg), path))
 			}
 		}
 		if !f.test && slices.Contains(pure, f.pkg) {
@@ -90,7 +90,7 @@ func unused(files []file) []string {
 				return in
 			})
 		}) {
-			found = append(found, fmt.Sprintf("nothing imports %s: take it out of internal/arch and go.mod", module))
+			found = append(found, fmt.Sprintf("nothing imports %s: take it out of internal/testing/arch and go.mod", module))
 		}
 	}
 	return found

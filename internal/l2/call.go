@@ -1,4 +1,4 @@
-package tier
+package l2
 
 import (
 	"context"
@@ -18,7 +18,7 @@ var (
 
 // call runs fn, one call of the store, in a goroutine of its own, and waits for it as long as ctx goes on. Then it is left to itself; it keeps its slot until it returns, so that there are never more
 // goroutines than slots. A panic is an error. What fn refers to must be safe to use after call has returned.
-func call[T any](t *Tier, ctx context.Context, slots chan struct{}, fn func(context.Context) (T, error)) (value T, err error) {
+func call[T any](t *Cache, ctx context.Context, slots chan struct{}, fn func(context.Context) (T, error)) (value T, err error) {
 	select {
 	case slots <- struct{}{}:
 	default:
@@ -54,7 +54,7 @@ func call[T any](t *Tier, ctx context.Context, slots chan struct{}, fn func(cont
 }
 
 // settle counts what became of calls of the store that were made for ctx, and reports whether they went well.
-func (t *Tier) settle(ctx context.Context, err error) bool {
+func (t *Cache) settle(ctx context.Context, err error) bool {
 	switch {
 	case err == nil:
 		t.breaker.failures.Store(0)
@@ -141,7 +141,7 @@ func (b *breaker) probed(ok bool, now time.Time) {
 }
 
 // available reports whether the store may be asked.
-func (t *Tier) available() bool {
+func (t *Cache) available() bool {
 	if !t.breaker.open.Load() {
 		return true
 	}

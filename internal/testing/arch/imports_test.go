@@ -20,7 +20,7 @@ const door = "" // the root package, as a path inside the module
 var layers = map[string][]string{
 	door: {
 		"internal/assets", "internal/coding", "internal/field", "internal/flight", "internal/key", "internal/memory", "internal/object",
-		"internal/readers", "internal/record", "internal/rules", "internal/tier",
+		"internal/readers", "internal/record", "internal/rules", "internal/l2",
 	},
 	"internal/assets":  {"internal/coding", "internal/field", "internal/rules"},
 	"internal/clock":   {},
@@ -34,7 +34,7 @@ var layers = map[string][]string{
 	"internal/readers": {},
 	"internal/record":  {"internal/field"},
 	"internal/rules":   {"internal/clock", "internal/field", "internal/key"},
-	"internal/tier":    {"internal/frame", "internal/key", "internal/object", "internal/rules"},
+	"internal/l2":      {"internal/frame", "internal/key", "internal/object", "internal/rules"},
 
 	"cmd/precompress": {"internal/assets"},
 
@@ -43,15 +43,15 @@ var layers = map[string][]string{
 	"examples":      {door}, // tests of the programs below it, and of the README
 	"examples/...":  {door}, // only the public face: an example that needs more shows a hole in it
 
-	"internal/arch":        {},
-	"internal/session":     {}, // runs documents
-	"internal/conformance": {}, // knows no cache, so that it can judge any
+	"internal/testing/arch":        {},
+	"internal/testing/session":     {}, // runs documents
+	"internal/testing/conformance": {}, // knows no cache, so that it can judge any
 
-	"internal/conformance/play": {"internal/conformance"},
+	"internal/testing/conformance/play": {"internal/testing/conformance"},
 }
 
 // testsOfTheDoor are the packages below the door whose tests may import it.
-var testsOfTheDoor = []string{"internal/conformance"}
+var testsOfTheDoor = []string{"internal/testing/conformance"}
 
 // toolsForTests are the packages on top of the door that its own tests may use.
 var toolsForTests = []string{"edgecachetest", "storetest"}
@@ -73,7 +73,7 @@ var pure = []string{"internal/field", "internal/key", "internal/rules"}
 
 // TestModule holds the module as it stands to the tables above.
 func TestImports(t *testing.T) {
-	root := os.DirFS("../..")
+	root := os.DirFS("../../..")
 	files, err := parse(root, pure)
 	require.NoError(t, err)
 	require.Greater(t, len(files), 10, "the walk has lost its way")
@@ -87,7 +87,7 @@ func TestImports(t *testing.T) {
 
 // TestSum keeps the stores, metrics and traces of the nested modules out of what every user of the core downloads.
 func TestSum(t *testing.T) {
-	for _, name := range []string{"../../go.sum", "../../go.mod"} {
+	for _, name := range []string{"../../../go.sum", "../../../go.mod"} {
 		text, err := os.ReadFile(name)
 		require.NoError(t, err)
 		for _, path := range heavy(string(text)) {

@@ -1,4 +1,4 @@
-package tier
+package l2
 
 import (
 	"fmt"
@@ -38,7 +38,7 @@ func TestNamesAreBounded(t *testing.T) {
 			}
 		}
 		<-time.After(time.Second)
-		require.Zero(t, tier.Stats().Unshared)
+		require.Zero(t, tier.Stats().Pending)
 		t.Logf("%d purges: %d names", purges, len(s.generations))
 		if n := len(s.generations); n > slots || n < slots/2 {
 			t.Errorf("got %d names, want at most %d, and most of them", n, slots)
@@ -69,9 +69,9 @@ func TestSlotsAreHit(t *testing.T) {
 		{"folders", 300, func(i int) Target { return Prefix("a", "/x/"+number(i)+"/") }, nil, 20},
 	} {
 		n := newNaming(nil)
-		var f fence
+		var f marks
 		for i := range row.purges {
-			f.raise(n.places(row.target(i).names))
+			f.bump(n.slots(row.target(i).names))
 		}
 		hit := 0
 		for i := range 2000 {
@@ -79,7 +79,7 @@ func TestSlotsAreHit(t *testing.T) {
 			for k, tag := range row.checked {
 				tags = append(tags, tag+number(i)+"."+number(k))
 			}
-			if f.stops(n.places(namesOf(string(urlKey("a", "/y/"+number(i))), false, tags)), 0) {
+			if f.purgedSince(n.slots(namesOf(string(urlKey("a", "/y/"+number(i))), false, tags)), 0) {
 				hit++
 			}
 		}
@@ -106,11 +106,11 @@ func TestPlaces(t *testing.T) {
 			}
 			from, size := slotsOf(kind)
 			for n, naming := range map[string]*naming{"none": &plain, "one": &one, "other": &other} {
-				p := naming.place(full)
+				p := naming.slot(full)
 				if p.at[0] == p.at[1] != (full == everything) {
 					t.Fatalf("%c: got the slots %d", kind, p.at)
 				}
-				names := naming.inStore([]place{p})
+				names := naming.inStore([]slot{p})
 				if len(names) != p.width() {
 					t.Fatalf("%c: got %d names, want %d", kind, len(names), p.width())
 				}
@@ -135,7 +135,7 @@ func TestPlaces(t *testing.T) {
 			}
 		}
 	}
-	if a, b := one.place(name(ofPage, "a", "/")), other.place(name(ofPage, "a", "/")); a.at == b.at {
+	if a, b := one.slot(name(ofPage, "a", "/")), other.slot(name(ofPage, "a", "/")); a.at == b.at {
 		t.Errorf("two keys give the same slots %d", a.at)
 	}
 	end := uint32(0)
@@ -155,7 +155,7 @@ func TestPlaces(t *testing.T) {
 func TestNamesOfOneResponse(t *testing.T) {
 	tags := make([]string, 2048) // the most that a stored response has
 	n := newNaming(nil)
-	names := n.inStore(n.places(namesOf(string(urlKey("a", strings.Repeat("/x", 20))), true, tags)))
+	names := n.inStore(n.slots(namesOf(string(urlKey("a", strings.Repeat("/x", 20))), true, tags)))
 	if len(names) > 8192 || maxBumped > 8192 {
 		t.Errorf("got %d names in a Load and %d in a Bump, want at most 8192", len(names), maxBumped)
 	}
@@ -164,10 +164,10 @@ func TestNamesOfOneResponse(t *testing.T) {
 // sharing returns a tag that has the second slot of tag, but not the first.
 func sharing(tag string) string {
 	n := newNaming(nil)
-	want := n.place(name(ofTag, tag))
+	want := n.slot(name(ofTag, tag))
 	for i := 0; ; i++ {
 		other := fmt.Sprint("other ", i)
-		if p := n.place(name(ofTag, other)); (p.at[0] == want.at[1] || p.at[1] == want.at[1]) && p.at[0] != want.at[0] && p.at[1] != want.at[0] {
+		if p := n.slot(name(ofTag, other)); (p.at[0] == want.at[1] || p.at[1] == want.at[1]) && p.at[0] != want.at[0] && p.at[1] != want.at[0] {
 			return other
 		}
 	}

@@ -1,4 +1,4 @@
-package tier
+package l2
 
 import (
 	"crypto/hmac"
@@ -34,8 +34,8 @@ const (
 // places is how many marks the fence of a process has: the slots, and one for everything.
 const places = slots + exactSlots + 1
 
-// place is where the generations of one name are.
-type place struct {
+// slot is where the generations of one name are.
+type slot struct {
 	at  [2]uint32 // in the fence
 	own string    // the name in the store, if it has one of its own; "" if its slots are known there
 }
@@ -87,11 +87,11 @@ func slotsOf(kind byte) (from, size uint32) {
 	return 0, queriesSlots
 }
 
-func (n *naming) place(name string) place {
+func (n *naming) slot(name string) slot {
 	if name == everything {
-		return place{at: [2]uint32{places - 1, places - 1}, own: everything + n.space}
+		return slot{at: [2]uint32{places - 1, places - 1}, own: everything + n.space}
 	}
-	var p place
+	var p slot
 	sum := n.sum(ofSlot, []byte(name))
 	from, size := slotsOf(name[0])
 	if size == 0 {
@@ -108,16 +108,16 @@ func (n *naming) place(name string) place {
 	return p
 }
 
-func (n *naming) places(names []string) []place {
-	list := make([]place, len(names))
+func (n *naming) slots(names []string) []slot {
+	list := make([]slot, len(names))
 	for i, name := range names {
-		list[i] = n.place(name)
+		list[i] = n.slot(name)
 	}
 	return list
 }
 
 // width is how many names p has in the store.
-func (p *place) width() int {
+func (p *slot) width() int {
 	if p.own != "" {
 		return 1
 	}
@@ -125,7 +125,7 @@ func (p *place) width() int {
 }
 
 // inStore returns the names that the store has for list, in its order: width of them for each place.
-func (n *naming) inStore(list []place) []string {
+func (n *naming) inStore(list []slot) []string {
 	names := make([]string, 0, 2*len(list))
 	length := len("s0000") + len(n.space) // the last slot is ffff
 	var text strings.Builder              // one allocation for all

@@ -1,4 +1,4 @@
-package tier
+package l2
 
 import (
 	"context"
@@ -27,7 +27,7 @@ const (
 
 // Purge is a purge that this process knows of, and that the store is to be told.
 type Purge struct {
-	tier   *Tier
+	cache  *Cache
 	names  []string // as the store has them
 	number uint64   // in the local sequence
 }
@@ -37,17 +37,17 @@ type Purge struct {
 // store; until that knows, nothing that the purge concerns and another process has stored is used here.
 // The caller must Tell it, or TellLater.
 //
-// A cache in front of the Tier raises its own fence after this, and removes what it holds after that:
+// A cache in front of the Cache raises its own fence after this, and removes what it holds after that:
 // then nothing that was looked up before can get into it any more.
-func (t *Tier) Purge(targets ...Target) Purge {
+func (t *Cache) Purge(targets ...Target) Purge {
 	all := join(targets)
-	p := Purge{tier: t}
-	list := t.naming.places(all.names)
+	p := Purge{cache: t}
+	list := t.naming.slots(all.names)
 	fresh := true
 	if t.generations == nil {
-		p.number = t.fence.raise(list)
+		p.number = t.marks.bump(list)
 	} else {
-		p.names, p.number, fresh = t.pending.add(list, t.naming.inStore(list), time.Now(), &t.fence)
+		p.names, p.number, fresh = t.pending.add(list, t.naming.inStore(list), time.Now(), &t.marks)
 	}
 	if fresh { // else it was done a moment ago, or cannot be done yet
 		for _, k := range all.erased {
@@ -61,7 +61,7 @@ func (t *Tier) Purge(targets ...Target) Purge {
 // It waits for a Bump that began after the purge; one that was told less than mergeFor before is told
 // together with others. If Tell returns an error, the store is told later, as by TellLater.
 func (p Purge) Tell(ctx context.Context) error {
-	t := p.tier
+	t := p.cache
 	if t.generations == nil || len(p.names) == 0 {
 		return nil
 	}
@@ -88,8 +88,8 @@ func (p Purge) Tell(ctx context.Context) error {
 
 // TellLater tells the store in the background, again and again until it knows. It does not block.
 func (p Purge) TellLater() {
-	if p.tier.generations != nil {
-		p.tier.share()
+	if p.cache.generations != nil {
+		p.cache.share()
 	}
 }
 
@@ -100,7 +100,7 @@ func (p Purge) TellLater() {
 type pending struct {
 	count atomic.Int64 // of names that are untold, to be seen without the lock
 
-	all place // of everything
+	all slot // of everything
 
 	mu      sync.Mutex
 	names   map[string]*untold
@@ -131,7 +131,7 @@ type bumped struct {
 }
 
 // init takes the place of everything, and its name in the store.
-func (p *pending) init(all place) {
+func (p *pending) init(all slot) {
 	p.all = all
 	p.names = make(map[string]*untold)
 	p.wake = make(chan struct{}, 1)
@@ -144,16 +144,16 @@ func (p *pending) size() int { return int(p.count.Load()) }
 // add raises the fence for list, whose names in the store are names. It returns the names that are told
 // for it, and whether one of them was not waiting already. Whoever sees the new number in the fence also
 // sees that the names are untold.
-func (p *pending) add(list []place, names []string, now time.Time, f *fence) (told []string, number uint64, fresh bool) {
+func (p *pending) add(list []slot, names []string, now time.Time, f *marks) (told []string, number uint64, fresh bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.count.Add(1) // makes have wait for the lock
 	defer p.count.Add(-1)
 	p.age(now, false)
 	if p.tooMany(names) {
-		list, names = []place{p.all}, []string{p.all.own}
+		list, names = []slot{p.all}, []string{p.all.own}
 	}
-	number = f.raise(list)
+	number = f.bump(list)
 	for _, name := range names {
 		u := p.names[name]
 		if u == nil {
@@ -274,7 +274,7 @@ func (p *pending) stop() {
 // next returns the next Bump, if it is due, or how long to wait for it. When nothing is untold, it
 // returns false, and nobody is telling the store any more. A Tell waits for no pause after a Bump of
 // other names, and neither does the last attempt of all.
-func (p *pending) next(now time.Time, f *fence, last bool) (b bumped, wait time.Duration, more bool) {
+func (p *pending) next(now time.Time, f *marks, last bool) (b bumped, wait time.Duration, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.age(now, last)
@@ -328,8 +328,8 @@ func (p *pending) done(b bumped, err error, now time.Time) {
 }
 
 // share tells the store of what is pending, in the background, until it knows everything. It returns
-// false if the Tier is closed.
-func (t *Tier) share() bool {
+// false if the Cache is closed.
+func (t *Cache) share() bool {
 	if !t.pending.begin() {
 		return true
 	}
@@ -341,11 +341,11 @@ func (t *Tier) share() bool {
 	return true
 }
 
-func (t *Tier) tell() {
+func (t *Cache) tell() {
 	defer t.tasks.end()
 	p := &t.pending
 	for last := false; ; {
-		b, wait, more := p.next(time.Now(), &t.fence, last)
+		b, wait, more := p.next(time.Now(), &t.marks, last)
 		if !more {
 			return
 		}
@@ -365,7 +365,7 @@ func (t *Tier) tell() {
 	}
 }
 
-func (t *Tier) bump(b bumped) error {
+func (t *Cache) bump(b bumped) error {
 	ctx, cancel := context.WithTimeout(t.ctx, t.config.WriteTimeout)
 	defer cancel()
 	now, err := call(t, ctx, t.bumps, func(ctx context.Context) (uint64, error) {

@@ -1,4 +1,4 @@
-package tier
+package l2
 
 import (
 	"bytes"
@@ -159,7 +159,7 @@ func bubble(t *testing.T, run func(t *testing.T)) {
 	synctest.Test(t, run)
 }
 
-func open(t *testing.T, s Store, change ...func(*Config)) *Tier {
+func open(t *testing.T, s Store, change ...func(*Config)) *Cache {
 	t.Helper()
 	cfg := Config{Store: s, Rules: &options}
 	for _, c := range change {
@@ -198,9 +198,9 @@ func pageFor(t testing.TB, request http.Header, scope, body string, lines ...str
 }
 
 // put stores and waits until that is done.
-func put(t *testing.T, tier *Tier, k []byte, o *object.Object, tags ...string) {
+func put(t *testing.T, tier *Cache, k []byte, o *object.Object, tags ...string) {
 	t.Helper()
-	require.True(t, tier.Put(k, o, tags, Form{}, tier.Mark()))
+	require.True(t, tier.Put(k, o, tags, Representation{}, tier.Mark()))
 	synctest.Wait()
 }
 
@@ -211,7 +211,7 @@ func text(o *object.Object) string {
 }
 
 // wants looks a URL up; body is "" if nothing is to be found.
-func wants(t *testing.T, tier *Tier, k []byte, body string, outcome Outcome) {
+func wants(t *testing.T, tier *Cache, k []byte, body string, outcome Outcome) {
 	t.Helper()
 	r := tier.Lookup(t.Context(), k, nil, http.Header{}, nil, nil)
 	if r.Outcome != outcome {
