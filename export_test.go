@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/coding"
+	"github.com/edgecache-go/edgecache/internal/directive"
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
@@ -40,7 +41,7 @@ func (e *Edge) PurgeFencedOnly(host, path string) {
 
 // PurgeTagUnfenced makes what carries the tag unusable, but lets fills that have begun store it, and be joined.
 func (e *Edge) PurgeTagUnfenced(name string) {
-	if t := e.tags.find(groupName(name)); t != nil {
+	if t := e.tags.find(directive.GroupName(name)); t != nil {
 		t.purge(func() uint64 { return e.generations.sequence.Add(1) })
 	}
 }

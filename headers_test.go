@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/directive"
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
@@ -244,7 +245,7 @@ func TestTagsThatAreTooLongStayApart(t *testing.T) {
 	long := strings.Repeat("x", field.MaxStringLength)
 	names := map[string]string{}
 	for _, tag := range []string{long, long + "x", long + "y", strings.Repeat("é", field.MaxStringLength)} {
-		name := groupName(tag)
+		name := directive.GroupName(tag)
 		if other, taken := names[name]; taken || len(name) != field.MaxStringLength {
 			t.Errorf("%.10q… (%d bytes) is called %q (%d bytes), as is %.10q…", tag, len(tag), name, len(name), other)
 		}
@@ -304,8 +305,8 @@ func FuzzGroupName(f *testing.F) {
 		f.Add(tag)
 	}
 	f.Fuzz(func(t *testing.T, tag string) {
-		name := groupName(tag)
-		if groupName(name) != name {
+		name := directive.GroupName(tag)
+		if directive.GroupName(name) != name {
 			t.Fatalf("%q has the name %q, which has another", tag, name)
 		}
 		if tag == "" {

@@ -3,6 +3,8 @@ package edgecache
 import (
 	"net/http"
 	"strings"
+
+	"github.com/edgecache-go/edgecache/internal/directive"
 )
 
 // hideTags takes the tags off a response that leaves, if Config.HideTags says so. What is stored keeps them.
@@ -11,7 +13,7 @@ func (e *Edge) hideTags(h http.Header) {
 		return
 	}
 	for name := range h {
-		if strings.EqualFold(name, "Cache-Groups") || strings.EqualFold(name, groupInvalidation) {
+		if strings.EqualFold(name, "Cache-Groups") || strings.EqualFold(name, directive.GroupInvalidation) {
 			delete(h, name)
 		}
 	}

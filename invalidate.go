@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/directive"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/l2"
@@ -55,7 +56,7 @@ func (i *invalidation) carryOut(r *http.Request, status int, header http.Header)
 		} else {
 			i.remove(k)
 		}
-		if lines := header[groupInvalidation]; len(lines) > 0 {
+		if lines := header[directive.GroupInvalidation]; len(lines) > 0 {
 			if groups, ok := field.ParseStringList(lines); ok {
 				i.groups(originOf(k), groups)
 			}
@@ -153,10 +154,10 @@ func (i *invalidation) mark(k []byte) {
 func (i *invalidation) groups(origin string, groups []string) {
 	e := i.edge
 	for _, g := range groups {
-		e.dropL2(l2.Tag(inOrigin(origin, groupName(g))))
+		e.dropL2(l2.Tag(inOrigin(origin, directive.GroupName(g))))
 	}
 	for _, g := range groups {
-		i.removed += e.hard().tag(inOrigin(origin, groupName(g)))
+		i.removed += e.hard().tag(inOrigin(origin, directive.GroupName(g)))
 		i.purges++
 	}
 }

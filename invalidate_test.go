@@ -385,9 +385,9 @@ func TestInvalidationIsAnEventAndACount(t *testing.T) {
 	require.NoError(t, err)
 	s.ask("DELETE", site0+"/b")
 	require.Equal(t, []string{
-		`purge-done invalidated 6 "POST http://example.com/a"`,
-		`purge-done  1 ""`,
-		`purge-done invalidated 1 "DELETE http://example.com/b"`,
+		`purged invalidated 6 "POST http://example.com/a"`,
+		`purged  1 ""`,
+		`purged invalidated 1 "DELETE http://example.com/b"`,
 	}, events)
 	st := edge.Stats()
 	require.EqualValues(t, 7, st.Invalidated)

@@ -95,7 +95,7 @@ func TestObserverHearsOfEachDecisionOnce(t *testing.T) {
 		check("answered MISS only-if-cached")
 		_, err = edge.PurgeAll(t.Context())
 		require.NoError(t, err)
-		check("purge-done")
+		check("purged")
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/directive"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -91,14 +92,14 @@ func tighten(h http.Header, name string, restrictions field.Restrictions) {
 		restriction field.Restrictions
 		directive   string
 	}{
-		{field.RestrictsStoring, dirNoStore}, {field.RestrictsSharing, dirPrivate}, {field.RestrictsReuse, dirNoCache},
+		{field.RestrictsStoring, directive.NoStore}, {field.RestrictsSharing, directive.Private}, {field.RestrictsReuse, directive.NoCache},
 	} {
 		switch {
 		case restrictions&r.restriction == 0:
 		case name == "Cache-Control":
-			restrict(h, r.directive)
+			directive.Restrict(h, r.directive)
 		default:
-			editField(h, name, func(d *directives) { d.set(r.directive) })
+			directive.EditField(h, name, func(l *directive.List) { l.Set(r.directive) })
 		}
 	}
 }

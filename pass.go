@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/directive"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/record"
 	"github.com/edgecache-go/edgecache/internal/rules"
@@ -98,11 +99,11 @@ func (p *pass) invalidate() {
 		return
 	}
 	h := p.w.Header()
-	if groups := h[groupInvalidation]; len(groups) > 0 {
+	if groups := h[directive.GroupInvalidation]; len(groups) > 0 {
 		p.hidden = groups
 	} else if p.hidden != nil {
 		h = maps.Clone(h)
-		h[groupInvalidation] = p.hidden
+		h[directive.GroupInvalidation] = p.hidden
 	}
 	p.handler.edge.invalidate(p.r, &p.in.slot, p.code, h)
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/edgecache-go/edgecache/internal/directive"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -25,5 +26,5 @@ func (e *Edge) markPersonal(h http.Header, req *rules.Request, status int) {
 	if cc.NoStore && !cc.MustUnderstand || cc.Private && len(cc.PrivateFields) == 0 && !cc.Public && !cc.SharedMaxAge.Set {
 		return // it says so itself, in its own words
 	}
-	edit(h, func(d *directives) { d.set(dirPrivate) })
+	directive.Set(h, directive.Private)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/directive"
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
@@ -105,7 +106,7 @@ func (p Policy) validate(name string) error {
 			wrong(fmt.Sprintf("Tags[%d]", i), tag, "want a text that is not empty")
 		}
 	}
-	if !addGroups(http.Header{}, "Cache-Groups", p.Tags) {
+	if !directive.AddGroups(http.Header{}, directive.Groups, p.Tags) {
 		wrong("Tags", len(p.Tags), fmt.Sprintf("want at most %d tags and %d bytes of them", field.MaxStrings, field.MaxStructured))
 	}
 	return errors.Join(mistakes...)
@@ -203,17 +204,17 @@ func (p *Policy) apply(r *http.Request, status int, h http.Header) {
 		}
 	}
 	if len(p.Vary) > 0 {
-		addVary(h, p.Vary)
+		directive.AddVary(h, p.Vary)
 	}
 	if len(p.Tags) > 0 {
-		addTags(h, p.Tags)
+		directive.AddTags(h, p.Tags)
 	}
 	for _, restriction := range []struct {
 		set       bool
 		directive string
-	}{{p.NoStore, dirNoStore}, {p.NoCache, dirNoCache}, {p.Private, dirPrivate}} {
+	}{{p.NoStore, directive.NoStore}, {p.NoCache, directive.NoCache}, {p.Private, directive.Private}} {
 		if restriction.set {
-			restrict(h, restriction.directive)
+			directive.Restrict(h, restriction.directive)
 		}
 	}
 	if p.permits() && status != statusOpen && status < 400 && (r.Method == http.MethodGet || r.Method == http.MethodHead) {
@@ -245,17 +246,17 @@ func isMomentary(status int, h http.Header) bool {
 
 // fill adds what permits or prolongs, or, unless grants, only what shortens; settling afterwards removes what a restriction contradicts.
 func (p *Policy) fill(h http.Header, grants bool, now time.Time) {
-	edit(h, func(d *directives) {
-		said := d.said()
-		if said.Empty && field.HasToken(lines(h, "Pragma"), "no-cache") {
-			d.set(dirNoCache) // what old code means by it, and what a Cache-Control of ours would silence
+	directive.Edit(h, func(d *directive.List) {
+		said := d.Meaning()
+		if said.Empty && field.HasToken(directive.Lines(h, "Pragma"), "no-cache") {
+			d.Set(directive.NoCache) // what old code means by it, and what a Cache-Control of ours would silence
 		}
 		for _, flag := range []struct {
 			set       bool
 			directive string
-		}{{p.Public, dirPublic}, {p.Immutable, dirImmutable}, {p.MustRevalidate, dirMustRevalidate}} {
-			if flag.set && (grants || flag.directive == dirMustRevalidate && (said.MaxAge.Set || said.SharedMaxAge.Set || len(lines(h, "Expires")) > 0)) {
-				d.set(flag.directive)
+		}{{p.Public, directive.Public}, {p.Immutable, directive.Immutable}, {p.MustRevalidate, directive.MustRevalidate}} {
+			if flag.set && (grants || flag.directive == directive.MustRevalidate && (said.MaxAge.Set || said.SharedMaxAge.Set || len(directive.Lines(h, "Expires")) > 0)) {
+				d.Set(flag.directive)
 			}
 		}
 		// Where the handler gave one lifetime for all caches, shared ones must not keep the response longer.
@@ -270,36 +271,36 @@ func (p *Policy) fill(h http.Header, grants bool, now time.Time) {
 			said, bound field.Delta
 			shortens    bool // the handler said something that own can shorten
 		}{
-			{dirMaxAge, p.MaxAge, said.MaxAge, expires, said.MaxAge.Set || expires.Set},
-			{dirSharedMaxAge, p.SharedMaxAge, said.SharedMaxAge, general, said.SharedMaxAge.Set}, // beside max-age it would share
-			{dirStaleWhileRevalidate, p.StaleWhileRevalidate, said.StaleWhileRevalidate, field.Delta{}, said.StaleWhileRevalidate.Set},
-			{dirStaleIfError, p.StaleIfError, said.StaleIfError, field.Delta{}, said.StaleIfError.Set},
+			{directive.MaxAge, p.MaxAge, said.MaxAge, expires, said.MaxAge.Set || expires.Set},
+			{directive.SharedMaxAge, p.SharedMaxAge, said.SharedMaxAge, general, said.SharedMaxAge.Set}, // beside max-age it would share
+			{directive.StaleWhileRevalidate, p.StaleWhileRevalidate, said.StaleWhileRevalidate, field.Delta{}, said.StaleWhileRevalidate.Set},
+			{directive.StaleIfError, p.StaleIfError, said.StaleIfError, field.Delta{}, said.StaleIfError.Set},
 		} {
 			if grants || one.shortens {
-				d.fill(one.directive, one.own, one.said, one.bound)
+				fillIn(d, one.directive, one.own, one.said, one.bound)
 			}
 		}
 	})
 	if p.Public && grants {
-		shareTargeted(h)
+		directive.ShareTargeted(h)
 	}
 }
 
 // fill sets a directive to own unless what was said is stricter, as an unreadable lifetime is: it means stale. What was
 // not said is at most bound, where that is set. own is 0 for nothing.
-func (d *directives) fill(directive string, own time.Duration, said, bound field.Delta) {
+func fillIn(d *directive.List, name string, own time.Duration, said, bound field.Delta) {
 	switch {
 	case own == 0, said.Set && said.Value <= own:
 		return
 	case !said.Set && bound.Set:
 		own = min(own, bound.Value)
 	}
-	d.setSeconds(directive, own)
+	d.SetSeconds(name, own)
 }
 
 // expiry returns the lifetime that Expires gives (RFC 9111, 5.3); what is no date, or several, is in the past.
 func expiry(h http.Header, now time.Time) field.Delta {
-	values := lines(h, "Expires")
+	values := directive.Lines(h, "Expires")
 	if len(values) == 0 {
 		return field.Delta{}
 	}

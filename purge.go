@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/directive"
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/l2"
 	"github.com/edgecache-go/edgecache/internal/rules"
@@ -113,11 +114,11 @@ func (p Purger) PurgeTags(ctx context.Context, tags ...string) (n int, err error
 	}
 	seconds := make([]l2.Target, len(tags))
 	for i, t := range tags {
-		seconds[i] = l2.Tag(groupName(t))
+		seconds[i] = l2.Tag(directive.GroupName(t))
 	}
 	tell := p.edge.purgeL2(seconds...)
 	for _, t := range tags {
-		n += p.tag(groupName(t))
+		n += p.tag(directive.GroupName(t))
 	}
 	p.done(n)
 	return n, tell(ctx)

@@ -8,6 +8,7 @@ import (
 	"time"
 	"weak"
 
+	"github.com/edgecache-go/edgecache/internal/directive"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/key"
 )
@@ -112,7 +113,7 @@ func tagNames(lines []string, k []byte) []string {
 	origin := originOf(k)
 	names := make([]string, 0, 2*len(groups))
 	for _, g := range groups {
-		g = groupName(g)
+		g = directive.GroupName(g)
 		names = append(names, g, inOrigin(origin, g))
 	}
 	return names

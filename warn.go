@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/edgecache-go/edgecache/internal/directive"
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
@@ -50,16 +51,16 @@ func (e *nanosecondsError) Error() string {
 }
 
 // cause leaves out how many: a handler that works out a lifetime would be told of each.
-func (e *nanosecondsError) cause() string { return e.directive + inNanoseconds }
+func (e *nanosecondsError) cause() string { return e.directive + directive.InNanoseconds }
 
 // warnOfNanoseconds tells of the first lifetime that was meant in seconds.
 func (e *Edge) warnOfNanoseconds(r *http.Request, lines []string) {
-	if !mentions(lines, inNanoseconds) {
+	if !mentions(lines, directive.InNanoseconds) {
 		return
 	}
 	for member := range field.Members(lines) {
 		mark, count, _ := strings.Cut(member, "=")
-		if name, ok := strings.CutSuffix(mark, inNanoseconds); ok {
+		if name, ok := strings.CutSuffix(mark, directive.InNanoseconds); ok {
 			e.warned(r, &nanosecondsError{name, count})
 			return
 		}

@@ -19,22 +19,23 @@ const door = "" // the root package, as a path inside the module
 // A name that ends in /... stands for every package below it.
 var layers = map[string][]string{
 	door: {
-		"internal/assets", "internal/coding", "internal/field", "internal/flight", "internal/key", "internal/memory", "internal/object",
+		"internal/assets", "internal/coding", "internal/directive", "internal/field", "internal/flight", "internal/key", "internal/memory", "internal/object",
 		"internal/readers", "internal/record", "internal/rules", "internal/l2",
 	},
-	"internal/assets":  {"internal/coding", "internal/field", "internal/rules"},
-	"internal/clock":   {},
-	"internal/coding":  {"internal/field"},
-	"internal/field":   {},
-	"internal/flight":  {"internal/object", "internal/readers"},
-	"internal/frame":   {},
-	"internal/key":     {"internal/field"},
-	"internal/memory":  {},
-	"internal/object":  {"internal/field", "internal/frame", "internal/readers", "internal/rules"},
-	"internal/readers": {},
-	"internal/record":  {"internal/field"},
-	"internal/rules":   {"internal/clock", "internal/field", "internal/key"},
-	"internal/l2":      {"internal/frame", "internal/key", "internal/object", "internal/rules"},
+	"internal/assets":    {"internal/coding", "internal/field", "internal/rules"},
+	"internal/clock":     {},
+	"internal/coding":    {"internal/field"},
+	"internal/directive": {"internal/field"},
+	"internal/field":     {},
+	"internal/flight":    {"internal/object", "internal/readers"},
+	"internal/frame":     {},
+	"internal/key":       {"internal/field"},
+	"internal/memory":    {},
+	"internal/object":    {"internal/field", "internal/frame", "internal/readers", "internal/rules"},
+	"internal/readers":   {},
+	"internal/record":    {"internal/field"},
+	"internal/rules":     {"internal/clock", "internal/field", "internal/key"},
+	"internal/l2":        {"internal/frame", "internal/key", "internal/object", "internal/rules"},
 
 	"cmd/precompress": {"internal/assets"},
 
@@ -69,7 +70,7 @@ var dependencies = map[string][]string{
 var testDependencies = []string{"github.com/stretchr/testify"}
 
 // pure packages decide from their arguments alone: no I/O, no locks, and time is an argument.
-var pure = []string{"internal/field", "internal/key", "internal/rules"}
+var pure = []string{"internal/directive", "internal/field", "internal/key", "internal/rules"}
 
 // TestModule holds the module as it stands to the tables above.
 func TestImports(t *testing.T) {

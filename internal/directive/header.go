@@ -1,0 +1,131 @@
+package directive
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/field"
+)
+
+const (
+	cacheControl = "Cache-Control"
+
+	// Targeted is the field for CDNs, in the spelling of net/http (RFC 9213, 3.1).
+	Targeted = "Cdn-Cache-Control"
+)
+
+// Edit rewrites the Cache-Control field of h.
+func Edit(h http.Header, change func(*List)) { EditField(h, cacheControl, change) }
+
+// EditField rewrites a field in the form of Cache-Control. name is canonical.
+func EditField(h http.Header, name string, change func(*List)) {
+	l := Parse(Lines(h, name))
+	change(l)
+	l.settle()
+	if len(l.members) > 0 {
+		h[name] = []string{l.String()}
+	}
+}
+
+// editTargeted rewrites every field that some cache obeys in the place of Cache-Control
+// (RFC 9213, 2.2).
+func editTargeted(h http.Header, change func(*List)) {
+	for key := range h {
+		if field.IsTargeted(key) {
+			EditField(h, http.CanonicalHeaderKey(field.TrimBlanks(key)), change)
+		}
+	}
+}
+
+// Set adds a directive to Cache-Control.
+func Set(h http.Header, directive string) {
+	Edit(h, func(l *List) { l.Set(directive) })
+}
+
+// SetSeconds adds a directive whose argument is in seconds to Cache-Control: see [List.SetSeconds].
+func SetSeconds(h http.Header, directive string, lifetime time.Duration) {
+	Edit(h, func(l *List) { l.SetSeconds(directive, lifetime) })
+}
+
+// Restrict adds a restriction to Cache-Control and to every targeted field: else a
+// CDN-Cache-Control that was set before would still let that cache, which may be ours, do what is
+// forbidden.
+func Restrict(h http.Header, directive string) {
+	Set(h, directive)
+	editTargeted(h, func(l *List) { l.Set(directive) })
+}
+
+// Share adds public to Cache-Control, and then as [ShareTargeted] does.
+func Share(h http.Header) {
+	Set(h, Public)
+	ShareTargeted(h)
+}
+
+// ShareTargeted adds the public of Cache-Control to every targeted field, if it is there and no
+// restriction has removed it.
+func ShareTargeted(h http.Header) {
+	if Parse(Lines(h, cacheControl)).Meaning().Public {
+		editTargeted(h, func(l *List) { l.Set(Public) })
+	}
+}
+
+// CacheFor gives CDN-Cache-Control a lifetime, in the place of what it had, and makes Cache-Control
+// no-cache, which is for browsers here. Beside no-store and private it does nothing.
+func CacheFor(h http.Header, lifetime time.Duration) {
+	said := Parse(Lines(h, cacheControl)).Meaning()
+	if said.NoStore || said.Private {
+		return
+	}
+	Restrict(h, NoCache)
+	h.Del(Targeted) // which Restrict has restricted, too
+	EditField(h, Targeted, func(l *List) {
+		l.SetSeconds(MaxAge, lifetime)
+		if said.Public {
+			l.Set(Public)
+		}
+	})
+}
+
+// AddVary adds names of request fields to Vary (RFC 9110, 12.5.5). A name may be a list; none is
+// doubled; what cannot be a name counts as "*", which absorbs all others.
+func AddVary(h http.Header, names []string) {
+	had := slices.Collect(field.Members(Lines(h, "Vary")))
+	all := had
+	for name := range field.Members(names) {
+		if !field.IsToken(name) {
+			name = "*"
+		}
+		if !slices.ContainsFunc(all, func(s string) bool { return strings.EqualFold(s, name) }) {
+			all = append(all, http.CanonicalHeaderKey(name))
+		}
+	}
+	switch {
+	case slices.Contains(all, "*"):
+		h["Vary"] = []string{"*"}
+	case len(all) > len(had):
+		h["Vary"] = []string{strings.Join(all, ", ")}
+	}
+}
+
+// Lines returns all lines of the field name, which is canonical. Handlers can write other spellings
+// of it into the map, and net/http sends them: they are moved to name.
+func Lines(h http.Header, name string) []string {
+	var odd []string
+	for key := range h {
+		if key != name && strings.EqualFold(field.TrimBlanks(key), name) {
+			odd = append(odd, key)
+		}
+	}
+	if odd != nil {
+		slices.Sort(odd)
+		all := slices.Clone(h[name])
+		for _, key := range odd {
+			all = append(all, h[key]...)
+			delete(h, key)
+		}
+		h[name] = all
+	}
+	return h[name]
+}
