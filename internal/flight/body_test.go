@@ -554,4 +554,4 @@ func TestOutgrownBodyKeepsItsBeginningForThoseOnTheWay(t *testing.T) {
 type queue func() bool
 
 func (q queue) WaitingToRead() bool { return q() }
-func (q queue) Shut()          {}
+func (q queue) Shut()               {}

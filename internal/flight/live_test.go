@@ -12,7 +12,7 @@ import (
 type shutter struct{ shut int }
 
 func (*shutter) WaitingToRead() bool { return false }
-func (s *shutter) Shut()        { s.shut++ }
+func (s *shutter) Shut()             { s.shut++ }
 
 func TestBodyIsLiveAfterTwoFlushesAndASecond(t *testing.T) {
 	for _, row := range []struct {

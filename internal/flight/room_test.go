@@ -54,7 +54,7 @@ func (p *purse) has() int64 {
 type captain struct {
 	body   *Body
 	called int
-	users sync.WaitGroup
+	users  sync.WaitGroup
 	got    []byte
 	err    error
 }
