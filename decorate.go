@@ -1,6 +1,7 @@
 package edgecache
 
 import (
+	"context"
 	"net/http"
 	"slices"
 
@@ -73,6 +74,9 @@ func (a *decorated) Commit(status int) {
 	a.undone = nil
 	a.hook(a.r, status, h)
 }
+
+// Context is record.Committer's.
+func (a *decorated) Context() context.Context { return a.r.Context() }
 
 // unwritten is called when the handler has returned without writing. If nobody else writes, net/http makes that an empty 200, and hook is to
 // have been called. But a framework outside may still write an error, through our writer or its own. So a policy gives no lifetime then, if something is known to stand

@@ -1,6 +1,7 @@
 package edgecache
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"time"
@@ -93,6 +94,9 @@ func (p *pass) Commit(status int) {
 	p.invalidate() // before the client learns that its write succeeded, so that it cannot read what was there before
 	p.handler.edge.report(h, p.r, &p.status, p.room[:0])
 }
+
+// Context is record.Committer's.
+func (p *pass) Context() context.Context { return p.r.Context() }
 
 func (p *pass) invalidate() {
 	if !p.req.Unsafe {

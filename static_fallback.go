@@ -58,7 +58,7 @@ func (m *missing) Commit(status int) {
 // serveVaryingMissing runs next for a request that would get a page instead of a 404 if it asked for HTML. A cache has to know that: else one 404
 // keeps the page from everybody.
 func serveVaryingMissing(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	writer, _ := record.Hook(w, func(status int) {
+	writer, _ := record.Hook(r.Context(), w, func(status int) {
 		if status == http.StatusNotFound {
 			Vary(w, "Accept")
 		}

@@ -439,9 +439,7 @@ func (f *Fill) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 // CloseNotify is http.CloseNotifier's. The channel tells when nobody wants the response any more, like the context of the handler's request: that one client has left
 // is no reason to break off a response which others read along, or which is being stored.
 func (f *Fill) CloseNotify() <-chan bool {
-	gone := make(chan bool, 1)
-	context.AfterFunc(f.judge.Context(), func() { gone <- true })
-	return gone
+	return closeNotify(f.judge.Context())
 }
 
 // Push is http.Pusher's.

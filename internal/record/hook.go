@@ -2,6 +2,7 @@ package record
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -16,17 +17,28 @@ import (
 // finish calls it with 200, as net/http will write, for a handler that returned
 // without writing; it is not to be called after a panic. The writer has the
 // shape of w and is, like w, for one goroutine at a time.
-func Hook(w http.ResponseWriter, before func(status int)) (hw http.ResponseWriter, finish func()) {
+//
+// ctx is the context of the handler's request.
+func Hook(ctx context.Context, w http.ResponseWriter, before func(status int)) (hw http.ResponseWriter, finish func()) {
 	h := new(Hooked)
-	return h.Init(w, beforeFunc(before)), h.Finish
+	return h.Init(w, hook{ctx, before}), h.Finish
 }
 
-type beforeFunc func(status int)
+type hook struct {
+	ctx    context.Context
+	before func(status int)
+}
 
-func (f beforeFunc) Commit(status int) { f(status) }
+func (h hook) Commit(status int)        { h.before(status) }
+func (h hook) Context() context.Context { return h.ctx }
 
-// Committer is told of the final status before the final header is written.
-type Committer interface{ Commit(status int) }
+// Committer is told of the final status.
+type Committer interface {
+	// Commit is called before the final header is written.
+	Commit(status int)
+	// Context returns the context of the handler's request.
+	Context() context.Context
+}
 
 // Hooked is the writer of Hook, for those who have a place for it.
 type Hooked struct {
@@ -170,8 +182,13 @@ func (h *Hooked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-// CloseNotify is http.CloseNotifier's. Only a shape that has it calls it.
-func (h *Hooked) CloseNotify() <-chan bool { return h.w.(closeNotifier).CloseNotify() }
+// CloseNotify is http.CloseNotifier's: w's own, or else it tells when the request's context ends.
+func (h *Hooked) CloseNotify() <-chan bool {
+	if n, ok := h.w.(interface{ CloseNotify() <-chan bool }); ok {
+		return n.CloseNotify()
+	}
+	return closeNotify(h.before.Context())
+}
 
 func (h *Hooked) Push(target string, opts *http.PushOptions) error {
 	if p, ok := h.w.(http.Pusher); ok {

@@ -2,6 +2,7 @@ package record
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -58,7 +59,7 @@ func (p *probe) Push(target string, _ *http.PushOptions) error {
 }
 
 func hooked(w http.ResponseWriter, p *probe) (http.ResponseWriter, func()) {
-	return Hook(w, func(status int) { p.note("before %d", status) })
+	return Hook(context.Background(), w, func(status int) { p.note("before %d", status) })
 }
 
 func copyInto(w http.ResponseWriter, r io.Reader) error {
@@ -175,7 +176,7 @@ func TestHookIsNotPassedByAController(t *testing.T) {
 	if err := http.NewResponseController(w).Flush(); !errors.Is(err, http.ErrNotSupported) || len(p.log) != 0 {
 		t.Errorf("flush of what cannot: got %v after %q, want not supported and no header", err, p.log)
 	}
-	h := &Hooked{w: struct{ rw }{p}, before: beforeFunc(func(int) { t.Error("decided") })}
+	h := &Hooked{w: struct{ rw }{p}, before: hook{t.Context(), func(int) { t.Error("decided") }}}
 	if err := h.Push("/", nil); !errors.Is(err, http.ErrNotSupported) {
 		t.Errorf("push of what cannot: got %v", err)
 	}
@@ -183,11 +184,63 @@ func TestHookIsNotPassedByAController(t *testing.T) {
 
 func TestHookCopiesWhereTheWriterHasNoReadFrom(t *testing.T) {
 	rec := httptest.NewRecorder()
-	h := &Hooked{w: rec, before: beforeFunc(func(int) {})}
+	h := &Hooked{w: rec, before: hook{t.Context(), func(int) {}}}
 	n, err := h.ReadFrom(strings.NewReader(strings.Repeat("x", 2000)))
 	if n != 2000 || err != nil || rec.Body.Len() != 2000 {
 		t.Errorf("got %d, %v and %d bytes, want 2000", n, err, rec.Body.Len())
 	}
+}
+
+// The server tells the type of a copied body as it does without us, whether its writer has a ReadFrom or not (HTTP/2).
+func TestHookLeavesTheTypeToTheServer(t *testing.T) {
+	for _, two := range []bool{false, true} {
+		srv := server(t, two, func(w http.ResponseWriter, r *http.Request) {
+			outer, outerFinish := Hook(r.Context(), w, func(int) {})
+			hw, finish := Hook(r.Context(), outer, func(int) {})
+			defer outerFinish()
+			defer finish()
+			if r.URL.Path == "/status" {
+				hw.WriteHeader(http.StatusOK)
+			}
+			_, _ = io.Copy(hw, struct{ io.Reader }{strings.NewReader("<!DOCTYPE html>" + strings.Repeat("x", 100_000))})
+		})
+		for _, path := range []string{"/", "/status"} {
+			resp, err := srv.Client().Get(srv.URL + path)
+			require.NoError(t, err)
+			n, err := io.Copy(io.Discard, resp.Body)
+			require.NoError(t, err)
+			require.NoError(t, resp.Body.Close())
+			if got, want := resp.Header.Get("Content-Type"), "text/html; charset=utf-8"; got != want || n != 100_015 {
+				t.Errorf("%s %s: got %q and %d bytes, want %q and 100015", resp.Proto, path, got, n, want)
+			}
+		}
+	}
+}
+
+// notifier is a writer that is an http.CloseNotifier.
+type notifier struct {
+	rw
+	gone chan bool
+}
+
+func (n notifier) CloseNotify() <-chan bool { return n.gone }
+
+func TestHookTellsThatTheClientHasLeft(t *testing.T) {
+	gone := make(chan bool)
+	w, _ := Hook(t.Context(), notifier{httptest.NewRecorder(), gone}, func(int) {})
+	if got := w.(interface{ CloseNotify() <-chan bool }).CloseNotify(); got != (<-chan bool)(gone) {
+		t.Error("got another channel, want that of the writer")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	w, _ = Hook(ctx, httptest.NewRecorder(), func(int) {})
+	told := w.(interface{ CloseNotify() <-chan bool }).CloseNotify()
+	select {
+	case <-told:
+		t.Error("told while the client is there")
+	default:
+	}
+	cancel()
+	<-told
 }
 
 // server runs h on a real server; http/2 when two is true.
@@ -208,7 +261,7 @@ func TestHookHasTheShapeOfRealServers(t *testing.T) {
 	for _, two := range []bool{false, true} {
 		var bare, hookedShape, proto string
 		srv := server(t, two, func(w http.ResponseWriter, r *http.Request) {
-			hw, finish := Hook(w, func(int) { w.Header().Set("X-Before", "yes") })
+			hw, finish := Hook(r.Context(), w, func(int) { w.Header().Set("X-Before", "yes") })
 			defer finish()
 			bare, hookedShape, proto = lettersOf(w), lettersOf(hw), r.Proto
 			if p, ok := hw.(http.Pusher); ok {
@@ -245,7 +298,7 @@ func TestHookKeepsSendfile(t *testing.T) {
 	require.NoError(t, os.WriteFile(name, []byte(strings.Repeat("0123456789", 10_000)), 0o600))
 	var from string
 	srv := server(t, false, func(w http.ResponseWriter, r *http.Request) {
-		hw, finish := Hook(spy{w, &from}, func(int) {})
+		hw, finish := Hook(r.Context(), spy{w, &from}, func(int) {})
 		defer finish()
 		f, err := os.Open(name)
 		if err != nil {
@@ -267,7 +320,7 @@ func TestHookKeepsSendfile(t *testing.T) {
 func TestHookLetsAConnectionBeHijacked(t *testing.T) {
 	decided := false
 	srv := server(t, false, func(w http.ResponseWriter, r *http.Request) {
-		hw, finish := Hook(w, func(int) { decided = true })
+		hw, finish := Hook(r.Context(), w, func(int) { decided = true })
 		defer finish()
 		conn, buf, err := hw.(http.Hijacker).Hijack()
 		if err != nil {

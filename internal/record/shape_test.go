@@ -16,10 +16,9 @@ type (
 	fl = http.Flusher
 	hj = http.Hijacker
 	pu = http.Pusher
-	cn = closeNotifier
 )
 
-// likes is one writer for each set of the four interfaces.
+// likes is one writer for each set of the three interfaces.
 var likes = map[string]http.ResponseWriter{
 	"": struct{ rw }{},
 	"F": struct {
@@ -55,50 +54,6 @@ var likes = map[string]http.ResponseWriter{
 		hj
 		pu
 	}{},
-	"C": struct {
-		rw
-		cn
-	}{},
-	"FC": struct {
-		rw
-		fl
-		cn
-	}{},
-	"HC": struct {
-		rw
-		hj
-		cn
-	}{},
-	"FHC": struct {
-		rw
-		fl
-		hj
-		cn
-	}{},
-	"PC": struct {
-		rw
-		pu
-		cn
-	}{},
-	"FPC": struct {
-		rw
-		fl
-		pu
-		cn
-	}{},
-	"HPC": struct {
-		rw
-		hj
-		pu
-		cn
-	}{},
-	"FHPC": struct {
-		rw
-		fl
-		hj
-		pu
-		cn
-	}{},
 }
 
 func lettersOf(w http.ResponseWriter) (s string) {
@@ -110,9 +65,6 @@ func lettersOf(w http.ResponseWriter) (s string) {
 	}
 	if _, ok := w.(http.Pusher); ok {
 		s += "P"
-	}
-	if _, ok := w.(closeNotifier); ok {
-		s += "C"
 	}
 	return s
 }
@@ -140,8 +92,8 @@ func (c *core) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 }
 
 func TestShapeHasExactlyTheInterfacesOfLike(t *testing.T) {
-	if len(likes) != 16 {
-		t.Fatalf("%d shapes in the table, want 16", len(likes))
+	if len(likes) != 8 {
+		t.Fatalf("%d shapes in the table, want 8", len(likes))
 	}
 	for want, like := range likes {
 		if got := lettersOf(like); got != want {
@@ -158,8 +110,9 @@ func TestShapeHasExactlyTheInterfacesOfLike(t *testing.T) {
 		}
 		_, readerFrom := w.(io.ReaderFrom)
 		_, stringWriter := w.(io.StringWriter)
-		if !readerFrom || !stringWriter {
-			t.Errorf("%q: ReaderFrom %v, StringWriter %v, want both always", want, readerFrom, stringWriter)
+		_, notifies := w.(interface{ CloseNotify() <-chan bool })
+		if !readerFrom || !stringWriter || !notifies {
+			t.Errorf("%q: ReaderFrom %v, StringWriter %v, CloseNotifier %v, want all always", want, readerFrom, stringWriter, notifies)
 		}
 		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
 		if !ok || u.Unwrap() != like {
@@ -190,13 +143,10 @@ func TestShapeHandsEveryCallToCore(t *testing.T) {
 			_ = p.Push("/", nil)
 			want = append(want, "Push")
 		}
-		if n, ok := w.(closeNotifier); ok {
-			_ = n.CloseNotify()
-			want = append(want, "CloseNotify")
-		}
 		_, _ = w.(io.ReaderFrom).ReadFrom(nil)
 		_, _ = w.(io.StringWriter).WriteString("")
-		want = append(want, "ReadFrom", "WriteString")
+		_ = w.(interface{ CloseNotify() <-chan bool }).CloseNotify()
+		want = append(want, "ReadFrom", "WriteString", "CloseNotify")
 		if len(c.calls) != len(want) {
 			t.Fatalf("%q: calls %v, want %v", letters, c.calls, want)
 		}
@@ -232,7 +182,7 @@ func (d *deadlines) EnableFullDuplex() error          { d.set++; return nil }
 func TestShapeNeverLetsAControllerFlushOrHijackBehindCore(t *testing.T) {
 	for name, like := range map[string]http.ResponseWriter{
 		"a veil over a recorder":  veil{httptest.NewRecorder()},
-		"a veil over all":         veil{likes["FHPC"]},
+		"a veil over all":         veil{likes["FHP"]},
 		"a flusher without Flush": onlyFlushError{httptest.NewRecorder()},
 		"a hijacker over a veiled flusher": struct {
 			veil
@@ -248,7 +198,7 @@ func TestShapeNeverLetsAControllerFlushOrHijackBehindCore(t *testing.T) {
 		}
 	}
 	for name, like := range map[string]http.ResponseWriter{
-		"a veil over all": veil{likes["FHPC"]},
+		"a veil over all": veil{likes["FHP"]},
 		"a flusher over a veiled hijacker": struct {
 			veil
 			fl
