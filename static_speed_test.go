@@ -19,7 +19,6 @@ import (
 	"testing"
 	"testing/fstest"
 	"time"
-	"unsafe"
 
 	"github.com/stretchr/testify/require"
 )
@@ -31,39 +30,6 @@ func embeddedTree(t testing.TB) fs.FS {
 	tree, err := fs.Sub(embedded, "testdata/static")
 	require.NoError(t, err)
 	return tree
-}
-
-// noting keeps the address of what is written.
-type noting struct {
-	header http.Header
-	at     *byte
-	n      int
-}
-
-func (n *noting) Header() http.Header { return n.header }
-func (n *noting) WriteHeader(int)     {}
-func (n *noting) Write(p []byte) (int, error) {
-	n.at, n.n = unsafe.SliceData(p), n.n+len(p)
-	return len(p), nil
-}
-
-// TestStaticEmbeddedBytesAreNotCopied holds that the bytes of the program itself are written, in one piece, wherever they are asked for.
-func TestStaticEmbeddedBytesAreNotCopied(t *testing.T) {
-	tree := embeddedTree(t)
-	var at [2]*byte
-	for i := range at {
-		a, err := Static(tree, StaticOptions{})
-		require.NoError(t, err)
-		w := &noting{header: http.Header{}}
-		a.ServeHTTP(w, httptest.NewRequest("GET", a.URL("photo.jpg"), nil))
-		if w.n != 100<<10 {
-			t.Fatalf("got %d bytes, want 100 KiB", w.n)
-		}
-		at[i] = w.at
-	}
-	if at[0] != at[1] {
-		t.Error("two sets write from different places: at least one has made a copy")
-	}
 }
 
 // zipped is an archive of a tree, with its files compressed.

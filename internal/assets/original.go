@@ -14,11 +14,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unsafe"
 )
 
 const (
-	// maxKept is how large a file may be that is kept in memory because its file system can only read it from the start.
+	// maxKept is the size of the largest file, in bytes, that is kept in memory because its file system cannot seek in it or
+	// does not say when it has changed. The files of an embed.FS are among them: package embed hands out copies only.
 	maxKept = 4 << 20
 	// maxStylesheet is how large a stylesheet may be whose references are rewritten.
 	maxStylesheet = 8 << 20
@@ -42,8 +42,8 @@ type original struct {
 	read     time.Time // when it was hashed
 	sum      [sha256.Size]byte
 	constant bool                        // part of the program or of an archive: it cannot change
-	data     []byte                      // its bytes, if they are in memory anyway; never written
-	text     string                      // of a stylesheet, to find its references
+	data     []byte                      // its bytes, if they are kept in memory; never written
+	text     string                      // of a stylesheet without data, to find its references
 	racy     atomic.Bool                 // so young that an edit might not show in modified
 	info     atomic.Pointer[fs.FileInfo] // tells it from a file that takes its place; nil where that cannot be told
 }
@@ -81,13 +81,8 @@ func readOnce(fsys fs.FS, name string, sheet bool) (*original, error) {
 		return nil, notRegular(name)
 	}
 	o := &original{fsys: fsys, name: name, size: info.Size(), modified: info.ModTime(), constant: isConstant(f)}
-	if data, ok := embedded(f, o.size); ok {
-		o.data = data
-		o.sum = sha256.Sum256(data)
-		return o, nil
-	}
 	_, seeks := f.(io.Seeker)
-	timeless := o.modified.IsZero() && !o.constant
+	timeless := o.modified.IsZero() // as in an embed.FS
 	keep := (!seeks || timeless) && o.size <= maxKept
 	sheet = sheet && o.size <= maxStylesheet
 	sum := sha256.New()
@@ -117,10 +112,10 @@ func readOnce(fsys fs.FS, name string, sheet bool) (*original, error) {
 		}
 	}
 	sum.Sum(o.sum[:0])
-	if keep {
+	switch {
+	case keep:
 		o.data = kept.Bytes()
-	}
-	if sheet {
+	case sheet:
 		o.text = kept.String()
 	}
 	return o, nil
@@ -132,8 +127,8 @@ func notRegular(name string) error {
 
 // css returns the text of a stylesheet.
 func (o *original) css() string {
-	if o.text == "" && o.data != nil && o.size <= maxStylesheet {
-		return unsafe.String(unsafe.SliceData(o.data), len(o.data)) // never written, so a string
+	if o.data != nil {
+		return string(o.data)
 	}
 	return o.text
 }
@@ -186,32 +181,6 @@ func packageOf(f fs.File) string {
 		t = t.Elem()
 	}
 	return t.PkgPath()
-}
-
-// embedded returns the bytes of a file of an embed.FS where the linker has put them. Package embed itself only hands out copies: one for each
-// request, or one for the life of the process. Where its files should once look otherwise, ok is false and the file is read like any other.
-func embedded(f fs.File, size int64) (data []byte, ok bool) {
-	v := reflect.ValueOf(f)
-	if packageOf(f) != "embed" || v.Kind() != reflect.Pointer {
-		return nil, false
-	}
-	for _, step := range [...]string{"f", "data"} {
-		if v.Kind() == reflect.Pointer {
-			v = v.Elem()
-		}
-		if v.Kind() != reflect.Struct {
-			return nil, false
-		}
-		if v = v.FieldByName(step); !v.IsValid() {
-			return nil, false
-		}
-	}
-	if v.Kind() != reflect.String || int64(v.Len()) != size {
-		return nil, false
-	}
-	text := v.String()
-	// Nobody may write to it: io.Writer forbids that to all who get it.
-	return unsafe.Slice(unsafe.StringData(text), len(text)), true
 }
 
 // content is a body that is being sent: bytes, or an open file.
