@@ -27,7 +27,7 @@ func (h *handler) serveArrived(w http.ResponseWriter, r *http.Request, limits *r
 // arrived returns r as it is looked up and passed on: with a body that is known to be empty or not and, unless the cache has no part in it,
 // without what belongs to its connection. It makes req, which classify has said about r, say the same about that.
 func (e *Edge) arrived(r *http.Request, limits *rules.Limits, req *rules.Request) *http.Request {
-	if e.except.matches(r) {
+	if e.except.Contains(r) {
 		return r
 	}
 	if req.Unread {

@@ -12,6 +12,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/l2"
 	"github.com/edgecache-go/edgecache/internal/memory"
+	"github.com/edgecache-go/edgecache/internal/pattern"
 	"github.com/edgecache-go/edgecache/internal/readers"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -42,7 +43,7 @@ func Cache(next http.Handler) http.Handler {
 type Edge struct {
 	config      Config // resolved
 	rules       rules.Options
-	except      except
+	except      pattern.Set // requests in which the cache has no part
 	memory      *memory.Tier[resource]
 	maxObject   int64
 	pinned      *readers.Room // of bodies that are read, but not in memory any more
@@ -86,7 +87,7 @@ func New(cfg Config) (*Edge, error) {
 		memory: memory.New[resource](memory.Config{MaxBytes: cfg.MaxBytes, MaxEntryBytes: cfg.MaxObjectBytes}),
 		tags:   new(tags),
 	}
-	e.except, _ = newExcept(cfg.Except) // resolve has reported the mistakes
+	e.except = pattern.NewSet(cfg.Except, nil) // resolve has reported the mistakes
 	e.addresses.init()
 	e.memory.OnRemove(e.removed)
 	e.memory.OnEvict(e.evicting)

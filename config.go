@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/pattern"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -246,6 +247,12 @@ func DefaultIgnoreCookies() []string {
 // slice.
 func DefaultCredentialHeaders() []string { return rules.DefaultCredentialFields() }
 
+// DefaultExcept returns the patterns that Config.Except has when it is nil: what watches a program,
+// and what is for its developers. The caller owns the slice.
+func DefaultExcept() []string {
+	return []string{"/health", "/healthz", "/livez", "/ready", "/readyz", "/ping", "/-/healthy", "/-/ready", "/metrics", "/debug/"}
+}
+
 // DefaultDropHeaders returns the response fields that Config.DropHeaders names when it is nil: ids of requests and traces,
 // rate limits, and how long the handler took. The caller owns the slice.
 func DefaultDropHeaders() []string { return rules.DefaultDropFields() }
@@ -365,8 +372,9 @@ func (c Config) resolve() (Config, error) {
 		c.Except = DefaultExcept()
 	}
 	c.Except = slices.Clone(c.Except)
-	_, unfit := newExcept(c.Except)
-	mistakes = append(mistakes, unfit...)
+	pattern.NewSet(c.Except, func(i int, reason string) {
+		wrong(fmt.Sprintf("Except[%d]", i), c.Except[i], `want a pattern for http.ServeMux such as "/healthz" or "/debug/": `+reason)
+	})
 	if c.IgnoreCookies == nil {
 		c.IgnoreCookies = DefaultIgnoreCookies()
 	}

@@ -261,7 +261,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, t *errand, lim
 	req := e.classify(r, limits)
 	k, ok := key.Of(nil, r)
 	selector := t.old.Selector()
-	if !ok || string(k) != string(t.key) || req.Bypass != rules.None || req.Head || class(&req) != 0 || e.except.matches(r) ||
+	if !ok || string(k) != string(t.key) || req.Bypass != rules.None || req.Head || class(&req) != 0 || e.except.Contains(r) ||
 		string(e.scope(nil, r, &req)) != selector.Scope || string(key.Values(nil, t.vary, r.Header, &req.Scope)) != selector.Variant {
 		t.state.CompareAndSwap(underway, lost)
 	}

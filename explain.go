@@ -34,7 +34,7 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 	req := e.classify(r, limits)
 	r = e.withoutConnection(r, limits, &req)
 	x := Explanation{Key: readableKey(r), Credential: e.rules.NameCredential(r)}
-	if e.except.matches(r) {
+	if e.except.Contains(r) {
 		x.Status, x.Reason = Dynamic, rules.Excepted
 		return x
 	}

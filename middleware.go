@@ -47,7 +47,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	e := h.edge
 	if req.Bypass != rules.None {
 		switch {
-		case e.except.matches(r):
+		case e.except.Contains(r):
 			h.pass(w, r, req, rules.Excepted)
 		case req.Bypass == rules.Method && r.Method == http.MethodPost && !req.Limits.Passes() && h.post(w, r, req):
 		default:
@@ -69,7 +69,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	now := time.Now()
 	v := res.find(scope, req, r.Header)
 	// What is excepted is never stored, so a hit need not ask. Only methods can make a difference, which share a key.
-	if (v == nil || e.except.byMethod) && e.except.matches(r) {
+	if (v == nil || e.except.DiffersByMethod()) && e.except.Contains(r) {
 		h.pass(w, r, req, rules.Excepted)
 		return
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgecache-go/edgecache/internal/directive"
 	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/pattern"
 )
 
 // A Policy says about many responses what the functions [NoStore] to [Tag] say about one. It is a value: the zero Policy
@@ -149,26 +150,24 @@ func AfterRequest(hook func(r *http.Request, status int, header http.Header)) fu
 // the panic's value is an error that joins every mistake, each a [*ConfigError]. It reads the map once.
 func Routes(routes map[string]Policy) func(http.Handler) http.Handler {
 	var mistakes []error
-	mux := http.NewServeMux()
+	mux := new(pattern.Mux)
 	applies := make(map[string]*decoration, len(routes))
-	for _, pattern := range slices.Sorted(maps.Keys(routes)) {
-		if err := routes[pattern].validate(fmt.Sprintf("Routes[%q]", pattern)); err != nil {
+	for _, route := range slices.Sorted(maps.Keys(routes)) {
+		if err := routes[route].validate(fmt.Sprintf("Routes[%q]", route)); err != nil {
 			mistakes = append(mistakes, err)
 		}
-		plain, reason := register(mux, pattern)
-		if reason != nil {
-			mistakes = append(mistakes, &ConfigError{Field: "Routes", Value: pattern, Reason: fmt.Sprintf("want a pattern for http.ServeMux: %v", reason)})
+		plain, reason := mux.Add(route)
+		if reason != "" {
+			mistakes = append(mistakes, &ConfigError{Field: "Routes", Value: route, Reason: "want a pattern for http.ServeMux: " + reason})
 		}
-		applies[plain] = routes[pattern].clone().decoration()
+		applies[plain] = routes[route].clone().decoration()
 	}
 	if err := errors.Join(mistakes...); err != nil {
 		panic(err)
 	}
 	return func(next http.Handler) http.Handler {
 		return &decorator{next, func(r *http.Request) *decoration {
-			// The pattern and not the handler tells the route: for a path to be cleaned the handler is a redirect.
-			_, pattern := mux.Handler(onPlainHost(r))
-			return applies[pattern]
+			return applies[mux.Match(r)]
 		}}
 	}
 }

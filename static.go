@@ -19,6 +19,7 @@ import (
 
 	"github.com/edgecache-go/edgecache/internal/assets"
 	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/pattern"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -186,10 +187,10 @@ func (o StaticOptions) resolve(dir string) (assets.Options, error) {
 			wrong(f.name, f.value, `want the name of a file in the tree, such as "index.html"`)
 		}
 	}
-	except := http.NewServeMux()
-	for _, pattern := range o.SPAExcept {
-		if _, reason := register(except, pattern); reason != nil {
-			wrong("SPAExcept", pattern, fmt.Sprintf(`want a pattern for http.ServeMux such as "/api/": %v`, reason))
+	except := new(pattern.Mux)
+	for _, path := range o.SPAExcept {
+		if _, reason := except.Add(path); reason != "" {
+			wrong("SPAExcept", path, `want a pattern for http.ServeMux such as "/api/": `+reason)
 		}
 	}
 	if len(o.SPAExcept) > 0 && o.SPA == "" {
@@ -232,10 +233,7 @@ func (o StaticOptions) resolve(dir string) (assets.Options, error) {
 	}
 	var noPage func(*http.Request) bool
 	if len(o.SPAExcept) > 0 {
-		noPage = func(r *http.Request) bool {
-			_, pattern := except.Handler(onPlainHost(r))
-			return pattern != ""
-		}
+		noPage = func(r *http.Request) bool { return except.Match(r) != "" }
 	}
 	return assets.Options{
 		Prefix: o.Prefix, Base: base, Host: host, Dev: o.Dev, ViteManifest: o.ViteManifest, ESBuildMetafile: o.ESBuildMetafile, SPA: o.SPA,

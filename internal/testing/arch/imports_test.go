@@ -19,7 +19,8 @@ const door = "" // the root package, as a path inside the module
 // A name that ends in /... stands for every package below it.
 var layers = map[string][]string{
 	door: {
-		"internal/assets", "internal/coding", "internal/directive", "internal/field", "internal/flight", "internal/key", "internal/memory", "internal/object",
+		"internal/assets", "internal/coding", "internal/directive", "internal/field", "internal/flight", "internal/key", "internal/memory", "internal/mistake",
+		"internal/object", "internal/pattern",
 		"internal/readers", "internal/record", "internal/rules", "internal/l2",
 	},
 	"internal/assets":    {"internal/coding", "internal/field", "internal/rules"},
@@ -31,7 +32,9 @@ var layers = map[string][]string{
 	"internal/frame":     {},
 	"internal/key":       {"internal/field"},
 	"internal/memory":    {},
+	"internal/mistake":   {},
 	"internal/object":    {"internal/field", "internal/frame", "internal/readers", "internal/rules"},
+	"internal/pattern":   {},
 	"internal/readers":   {},
 	"internal/record":    {"internal/field"},
 	"internal/rules":     {"internal/clock", "internal/field", "internal/key"},
