@@ -21,9 +21,12 @@ import (
 	"github.com/edgecache-go/edgecache/internal/testing/session"
 )
 
-const readme = "../README.md"
+const (
+	readme  = "../README.md"
+	reasons = "../docs/reasons.md"
+)
 
-var update = flag.Bool("update", false, "write the table of reasons into the README")
+var update = flag.Bool("update", false, "write the table in "+reasons)
 
 // A block is fenced code in a document.
 type block struct {
@@ -166,23 +169,23 @@ func run(t *testing.T, dir string, name string, args ...string) {
 	require.NoError(t, err, "%s %q:\n%s", name, args, text)
 }
 
-// TestReadmeReasons holds the table of reasons to the code; -update writes it.
-func TestReadmeReasons(t *testing.T) {
+// TestDocsReasons compares the table of reasons with the code; -update writes it.
+func TestDocsReasons(t *testing.T) {
 	var table strings.Builder
 	table.WriteString("| detail | what happened |\n|---|---|\n")
 	for reason := range rules.Reasons() {
 		fmt.Fprintf(&table, "| `%s` | %s |\n", reason, strings.ReplaceAll(reason.Explain(), "|", `\|`))
 	}
-	text := read(t, readme)
+	text := read(t, reasons)
 	before, rest, found := strings.Cut(text, "<!-- reasons -->\n")
 	require.True(t, found)
 	got, after, found := strings.Cut(rest, "<!-- /reasons -->")
 	require.True(t, found)
 	if *update {
-		require.NoError(t, os.WriteFile(readme, []byte(before+"<!-- reasons -->\n"+table.String()+"<!-- /reasons -->"+after), 0o644))
+		require.NoError(t, os.WriteFile(reasons, []byte(before+"<!-- reasons -->\n"+table.String()+"<!-- /reasons -->"+after), 0o644))
 		return
 	}
-	require.Equal(t, table.String(), got, "go test ./examples -run Readme -update")
+	require.Equal(t, table.String(), got, "go test ./examples -run Reasons -update")
 }
 
 // TestReadmeConfig holds that the README has a row for every field of Config and of StaticOptions, and for no other.
