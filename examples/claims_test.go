@@ -53,9 +53,9 @@ func says(status int, header ...string) http.HandlerFunc {
 	}
 }
 
-// TestReadmeKept holds "What is cached, and for how long" to the code: what the second of two requests gets, and the last one just before and
-// just after the time that the README gives.
-func TestReadmeKept(t *testing.T) {
+// TestGuideKept compares "How long a response is kept" with the code: what the second of two
+// requests gets, just before and just after the time that the guide gives.
+func TestGuideKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, row := range []struct {
 			name    string
@@ -87,14 +87,15 @@ func TestReadmeKept(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			if got := visit(h, "GET").Header.Get("X-Cache"); got == "HIT" {
-				t.Errorf("%s: at its end: got HIT, want it made anew", row.name)
+				t.Errorf("%s: at its end: got HIT, want a new one", row.name)
 			}
 		}
 	})
 }
 
-// TestReadmeNeverKept holds the second table of that section, and what the others say about requests, to the code.
-func TestReadmeNeverKept(t *testing.T) {
+// TestGuideNeverStored compares "What is never stored", and what the guide says about requests, with
+// the code.
+func TestGuideNeverStored(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		handler http.HandlerFunc
@@ -141,8 +142,8 @@ func TestReadmeNeverKept(t *testing.T) {
 	}
 }
 
-// TestReadmeConversations holds what the README tells of one request after another.
-func TestReadmeConversations(t *testing.T) {
+// TestGuideConversations holds what the guide says about one request after another.
+func TestGuideConversations(t *testing.T) {
 	type request struct {
 		method string
 		header []string
@@ -196,8 +197,8 @@ func TestReadmeConversations(t *testing.T) {
 	require.Equal(t, 304, visit(h, "GET", "If-None-Match", tag).StatusCode)
 }
 
-// TestReadmeWaiting holds that requests for a page that is being made wait for it, unless it may not be shared.
-func TestReadmeWaiting(t *testing.T) {
+// TestGuideWaiting holds that requests for a page that is being made wait for it, unless it may not be shared.
+func TestGuideWaiting(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		handler http.HandlerFunc
@@ -205,7 +206,7 @@ func TestReadmeWaiting(t *testing.T) {
 		takes   time.Duration
 	}{
 		{"one run for a hundred", says(200), 1, time.Second},
-		{"those who waited in vain run at once, side by side", says(200, "Cache-Control", "private"), 100, 2 * time.Second},
+		{"requests that waited in vain run at once, in parallel", says(200, "Cache-Control", "private"), 100, 2 * time.Second},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			var runs atomic.Int64
@@ -227,14 +228,14 @@ func TestReadmeWaiting(t *testing.T) {
 	}
 }
 
-// TestReadmeStale holds what is served past its time.
-func TestReadmeStale(t *testing.T) {
+// TestGuideStale holds what is served past its time.
+func TestGuideStale(t *testing.T) {
 	for _, row := range []struct {
 		name, header string
 		status       int // of the handler, later on
 		want         []string
 	}{
-		{"made anew in the background", "max-age=10, stale-while-revalidate=60", 200, []string{"UPDATING 200", "HIT 200"}},
+		{"re-rendered in the background", "max-age=10, stale-while-revalidate=60", 200, []string{"UPDATING 200", "HIT 200"}},
 		{"shown when the handler fails", "max-age=10, stale-if-error=60", 503, []string{"STALE 200"}},
 		{"an answer with an error is an answer", "max-age=10", 503, []string{"BYPASS 503"}},
 		{"s-maxage forbids both", "max-age=10, s-maxage=10, stale-while-revalidate=60, stale-if-error=60", 503, []string{"BYPASS 503"}},

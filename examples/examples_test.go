@@ -1,4 +1,4 @@
-// Package examples_test runs the programs of this folder, and what the README shows.
+// Package examples_test runs the programs of this folder, and the code in the README and the guide.
 package examples_test
 
 import (

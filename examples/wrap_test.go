@@ -1,6 +1,7 @@
 package examples_test
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -12,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestHandlersAreWrappedOnce holds that neither an example nor the README wraps a handler anew for each request: a cache
-// learns about its handler from one request to the next, and readers copy what they see.
+// TestHandlersAreWrappedOnce holds that no example and no document wraps a handler for each request:
+// a cache learns about its handler from one request to the next, and readers copy what they see.
 func TestHandlersAreWrappedOnce(t *testing.T) {
 	sources := map[string]string{}
 	for _, pattern := range []string{"*/*.go", "../cmd/*/*.go", "../*_test.go", "*_test.go"} {
@@ -28,9 +29,12 @@ func TestHandlersAreWrappedOnce(t *testing.T) {
 			sources[name] = string(text)
 		}
 	}
-	for _, b := range fenced(read(t, readme)) {
-		if b.language == "go" {
-			sources["README.md:"+strings.SplitN(b.text, "\n", 2)[0]], _ = b.source()
+	for _, name := range documents(t) {
+		blocks, _ := fenced(name, read(t, name))
+		for _, b := range blocks {
+			if b.language == "go" {
+				sources[fmt.Sprintf("%s:%d", name, b.line)] = b.source()
+			}
 		}
 	}
 	require.Contains(t, sources, filepath.Join("proxy", "main.go"))

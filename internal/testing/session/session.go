@@ -247,7 +247,9 @@ func clientCurl(ctx context.Context, args []string) (string, error) {
 		}
 	}
 	if data != nil {
-		header.Set("Content-Type", "application/x-www-form-urlencoded")
+		if header.Get("Content-Type") == "" {
+			header.Set("Content-Type", "application/x-www-form-urlencoded")
+		}
 		if method == http.MethodGet {
 			method = http.MethodPost
 		}

@@ -10,9 +10,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReadme holds that each router is mounted here as the table of the README has it.
-func TestReadme(t *testing.T) {
-	text, err := os.ReadFile("../../README.md")
+// TestGuide holds that each router is mounted here as the table of the guide has it.
+func TestGuide(t *testing.T) {
+	text, err := os.ReadFile("../../docs/guide/caching.md")
 	require.NoError(t, err)
 	var tests strings.Builder
 	for _, name := range []string{"routers_test.go", "pocketbase_test.go", "http3_test.go"} {
