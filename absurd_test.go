@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // absurdity is a request, or a response, that no sane program makes.
@@ -138,13 +139,6 @@ func partsDiffer(got, want string) bool {
 	return len(first) != len(second) || first[0] != second[0] || first[2] != second[2]
 }
 
-// discard is a writer that keeps nothing, so that benchmarks measure the way there.
-type discard struct{ header http.Header }
-
-func (d *discard) Header() http.Header         { return d.header }
-func (d *discard) WriteHeader(int)             {}
-func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
-
 // What a request costs on top of reading it over a connection, which both ways pay alike: compare alone, hit and pass (a page that is not stored) of each absurdity with those of the plain request.
 func BenchmarkAbsurd(b *testing.B) {
 	for _, name := range slices.Sorted(maps.Keys(absurdities)) {
@@ -155,7 +149,7 @@ func BenchmarkAbsurd(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
 					r := readRequest(b, text)
-					h.ServeHTTP(&discard{http.Header{}}, r)
+					h.ServeHTTP(&harness.Sink{Fields: http.Header{}}, r)
 				}
 			}
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 const (
@@ -27,8 +28,8 @@ type asking struct {
 }
 
 // steps sends requests for one page, one after the other.
-func (s *stage) steps(target string, steps ...asking) {
-	s.t.Helper()
+func playSteps(s *harness.Site, target string, steps ...asking) {
+	s.T.Helper()
 	for i, st := range steps {
 		var header []string
 		for field := range strings.SplitSeq(st.fields, "|") {
@@ -36,10 +37,10 @@ func (s *stage) steps(target string, steps ...asking) {
 				header = append(header, name, value)
 			}
 		}
-		v := s.visit(target, header...)
-		require.False(s.t, v.cut())
-		if got := v.header.Get("X-Cache") + " " + v.text(); got != st.want {
-			s.t.Errorf("%d: %q is answered with %q, want %q: %v", i, st.fields, got, st.want, v.header)
+		v := s.Visit(target, header...)
+		require.False(s.T, v.Cut())
+		if got := v.Header().Get("X-Cache") + " " + v.Text(); got != st.want {
+			s.T.Errorf("%d: %q is answered with %q, want %q: %v", i, st.fields, got, st.want, v.Header())
 		}
 	}
 }
@@ -211,7 +212,7 @@ func TestNegotiationWithoutVary_RFC9110_12_5(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				newStage(t, edgecache.Config{}, row.handler).steps("/", row.steps...)
+				playSteps(harness.NewCountedSite(t, edgecache.Config{}, row.handler), "/", row.steps...)
 			})
 		})
 	}
@@ -220,19 +221,19 @@ func TestNegotiationWithoutVary_RFC9110_12_5(t *testing.T) {
 // The type that middleware outside has said counts like the handler's own.
 func TestTypeFromOutsideCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, _ int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, _ int) {
 			if strings.HasPrefix(r.Header.Get("Accept"), "text/html") {
 				says(w, "text/html", "html")
 				return
 			}
 			says(w, "", "json")
 		})
-		inner := s.h
-		s.h = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inner := s.Handler
+		s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "application/json")
 			inner.ServeHTTP(w, r)
 		})
-		s.steps("/", asking{"Accept: application/json", "MISS json"}, asking{"Accept: text/html", "MISS html"}, asking{"Accept: application/json;q=0.5", "HIT json"}, asking{"Accept: text/html", "HIT html"})
+		playSteps(s, "/", asking{"Accept: application/json", "MISS json"}, asking{"Accept: text/html", "MISS html"}, asking{"Accept: application/json;q=0.5", "HIT json"}, asking{"Accept: text/html", "HIT html"})
 	})
 }
 
@@ -240,7 +241,7 @@ func TestTypeFromOutsideCounts(t *testing.T) {
 func TestVaryOnOneFormOnly_RFC9111_4_1(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := 0
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, _ int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, _ int) {
 			n++
 			w.Header().Set("Content-Type", "text/html")
 			w.Header().Set("Cache-Control", "max-age=60")
@@ -253,12 +254,12 @@ func TestVaryOnOneFormOnly_RFC9111_4_1(t *testing.T) {
 			fmt.Fprint(w, "plain ", n)
 		})
 		gzip := "Accept-Encoding: gzip"
-		s.steps("/", asking{gzip, "MISS gzip 1"}, asking{"", "MISS plain 2"}, asking{gzip, "HIT gzip 1"}, asking{"", "HIT plain 2"}, asking{"Accept-Encoding: br", "HIT plain 2"})
+		playSteps(s, "/", asking{gzip, "MISS gzip 1"}, asking{"", "MISS plain 2"}, asking{gzip, "HIT gzip 1"}, asking{"", "HIT plain 2"}, asking{"Accept-Encoding: br", "HIT plain 2"})
 		// The one with Vary is preferred though it is stale, and made anew.
 		time.Sleep(59 * time.Second)
-		s.steps("/", asking{"Accept-Encoding: gzip, br", "HIT plain 2"})
+		playSteps(s, "/", asking{"Accept-Encoding: gzip, br", "HIT plain 2"})
 		time.Sleep(time.Second)
-		s.steps("/", asking{"", "EXPIRED plain 3"}, asking{gzip, "EXPIRED gzip 4"}, asking{"", "HIT plain 3"}, asking{gzip, "HIT gzip 4"})
+		playSteps(s, "/", asking{"", "EXPIRED plain 3"}, asking{gzip, "EXPIRED gzip 4"}, asking{"", "HIT plain 3"}, asking{gzip, "HIT gzip 4"})
 	})
 }
 
@@ -287,20 +288,20 @@ func TestAcceptsOfStrangersDisplaceNothing(t *testing.T) {
 				strangers = 100
 			}
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, edgecache.Config{MaxBytes: 8 << 20, MaxObjectBytes: 120 << 10}, handler)
+				s := harness.NewCountedSite(t, edgecache.Config{MaxBytes: 8 << 20, MaxObjectBytes: 120 << 10}, handler)
 				visitors := []string{chromeAccept, firefoxAccept, "*/*", "application/json"}
 				for range 2 {
 					for _, accept := range visitors {
-						s.ask(1, "/", "Accept", accept)
+						askTimes(s, 1, "/", "Accept", accept)
 					}
 				}
 				for i := range strangers {
-					s.ask(1, "/", "Accept", fmt.Sprint("x/", i))
+					askTimes(s, 1, "/", "Accept", fmt.Sprint("x/", i))
 				}
 				for _, accept := range visitors {
-					require.True(t, s.has("/", "Accept", accept), accept)
+					require.True(t, hasStored(s, "/", "Accept", accept), accept)
 				}
-				require.LessOrEqual(t, s.edge.Stats().Entries, 64)
+				require.LessOrEqual(t, s.Edge.Stats().Entries, 64)
 			})
 		})
 	}
@@ -311,7 +312,7 @@ func TestAcceptsOfStrangersDisplaceNothing(t *testing.T) {
 func TestLongListsAreComparedAsAWhole(t *testing.T) {
 	for _, name := range []string{"Accept", "Accept-Language"} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, n int) {
+			s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, n int) {
 				w.Header().Set("Content-Language", "en")
 				says(w, "text/html", fmt.Sprint(n))
 			})
@@ -323,7 +324,7 @@ func TestLongListsAreComparedAsAWhole(t *testing.T) {
 			long := strings.Repeat("x/y,", 300) + named
 			endless := strings.Repeat(`"",`, 300_000)
 			wild := strings.Repeat("*,", 600) + "*"
-			s.steps("/", asking{name + ": " + named, "MISS 1"}, asking{name + ": " + fitting, "HIT 1"},
+			playSteps(s, "/", asking{name + ": " + named, "MISS 1"}, asking{name + ": " + fitting, "HIT 1"},
 				asking{name + ": " + long, "MISS 2"}, asking{name + ": " + long, "HIT 2"},
 				asking{name + ": " + wild, "MISS 3"}, asking{name + ": " + wild, "HIT 3"},
 				asking{name + ": " + endless, "MISS 4"}, asking{name + ": " + endless, "HIT 4"},
@@ -335,22 +336,22 @@ func TestLongListsAreComparedAsAWhole(t *testing.T) {
 // What a handler gives to every Accept is stored once, and each Accept runs it once in a lifetime.
 func TestHandlerThatTakesNoNoticeOfAccept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, always(200, "application/pdf", "pdf"))
+		s := harness.NewCountedSite(t, edgecache.Config{}, always(200, "application/pdf", "pdf"))
 		for range 3 {
 			for _, accept := range []string{chromeAccept, firefoxAccept, "application/json", "x/y"} {
-				s.ask(1, "/", "Accept", accept)
+				askTimes(s, 1, "/", "Accept", accept)
 			}
 		}
-		require.EqualValues(t, 4, s.calls.Load())
-		require.Equal(t, 1, s.edge.Stats().Entries)
+		require.EqualValues(t, 4, s.Calls())
+		require.Equal(t, 1, s.Edge.Stats().Entries)
 		time.Sleep(edgecache.DefaultTTL)
 		for range 3 {
 			for _, accept := range []string{firefoxAccept, chromeAccept} {
-				s.ask(1, "/", "Accept", accept)
+				askTimes(s, 1, "/", "Accept", accept)
 			}
 		}
-		require.EqualValues(t, 6, s.calls.Load())
-		require.Equal(t, 1, s.edge.Stats().Entries)
+		require.EqualValues(t, 6, s.Calls())
+		require.Equal(t, 1, s.Edge.Stats().Entries)
 	})
 }
 
@@ -358,17 +359,17 @@ func TestHandlerThatTakesNoNoticeOfAccept(t *testing.T) {
 func TestWhatRepeatedIsNotTakenForGranted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		changed := false
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, _ int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, _ int) {
 			if changed {
 				says(w, "application/json", r.Header.Get("Accept"))
 				return
 			}
 			says(w, "application/json", "[]")
 		})
-		s.steps("/", asking{"Accept: v/1", "MISS []"}, asking{"Accept: v/2", "MISS []"}, asking{"Accept: v/2", "HIT []"}, asking{"Accept: v/1", "HIT []"})
+		playSteps(s, "/", asking{"Accept: v/1", "MISS []"}, asking{"Accept: v/2", "MISS []"}, asking{"Accept: v/2", "HIT []"}, asking{"Accept: v/1", "HIT []"})
 		changed = true
 		time.Sleep(edgecache.DefaultTTL)
-		s.steps("/", asking{"Accept: v/2", "EXPIRED v/2"}, asking{"Accept: v/1", "MISS v/1"}, asking{"Accept: v/2", "HIT v/2"}, asking{"Accept: v/1", "HIT v/1"})
+		playSteps(s, "/", asking{"Accept: v/2", "EXPIRED v/2"}, asking{"Accept: v/1", "MISS v/1"}, asking{"Accept: v/2", "HIT v/2"}, asking{"Accept: v/1", "HIT v/1"})
 	})
 }
 
@@ -376,41 +377,41 @@ func TestWhatRepeatedIsNotTakenForGranted(t *testing.T) {
 func TestRepresentationsAreRefreshedApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		onlyJSON := false
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			w.Header().Set("Cache-Control", "max-age=10")
 			if onlyJSON {
 				r.Header.Set("Accept", "application/json")
 			}
 			htmlOrJSON(w, r, call)
 		})
-		s.steps("/", asking{"Accept: text/html", "MISS html"}, asking{"Accept: application/json", "MISS json"})
+		playSteps(s, "/", asking{"Accept: text/html", "MISS html"}, asking{"Accept: application/json", "MISS json"})
 		time.Sleep(10 * time.Second)
-		s.steps("/", asking{"Accept: application/json", "EXPIRED json"}, asking{"Accept: text/html", "EXPIRED html"}, asking{"Accept: application/json", "HIT json"}, asking{"Accept: text/html", "HIT html"})
-		require.Equal(t, 2, s.edge.Stats().Entries)
+		playSteps(s, "/", asking{"Accept: application/json", "EXPIRED json"}, asking{"Accept: text/html", "EXPIRED html"}, asking{"Accept: application/json", "HIT json"}, asking{"Accept: text/html", "HIT html"})
+		require.Equal(t, 2, s.Edge.Stats().Entries)
 		onlyJSON = true
 		time.Sleep(10 * time.Second)
-		s.steps("/", asking{"Accept: text/html", "EXPIRED json"}, asking{"Accept: text/html", "HIT json"}, asking{"Accept: " + firefoxAccept, "MISS json"}, asking{"Accept: " + firefoxAccept, "HIT json"})
+		playSteps(s, "/", asking{"Accept: text/html", "EXPIRED json"}, asking{"Accept: text/html", "HIT json"}, asking{"Accept: " + firefoxAccept, "MISS json"}, asking{"Accept: " + firefoxAccept, "HIT json"})
 	})
 }
 
 // Whoever takes anything refreshes nothing for those who do not, in the background either.
 func TestRefreshIsMadeForTheSamePreferences(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=60")
 			htmlOrJSON(w, r, call)
 		})
-		s.steps("/", asking{"Accept: " + chromeAccept, "MISS html"})
+		playSteps(s, "/", asking{"Accept: " + chromeAccept, "MISS html"})
 		time.Sleep(20 * time.Second)
-		s.steps("/", asking{"Accept: " + chromeAccept, "UPDATING html"})
+		playSteps(s, "/", asking{"Accept: " + chromeAccept, "UPDATING html"})
 		synctest.Wait()
-		s.steps("/", asking{"Accept: " + chromeAccept, "HIT html"})
+		playSteps(s, "/", asking{"Accept: " + chromeAccept, "HIT html"})
 		time.Sleep(20 * time.Second)
-		s.steps("/", asking{"Accept: */*", "UPDATING html"})
+		playSteps(s, "/", asking{"Accept: */*", "UPDATING html"})
 		synctest.Wait()
-		s.steps("/", asking{"Accept: */*", "HIT json"}, asking{"Accept: " + chromeAccept, "UPDATING html"})
+		playSteps(s, "/", asking{"Accept: */*", "HIT json"}, asking{"Accept: " + chromeAccept, "UPDATING html"})
 		synctest.Wait()
-		s.steps("/", asking{"Accept: " + chromeAccept, "HIT html"})
+		playSteps(s, "/", asking{"Accept: " + chromeAccept, "HIT html"})
 	})
 }
 
@@ -418,34 +419,34 @@ func TestRefreshIsMadeForTheSamePreferences(t *testing.T) {
 func TestCollapsingByPreference(t *testing.T) {
 	for _, mediaType := range []string{"text/html", ""} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newRehearsal(t, edgecache.Config{})
+			s := harness.NewOrigin(t, edgecache.Config{})
 			html := []string{}
 			if mediaType != "" {
 				html = []string{"Content-Type", mediaType}
 			}
-			first := s.send("GET", "/", "Accept", firefoxAccept)
-			page := s.called()
-			again := s.send("GET", "/", "Accept", firefoxAccept)
-			one, two := s.send("GET", "/", "Accept", "application/json"), s.send("GET", "/", "Accept", "application/json")
-			s.idle()
-			page.says(func(w http.ResponseWriter) {
+			first := s.Send("GET", "/", "Accept", firefoxAccept)
+			page := s.Called()
+			again := s.Send("GET", "/", "Accept", firefoxAccept)
+			one, two := s.Send("GET", "/", "Accept", "application/json"), s.Send("GET", "/", "Accept", "application/json")
+			s.Idle()
+			page.Says(func(w http.ResponseWriter) {
 				if len(html) > 0 {
 					w.Header().Set(html[0], html[1])
 				}
 				_, _ = io.WriteString(w, "<html>")
 				_ = http.NewResponseController(w).Flush()
 			})
-			json := s.called() // one for both
-			s.idle()
-			json.writes("{}", "Content-Type", "application/json")
-			page.ends()
-			first.gets("MISS", 200, "<html>")
-			again.gets("HIT", 200, "<html>")
-			words := []string{one.w.Header().Get("X-Cache"), two.w.Header().Get("X-Cache")}
+			json := s.Called() // one for both
+			s.Idle()
+			json.Writes("{}", "Content-Type", "application/json")
+			page.Ends()
+			first.Gets(t, "MISS", 200, "<html>")
+			again.Gets(t, "HIT", 200, "<html>")
+			words := []string{one.Sent.Get("X-Cache"), two.Sent.Get("X-Cache")}
 			require.ElementsMatch(t, []string{"MISS", "HIT"}, words)
-			require.Equal(t, "{}{}", one.w.Body.String()+two.w.Body.String())
-			s.send("GET", "/", "Accept", "text/html").gets("HIT", 200, "<html>")
-			s.send("GET", "/", "Accept", "application/json").gets("HIT", 200, "{}")
+			require.Equal(t, "{}{}", one.Body.String()+two.Body.String())
+			s.Send("GET", "/", "Accept", "text/html").Gets(t, "HIT", 200, "<html>")
+			s.Send("GET", "/", "Accept", "application/json").Gets(t, "HIT", 200, "{}")
 		})
 	}
 }
@@ -453,51 +454,51 @@ func TestCollapsingByPreference(t *testing.T) {
 // A stranger whose Accept the handler refuses, or forbids to store, neither takes the page from others nor keeps them from waiting for each other.
 func TestRefusalForAnotherAcceptSaysNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newRehearsal(t, edgecache.Config{})
-		first := s.send("GET", "/", "Accept", "text/html")
-		s.called().writes("page", "Content-Type", "text/html")
-		first.gets("MISS", 200, "page")
-		stranger := s.send("GET", "/", "Accept", "x/y")
-		s.called().writes("", "Cache-Control", "no-store")
-		stranger.gets("BYPASS", 200, "")
-		s.send("GET", "/", "Accept", "text/html").gets("HIT", 200, "page")
+		s := harness.NewOrigin(t, edgecache.Config{})
+		first := s.Send("GET", "/", "Accept", "text/html")
+		s.Called().Writes("page", "Content-Type", "text/html")
+		first.Gets(t, "MISS", 200, "page")
+		stranger := s.Send("GET", "/", "Accept", "x/y")
+		s.Called().Writes("", "Cache-Control", "no-store")
+		stranger.Gets(t, "BYPASS", 200, "")
+		s.Send("GET", "/", "Accept", "text/html").Gets(t, "HIT", 200, "page")
 		time.Sleep(edgecache.DefaultTTL - time.Minute)
-		stranger = s.send("GET", "/", "Accept", "x/y")
-		s.called().writes("", "Cache-Control", "no-store")
-		stranger.gets("BYPASS", 200, "")
+		stranger = s.Send("GET", "/", "Accept", "x/y")
+		s.Called().Writes("", "Cache-Control", "no-store")
+		stranger.Gets(t, "BYPASS", 200, "")
 		time.Sleep(time.Minute)
-		one, two := s.send("GET", "/", "Accept", "text/html"), s.send("GET", "/", "Accept", "text/html")
-		s.called().writes("new", "Content-Type", "text/html")
-		one.gets("EXPIRED", 200, "new")
-		two.gets("HIT", 200, "new")
-		s.idle()
+		one, two := s.Send("GET", "/", "Accept", "text/html"), s.Send("GET", "/", "Accept", "text/html")
+		s.Called().Writes("new", "Content-Type", "text/html")
+		one.Gets(t, "EXPIRED", 200, "new")
+		two.Gets(t, "HIT", 200, "new")
+		s.Idle()
 	})
 }
 
 func TestReasonAccept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var told []string
-		s := newStage(t, edgecache.Config{Observer: func(ev edgecache.Event) { told = append(told, ev.Forward.String()) }}, htmlOrJSON)
-		s.ask(1, "/", "Accept", "text/html")
-		x := s.edge.Explain(request("GET", "/", "Accept", "application/json"))
+		s := harness.NewCountedSite(t, edgecache.Config{Observer: func(ev edgecache.Event) { told = append(told, ev.Forward.String()) }}, htmlOrJSON)
+		askTimes(s, 1, "/", "Accept", "text/html")
+		x := s.Edge.Explain(harness.Request("GET", "/", "Accept", "application/json"))
 		require.Equal(t, edgecache.Miss, x.Status)
 		require.Equal(t, "accept", x.Reason.String())
-		v := s.visit("/", "Accept", "application/json")
-		require.False(t, v.cut())
-		require.Contains(t, v.header.Get("Cache-Status"), "fwd=vary-miss; stored; ttl=120; detail=accept")
+		v := s.Visit("/", "Accept", "application/json")
+		require.False(t, v.Cut())
+		require.Contains(t, v.Header().Get("Cache-Status"), "fwd=vary-miss; stored; ttl=120; detail=accept")
 		require.Equal(t, []string{"uri-miss", "accept"}, told)
-		require.Equal(t, edgecache.Hit, s.edge.Explain(request("GET", "/", "Accept", "application/json")).Status)
+		require.Equal(t, edgecache.Hit, s.Edge.Explain(harness.Request("GET", "/", "Accept", "application/json")).Status)
 	})
 }
 
 // HEAD is for the same representation as GET.
 func TestHeadIsNegotiatedLikeGet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, htmlOrJSON)
-		s.ask(1, "/", "Accept", "text/html")
+		s := harness.NewCountedSite(t, edgecache.Config{}, htmlOrJSON)
+		askTimes(s, 1, "/", "Accept", "text/html")
 		head := func(accept string) *httptest.ResponseRecorder {
 			w := httptest.NewRecorder()
-			s.h.ServeHTTP(w, request("HEAD", "/", "Accept", accept))
+			s.Handler.ServeHTTP(w, harness.Request("HEAD", "/", "Accept", accept))
 			return w
 		}
 		require.Equal(t, "HIT", head("text/html").Header().Get("X-Cache"))

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // RFC 9110, 7.8: Upgrade may be ignored, and says nothing without the connection option, nor that without it.
@@ -29,21 +30,21 @@ func TestRequestsThatNeedNoUpgradeAreServedFromTheCache(t *testing.T) {
 		{"Connection", "close, X-Custom", "X-Custom", "1"},
 	} {
 		var seen http.Header
-		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 			seen = r.Header.Clone()
 			fmt.Fprint(w, "page")
 		})
-		want(t, s.get("/", fields...), "MISS", 200, "page")
+		harness.Want(t, s.Get("/", fields...), "MISS", 200, "page")
 		for _, name := range []string{"Upgrade", "Http2-Settings", "X-Custom"} {
 			assert.NotContains(t, seen, name, "the handler makes a page for all")
 		}
-		want(t, s.get("/", fields...), "HIT", 200, "page")
-		want(t, s.get("/"), "HIT", 200, "page")
+		harness.Want(t, s.Get("/", fields...), "HIT", 200, "page")
+		harness.Want(t, s.Get("/"), "HIT", 200, "page")
 		r := httptest.NewRequest("GET", "/", nil)
 		for i := 0; i < len(fields); i += 2 {
 			r.Header.Set(fields[i], fields[i+1])
 		}
-		assert.Equal(t, edgecache.Hit, s.edge.Explain(r).Status)
+		assert.Equal(t, edgecache.Hit, s.Edge.Explain(r).Status)
 	}
 }
 
@@ -77,16 +78,16 @@ func TestConnectionFieldsAreTakenOffBeforeTheLookUp(t *testing.T) {
 func TestConnectionThatNamesWhatDecidesIsPassedOn(t *testing.T) {
 	for _, field := range []string{"Cookie", "Authorization", "X-Api-Key", "X-Forwarded-Host", "Forwarded", "X-Forwarded-For", "If-None-Match", "Cache-Control"} {
 		var seen string
-		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 			seen = r.Header.Get(field)
 			w.Header().Set("Cache-Control", "public, max-age=60")
 			fmt.Fprint(w, "page")
 		})
 		for range 2 {
-			want(t, s.get("/", "Connection", field, field, "for=a"), "DYNAMIC", 200, "page")
+			harness.Want(t, s.Get("/", "Connection", field, field, "for=a"), "DYNAMIC", 200, "page")
 			assert.Equal(t, "for=a", seen, field)
 		}
-		assert.Zero(t, s.edge.Stats().Entries)
+		assert.Zero(t, s.Edge.Stats().Entries)
 	}
 }
 
@@ -105,21 +106,21 @@ func unread(method string, body io.ReadCloser) *http.Request {
 
 func TestRequestsWhoseBodyTurnsOutToBeEmpty(t *testing.T) {
 	for _, method := range []string{"GET", "HEAD"} {
-		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 			text, _ := io.ReadAll(r.Body)
 			fmt.Fprint(w, r.ContentLength, " ", string(text))
 		})
-		want(t, s.get("/"), "MISS", 200, "0 ")
+		harness.Want(t, s.Get("/"), "MISS", 200, "0 ")
 		for range 2 {
 			w := httptest.NewRecorder()
 			r := unread(method, io.NopCloser(strings.NewReader("")))
-			s.h.ServeHTTP(w, r)
+			s.Handler.ServeHTTP(w, r)
 			assert.Equal(t, "HIT", w.Header().Get("X-Cache"))
 		}
 		w := httptest.NewRecorder()
 		r := unread("GET", io.NopCloser(strings.NewReader("")))
 		r.URL.Path, r.RequestURI = "/other", "/other"
-		s.h.ServeHTTP(w, r)
+		s.Handler.ServeHTTP(w, r)
 		assert.Equal(t, "MISS", w.Header().Get("X-Cache"))
 		assert.Equal(t, "0 ", w.Body.String(), "the handler is not told of a body that there is not")
 	}
@@ -154,7 +155,7 @@ func TestBodiesOfUnknownLengthReachTheHandlerWhole(t *testing.T) {
 		{"none at all", nil, nil, " <nil>"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 				var text []byte
 				var err error
 				if r.Body != nil {
@@ -162,13 +163,13 @@ func TestBodiesOfUnknownLengthReachTheHandlerWhole(t *testing.T) {
 				}
 				fmt.Fprint(w, string(text), " ", err)
 			})
-			want(t, s.get("/"), "MISS", 200, " <nil>")
+			harness.Want(t, s.Get("/"), "MISS", 200, " <nil>")
 			r := unread("GET", row.body)
 			if row.edit != nil {
 				row.edit(r)
 			}
 			w := httptest.NewRecorder()
-			s.h.ServeHTTP(w, r)
+			s.Handler.ServeHTTP(w, r)
 			assert.Equal(t, row.want, w.Body.String())
 			assert.Equal(t, "DYNAMIC", w.Header().Get("X-Cache"))
 			assert.Contains(t, w.Header().Get("Cache-Status"), "detail=request-body")

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // RFC 9111, 4.1: the stored response is selected by the fields of the request that came in.
@@ -145,7 +146,7 @@ func TestMiddlewareOutsideMayLookAtTheRequestWhileTheHandlerChangesIt(t *testing
 		}
 	}))
 	for i := range 50 {
-		w, r := httptest.NewRecorder(), request("GET", fmt.Sprint("/", i))
+		w, r := httptest.NewRecorder(), harness.Request("GET", fmt.Sprint("/", i))
 		cache.ServeHTTP(&looking{w, r}, r)
 		require.Equal(t, 20_000, w.Body.Len())
 	}

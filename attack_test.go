@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // askServer sends one request with raw header lines over a real connection and returns the short status and the body.
@@ -65,7 +66,7 @@ func TestConnectionHidesNoFieldFromTheOrigin(t *testing.T) {
 // While a URL counts as uncacheable its handler sees ranges; what it says to one of them is not the page.
 func TestUnsatisfiableRangeOfOneClientIsNotThePage(t *testing.T) {
 	const size = 3 << 20
-	s := newSite(t, edgecache.Config{MaxObjectBytes: 1 << 20}, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewSite(t, edgecache.Config{MaxObjectBytes: 1 << 20}, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "public, max-age=3600")
 		if r.Header.Get("Range") != "" {
 			w.Header().Set("Content-Range", fmt.Sprintf("bytes */%d", size))
@@ -75,9 +76,9 @@ func TestUnsatisfiableRangeOfOneClientIsNotThePage(t *testing.T) {
 		w.Header().Set("Content-Length", fmt.Sprint(size))
 		_, _ = w.Write(make([]byte, size))
 	})
-	want(t, s.get("/video"), "BYPASS", 200, "*")
-	want(t, s.get("/video", "Range", "bytes=9999999-"), "BYPASS", 416, "")
-	want(t, s.get("/video"), "BYPASS", 200, "*")
+	harness.Want(t, s.Get("/video"), "BYPASS", 200, "*")
+	harness.Want(t, s.Get("/video", "Range", "bytes=9999999-"), "BYPASS", 416, "")
+	harness.Want(t, s.Get("/video"), "BYPASS", 200, "*")
 }
 
 // stuck is a client that reads nothing until it is let go.
@@ -101,7 +102,7 @@ func TestFirstClientThatWasLetGoSeesItsConnectionCut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const chunk, chunks = 64 << 10, 64
 		joined := make(chan struct{})
-		s := newSite(t, edgecache.Config{MaxObjectBytes: 128 << 10}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{MaxObjectBytes: 128 << 10}, func(w http.ResponseWriter, r *http.Request) {
 			p := make([]byte, chunk)
 			_, _ = w.Write(p)
 			w.(http.Flusher).Flush()
@@ -117,13 +118,13 @@ func TestFirstClientThatWasLetGoSeesItsConnectionCut(t *testing.T) {
 		ended := make(chan any, 1)
 		go func() {
 			defer func() { ended <- recover() }()
-			s.h.ServeHTTP(leader, httptest.NewRequest("GET", "/", nil))
+			s.Handler.ServeHTTP(leader, httptest.NewRequest("GET", "/", nil))
 		}()
 		<-leader.blocked
 		follower := make(chan int, 1)
 		go func() {
 			w := httptest.NewRecorder()
-			s.h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+			s.Handler.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 			follower <- w.Body.Len()
 		}()
 		synctest.Wait()
@@ -156,7 +157,7 @@ func TestClientsThatDoNotReadSwitchNothingOff(t *testing.T) {
 
 func TestHandlerThatRewritesItsURLInvalidatesWhatCameIn(t *testing.T) {
 	state := ""
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 		r.URL.Scheme, r.URL.Host = "http", "backend:8080"
 		if r.Method != "GET" {
 			state = "new"
@@ -167,16 +168,16 @@ func TestHandlerThatRewritesItsURLInvalidatesWhatCameIn(t *testing.T) {
 	})
 	for _, method := range []string{"DELETE", "POST"} {
 		state = "old"
-		_, err := s.edge.PurgeAll(t.Context())
+		_, err := s.Edge.PurgeAll(t.Context())
 		require.NoError(t, err)
-		s.get("/x")
-		s.do(method, "/x")
-		want(t, s.get("/x"), "MISS", 200, "new")
+		s.Get("/x")
+		s.Do(method, "/x")
+		harness.Want(t, s.Get("/x"), "MISS", 200, "new")
 	}
 }
 
 func TestPostIsStoredUnderWhatItsClientSent(t *testing.T) {
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 		brand := r.Header.Get("X-Brand")
 		if r.Method == "POST" {
 			r.Header.Set("X-Brand", "victim")
@@ -186,16 +187,16 @@ func TestPostIsStoredUnderWhatItsClientSent(t *testing.T) {
 		edgecache.MaxAge(w, time.Minute)
 		fmt.Fprintf(w, "page of %s", brand)
 	})
-	s.do("POST", "/x", "X-Brand", "mallory")
-	want(t, s.get("/x", "X-Brand", "victim"), "MISS", 200, "page of victim")
+	s.Do("POST", "/x", "X-Brand", "mallory")
+	harness.Want(t, s.Get("/x", "X-Brand", "victim"), "MISS", 200, "page of victim")
 }
 
 // Some servers part cookies at blanks: for them the visitor is logged in.
 func TestSessionBehindAnIgnoredCookieIsSeen(t *testing.T) {
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
-	s.get("/")
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
+	s.Get("/")
 	for _, cookie := range []string{"_ga=1 session=abc", "_ga=1\tsession=abc", "_ga=1,session=abc"} {
-		want(t, s.get("/", "Cookie", cookie), "DYNAMIC", 200, "page")
+		harness.Want(t, s.Get("/", "Cookie", cookie), "DYNAMIC", 200, "page")
 	}
-	want(t, s.get("/", "Cookie", "_ga=1; _gid=2"), "HIT", 200, "page")
+	harness.Want(t, s.Get("/", "Cookie", "_ga=1; _gid=2"), "HIT", 200, "page")
 }

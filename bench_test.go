@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -16,25 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
-
-// sink is a client that takes everything and keeps nothing, so that only the handler's work is measured.
-type sink struct {
-	header http.Header
-	status int
-	size   int
-}
-
-func newSink() *sink { return &sink{header: make(http.Header, 16)} }
-
-func (s *sink) Header() http.Header    { return s.header }
-func (s *sink) WriteHeader(status int) { s.status = status }
-func (s *sink) Write(p []byte) (int, error) {
-	s.size += len(p)
-	return len(p), nil
-}
-
-func (s *sink) reset() { clear(s.header); s.status, s.size = 0, 0 }
 
 // bare is a handler that says by hand all that a hit says, and writes the same bytes.
 func bare(body []byte) http.Handler {
@@ -52,68 +34,24 @@ func bare(body []byte) http.Handler {
 	})
 }
 
-// page is the handler whose hits are compared with bare.
-func page(body []byte) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		w.Header().Set("Cache-Control", "max-age=3600")
-		_, _ = w.Write(body)
-	})
-}
-
-func browserRequest(target string) *http.Request {
-	r := httptest.NewRequest(http.MethodGet, target, nil)
-	r.RequestURI = r.URL.RequestURI()
-	r.URL.Scheme, r.URL.Host = "", ""
-	for name, value := range map[string]string{
-		"User-Agent":                "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36",
-		"Accept":                    "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
-		"Accept-Encoding":           "gzip, deflate, br, zstd",
-		"Accept-Language":           "en-GB,en;q=0.9,de;q=0.8",
-		"Cookie":                    "_ga=GA1.1.1.1; _gid=GA1.1.2.2",
-		"Sec-Fetch-Mode":            "navigate",
-		"Sec-Fetch-Site":            "none",
-		"Upgrade-Insecure-Requests": "1",
-		"Referer":                   "https://example.com/",
-	} {
-		r.Header.Set(name, value)
-	}
-	return r
-}
-
 // hits returns a cache that has the page for r.
 func hits(tb testing.TB, body []byte, r *http.Request) http.Handler {
 	tb.Helper()
-	h := edgecache.Cache(page(body))
-	h.ServeHTTP(newSink(), r)
-	w := newSink()
+	h := edgecache.Cache(harness.Page(body))
+	h.ServeHTTP(harness.NewSink(), r)
+	w := harness.NewSink()
 	h.ServeHTTP(w, r)
-	require.Equal(tb, "HIT", w.header.Get("X-Cache"))
+	require.Equal(tb, "HIT", w.Fields.Get("X-Cache"))
 	return h
-}
-
-// cost returns what one run of f allocates, without the rest of the process, in numbers and in bytes.
-func cost(f func()) (allocs, size float64) {
-	const runs = 1000
-	f()
-	allocs = testing.AllocsPerRun(runs, f)
-	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	for range runs {
-		f()
-	}
-	runtime.ReadMemStats(&after)
-	return allocs, float64(after.TotalAlloc-before.TotalAlloc) / runs
 }
 
 func TestHitAllocatesLittleMoreThanABareHandler(t *testing.T) {
 	body := bytes.Repeat([]byte("x"), 1<<10)
-	r := browserRequest("https://example.com/page")
+	r := harness.BrowserRequest("https://example.com/page")
 	measure := func(h http.Handler) (allocs, size float64) {
-		w := newSink()
-		return cost(func() {
-			w.reset()
+		w := harness.NewSink()
+		return harness.Cost(func() {
+			w.Reset()
 			h.ServeHTTP(w, r)
 		})
 	}
@@ -132,28 +70,28 @@ func TestHitOfAShortLivedPageAllocatesOnce(t *testing.T) {
 		edgecache.Vary(w, "Accept-Encoding")
 		_, _ = w.Write(make([]byte, 1<<10))
 	}))
-	r, w := browserRequest("https://example.com/page"), newSink()
+	r, w := harness.BrowserRequest("https://example.com/page"), harness.NewSink()
 	h.ServeHTTP(w, r)
-	if allocs, size := cost(func() { w.reset(); h.ServeHTTP(w, r) }); allocs > 1 || size > 160 {
+	if allocs, size := harness.Cost(func() { w.Reset(); h.ServeHTTP(w, r) }); allocs > 1 || size > 160 {
 		t.Errorf("got %v allocations and %v B, want at most 1 and 160 B", allocs, size)
 	}
-	if got := w.header.Get("Cache-Status"); !strings.HasPrefix(got, "edgecache; hit; ttl=1") {
+	if got := w.Fields.Get("Cache-Status"); !strings.HasPrefix(got, "edgecache; hit; ttl=1") {
 		t.Errorf("got %q", got)
 	}
 }
 
 func benchmarkHandler(b *testing.B, h http.Handler, r *http.Request) {
-	w := newSink()
+	w := harness.NewSink()
 	b.ReportAllocs()
 	for b.Loop() {
-		w.reset()
+		w.Reset()
 		h.ServeHTTP(w, r)
 	}
 }
 
 func BenchmarkInProcess(b *testing.B) {
 	small, large := bytes.Repeat([]byte("x"), 1<<10), bytes.Repeat([]byte("x"), 1<<20)
-	r := browserRequest("https://example.com/page")
+	r := harness.BrowserRequest("https://example.com/page")
 	b.Run("bare/1KiB", func(b *testing.B) { benchmarkHandler(b, bare(small), r) })
 	b.Run("hit/1KiB", func(b *testing.B) { benchmarkHandler(b, hits(b, small, r), r) })
 	b.Run("bare/1MiB", func(b *testing.B) { benchmarkHandler(b, bare(large), r) })
@@ -170,45 +108,45 @@ func BenchmarkInProcess(b *testing.B) {
 		{"reload", edgecache.Policy{Immutable: true}, []string{"Cache-Control", "max-age=0"}},
 	} {
 		b.Run("hit/"+row.name, func(b *testing.B) {
-			r := browserRequest("https://example.com/page")
+			r := harness.BrowserRequest("https://example.com/page")
 			for i := 0; i < len(row.fields); i += 2 {
 				r.Header.Set(row.fields[i], row.fields[i+1])
 			}
-			h := edgecache.Cache(row.policy.Handler(page(small)))
-			h.ServeHTTP(newSink(), r)
-			w := newSink()
+			h := edgecache.Cache(row.policy.Handler(harness.Page(small)))
+			h.ServeHTTP(harness.NewSink(), r)
+			w := harness.NewSink()
 			h.ServeHTTP(w, r)
-			require.Equal(b, "HIT", w.header.Get("X-Cache"))
+			require.Equal(b, "HIT", w.Fields.Get("X-Cache"))
 			benchmarkHandler(b, h, r)
 		})
 	}
 	b.Run("304", func(b *testing.B) {
 		h := hits(b, small, r)
-		w := newSink()
+		w := harness.NewSink()
 		h.ServeHTTP(w, r)
-		conditional := browserRequest("https://example.com/page")
-		conditional.Header.Set("If-None-Match", w.header.Get("Etag"))
+		conditional := harness.BrowserRequest("https://example.com/page")
+		conditional.Header.Set("If-None-Match", w.Fields.Get("Etag"))
 		benchmarkHandler(b, h, conditional)
 	})
 	b.Run("range", func(b *testing.B) {
-		ranged := browserRequest("https://example.com/page")
+		ranged := harness.BrowserRequest("https://example.com/page")
 		ranged.Header.Set("Range", "bytes=100-199")
 		benchmarkHandler(b, hits(b, small, r), ranged)
 	})
 	b.Run("miss/1KiB", func(b *testing.B) {
-		h := edgecache.Cache(page(small))
-		w := newSink()
+		h := edgecache.Cache(harness.Page(small))
+		w := harness.NewSink()
 		b.ReportAllocs()
 		for i := 0; b.Loop(); i++ {
-			w.reset()
+			w.Reset()
 			r.RequestURI = "/page?" + strconv.Itoa(i)
 			r.URL.RawQuery = r.RequestURI[len("/page?"):]
 			h.ServeHTTP(w, r)
 		}
 	})
 	b.Run("nostore/1KiB", func(b *testing.B) {
-		h := edgecache.Cache(edgecache.Policy{NoStore: true}.Handler(page(small)))
-		benchmarkHandler(b, h, browserRequest("https://example.com/private"))
+		h := edgecache.Cache(edgecache.Policy{NoStore: true}.Handler(harness.Page(small)))
+		benchmarkHandler(b, h, harness.BrowserRequest("https://example.com/private"))
 	})
 }
 
@@ -219,7 +157,7 @@ func BenchmarkLoopback(b *testing.B) {
 		for _, c := range []struct {
 			name string
 			h    http.Handler
-		}{{"bare", bare(body)}, {"hit", edgecache.Cache(page(body))}} {
+		}{{"bare", bare(body)}, {"hit", edgecache.Cache(harness.Page(body))}} {
 			b.Run(fmt.Sprintf("%s/%dKiB", c.name, size>>10), func(b *testing.B) {
 				server := httptest.NewServer(c.h)
 				defer server.Close()

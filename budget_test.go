@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // Pages under way are a part of MaxBytes.
@@ -80,7 +81,7 @@ func TestFillsThatStandStillKeepToTheBudget(t *testing.T) {
 	before := liveHeap()
 	synctest.Test(t, func(t *testing.T) {
 		goOn := make(chan struct{})
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			for p := page[:size-1]; len(p) > 0; p = p[min(32<<10, len(p)):] {
 				if _, err := io.WriteString(w, p[:min(32<<10, len(p))]); err != nil {
 					t.Error(err)
@@ -93,7 +94,7 @@ func TestFillsThatStandStillKeepToTheBudget(t *testing.T) {
 		var all sync.WaitGroup
 		for i := range clients {
 			clients[i] = &counter{header: http.Header{}, page: page}
-			all.Go(func() { s.h.ServeHTTP(clients[i], request("GET", fmt.Sprint("/", i))) })
+			all.Go(func() { s.Handler.ServeHTTP(clients[i], harness.Request("GET", fmt.Sprint("/", i))) })
 		}
 		synctest.Wait()
 		for i, c := range clients {
@@ -101,7 +102,7 @@ func TestFillsThatStandStillKeepToTheBudget(t *testing.T) {
 				t.Errorf("client %d has got %d bytes, want all %d that were written", i, got, size-1)
 			}
 		}
-		st := inBudget(t, s.edge)
+		st := inBudget(t, s.Edge)
 		require.Greater(t, st.BytesInFlight, int64(8<<20), "there was room for some")
 		heap := liveHeap() - before
 		if bound := int64(budget + budget/10 + 8<<20); heap > bound {
@@ -115,7 +116,7 @@ func TestFillsThatStandStillKeepToTheBudget(t *testing.T) {
 				t.Errorf("client %d has got %d bytes, right: %v", i, c.n.Load(), !c.wrong)
 			}
 		}
-		st = inBudget(t, s.edge)
+		st = inBudget(t, s.Edge)
 		require.Zero(t, st.BytesInFlight)
 		require.Positive(t, st.Entries)
 		require.EqualValues(t, fills-st.Entries, st.Rejections+st.Evictions, "pages that are not stored")
@@ -138,7 +139,7 @@ func TestHeapAtThePeakOfAChurn(t *testing.T) {
 			peak  int64
 			most  int64
 		)
-		s := newStage(t, edgecache.Config{MaxBytes: budget}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{MaxBytes: budget}, func(w http.ResponseWriter, r *http.Request, call int) {
 			size, _ := strconv.Atoi(r.URL.Query().Get("size"))
 			for p := page[:size]; len(p) > 0; p = p[min(len(p), 32<<10):] {
 				if _, err := io.WriteString(w, p[:min(len(p), 32<<10)]); err != nil {
@@ -149,10 +150,10 @@ func TestHeapAtThePeakOfAChurn(t *testing.T) {
 				<-*stop
 			}
 		})
-		for round := range scaled(6, 60) {
+		for round := range harness.Scaled(6, 60) {
 			for i := range 200 { // nothing stands still: these fill memory
 				size := 1 + int(math.Pow(1<<20, random.Float64()))
-				s.h.ServeHTTP(&counter{header: http.Header{}, page: page}, request("GET", fmt.Sprintf("/%d/%d?size=%d", round, i, size)))
+				s.Handler.ServeHTTP(&counter{header: http.Header{}, page: page}, harness.Request("GET", fmt.Sprintf("/%d/%d?size=%d", round, i, size)))
 			}
 			stop := make(chan struct{})
 			stops.Store(&stop)
@@ -161,24 +162,24 @@ func TestHeapAtThePeakOfAChurn(t *testing.T) {
 				size := int(math.Pow(largest, random.Float64()))
 				c := &counter{header: http.Header{}, page: page}
 				all.Go(func() {
-					s.h.ServeHTTP(c, request("GET", fmt.Sprintf("/slow/%d/%d?size=%d", round, i, size)))
+					s.Handler.ServeHTTP(c, harness.Request("GET", fmt.Sprintf("/slow/%d/%d?size=%d", round, i, size)))
 					if c.wrong || c.n.Load() != int64(size) {
 						t.Errorf("a client has got %d of %d bytes, right: %v", c.n.Load(), size, !c.wrong)
 					}
 				})
 			}
 			synctest.Wait()
-			st := inBudget(t, s.edge)
+			st := inBudget(t, s.Edge)
 			peak, most = max(peak, liveHeap()-before), max(most, st.BytesInFlight)
 			stops.Store(nil)
 			close(stop)
 			all.Wait()
-			require.Zero(t, inBudget(t, s.edge).BytesInFlight)
+			require.Zero(t, inBudget(t, s.Edge).BytesInFlight)
 		}
 		if bound := int64(budget + budget/10 + 8<<20); peak > bound {
 			t.Errorf("%d MiB are live, want at most %d", peak>>20, bound>>20)
 		}
-		require.Greater(t, s.edge.Stats().Bytes, int64(budget/2), "memory is not full")
+		require.Greater(t, s.Edge.Stats().Bytes, int64(budget/2), "memory is not full")
 		t.Logf("%d fills stood still at once: %.1f MiB were live at most, %.1f MiB of them reserved", fills, float64(peak)/(1<<20), float64(most)/(1<<20))
 	})
 }
@@ -197,34 +198,34 @@ func TestDeclaredLengthsAreNotBelievedAhead(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				goOn := make(chan struct{})
-				s := newStage(t, edgecache.Config{MaxBytes: 256 << 20}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{MaxBytes: 256 << 20}, func(w http.ResponseWriter, r *http.Request, call int) {
 					w.Header().Set("Content-Length", fmt.Sprint(4<<20))
 					w.WriteHeader(http.StatusOK)
 					_, _ = io.WriteString(w, tt.first)
 					w.(http.Flusher).Flush()
 					<-goOn
 				})
-				var all []*visit
+				var all []*harness.Client
 				for i := range fills {
-					all = append(all, s.visit(fmt.Sprint("/", i)))
+					all = append(all, s.Visit(fmt.Sprint("/", i)))
 				}
 				synctest.Wait()
-				if got := inBudget(t, s.edge).BytesInFlight; got > fills*tt.most {
+				if got := inBudget(t, s.Edge).BytesInFlight; got > fills*tt.most {
 					t.Errorf("%d bytes are reserved for each of %d fills, want at most %d", got/fills, fills, tt.most)
 				}
 				close(goOn)
-				words(all)
-				require.Zero(t, s.edge.Stats().BytesInFlight)
+				harness.Words(all)
+				require.Zero(t, s.Edge.Stats().BytesInFlight)
 			})
 		})
 	}
 }
 
 // crowded is a stage on which pages under way have taken 64 KiB each of the 512 that they may in all, until over is closed.
-func crowded(t *testing.T, cfg edgecache.Config, n int, handler func(w http.ResponseWriter, r *http.Request, call int)) (s *stage, over chan struct{}, hogs []*visit) {
+func crowded(t *testing.T, cfg edgecache.Config, n int, handler func(w http.ResponseWriter, r *http.Request, call int)) (s *harness.Site, over chan struct{}, hogs []*harness.Client) {
 	over = make(chan struct{})
 	cfg.MaxBytes = 1 << 20
-	s = newStage(t, cfg, func(w http.ResponseWriter, r *http.Request, call int) {
+	s = harness.NewCountedSite(t, cfg, func(w http.ResponseWriter, r *http.Request, call int) {
 		if strings.HasPrefix(r.URL.Path, "/hog") {
 			_, _ = io.WriteString(w, text(64<<10))
 			<-over
@@ -233,24 +234,24 @@ func crowded(t *testing.T, cfg edgecache.Config, n int, handler func(w http.Resp
 		handler(w, r, call)
 	})
 	for i := range n {
-		hogs = append(hogs, s.visit(fmt.Sprint("/hog/", i)))
+		hogs = append(hogs, s.Visit(fmt.Sprint("/hog/", i)))
 	}
 	synctest.Wait()
-	require.EqualValues(t, n*64<<10, s.edge.Stats().BytesInFlight)
+	require.EqualValues(t, n*64<<10, s.Edge.Stats().BytesInFlight)
 	return s, over, hogs
 }
 
 // isStoredSoon checks that the page may be stored. Not at once if it is large: others may be worth as much.
-func (s *stage) isStoredSoon(page string) {
-	s.t.Helper()
-	require.Equal(s.t, "uri-miss", s.edge.Explain(request("GET", "/")).Reason.String())
-	s.visit("/").wants(s.t, "MISS", 200, page)
+func isStoredSoon(s *harness.Site, page string) {
+	s.T.Helper()
+	require.Equal(s.T, "uri-miss", s.Edge.Explain(harness.Request("GET", "/")).Reason.String())
+	s.Visit("/").Wants(s.T, "MISS", 200, page)
 	for range 20 {
-		if s.visit("/").word() == "HIT" {
+		if s.Visit("/").Word() == "HIT" {
 			return
 		}
 	}
-	s.t.Error("the page is not stored when there is room again")
+	s.T.Error("the page is not stored when there is room again")
 }
 
 func TestPageThatFindsNoRoomIsStreamedToEverybody(t *testing.T) {
@@ -286,31 +287,31 @@ func TestPageThatFindsNoRoomIsStreamedToEverybody(t *testing.T) {
 								}
 							}
 						})
-						leader := s.visit("/", tt.header...)
+						leader := s.Visit("/", tt.header...)
 						synctest.Wait()
-						riders := append(s.visits(5, "/", tt.header...), s.visits(5, "/")...)
-						leader.wants(t, leader.word(), 200, page)
+						riders := append(s.Visits(5, "/", tt.header...), s.Visits(5, "/")...)
+						leader.Wants(t, leader.Word(), 200, page)
 						if !flushes {
-							require.Contains(t, []string{"BYPASS", "MISS"}, leader.word())
+							require.Contains(t, []string{"BYPASS", "MISS"}, leader.Word())
 							if size <= 2000 || tt.header != nil {
-								require.Equal(t, "busy", leader.detail())
-								require.NotContains(t, leader.sent.Get("Cache-Status"), "stored")
+								require.Equal(t, "busy", leader.Detail())
+								require.NotContains(t, leader.Sent.Get("Cache-Status"), "stored")
 							}
 						}
 						for _, v := range riders {
-							v.wants(t, "HIT", 200, page)
+							v.Wants(t, "HIT", 200, page)
 						}
-						require.EqualValues(t, 9, s.calls.Load(), "one for all")
+						require.EqualValues(t, 9, s.Calls(), "one for all")
 						require.EqualValues(t, 1, told.Load())
-						st := inBudget(t, s.edge)
+						st := inBudget(t, s.Edge)
 						require.EqualValues(t, 512<<10, st.BytesInFlight)
 						require.EqualValues(t, 1, st.Rejections)
 
 						close(over)
-						words(hogs)
-						require.Zero(t, s.edge.Stats().BytesInFlight)
+						harness.Words(hogs)
+						require.Zero(t, s.Edge.Stats().BytesInFlight)
 						// It was not the page's fault.
-						s.isStoredSoon(page)
+						isStoredSoon(s, page)
 					})
 				})
 			}
@@ -334,29 +335,29 @@ func TestPageThatRunsOutOfRoomInTheMiddleIsStreamedToItsEnd(t *testing.T) {
 					}
 				}
 			})
-			slow := &visit{}
-			slow.stall = make(chan struct{})
-			s.send(slow, t.Context(), s.h, request("GET", "/"))
+			slow := &harness.Client{}
+			slow.Stall = make(chan struct{})
+			slow.Send(t.Context(), s.Handler, harness.Request("GET", "/"))
 			synctest.Wait()
-			part, whole := s.visit("/", "Range", "bytes=10-19"), s.visit("/")
+			part, whole := s.Visit("/", "Range", "bytes=10-19"), s.Visit("/")
 			time.Sleep(time.Second)
 			synctest.Wait()
-			require.Greater(t, inBudget(t, s.edge).BytesInFlight, int64(5*64<<10), "a part of it had room")
-			require.Less(t, slow.body.Len(), size)
-			close(slow.stall)
-			slow.wants(t, "MISS", 200, page)
-			whole.wants(t, "HIT", 200, page)
+			require.Greater(t, inBudget(t, s.Edge).BytesInFlight, int64(5*64<<10), "a part of it had room")
+			require.Less(t, slow.Body.Len(), size)
+			close(slow.Stall)
+			slow.Wants(t, "MISS", 200, page)
+			whole.Wants(t, "HIT", 200, page)
 			if declared {
-				part.wants(t, "HIT", 206, page[10:20])
+				part.Wants(t, "HIT", 206, page[10:20])
 			} else {
-				part.wants(t, "HIT", 200, page)
+				part.Wants(t, "HIT", 200, page)
 			}
-			require.EqualValues(t, 5*64<<10, s.edge.Stats().BytesInFlight)
+			require.EqualValues(t, 5*64<<10, s.Edge.Stats().BytesInFlight)
 			close(over)
-			words(hogs)
-			require.Zero(t, s.edge.Stats().BytesInFlight)
-			require.EqualValues(t, 6, s.calls.Load())
-			s.isStoredSoon(page)
+			harness.Words(hogs)
+			require.Zero(t, s.Edge.Stats().BytesInFlight)
+			require.EqualValues(t, 6, s.Calls())
+			isStoredSoon(s, page)
 		})
 	}
 }
@@ -364,7 +365,7 @@ func TestPageThatRunsOutOfRoomInTheMiddleIsStreamedToItsEnd(t *testing.T) {
 func TestResidentsGiveWayToPagesUnderWayAndComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		goOn := make(chan struct{})
-		s := newStage(t, edgecache.Config{MaxBytes: 1 << 20}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{MaxBytes: 1 << 20}, func(w http.ResponseWriter, r *http.Request, call int) {
 			_, _ = io.WriteString(w, text(2000))
 			if strings.HasPrefix(r.URL.Path, "/slow") {
 				_, _ = io.WriteString(w, text(60_000))
@@ -373,24 +374,24 @@ func TestResidentsGiveWayToPagesUnderWayAndComeBack(t *testing.T) {
 		})
 		fill := func() int64 {
 			for i := range 500 {
-				<-s.visit(fmt.Sprint("/", i)).done
+				<-s.Visit(fmt.Sprint("/", i)).Done
 			}
-			return inBudget(t, s.edge).Bytes
+			return inBudget(t, s.Edge).Bytes
 		}
 		full := fill()
 		require.Greater(t, full, int64(900<<10))
-		var slow []*visit
+		var slow []*harness.Client
 		for i := range 8 {
-			slow = append(slow, s.visit(fmt.Sprint("/slow/", i)))
+			slow = append(slow, s.Visit(fmt.Sprint("/slow/", i)))
 		}
 		synctest.Wait()
-		st := inBudget(t, s.edge)
+		st := inBudget(t, s.Edge)
 		require.Greater(t, st.BytesInFlight, int64(400<<10))
 		require.Less(t, st.Bytes, full-st.BytesInFlight/2)
 		require.Positive(t, st.Evictions)
 		close(goOn)
-		words(slow)
-		require.Zero(t, s.edge.Stats().BytesInFlight)
+		harness.Words(slow)
+		require.Zero(t, s.Edge.Stats().BytesInFlight)
 		fill()
 		require.Greater(t, fill(), full*9/10)
 	})
@@ -398,7 +399,7 @@ func TestResidentsGiveWayToPagesUnderWayAndComeBack(t *testing.T) {
 
 // However a fill ends, what was reserved for it goes back.
 func TestNothingStaysReserved(t *testing.T) {
-	runs := scaled(20, 300)
+	runs := harness.Scaled(20, 300)
 	for run := range runs {
 		synctest.Test(t, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(uint64(run), 7))
@@ -409,8 +410,8 @@ func TestNothingStaysReserved(t *testing.T) {
 				defer mu.Unlock()
 				return random.IntN(n)
 			}
-			var s *stage
-			s = newStage(t, edgecache.Config{MaxBytes: budget, Logger: silent(), DefaultTTL: time.Second, StaleIfError: time.Minute}, func(w http.ResponseWriter, r *http.Request, call int) {
+			var s *harness.Site
+			s = harness.NewCountedSite(t, edgecache.Config{MaxBytes: budget, Logger: harness.Silent(), DefaultTTL: time.Second, StaleIfError: time.Minute}, func(w http.ResponseWriter, r *http.Request, call int) {
 				size, kind := draw(int(budget)/4), draw(12)
 				if draw(3) > 0 {
 					size = draw(9000)
@@ -448,14 +449,14 @@ func TestNothingStaysReserved(t *testing.T) {
 				case 6:
 					runtime.Goexit()
 				case 7:
-					_, _ = s.edge.Purge(context.Background(), "http://example.com"+r.URL.Path)
+					_, _ = s.Edge.Purge(context.Background(), "http://example.com"+r.URL.Path)
 				}
 			})
-			var all []*visit
+			var all []*harness.Client
 			for range 150 {
-				v := &visit{}
+				v := &harness.Client{}
 				if draw(5) == 0 {
-					v.stall = make(chan struct{})
+					v.Stall = make(chan struct{})
 				}
 				var header []string
 				switch draw(5) {
@@ -466,23 +467,23 @@ func TestNothingStaysReserved(t *testing.T) {
 				case 2:
 					header = []string{"Cookie", "session=1"}
 				}
-				s.send(v, t.Context(), s.h, request("GET", fmt.Sprint("/", draw(12)), header...))
+				v.Send(t.Context(), s.Handler, harness.Request("GET", fmt.Sprint("/", draw(12)), header...))
 				all = append(all, v)
 				time.Sleep(time.Duration(draw(20)) * time.Millisecond)
 				if draw(4) == 0 {
-					all[draw(len(all))].leave()
+					all[draw(len(all))].Leave()
 				}
-				inBudget(t, s.edge)
+				inBudget(t, s.Edge)
 			}
 			for _, v := range all {
-				if v.stall != nil {
-					close(v.stall)
+				if v.Stall != nil {
+					close(v.Stall)
 				}
 			}
-			words(all)
-			require.NoError(t, s.edge.Close(t.Context()))
+			harness.Words(all)
+			require.NoError(t, s.Edge.Close(t.Context()))
 			synctest.Wait()
-			if got := inBudget(t, s.edge).BytesInFlight; got != 0 {
+			if got := inBudget(t, s.Edge).BytesInFlight; got != 0 {
 				t.Errorf("run %d: %d bytes are still reserved when all is over", run, got)
 			}
 		})

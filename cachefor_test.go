@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 func TestCacheForIsForCachesNotForBrowsers(t *testing.T) {
@@ -66,17 +67,17 @@ func TestCacheForIsForCachesNotForBrowsers(t *testing.T) {
 
 func TestCacheForPageIsKeptHereAndNotShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 			edgecache.CacheFor(w, time.Minute)
 			fmt.Fprint(w, "for ", r.Header.Get("Cookie"))
 		})
-		want(t, s.get("/"), "MISS", 200, "for ")
-		want(t, s.get("/"), "HIT", 200, "for ")
-		want(t, s.get("/", "Cookie", "session=1"), "DYNAMIC", 200, "for session=1")
-		tag := s.get("/").Header.Get("Etag")
-		want(t, s.get("/", "If-None-Match", tag), "HIT", 304, "") // what a browser asks
+		harness.Want(t, s.Get("/"), "MISS", 200, "for ")
+		harness.Want(t, s.Get("/"), "HIT", 200, "for ")
+		harness.Want(t, s.Get("/", "Cookie", "session=1"), "DYNAMIC", 200, "for session=1")
+		tag := s.Get("/").Header.Get("Etag")
+		harness.Want(t, s.Get("/", "If-None-Match", tag), "HIT", 304, "") // what a browser asks
 		time.Sleep(61 * time.Second)
-		want(t, s.get("/"), "EXPIRED", 200, "for ")
+		harness.Want(t, s.Get("/"), "EXPIRED", 200, "for ")
 	})
 }
 
@@ -100,11 +101,11 @@ func TestCacheForThatIsPublicIsShared(t *testing.T) {
 		})),
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, edgecache.Config{}, handler.ServeHTTP)
-			want(t, s.get("/", "Cookie", "session=1"), "MISS", 200, "page")
-			want(t, s.get("/", "Cookie", "session=2"), "HIT", 200, "page")
-			want(t, s.get("/", "Authorization", "Bearer x"), "HIT", 200, "page")
-			want(t, s.get("/"), "HIT", 200, "page")
+			s := harness.NewSite(t, edgecache.Config{}, handler.ServeHTTP)
+			harness.Want(t, s.Get("/", "Cookie", "session=1"), "MISS", 200, "page")
+			harness.Want(t, s.Get("/", "Cookie", "session=2"), "HIT", 200, "page")
+			harness.Want(t, s.Get("/", "Authorization", "Bearer x"), "HIT", 200, "page")
+			harness.Want(t, s.Get("/"), "HIT", 200, "page")
 		})
 	}
 	restricted := edgecache.Policy{Public: true}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -112,31 +113,31 @@ func TestCacheForThatIsPublicIsShared(t *testing.T) {
 		edgecache.Private(w)
 		fmt.Fprint(w, "page")
 	}))
-	s := newSite(t, edgecache.Config{}, restricted.ServeHTTP)
-	want(t, s.get("/", "Cookie", "session=1"), "BYPASS", 200, "page")
-	want(t, s.get("/", "Cookie", "session=2"), "BYPASS", 200, "page")
+	s := harness.NewSite(t, edgecache.Config{}, restricted.ServeHTTP)
+	harness.Want(t, s.Get("/", "Cookie", "session=1"), "BYPASS", 200, "page")
+	harness.Want(t, s.Get("/", "Cookie", "session=2"), "BYPASS", 200, "page")
 }
 
 func TestUnreachableOriginIsCalledThat(t *testing.T) {
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 		edgecache.OriginError(w)
 		http.Error(w, "gone", http.StatusBadGateway)
 	})
-	r := s.get("/")
+	r := s.Get("/")
 	require.Contains(t, r.Header.Get("Cache-Status"), "detail=unreachable")
-	want(t, r, "BYPASS", 502, "gone\n")
+	harness.Want(t, r, "BYPASS", 502, "gone\n")
 }
 
 func TestPurgedPageIsCalledThat(t *testing.T) {
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 		edgecache.Tag(w, "page")
 		fmt.Fprint(w, "page")
 	})
-	s.get("/")
-	_, err := s.edge.PurgeTags(t.Context(), "page")
+	s.Get("/")
+	_, err := s.Edge.PurgeTags(t.Context(), "page")
 	require.NoError(t, err)
-	require.Equal(t, "purged", s.edge.Explain(httptest.NewRequest("GET", "/", nil)).Reason.String())
-	require.Contains(t, s.get("/").Header.Get("Cache-Status"), "detail=purged")
+	require.Equal(t, "purged", s.Edge.Explain(httptest.NewRequest("GET", "/", nil)).Reason.String())
+	require.Contains(t, s.Get("/").Header.Get("Cache-Status"), "detail=purged")
 }
 
 func TestExplainTakesRequestsOfClients(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // givingUp are the ways in which a handler makes a lesser response because its context has ended.
@@ -86,7 +87,7 @@ func TestResponseIsNotStoredIfItsClientLeft(t *testing.T) {
 			for _, method := range []string{"GET", "POST"} {
 				t.Run(fmt.Sprint(method, ", ", how, ", ", form), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+						s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 							if method == "POST" {
 								w.Header().Set("Content-Location", "/")
 								w.Header().Set("Cache-Control", "max-age=600")
@@ -97,13 +98,13 @@ func TestResponseIsNotStoredIfItsClientLeft(t *testing.T) {
 								write(w, "lesser")
 							}
 						})
-						leaves := s.send(&visit{}, t.Context(), s.h, request(method, "/"))
+						leaves := harness.Send(t.Context(), s.Handler, harness.Request(method, "/"))
 						time.Sleep(500 * time.Millisecond)
-						leaves.leave()
-						<-leaves.done
+						leaves.Leave()
+						<-leaves.Done
 						synctest.Wait()
-						s.visit("/").wants(t, "MISS", 200, "whole")
-						s.visit("/").wants(t, "HIT", 200, "whole")
+						s.Visit("/").Wants(t, "MISS", 200, "whole")
+						s.Visit("/").Wants(t, "HIT", 200, "whole")
 					})
 				})
 			}
@@ -128,22 +129,22 @@ func TestResponseIsNotStoredIfADeadlineOutsideHadPassed(t *testing.T) {
 		for how, finishes := range givingUp {
 			t.Run(name+", "+how, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+					s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 						if finishes(r) {
 							lesser["with a lifetime"](w, "whole")
 						} else {
 							lesser["with a lifetime"](w, "lesser")
 						}
 					})
-					late := s.send(&visit{}, t.Context(), outside(s.h), request("GET", "/"))
-					<-late.done
+					late := harness.Send(t.Context(), outside(s.Handler), harness.Request("GET", "/"))
+					<-late.Done
 					if name != "http.TimeoutHandler" {
-						late.wants(t, "BYPASS", 200, "lesser")
-						require.Equal(t, "aborted", late.detail())
+						late.Wants(t, "BYPASS", 200, "lesser")
+						require.Equal(t, "aborted", late.Detail())
 					}
 					time.Sleep(2 * time.Second)
-					s.visit("/").wants(t, "MISS", 200, "whole")
-					s.visit("/").wants(t, "HIT", 200, "whole")
+					s.Visit("/").Wants(t, "MISS", 200, "whole")
+					s.Visit("/").Wants(t, "HIT", 200, "whole")
 				})
 			})
 		}
@@ -153,7 +154,7 @@ func TestResponseIsNotStoredIfADeadlineOutsideHadPassed(t *testing.T) {
 // From the moment when the header says that the response may be stored it is made for the store, too.
 func TestResponseIsStoredIfItsClientLeavesAfterTheHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			w.WriteHeader(http.StatusOK)
 			if givingUp["by Done"](r) {
 				io.WriteString(w, "whole")
@@ -161,11 +162,11 @@ func TestResponseIsStoredIfItsClientLeavesAfterTheHeader(t *testing.T) {
 				io.WriteString(w, "lesser")
 			}
 		})
-		leaves := s.visit("/")
+		leaves := s.Visit("/")
 		time.Sleep(500 * time.Millisecond)
-		leaves.leave()
-		<-leaves.done
-		s.visit("/").wants(t, "HIT", 200, "whole")
+		leaves.Leave()
+		<-leaves.Done
+		s.Visit("/").Wants(t, "HIT", 200, "whole")
 	})
 }
 
@@ -191,7 +192,7 @@ func TestClientThatLeavesTakesNothingAway(t *testing.T) {
 			t.Run(method+", "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					failing := false
-					s := newStage(t, edgecache.Config{MaxObjectBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
+					s := harness.NewCountedSite(t, edgecache.Config{MaxObjectBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
 						if failing {
 							w.WriteHeader(http.StatusServiceUnavailable)
 							return
@@ -205,17 +206,17 @@ func TestClientThatLeavesTakesNothingAway(t *testing.T) {
 						w.Header().Set("Cache-Control", "max-age=10, stale-if-error=600")
 						fmt.Fprint(w, "page ", call)
 					})
-					s.visit("/").wants(t, "MISS", 200, "page 1")
+					s.Visit("/").Wants(t, "MISS", 200, "page 1")
 					time.Sleep(20 * time.Second)
-					leaves := s.send(&visit{}, t.Context(), s.h, request(method, "/"))
+					leaves := harness.Send(t.Context(), s.Handler, harness.Request(method, "/"))
 					synctest.Wait()
-					leaves.leave()
-					<-leaves.done
+					leaves.Leave()
+					<-leaves.Done
 					failing = true
-					s.visit("/").wants(t, "STALE", 200, "page 1")
+					s.Visit("/").Wants(t, "STALE", 200, "page 1")
 					failing = false
-					all := s.visits(20, "/") // nor is it remembered that the URL cannot be stored
-					require.Equal(t, map[string]int{"EXPIRED": 1, "HIT": 19}, words(all))
+					all := s.Visits(20, "/") // nor is it remembered that the URL cannot be stored
+					require.Equal(t, map[string]int{"EXPIRED": 1, "HIT": 19}, harness.Words(all))
 				})
 			})
 		}
@@ -230,7 +231,7 @@ func TestClientThatLeavesIsNoFailureOfTheOrigin(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, edgecache.Config{Logger: silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{Logger: harness.Silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
 					select {
 					case <-time.After(100 * time.Millisecond):
 						w.Header().Set("Cache-Control", "max-age=10, stale-if-error=3600")
@@ -239,18 +240,18 @@ func TestClientThatLeavesIsNoFailureOfTheOrigin(t *testing.T) {
 						fail.fail(w, r)
 					}
 				})
-				s.visit("/").wants(t, "MISS", 200, "page 1")
+				s.Visit("/").Wants(t, "MISS", 200, "page 1")
 				time.Sleep(20 * time.Second)
 				for range 2 * 3 { // three failures open the breaker
-					leaves := s.visit("/")
+					leaves := s.Visit("/")
 					time.Sleep(50 * time.Millisecond)
-					leaves.leave()
-					<-leaves.done
-					require.NotEqual(t, "STALE", leaves.word())
+					leaves.Leave()
+					<-leaves.Done
+					require.NotEqual(t, "STALE", leaves.Word())
 				}
-				v := s.visit("/")
-				v.wants(t, "EXPIRED", 200, "page 8")
-				require.Equal(t, 100*time.Millisecond, v.took)
+				v := s.Visit("/")
+				v.Wants(t, "EXPIRED", 200, "page 8")
+				require.Equal(t, 100*time.Millisecond, v.Took)
 			})
 		})
 	}
@@ -260,7 +261,7 @@ func TestClientThatLeavesIsNoFailureOfTheOrigin(t *testing.T) {
 func TestDeadlineOutsideIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := false
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			if slow {
 				<-r.Context().Done()
 				http.Error(w, "too slow", http.StatusGatewayTimeout)
@@ -272,19 +273,19 @@ func TestDeadlineOutsideIsAFailure(t *testing.T) {
 		outside := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 			defer cancel()
-			s.h.ServeHTTP(w, r.WithContext(ctx))
+			s.Handler.ServeHTTP(w, r.WithContext(ctx))
 		})
-		s.visit("/").wants(t, "MISS", 200, "page 1")
+		s.Visit("/").Wants(t, "MISS", 200, "page 1")
 		time.Sleep(20 * time.Second)
 		slow = true
 		for range 3 {
-			v := s.send(&visit{}, t.Context(), outside, request("GET", "/"))
-			v.wants(t, "STALE", 200, "page 1")
-			require.Equal(t, "stale-if-error", v.detail())
+			v := harness.Send(t.Context(), outside, harness.Request("GET", "/"))
+			v.Wants(t, "STALE", 200, "page 1")
+			require.Equal(t, "stale-if-error", v.Detail())
 		}
-		v := s.send(&visit{}, t.Context(), outside, request("GET", "/"))
-		v.wants(t, "STALE", 200, "page 1")
-		require.Equal(t, "breaker", v.detail())
+		v := harness.Send(t.Context(), outside, harness.Request("GET", "/"))
+		v.Wants(t, "STALE", 200, "page 1")
+		require.Equal(t, "breaker", v.Detail())
 	})
 }
 
@@ -294,7 +295,7 @@ func TestBreakerIsTriedInTheBackground(t *testing.T) {
 		t.Run(fmt.Sprint("middleware outside: ", outside), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				failing := false
-				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 					select {
 					case <-time.After(100 * time.Millisecond):
 					case <-r.Context().Done():
@@ -307,28 +308,28 @@ func TestBreakerIsTriedInTheBackground(t *testing.T) {
 					w.Header().Set("Cache-Control", "max-age=10, stale-if-error=3600")
 					fmt.Fprint(w, "page ", call)
 				})
-				h := s.h
+				h := s.Handler
 				if outside {
 					h = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						s.h.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), http.ServerContextKey, 1)))
+						s.Handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), http.ServerContextKey, 1)))
 					})
 				}
-				s.visit("/").wants(t, "MISS", 200, "page 1")
+				s.Visit("/").Wants(t, "MISS", 200, "page 1")
 				time.Sleep(20 * time.Second)
 				failing = true
 				for range 3 {
-					s.visit("/").wants(t, "STALE", 200, "page 1")
+					s.Visit("/").Wants(t, "STALE", 200, "page 1")
 				}
 				failing = false
 				time.Sleep(time.Second)
-				tries := s.send(&visit{}, t.Context(), h, request("GET", "/"))
+				tries := harness.Send(t.Context(), h, harness.Request("GET", "/"))
 				time.Sleep(50 * time.Millisecond)
-				require.Equal(t, "page 1", tries.text(), "it does not wait for the try")
-				tries.leave()
-				<-tries.done
+				require.Equal(t, "page 1", tries.Text(), "it does not wait for the try")
+				tries.Leave()
+				<-tries.Done
 				time.Sleep(100 * time.Millisecond)
 				synctest.Wait()
-				s.visit("/").wants(t, "HIT", 200, "page 5")
+				s.Visit("/").Wants(t, "HIT", 200, "page 5")
 			})
 		})
 	}
@@ -338,7 +339,7 @@ func TestBreakerIsTriedInTheBackground(t *testing.T) {
 func TestBreakerIsNotHeldByARequestWithCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failing := false
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			select {
 			case <-time.After(100 * time.Millisecond):
 			case <-r.Context().Done():
@@ -351,23 +352,23 @@ func TestBreakerIsNotHeldByARequestWithCredentials(t *testing.T) {
 			w.Header().Set("Cache-Control", "public, max-age=10, stale-if-error=3600")
 			fmt.Fprint(w, "page ", call)
 		})
-		s.visit("/").wants(t, "MISS", 200, "page 1")
+		s.Visit("/").Wants(t, "MISS", 200, "page 1")
 		time.Sleep(20 * time.Second)
 		failing = true
-		visit := func(cookie string) *visit {
-			return s.send(&visit{}, t.Context(), within(s.h, true), request("GET", "/", "Cookie", cookie))
+		visit := func(cookie string) *harness.Client {
+			return harness.Send(t.Context(), within(s.Handler, true), harness.Request("GET", "/", "Cookie", cookie))
 		}
 		for range 4 {
-			visit("session=1").wants(t, "STALE", 200, "page 1")
+			visit("session=1").Wants(t, "STALE", 200, "page 1")
 		}
-		require.EqualValues(t, 4, s.calls.Load(), "the breaker is open for all")
+		require.EqualValues(t, 4, s.Calls(), "the breaker is open for all")
 		failing = false
 		time.Sleep(time.Second)
 		leaves := visit("session=1")
 		time.Sleep(50 * time.Millisecond)
-		leaves.leave()
-		<-leaves.done
-		visit("session=2").wants(t, "EXPIRED", 200, "page 6")
+		leaves.Leave()
+		<-leaves.Done
+		visit("session=2").Wants(t, "EXPIRED", 200, "page 6")
 	})
 }
 
@@ -375,7 +376,7 @@ func TestBreakerIsNotHeldByARequestWithCredentials(t *testing.T) {
 func TestBreakerClosesForAnyAnswerToItsTry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		status := 200
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			w.Header().Set("Cache-Control", "max-age=10, stale-if-error=3600")
 			if status == http.StatusForbidden {
 				w.Header().Set("Cache-Control", "no-store")
@@ -383,17 +384,17 @@ func TestBreakerClosesForAnyAnswerToItsTry(t *testing.T) {
 			w.WriteHeader(status)
 			fmt.Fprint(w, "page ", call)
 		})
-		s.visit("/").wants(t, "MISS", 200, "page 1")
+		s.Visit("/").Wants(t, "MISS", 200, "page 1")
 		time.Sleep(20 * time.Second)
 		status = http.StatusServiceUnavailable
 		for range 3 {
-			s.visit("/").wants(t, "STALE", 200, "page 1")
+			s.Visit("/").Wants(t, "STALE", 200, "page 1")
 		}
 		status = http.StatusForbidden
 		time.Sleep(time.Second)
-		s.visit("/").wants(t, "STALE", 200, "page 1")
+		s.Visit("/").Wants(t, "STALE", 200, "page 1")
 		synctest.Wait()
-		s.visit("/").wants(t, "BYPASS", 403, "page 6")
+		s.Visit("/").Wants(t, "BYPASS", 403, "page 6")
 	})
 }
 
@@ -406,7 +407,7 @@ func TestOneLeadsAgainWhenARefreshWasTooSlow(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, edgecache.Config{MaxWait: time.Hour, StaleIfUnreachable: time.Second, Logger: silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{MaxWait: time.Hour, StaleIfUnreachable: time.Second, Logger: harness.Silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
 					if call == 2 {
 						<-r.Context().Done()
 						give(w)
@@ -416,15 +417,15 @@ func TestOneLeadsAgainWhenARefreshWasTooSlow(t *testing.T) {
 					w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=10")
 					fmt.Fprint(w, "page ", call)
 				})
-				s.visit("/").wants(t, "MISS", 200, "page 1")
+				s.Visit("/").Wants(t, "MISS", 200, "page 1")
 				time.Sleep(15 * time.Second)
-				s.visit("/").wants(t, "UPDATING", 200, "page 1")
+				s.Visit("/").Wants(t, "UPDATING", 200, "page 1")
 				time.Sleep(10 * time.Second) // past the window
-				all := s.visits(20, "/")
+				all := s.Visits(20, "/")
 				for _, v := range all {
-					v.wants(t, v.word(), 200, "page 3")
+					v.Wants(t, v.Word(), 200, "page 3")
 				}
-				require.EqualValues(t, 3, s.calls.Load())
+				require.EqualValues(t, 3, s.Calls())
 			})
 		})
 	}
@@ -436,7 +437,7 @@ func TestOneLeadsAgainWhenASilentRefreshWasTooSlow(t *testing.T) {
 		var calls atomic.Int32
 		edge, err := edgecache.New(edgecache.Config{MaxWait: time.Hour, StaleIfUnreachable: time.Second})
 		require.NoError(t, err)
-		s := &stage{t: t, edge: edge, h: edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := &harness.Site{T: t, Edge: edge, Handler: edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			call := calls.Add(1)
 			if call == 2 {
 				<-r.Context().Done()
@@ -446,11 +447,11 @@ func TestOneLeadsAgainWhenASilentRefreshWasTooSlow(t *testing.T) {
 			w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=10")
 			fmt.Fprint(w, "page ", call)
 		}))}
-		s.visit("/").wants(t, "MISS", 200, "page 1")
+		s.Visit("/").Wants(t, "MISS", 200, "page 1")
 		time.Sleep(15 * time.Second)
-		s.visit("/").wants(t, "UPDATING", 200, "page 1")
+		s.Visit("/").Wants(t, "UPDATING", 200, "page 1")
 		time.Sleep(10 * time.Second) // past the window
-		require.Equal(t, map[string]int{"EXPIRED": 1, "HIT": 19}, words(s.visits(20, "/")))
+		require.Equal(t, map[string]int{"EXPIRED": 1, "HIT": 19}, harness.Words(s.Visits(20, "/")))
 		require.EqualValues(t, 3, calls.Load())
 	})
 }

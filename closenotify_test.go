@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // closeNotifier is http.CloseNotifier, which is deprecated and in use.
@@ -91,7 +92,7 @@ func TestCloseNotifierOfAResponseThatIsShared(t *testing.T) {
 			go func() {
 				defer close(done)
 				defer func() { _ = recover() }()
-				h.ServeHTTP(notified{w}, request("GET", "/").WithContext(ctx))
+				h.ServeHTTP(notified{w}, harness.Request("GET", "/").WithContext(ctx))
 			}()
 			synctest.Wait()
 			return w, cancel, done

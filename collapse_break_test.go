@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 var errBoom = errors.New("boom")
@@ -57,7 +58,7 @@ func TestHandlerThatBreaksOffReachesOnlyItsOwnClient(t *testing.T) {
 		for when, begin := range begins {
 			t.Run(how+" "+when, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+					s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 						time.Sleep(time.Second)
 						if call == 1 {
 							begin.write(w)
@@ -66,32 +67,32 @@ func TestHandlerThatBreaksOffReachesOnlyItsOwnClient(t *testing.T) {
 						}
 						io.WriteString(w, page)
 					})
-					leader := s.visit("/")
+					leader := s.Visit("/")
 					synctest.Wait()
-					others := s.visits(10, "/")
-					if !leader.cut() {
+					others := s.Visits(10, "/")
+					if !leader.Cut() {
 						t.Error("the leader's client cannot see that its page is incomplete")
 					}
 					switch how {
 					case "panics":
-						require.Equal(t, errBoom, leader.panicked, "the panic reaches the server loop as it was")
+						require.Equal(t, errBoom, leader.Panicked, "the panic reaches the server loop as it was")
 					case "panics with ErrAbortHandler":
-						require.Equal(t, http.ErrAbortHandler, leader.panicked)
+						require.Equal(t, http.ErrAbortHandler, leader.Panicked)
 					default:
-						require.Nil(t, leader.panicked)
+						require.Nil(t, leader.Panicked)
 					}
 					for _, v := range others {
-						if begin.sent && v.cut() {
-							require.Equal(t, http.ErrAbortHandler, v.panicked, "no panic of the handler reaches another client")
+						if begin.sent && v.Cut() {
+							require.Equal(t, http.ErrAbortHandler, v.Panicked, "no panic of the handler reaches another client")
 							continue
 						}
-						v.wants(t, v.word(), 200, page)
+						v.Wants(t, v.Word(), 200, page)
 					}
 					if !begin.sent {
-						require.Zero(t, words(others)["cut"], "nothing was sent, so each can still get the page")
+						require.Zero(t, harness.Words(others)["cut"], "nothing was sent, so each can still get the page")
 					}
-					v := s.visit("/")
-					v.wants(t, v.word(), 200, page)
+					v := s.Visit("/")
+					v.Wants(t, v.Word(), 200, page)
 				})
 			})
 		}
@@ -101,14 +102,14 @@ func TestHandlerThatBreaksOffReachesOnlyItsOwnClient(t *testing.T) {
 func TestPageThatIsShorterThanItsLengthIsACutForAll(t *testing.T) {
 	for _, size := range []int{10, 8000} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 				w.Header().Set("Content-Length", "9000")
 				time.Sleep(time.Second)
 				io.WriteString(w, strings.Repeat("x", size))
 			})
 			for range 2 { // nothing of it is stored
-				all := s.visits(5, "/")
-				require.Equal(t, map[string]int{"cut": 5}, words(all))
+				all := s.Visits(5, "/")
+				require.Equal(t, map[string]int{"cut": 5}, harness.Words(all))
 			}
 		})
 	}
@@ -162,23 +163,23 @@ func TestAnswersThatMayNotBeStoredReleaseAllAtOnce(t *testing.T) {
 	for name, refuse := range refusals {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 					time.Sleep(takes)
 					refuse(w)
 					fmt.Fprint(w, "for ", r.Header.Get("X-Client"))
 				})
 				herd := func(within time.Duration) {
-					var all []*visit
+					var all []*harness.Client
 					for i := range 50 {
-						all = append(all, s.visit("/", "X-Client", fmt.Sprint(i)))
+						all = append(all, s.Visit("/", "X-Client", fmt.Sprint(i)))
 					}
 					for i, v := range all {
-						v.wants(t, "BYPASS", 0, fmt.Sprint("for ", i))
-						require.LessOrEqual(t, v.took, within)
+						v.Wants(t, "BYPASS", 0, fmt.Sprint("for ", i))
+						require.LessOrEqual(t, v.Took, within)
 					}
 				}
 				herd(2 * takes) // one after the first, all others in parallel
-				require.EqualValues(t, 50, s.calls.Load())
+				require.EqualValues(t, 50, s.Calls())
 				if name == "an error" {
 					herd(2 * takes) // it may be about the request that led, so each herd waits for its first
 					return
@@ -196,26 +197,26 @@ func TestAnswersThatMayNotBeStoredReleaseAllAtOnce(t *testing.T) {
 // The wait ends with the header, not with the body.
 func TestReleaseComesWithTheHeader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(time.Second)
 			edgecache.Private(w)
 			w.WriteHeader(200)
 			time.Sleep(time.Minute)
 		})
-		leader := s.visit("/")
+		leader := s.Visit("/")
 		synctest.Wait()
-		other := s.visit("/")
+		other := s.Visit("/")
 		time.Sleep(time.Second)
 		synctest.Wait()
-		require.EqualValues(t, 2, s.calls.Load())
-		<-leader.done
-		<-other.done
+		require.EqualValues(t, 2, s.Calls())
+		<-leader.Done
+		<-other.Done
 	})
 }
 
 func TestFirstCacheableAnswerHealsAnUncacheableURL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(time.Second)
 			edgecache.MaxAge(w, time.Minute)
 			if call == 1 {
@@ -223,13 +224,13 @@ func TestFirstCacheableAnswerHealsAnUncacheableURL(t *testing.T) {
 			}
 			fmt.Fprint(w, "page ", call)
 		})
-		s.visit("/").wants(t, "BYPASS", 200, "page 1")
-		s.visit("/").wants(t, "MISS", 200, "page 2")
-		s.visit("/").wants(t, "HIT", 200, "page 2")
+		s.Visit("/").Wants(t, "BYPASS", 200, "page 1")
+		s.Visit("/").Wants(t, "MISS", 200, "page 2")
+		s.Visit("/").Wants(t, "HIT", 200, "page 2")
 		time.Sleep(time.Minute)
-		all := s.visits(10, "/")
-		require.Equal(t, map[string]int{"EXPIRED": 1, "HIT": 9}, words(all), "they wait for each other again")
-		require.EqualValues(t, 3, s.calls.Load())
+		all := s.Visits(10, "/")
+		require.Equal(t, map[string]int{"EXPIRED": 1, "HIT": 9}, harness.Words(all), "they wait for each other again")
+		require.EqualValues(t, 3, s.Calls())
 	})
 }
 
@@ -239,7 +240,7 @@ func TestPagesThatMustBeConfirmedEachTimeAreNotWaitedFor(t *testing.T) {
 	for _, cc := range []string{"no-cache", "max-age=0", "max-age=0, must-revalidate"} {
 		t.Run(cc, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 					time.Sleep(takes)
 					w.Header().Set("Cache-Control", cc)
 					w.Header().Set("Etag", `"1"`)
@@ -250,12 +251,12 @@ func TestPagesThatMustBeConfirmedEachTimeAreNotWaitedFor(t *testing.T) {
 					io.WriteString(w, "page")
 				})
 				for i, within := range []time.Duration{2 * takes, takes, takes} {
-					all := s.visits(20, "/")
+					all := s.Visits(20, "/")
 					for _, v := range all {
-						v.wants(t, v.word(), 200, "page")
-						require.LessOrEqual(t, v.took, within, "herd %d", i)
+						v.Wants(t, v.Word(), 200, "page")
+						require.LessOrEqual(t, v.Took, within, "herd %d", i)
 					}
-					require.EqualValues(t, 20*(i+1), s.calls.Load())
+					require.EqualValues(t, 20*(i+1), s.Calls())
 				}
 			})
 		})
@@ -265,7 +266,7 @@ func TestPagesThatMustBeConfirmedEachTimeAreNotWaitedFor(t *testing.T) {
 func TestNobodySharesAPageThatVaries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		languages := []string{"de", "fr", "en"}
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(time.Second)
 			edgecache.Vary(w, "Accept-Language")
 			edgecache.MaxAge(w, time.Minute)
@@ -273,24 +274,24 @@ func TestNobodySharesAPageThatVaries(t *testing.T) {
 		})
 		herd := func(within time.Duration) {
 			t.Helper()
-			all := map[string][]*visit{}
+			all := map[string][]*harness.Client{}
 			for range 10 {
 				for _, l := range languages {
-					all[l] = append(all[l], s.visit("/", "Accept-Language", l))
+					all[l] = append(all[l], s.Visit("/", "Accept-Language", l))
 				}
 			}
 			for l, visits := range all {
 				for _, v := range visits {
-					v.wants(t, v.word(), 200, "in "+l)
-					require.LessOrEqual(t, v.took, within)
+					v.Wants(t, v.Word(), 200, "in "+l)
+					require.LessOrEqual(t, v.Took, within)
 				}
 			}
 		}
 		herd(2 * time.Second) // nobody knows of Vary: the others wait, and then once more for one of their own
-		require.EqualValues(t, 3, s.calls.Load())
+		require.EqualValues(t, 3, s.Calls())
 		time.Sleep(2 * time.Minute)
 		herd(time.Second) // predicted: who differs does not wait
-		require.EqualValues(t, 6, s.calls.Load())
+		require.EqualValues(t, 6, s.Calls())
 	})
 }
 
@@ -299,7 +300,7 @@ func TestCredentialsAreNeverShared(t *testing.T) {
 		for _, public := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, ", public: ", public), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+					s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 						time.Sleep(time.Second)
 						edgecache.MaxAge(w, time.Minute)
 						if public {
@@ -310,31 +311,31 @@ func TestCredentialsAreNeverShared(t *testing.T) {
 						io.WriteString(w, "for "+r.Header.Get(name))
 					})
 					for range 2 {
-						var all []*visit
+						var all []*harness.Client
 						for i := range 20 {
-							all = append(all, s.visit("/", name, fmt.Sprint(header, i)))
+							all = append(all, s.Visit("/", name, fmt.Sprint(header, i)))
 						}
-						anonymous := s.visits(20, "/")
+						anonymous := s.Visits(20, "/")
 						for i, v := range all {
 							want := "for all"
 							if !public {
 								want = fmt.Sprint("for ", header, i)
 							}
-							v.wants(t, v.word(), 200, want)
+							v.Wants(t, v.Word(), 200, want)
 						}
 						for _, v := range anonymous {
 							want := "for all"
 							if !public {
 								want = "for "
 							}
-							v.wants(t, v.word(), 200, want)
-							require.LessOrEqual(t, v.took, time.Second, "it does not wait for those with credentials")
+							v.Wants(t, v.Word(), 200, want)
+							require.LessOrEqual(t, v.Took, time.Second, "it does not wait for those with credentials")
 						}
 					}
 					if public {
-						require.LessOrEqual(t, s.calls.Load(), int32(2))
+						require.LessOrEqual(t, s.Calls(), 2)
 					} else {
-						require.EqualValues(t, 41, s.calls.Load())
+						require.EqualValues(t, 41, s.Calls())
 					}
 				})
 			})

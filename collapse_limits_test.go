@@ -12,28 +12,29 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 func TestWhoHasWaitedLongEnoughRunsAloneAndStoresNothing(t *testing.T) {
 	for _, limit := range []time.Duration{0, 3 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStage(t, edgecache.Config{MaxWait: limit}, func(w http.ResponseWriter, r *http.Request, call int) {
+			s := harness.NewCountedSite(t, edgecache.Config{MaxWait: limit}, func(w http.ResponseWriter, r *http.Request, call int) {
 				if call == 1 {
 					time.Sleep(25 * time.Second)
 				}
 				fmt.Fprint(w, "page ", call)
 			})
-			leader := s.visit("/")
+			leader := s.Visit("/")
 			synctest.Wait()
-			other := s.visit("/")
-			other.wants(t, "BYPASS", 200, "page 2")
-			require.Equal(t, "busy", other.detail())
+			other := s.Visit("/")
+			other.Wants(t, "BYPASS", 200, "page 2")
+			require.Equal(t, "busy", other.Detail())
 			if limit == 0 {
 				limit = edgecache.DefaultMaxWait
 			}
-			require.Equal(t, limit, other.took)
-			leader.wants(t, "MISS", 200, "page 1")
-			s.visit("/").wants(t, "HIT", 200, "page 1")
+			require.Equal(t, limit, other.Took)
+			leader.Wants(t, "MISS", 200, "page 1")
+			s.Visit("/").Wants(t, "HIT", 200, "page 1")
 		})
 	}
 }
@@ -41,7 +42,7 @@ func TestWhoHasWaitedLongEnoughRunsAloneAndStoresNothing(t *testing.T) {
 func TestOneMoreIsLetInWhenTheLeaderHasSaidNothingForTooLong(t *testing.T) {
 	const age = 30 * time.Second
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{MaxWait: time.Hour}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{MaxWait: time.Hour}, func(w http.ResponseWriter, r *http.Request, call int) {
 			edgecache.MaxAge(w, 24*time.Hour) // the time that the handler takes counts as age
 			if call == 1 {
 				time.Sleep(time.Hour)
@@ -50,21 +51,21 @@ func TestOneMoreIsLetInWhenTheLeaderHasSaidNothingForTooLong(t *testing.T) {
 			}
 			fmt.Fprint(w, "page ", call)
 		})
-		hung := s.visit("/")
+		hung := s.Visit("/")
 		synctest.Wait()
 		time.Sleep(age - 1)
-		patient := s.visit("/")
+		patient := s.Visit("/")
 		synctest.Wait()
-		require.EqualValues(t, 1, s.calls.Load())
+		require.EqualValues(t, 1, s.Calls())
 		time.Sleep(time.Nanosecond)
-		herd := s.visits(10, "/")
+		herd := s.Visits(10, "/")
 		for _, v := range herd {
-			v.wants(t, v.word(), 200, "page 2")
-			require.Equal(t, time.Second, v.took)
+			v.Wants(t, v.Word(), 200, "page 2")
+			require.Equal(t, time.Second, v.Took)
 		}
-		require.EqualValues(t, 2, s.calls.Load())
-		patient.wants(t, "HIT", 200, "page 1")
-		hung.wants(t, "MISS", 200, "page 1")
+		require.EqualValues(t, 2, s.Calls())
+		patient.Wants(t, "HIT", 200, "page 1")
+		hung.Wants(t, "MISS", 200, "page 1")
 	})
 }
 
@@ -72,16 +73,16 @@ func TestOneMoreIsLetInWhenTheLeaderHasSaidNothingForTooLong(t *testing.T) {
 func TestRequestsThatWantTheirOwnAnswerDoNotWait(t *testing.T) {
 	for _, cc := range []string{"no-cache", "no-store", "max-age=0", "min-fresh=10"} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStage(t, edgecache.Config{HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request, call int) {
+			s := harness.NewCountedSite(t, edgecache.Config{HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request, call int) {
 				time.Sleep(time.Second)
 				fmt.Fprint(w, "page ", call)
 			})
-			leader := s.visit("/")
+			leader := s.Visit("/")
 			time.Sleep(time.Second / 2)
-			other := s.visit("/", "Cache-Control", cc)
-			other.wants(t, other.word(), 200, "page 2")
-			require.Equal(t, time.Second, other.took, cc)
-			leader.wants(t, "MISS", 200, "page 1")
+			other := s.Visit("/", "Cache-Control", cc)
+			other.Wants(t, other.Word(), 200, "page 2")
+			require.Equal(t, time.Second, other.Took, cc)
+			leader.Wants(t, "MISS", 200, "page 1")
 		})
 	}
 }
@@ -114,7 +115,7 @@ func TestEachOfThoseWhoWaitGetsWhatItAskedFor(t *testing.T) {
 			} {
 				t.Run(fmt.Sprintf("%s, declared: %v, %d bytes", tt.name, declared, len(text)), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+						s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 							for _, name := range []string{"If-None-Match", "If-Modified-Since", "Range", "If-Range"} {
 								require.NotContains(t, r.Header, name, "a fill is a plain GET")
 							}
@@ -129,23 +130,23 @@ func TestEachOfThoseWhoWaitGetsWhatItAskedFor(t *testing.T) {
 							time.Sleep(time.Second)
 							io.WriteString(w, text[len(text)/2:])
 						})
-						leader := s.visit("/", tt.header...)
+						leader := s.Visit("/", tt.header...)
 						synctest.Wait()
-						early := s.visits(3, "/", tt.header...)
-						plain := s.visit("/")
+						early := s.Visits(3, "/", tt.header...)
+						plain := s.Visit("/")
 						time.Sleep(1500 * time.Millisecond)
-						late := s.visit("/", tt.header...) // while the body grows
-						leader.wants(t, "MISS", tt.code, tt.body)
+						late := s.Visit("/", tt.header...) // while the body grows
+						leader.Wants(t, "MISS", tt.code, tt.body)
 						for _, v := range append(early, late) {
-							v.wants(t, "HIT", tt.code, tt.body)
+							v.Wants(t, "HIT", tt.code, tt.body)
 							if tt.rng != "" {
-								require.Equal(t, strings.Replace(tt.rng, "%d", fmt.Sprint(len(text)), 1), v.sent.Get("Content-Range"))
+								require.Equal(t, strings.Replace(tt.rng, "%d", fmt.Sprint(len(text)), 1), v.Sent.Get("Content-Range"))
 							}
 						}
-						plain.wants(t, "HIT", 200, text)
-						s.visit("/", tt.header...).wants(t, "HIT", tt.code, tt.body)
-						s.visit("/").wants(t, "HIT", 200, text)
-						require.EqualValues(t, 1, s.calls.Load())
+						plain.Wants(t, "HIT", 200, text)
+						s.Visit("/", tt.header...).Wants(t, "HIT", tt.code, tt.body)
+						s.Visit("/").Wants(t, "HIT", 200, text)
+						require.EqualValues(t, 1, s.Calls())
 					})
 				})
 			}
@@ -156,55 +157,57 @@ func TestEachOfThoseWhoWaitGetsWhatItAskedFor(t *testing.T) {
 // The tag of a page without validators is made of its bytes, so that its client's condition waits for them.
 func TestWhoWaitsWithATagThatTheCacheMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(time.Second)
 			io.WriteString(w, strings.Repeat("page", 1000))
 		})
-		s.visit("/").wants(t, "MISS", 200, "*")
-		hit := s.visit("/")
-		hit.wants(t, "HIT", 200, "*")
-		tag := hit.sent.Get("Etag")
+		s.Visit("/").Wants(t, "MISS", 200, "*")
+		hit := s.Visit("/")
+		hit.Wants(t, "HIT", 200, "*")
+		tag := hit.Sent.Get("Etag")
 		require.NotEmpty(t, tag)
 		time.Sleep(time.Hour)
-		all := append(s.visits(5, "/", "If-None-Match", tag), s.visits(5, "/", "If-None-Match", `"ec-000000000000000000000000"`)...)
+		all := append(s.Visits(5, "/", "If-None-Match", tag), s.Visits(5, "/", "If-None-Match", `"ec-000000000000000000000000"`)...)
 		for i, v := range all {
 			if i < 5 {
-				v.wants(t, v.word(), 304, "")
+				v.Wants(t, v.Word(), 304, "")
 			} else {
-				v.wants(t, v.word(), 200, strings.Repeat("page", 1000))
+				v.Wants(t, v.Word(), 200, strings.Repeat("page", 1000))
 			}
 		}
-		require.EqualValues(t, 2, s.calls.Load())
+		require.EqualValues(t, 2, s.Calls())
 	})
 }
 
 func TestHeadNeitherJoinsNorLeads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(time.Second)
 			w.Header().Set("X-Method", r.Method)
 			if r.Method == http.MethodGet {
 				io.WriteString(w, "page")
 			}
 		})
-		head := func() *visit { return s.send(&visit{}, t.Context(), s.h, request(http.MethodHead, "/")) }
+		head := func() *harness.Client {
+			return harness.Send(t.Context(), s.Handler, harness.Request(http.MethodHead, "/"))
+		}
 		first := head()
 		synctest.Wait()
-		gets := s.visits(5, "/")
+		gets := s.Visits(5, "/")
 		synctest.Wait()
 		second := head()
 		for _, v := range gets {
-			v.wants(t, v.word(), 200, "page")
-			require.Equal(t, "GET", v.sent.Get("X-Method"))
+			v.Wants(t, v.Word(), 200, "page")
+			require.Equal(t, "GET", v.Sent.Get("X-Method"))
 		}
-		for _, v := range []*visit{first, second} {
-			v.wants(t, "MISS", 200, "")
-			require.Equal(t, "HEAD", v.sent.Get("X-Method"))
+		for _, v := range []*harness.Client{first, second} {
+			v.Wants(t, "MISS", 200, "")
+			require.Equal(t, "HEAD", v.Sent.Get("X-Method"))
 		}
-		require.EqualValues(t, 3, s.calls.Load())
+		require.EqualValues(t, 3, s.Calls())
 		third := head()
-		<-third.done
-		require.Equal(t, "HIT", third.sent.Get("X-Cache"))
-		require.Equal(t, "4", third.sent.Get("Content-Length"))
+		<-third.Done
+		require.Equal(t, "HIT", third.Sent.Get("X-Cache"))
+		require.Equal(t, "4", third.Sent.Get("Content-Length"))
 	})
 }

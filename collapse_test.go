@@ -13,26 +13,27 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 func TestHandlerRunsOnceForAHerd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(time.Second)
 			fmt.Fprint(w, "page ", call)
 		})
-		all := s.visits(1000, "/")
-		require.Equal(t, map[string]int{"MISS": 1, "HIT": 999}, words(all))
-		require.EqualValues(t, 1, s.calls.Load())
+		all := s.Visits(1000, "/")
+		require.Equal(t, map[string]int{"MISS": 1, "HIT": 999}, harness.Words(all))
+		require.EqualValues(t, 1, s.Calls())
 		for _, v := range all {
-			v.wants(t, v.word(), 200, "page 1")
-			require.Equal(t, time.Second, v.took)
-			if v.word() == "HIT" {
+			v.Wants(t, v.Word(), 200, "page 1")
+			require.Equal(t, time.Second, v.Took)
+			if v.Word() == "HIT" {
 				// RFC 9111, 4.2.3: the second that the handler took counts as age.
-				require.Equal(t, "edgecache; fwd=uri-miss; collapsed; ttl=119; detail=collapsed", v.sent.Get("Cache-Status"))
+				require.Equal(t, "edgecache; fwd=uri-miss; collapsed; ttl=119; detail=collapsed", v.Sent.Get("Cache-Status"))
 			}
 		}
-		s.visit("/").wants(t, "HIT", 200, "page 1")
+		s.Visit("/").Wants(t, "HIT", 200, "page 1")
 	})
 }
 
@@ -50,7 +51,7 @@ func TestThoseWhoWaitReadTheBodyWhileItGrows(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				more := make(chan struct{})
-				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 					io.WriteString(w, tt.first)
 					if tt.flush {
 						w.(http.Flusher).Flush()
@@ -58,21 +59,19 @@ func TestThoseWhoWaitReadTheBodyWhileItGrows(t *testing.T) {
 					<-more
 					io.WriteString(w, "last")
 				})
-				all := s.visits(20, "/")
+				all := s.Visits(20, "/")
 				synctest.Wait() // the handler is blocked
-				all = append(all, s.visits(20, "/")...)
+				all = append(all, s.Visits(20, "/")...)
 				synctest.Wait()
 				for i, v := range all {
-					v.mu.Lock()
-					require.Equal(t, 200, v.status, "client %d has no header", i)
-					v.mu.Unlock()
-					require.Equal(t, tt.first, v.text(), "client %d", i)
+					require.Equal(t, 200, v.SentStatus(), "client %d has no header", i)
+					require.Equal(t, tt.first, v.Text(), "client %d", i)
 				}
 				close(more)
 				for _, v := range all {
-					v.wants(t, v.word(), 200, tt.first+"last")
+					v.Wants(t, v.Word(), 200, tt.first+"last")
 				}
-				require.EqualValues(t, 1, s.calls.Load())
+				require.EqualValues(t, 1, s.Calls())
 			})
 		})
 	}
@@ -81,18 +80,18 @@ func TestThoseWhoWaitReadTheBodyWhileItGrows(t *testing.T) {
 // What has not been sent to anybody can still be made again, so small pages wait for their end.
 func TestSmallPageIsSentWhenItIsComplete(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			io.WriteString(w, "half ")
 			time.Sleep(time.Second)
 			io.WriteString(w, "page")
 		})
-		all := s.visits(5, "/")
+		all := s.Visits(5, "/")
 		synctest.Wait()
 		for _, v := range all {
-			require.Empty(t, v.text())
+			require.Empty(t, v.Text())
 		}
 		for _, v := range all {
-			v.wants(t, v.word(), 200, "half page")
+			v.Wants(t, v.Word(), 200, "half page")
 		}
 	})
 }
@@ -107,24 +106,24 @@ func TestWhoWaitsMayLeaveAndIsFreedAtOnce(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 					io.WriteString(w, tt.first)
 					time.Sleep(5 * time.Second)
 					require.NoError(t, r.Context().Err())
 					io.WriteString(w, "last")
 				})
-				leader := s.visit("/")
+				leader := s.Visit("/")
 				synctest.Wait()
-				leaves, stays := s.visit("/"), s.visit("/")
+				leaves, stays := s.Visit("/"), s.Visit("/")
 				time.Sleep(time.Second)
-				leaves.leave()
-				require.True(t, leaves.cut(), "nobody may take what there is for the page")
-				require.Equal(t, time.Second, leaves.took)
-				require.Equal(t, http.ErrAbortHandler, leaves.panicked)
-				leader.wants(t, "MISS", 200, tt.first+"last")
-				stays.wants(t, "HIT", 200, tt.first+"last")
-				require.Equal(t, 5*time.Second, stays.took)
-				require.EqualValues(t, 1, s.calls.Load())
+				leaves.Leave()
+				require.True(t, leaves.Cut(), "nobody may take what there is for the page")
+				require.Equal(t, time.Second, leaves.Took)
+				require.Equal(t, http.ErrAbortHandler, leaves.Panicked)
+				leader.Wants(t, "MISS", 200, tt.first+"last")
+				stays.Wants(t, "HIT", 200, tt.first+"last")
+				require.Equal(t, 5*time.Second, stays.Took)
+				require.EqualValues(t, 1, s.Calls())
 			})
 		})
 	}
@@ -133,24 +132,24 @@ func TestWhoWaitsMayLeaveAndIsFreedAtOnce(t *testing.T) {
 func TestLeaderLeavesAndTheOthersFinish(t *testing.T) {
 	for _, first := range []string{"", strings.Repeat("f", 4096)} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 				io.WriteString(w, first)
 				time.Sleep(5 * time.Second)
 				require.NoError(t, r.Context().Err(), "others wait")
 				io.WriteString(w, "last")
 			})
-			leader := s.visit("/")
+			leader := s.Visit("/")
 			synctest.Wait()
-			others := s.visits(10, "/")
+			others := s.Visits(10, "/")
 			time.Sleep(time.Second)
-			leader.leave()
+			leader.Leave()
 			for _, v := range others {
-				v.wants(t, "HIT", 200, first+"last")
-				require.Equal(t, 5*time.Second, v.took)
+				v.Wants(t, "HIT", 200, first+"last")
+				require.Equal(t, 5*time.Second, v.Took)
 			}
-			require.EqualValues(t, 1, s.calls.Load())
-			<-leader.done
-			s.visit("/").wants(t, "HIT", 200, first+"last")
+			require.EqualValues(t, 1, s.Calls())
+			<-leader.Done
+			s.Visit("/").Wants(t, "HIT", 200, first+"last")
 		})
 	}
 }
@@ -159,42 +158,42 @@ func TestHandlersContextEndsWhenEverybodyHasLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var ended time.Duration
 		start := time.Now()
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			if call == 1 {
 				<-r.Context().Done()
 				ended = time.Since(start)
 			}
 			fmt.Fprint(w, "page ", call) // as a handler does that ignores the error of its query
 		})
-		all := s.visits(3, "/")
+		all := s.Visits(3, "/")
 		for _, v := range all {
 			time.Sleep(time.Second)
-			v.leave()
+			v.Leave()
 		}
 		for _, v := range all {
-			<-v.done
+			<-v.Done
 		}
 		require.Equal(t, 3*time.Second, ended, "with the last, not with the first")
-		s.visit("/").wants(t, "MISS", 200, "page 2")
+		s.Visit("/").Wants(t, "MISS", 200, "page 2")
 	})
 }
 
 // The one that comes after all the others have left must not be answered by a handler that was told to stop.
 func TestWhoComesAfterEverybodyHasLeftBeginsAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(10 * time.Second) // it does not listen
 			fmt.Fprint(w, "page ", call)
 		})
-		first := s.visit("/")
+		first := s.Visit("/")
 		time.Sleep(time.Second)
-		first.leave()
+		first.Leave()
 		synctest.Wait()
-		second := s.visit("/")
-		second.wants(t, "MISS", 200, "page 2")
-		require.Equal(t, 10*time.Second, second.took)
-		<-first.done
-		s.visit("/").wants(t, "HIT", 200, "page 2")
+		second := s.Visit("/")
+		second.Wants(t, "MISS", 200, "page 2")
+		require.Equal(t, 10*time.Second, second.Took)
+		<-first.Done
+		s.Visit("/").Wants(t, "HIT", 200, "page 2")
 	})
 }
 
@@ -211,7 +210,7 @@ func TestPageThatIsBeingStoredIsFinishedWithoutClients(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 					io.WriteString(w, large)
 					if call > 1 {
 						return
@@ -223,15 +222,15 @@ func TestPageThatIsBeingStoredIsFinishedWithoutClients(t *testing.T) {
 						require.Less(t, tt.takes, limit, "it was not told to stop")
 					}
 				})
-				all := s.visits(3, "/")
+				all := s.Visits(3, "/")
 				time.Sleep(time.Second)
 				for _, v := range all {
-					v.leave()
+					v.Leave()
 				}
 				for _, v := range all {
-					<-v.done
+					<-v.Done
 				}
-				s.visit("/").wants(t, tt.next, 200, large)
+				s.Visit("/").Wants(t, tt.next, 200, large)
 			})
 		})
 	}
@@ -241,7 +240,7 @@ func TestBodyThatPassesTheLargestObjectStreamsToAllWhoReadIt(t *testing.T) {
 	const size = 3 << 20
 	synctest.Test(t, func(t *testing.T) {
 		page := strings.Repeat("0123456789abcdef", size/16)
-		s := newStage(t, edgecache.Config{MaxObjectBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{MaxObjectBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(time.Second)
 			for p := page; len(p) > 0; p = p[1<<10:] {
 				if _, err := io.WriteString(w, p[:1<<10]); err != nil {
@@ -250,35 +249,35 @@ func TestBodyThatPassesTheLargestObjectStreamsToAllWhoReadIt(t *testing.T) {
 				}
 			}
 		})
-		all := s.visits(5, "/")
+		all := s.Visits(5, "/")
 		for _, v := range all {
-			v.wants(t, v.word(), 200, page)
+			v.Wants(t, v.Word(), 200, page)
 		}
-		require.EqualValues(t, 1, s.calls.Load())
-		s.visit("/").wants(t, "BYPASS", 200, page) // which is known by now
+		require.EqualValues(t, 1, s.Calls())
+		s.Visit("/").Wants(t, "BYPASS", 200, page) // which is known by now
 	})
 }
 
 func TestBodyOfADeclaredLengthPastTheLargestObjectIsNotWaitedFor(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page := strings.Repeat("x", 128<<10)
-		s := newStage(t, edgecache.Config{MaxObjectBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{MaxObjectBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(page)))
 			time.Sleep(time.Second)
 			io.WriteString(w, page)
 		})
-		for _, v := range s.visits(5, "/") {
-			v.wants(t, "BYPASS", 200, page)
-			require.Equal(t, "too-large", v.detail())
+		for _, v := range s.Visits(5, "/") {
+			v.Wants(t, "BYPASS", 200, page)
+			require.Equal(t, "too-large", v.Detail())
 		}
-		require.EqualValues(t, 5, s.calls.Load())
+		require.EqualValues(t, 5, s.Calls())
 	})
 }
 
 func TestSlowFirstClientHoldsUpNobody(t *testing.T) {
 	page := strings.Repeat("0123456789abcdef", 64<<10) // 1 MiB
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			edgecache.MaxAge(w, time.Minute)
 			for p := page; len(p) > 0; p = p[32<<10:] {
 				time.Sleep(10 * time.Millisecond)
@@ -288,23 +287,23 @@ func TestSlowFirstClientHoldsUpNobody(t *testing.T) {
 				fmt.Fprint(w, call)
 			}
 		})
-		slow := &visit{screen: screen{stall: make(chan struct{})}}
-		s.send(slow, t.Context(), s.h, request("GET", "/"))
+		slow := &harness.Client{Stall: make(chan struct{})}
+		slow.Send(t.Context(), s.Handler, harness.Request("GET", "/"))
 		synctest.Wait()
-		for _, v := range s.visits(10, "/") {
-			v.wants(t, "HIT", 200, page)
-			require.Equal(t, 320*time.Millisecond, v.took)
+		for _, v := range s.Visits(10, "/") {
+			v.Wants(t, "HIT", 200, page)
+			require.Equal(t, 320*time.Millisecond, v.Took)
 		}
-		s.visit("/").wants(t, "HIT", 200, page)
+		s.Visit("/").Wants(t, "HIT", 200, page)
 
 		// And it does not keep the next generation from being made once for all.
 		time.Sleep(2 * time.Minute)
-		for _, v := range s.visits(10, "/") {
-			v.wants(t, v.word(), 200, page+"2")
+		for _, v := range s.Visits(10, "/") {
+			v.Wants(t, v.Word(), 200, page+"2")
 		}
-		require.EqualValues(t, 2, s.calls.Load())
-		close(slow.stall)
-		slow.wants(t, "MISS", 200, page)
+		require.EqualValues(t, 2, s.Calls())
+		close(slow.Stall)
+		slow.Wants(t, "MISS", 200, page)
 	})
 }
 
@@ -312,20 +311,20 @@ func TestSlowFirstClientHoldsUpNobody(t *testing.T) {
 func TestPageThatIsStaleBeforeItEndsIsNotJoined(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := strings.Repeat("x", 4096)
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			edgecache.MaxAge(w, 10*time.Second)
 			fmt.Fprint(w, first, call)
 			w.(http.Flusher).Flush()
 			time.Sleep(time.Minute)
 		})
-		slow := s.visit("/")
+		slow := s.Visit("/")
 		time.Sleep(20 * time.Second)
-		all := s.visits(10, "/")
+		all := s.Visits(10, "/")
 		for _, v := range all {
-			v.wants(t, v.word(), 200, first+"2")
+			v.Wants(t, v.Word(), 200, first+"2")
 		}
-		slow.wants(t, "MISS", 200, first+"1")
-		require.EqualValues(t, 2, s.calls.Load())
+		slow.Wants(t, "MISS", 200, first+"1")
+		require.EqualValues(t, 2, s.Calls())
 	})
 }
 
@@ -339,65 +338,65 @@ func TestDeadlinesOfOuterMiddleware(t *testing.T) {
 			http.Error(w, "too late", http.StatusServiceUnavailable)
 		}
 	}
-	within := func(s *stage, d time.Duration) *visit {
-		return s.send(&visit{}, context.Background(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	within := func(s *harness.Site, d time.Duration) *harness.Client {
+		return harness.Send(context.Background(), http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			ctx, cancel := context.WithTimeout(r.Context(), d)
 			defer cancel()
-			s.h.ServeHTTP(w, r.WithContext(ctx))
-		}), request("GET", "/"))
+			s.Handler.ServeHTTP(w, r.WithContext(ctx))
+		}), harness.Request("GET", "/"))
 	}
 	t.Run("end the handler of the only client", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) { answer(w, r, time.Minute) })
+			s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) { answer(w, r, time.Minute) })
 			v := within(s, time.Second)
-			v.wants(t, "BYPASS", 503, "too late\n")
-			require.Equal(t, time.Second, v.took)
+			v.Wants(t, "BYPASS", 503, "too late\n")
+			require.Equal(t, time.Second, v.Took)
 		})
 	})
 	t.Run("do not end the handler that others wait for", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) { answer(w, r, 5*time.Second) })
+			s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) { answer(w, r, 5*time.Second) })
 			leader := within(s, time.Second)
 			synctest.Wait()
-			other := s.visit("/")
-			other.wants(t, "HIT", 200, "page")
-			leader.wants(t, "MISS", 200, "page")
+			other := s.Visit("/")
+			other.Wants(t, "HIT", 200, "page")
+			leader.Wants(t, "MISS", 200, "page")
 		})
 	})
 	t.Run("end the wait of who waits, and its handler says so", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) { answer(w, r, 5*time.Second) })
-			leader := s.visit("/")
+			s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) { answer(w, r, 5*time.Second) })
+			leader := s.Visit("/")
 			synctest.Wait()
 			hasty := within(s, time.Second)
-			hasty.wants(t, "BYPASS", 503, "too late\n")
-			require.Equal(t, time.Second, hasty.took)
-			leader.wants(t, "MISS", 200, "page")
-			s.visit("/").wants(t, "HIT", 200, "page")
+			hasty.Wants(t, "BYPASS", 503, "too late\n")
+			require.Equal(t, time.Second, hasty.Took)
+			leader.Wants(t, "MISS", 200, "page")
+			s.Visit("/").Wants(t, "HIT", 200, "page")
 		})
 	})
 }
 
 func TestOneOfThoseWhoComeAfterATagWasPurgedMakesThePageForAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(5 * time.Second)
 			edgecache.Tag(w, "news")
 			fmt.Fprint(w, "page ", call)
 		})
-		before := s.visits(10, "/")
+		before := s.Visits(10, "/")
 		time.Sleep(time.Second)
-		_, err := s.edge.PurgeTags(t.Context(), "news")
+		_, err := s.Edge.PurgeTags(t.Context(), "news")
 		require.NoError(t, err)
-		after := s.visits(10, "/")
+		after := s.Visits(10, "/")
 		for _, v := range before {
-			v.wants(t, v.word(), 200, "page 1")
+			v.Wants(t, v.Word(), 200, "page 1")
 		}
 		for _, v := range after {
-			v.wants(t, v.word(), 200, "page 2")
+			v.Wants(t, v.Word(), 200, "page 2")
 		}
-		require.EqualValues(t, 2, s.calls.Load())
-		s.visit("/").wants(t, "HIT", 200, "page 2")
+		require.EqualValues(t, 2, s.Calls())
+		s.Visit("/").Wants(t, "HIT", 200, "page 2")
 	})
 }
 
@@ -405,7 +404,7 @@ func TestOneOfThoseWhoComeAfterATagWasPurgedMakesThePageForAll(t *testing.T) {
 func TestWhatAHerdAskedForWasAskedForTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const pages = 200
-		s := newStage(t, edgecache.Config{MaxBytes: 1 << 20}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{MaxBytes: 1 << 20}, func(w http.ResponseWriter, r *http.Request, call int) {
 			if r.URL.RawQuery == "" {
 				time.Sleep(time.Second)
 			}
@@ -413,16 +412,16 @@ func TestWhatAHerdAskedForWasAskedForTwice(t *testing.T) {
 			io.WriteString(w, strings.Repeat("x", 1000))
 		})
 		for i := range pages {
-			for _, v := range s.visits(2, fmt.Sprint("/", i)) {
-				v.wants(t, v.word(), 200, "*")
+			for _, v := range s.Visits(2, fmt.Sprint("/", i)) {
+				v.Wants(t, v.Word(), 200, "*")
 			}
 		}
 		for i := range 3000 {
-			<-s.visit(fmt.Sprint("/x?", i)).done
+			<-s.Visit(fmt.Sprint("/x?", i)).Done
 		}
 		for i := range pages {
-			if v := s.visit(fmt.Sprint("/", i)); v.word() != "HIT" {
-				t.Errorf("page %d: got %s", i, v.word())
+			if v := s.Visit(fmt.Sprint("/", i)); v.Word() != "HIT" {
+				t.Errorf("page %d: got %s", i, v.Word())
 			}
 		}
 	})

@@ -18,14 +18,15 @@ import (
 
 	"github.com/edgecache-go/edgecache"
 	"github.com/edgecache-go/edgecache/internal/coding"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 	"github.com/edgecache-go/edgecache/storetest"
 )
 
 // slow makes every coding wait until it is let go, and counts them.
-func (s *site) slow() (begun *atomic.Int32, letGo func()) {
+func slowEncoders(s *harness.Site) (begun *atomic.Int32, letGo func()) {
 	begun = new(atomic.Int32)
 	gate := make(chan struct{})
-	s.edge.WrapEncoder(func(encode edgecache.Encoder) edgecache.Encoder {
+	s.Edge.WrapEncoder(func(encode edgecache.Encoder) edgecache.Encoder {
 		return func(c coding.Coding, from io.WriterTo, best bool) ([]byte, error) {
 			begun.Add(1)
 			<-gate
@@ -36,51 +37,51 @@ func (s *site) slow() (begun *atomic.Int32, letGo func()) {
 }
 
 // coded is the Content-Encoding that a browser gets.
-func (s *site) coded(target string) string {
-	return s.get(target, "Accept-Encoding", browsers).Header.Get("Content-Encoding")
+func encodingOf(s *harness.Site, target string) string {
+	return s.Get(target, "Accept-Encoding", harness.AcceptEncoding).Header.Get("Content-Encoding")
 }
 
 // What is asked for once, or all at once, costs no coding: those who wait for a page that is being made are not a second request.
 func TestOneHitWondersAreNotCoded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{Compress: true, HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{Compress: true, HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(time.Second)
 			speak(w, prose(r.URL.Path))
 		})
 		for i := range 10 {
-			for _, v := range s.visits(20, fmt.Sprint("/", i), "Accept-Encoding", browsers) {
-				<-v.done
+			for _, v := range s.Visits(20, fmt.Sprint("/", i), "Accept-Encoding", harness.AcceptEncoding) {
+				<-v.Done
 			}
 		}
 		for _, header := range [][]string{
 			nil, {"Accept-Encoding", "identity"}, {"Accept-Encoding", "br;q=0"}, {"Accept-Encoding", "br", "Range", "bytes=0-9"},
 			{"Accept-Encoding", "br", "Cache-Control", "no-transform"}, {"Accept-Encoding", "br", "If-None-Match", "*"},
 		} {
-			s.visit("/1", header...).wants(t, "HIT", 0, "*")
+			s.Visit("/1", header...).Wants(t, "HIT", 0, "*")
 		}
-		<-s.send(&visit{}, t.Context(), s.h, request("HEAD", "/1", "Accept-Encoding", "br")).done
+		<-harness.Send(t.Context(), s.Handler, harness.Request("HEAD", "/1", "Accept-Encoding", "br")).Done
 		synctest.Wait()
-		require.Zero(t, s.edge.Stats().Compressed)
-		s.visit("/1", "Accept-Encoding", "br").wants(t, "HIT", 200, prose("/1"))
+		require.Zero(t, s.Edge.Stats().Compressed)
+		s.Visit("/1", "Accept-Encoding", "br").Wants(t, "HIT", 200, prose("/1"))
 		synctest.Wait()
-		require.EqualValues(t, 1, s.edge.Stats().Compressed)
+		require.EqualValues(t, 1, s.Edge.Stats().Compressed)
 	})
 }
 
 func TestEachCodingIsMadeOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{}, prose("one"))
-		begun, letGo := s.slow()
-		s.get("/")
+		begun, letGo := slowEncoders(s)
+		s.Get("/")
 		for range 100 {
-			require.Empty(t, s.coded("/"))
+			require.Empty(t, encodingOf(s, "/"))
 		}
 		synctest.Wait()
 		require.EqualValues(t, 1, begun.Load())
 		letGo()
 		synctest.Wait()
 		for range 100 {
-			require.Equal(t, "br", s.coded("/"))
+			require.Equal(t, "br", encodingOf(s, "/"))
 		}
 		synctest.Wait()
 		require.EqualValues(t, 1, begun.Load())
@@ -89,41 +90,41 @@ func TestEachCodingIsMadeOnce(t *testing.T) {
 
 // What is coded for a page that has gone must not come back with it, nor stay in the books.
 func TestCodingOfAPageThatHasGoneIsDropped(t *testing.T) {
-	for name, gone := range map[string]func(s *site){
-		"purged by URL":    func(s *site) { _, _ = s.edge.Purge(context.Background(), "http://example.com/") },
-		"purged by tag":    func(s *site) { _, _ = s.edge.PurgeTags(context.Background(), "t") },
-		"purged with all":  func(s *site) { _, _ = s.edge.PurgeAll(context.Background()) },
-		"made anew":        func(s *site) { s.get("/", "Cache-Control", "no-cache") },
-		"softly, and anew": func(s *site) { _, _ = s.edge.Soft().PurgeAll(context.Background()); s.get("/") },
+	for name, gone := range map[string]func(s *harness.Site){
+		"purged by URL":    func(s *harness.Site) { _, _ = s.Edge.Purge(context.Background(), "http://example.com/") },
+		"purged by tag":    func(s *harness.Site) { _, _ = s.Edge.PurgeTags(context.Background(), "t") },
+		"purged with all":  func(s *harness.Site) { _, _ = s.Edge.PurgeAll(context.Background()) },
+		"made anew":        func(s *harness.Site) { s.Get("/", "Cache-Control", "no-cache") },
+		"softly, and anew": func(s *harness.Site) { _, _ = s.Edge.Soft().PurgeAll(context.Background()); s.Get("/") },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			page := prose("before")
-			s := newSite(t, edgecache.Config{Compress: true, HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
+			s := harness.NewSite(t, edgecache.Config{Compress: true, HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
 				edgecache.Tag(w, "t")
 				speak(w, page)
 			})
-			begun, letGo := s.slow()
-			s.get("/")
-			s.coded("/")
+			begun, letGo := slowEncoders(s)
+			s.Get("/")
+			encodingOf(s, "/")
 			synctest.Wait()
 			require.EqualValues(t, 1, begun.Load())
 			page = prose("after!")
 			gone(s)
 			letGo()
 			synctest.Wait()
-			require.Zero(t, s.edge.Stats().Compressed, name)
-			s.get("/")
-			without := s.edge.Stats().Bytes
+			require.Zero(t, s.Edge.Stats().Compressed, name)
+			s.Get("/")
+			without := s.Edge.Stats().Bytes
 			for _, want := range []string{"", "br"} {
-				r := s.get("/", "Accept-Encoding", "br")
+				r := s.Get("/", "Accept-Encoding", "br")
 				require.Equal(t, want, r.Header.Get("Content-Encoding"), name)
 				require.Equal(t, page, decoded(t, r), name)
 				synctest.Wait()
 			}
-			require.Greater(t, s.edge.Stats().Bytes, without, name)
-			_, err := s.edge.PurgeAll(t.Context())
+			require.Greater(t, s.Edge.Stats().Bytes, without, name)
+			_, err := s.Edge.PurgeAll(t.Context())
 			require.NoError(t, err)
-			require.Zero(t, s.edge.Stats().Bytes, name)
+			require.Zero(t, s.Edge.Stats().Bytes, name)
 		})
 	}
 }
@@ -132,7 +133,7 @@ func TestCodingOfAPageThatHasGoneIsDropped(t *testing.T) {
 func TestRefreshWithTheSameBytesKeepsCodings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page, tag, asked := prose("one"), `"x"`, true
-		s := newSite(t, edgecache.Config{Compress: true, HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{Compress: true, HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
 			edgecache.MaxAge(w, time.Minute)
 			if asked && edgecache.NotModified(w, r, edgecache.ETag(tag)) {
 				return
@@ -140,10 +141,10 @@ func TestRefreshWithTheSameBytesKeepsCodings(t *testing.T) {
 			w.Header().Set("Etag", tag)
 			speak(w, page)
 		})
-		s.warm("br", "gzip")
+		warm(s, "br", "gzip")
 		check := func(word, want string) {
 			t.Helper()
-			r := s.get("/", "Accept-Encoding", "br")
+			r := s.Get("/", "Accept-Encoding", "br")
 			if got := r.Header.Get("X-Cache") + " " + outline(r); got != word+" "+want {
 				t.Errorf("got %s, want %s %s", got, word, want)
 			}
@@ -152,25 +153,25 @@ func TestRefreshWithTheSameBytesKeepsCodings(t *testing.T) {
 		const minutes = 61 * time.Second
 		time.Sleep(minutes)
 		check("REVALIDATED", `200 br "x-br" Accept-Encoding`)
-		bytes := s.edge.Stats().Bytes
+		bytes := s.Edge.Stats().Bytes
 		time.Sleep(minutes)
 		check("REVALIDATED", `200 br "x-br" Accept-Encoding`)
-		require.Equal(t, bytes, s.edge.Stats().Bytes)
+		require.Equal(t, bytes, s.Edge.Stats().Bytes)
 		asked = false
 		time.Sleep(minutes)
-		require.Equal(t, "EXPIRED", s.get("/").Header.Get("X-Cache"))
+		require.Equal(t, "EXPIRED", s.Get("/").Header.Get("X-Cache"))
 		check("HIT", `200 br "x-br" Accept-Encoding`)
 		tag = `"y"`
-		s.get("/", "Cache-Control", "no-cache")
+		s.Get("/", "Cache-Control", "no-cache")
 		check("HIT", `200 br "y-br" Accept-Encoding`)
-		require.EqualValues(t, 2, s.edge.Stats().Compressed, "nothing was coded again")
+		require.EqualValues(t, 2, s.Edge.Stats().Compressed, "nothing was coded again")
 
 		page = prose("two")
-		s.get("/", "Cache-Control", "no-cache")
+		s.Get("/", "Cache-Control", "no-cache")
 		check("HIT", `200 "y" Accept-Encoding`)
 		synctest.Wait()
 		check("HIT", `200 br "y-br" Accept-Encoding`)
-		require.EqualValues(t, 3, s.edge.Stats().Compressed)
+		require.EqualValues(t, 3, s.Edge.Stats().Compressed)
 	})
 }
 
@@ -178,64 +179,64 @@ func TestRefreshWithTheSameBytesKeepsCodings(t *testing.T) {
 func TestConfirmedPageThatForbidsCodingIsNotCoded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transform := ""
-		s := newSite(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", "max-age=60"+transform)
 			if edgecache.NotModified(w, r, edgecache.ETag("x")) {
 				return
 			}
 			speak(w, prose("one"))
 		})
-		s.warm("br")
-		require.Equal(t, "br", s.coded("/"))
+		warm(s, "br")
+		require.Equal(t, "br", encodingOf(s, "/"))
 		transform = ", no-transform"
 		time.Sleep(61 * time.Second)
-		require.Equal(t, `200 "x"`, outline(s.get("/", "Accept-Encoding", "br")))
-		require.Equal(t, `200 "x"`, outline(s.get("/", "Accept-Encoding", "br")))
+		require.Equal(t, `200 "x"`, outline(s.Get("/", "Accept-Encoding", "br")))
+		require.Equal(t, `200 "x"`, outline(s.Get("/", "Accept-Encoding", "br")))
 	})
 }
 
 // no-cache asks the handler each time, so there is never a plain hit; its answer is what was stored all the same.
 func TestPageThatIsConfirmedEachTimeIsCoded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request) {
 			edgecache.NoCache(w)
 			if edgecache.NotModified(w, r, edgecache.ETag("x")) {
 				return
 			}
 			speak(w, prose("one"))
 		})
-		s.warm("br")
+		warm(s, "br")
 		for range 3 {
-			r := s.get("/", "Accept-Encoding", "br")
+			r := s.Get("/", "Accept-Encoding", "br")
 			require.Equal(t, "REVALIDATED", r.Header.Get("X-Cache"))
 			require.Equal(t, "br", r.Header.Get("Content-Encoding"))
 			require.Equal(t, prose("one"), decoded(t, r))
 			synctest.Wait()
 		}
-		require.EqualValues(t, 1, s.edge.Stats().Compressed)
+		require.EqualValues(t, 1, s.Edge.Stats().Compressed)
 	})
 }
 
 func TestWhatIsNotWorthItIsTriedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		noise := make([]byte, 20_000)
-		d := newDice(1)
+		d := harness.NewDice(1)
 		for i := range noise {
 			noise[i] = byte(d.Uint32())
 		}
 		s := newPress(t, edgecache.Config{}, string(noise), "Content-Type", "text/html")
-		begun, letGo := s.slow()
+		begun, letGo := slowEncoders(s)
 		letGo()
 		for range 5 {
-			for _, accept := range []string{"br", "gzip", "zstd", browsers} {
-				r := s.get("/", "Accept-Encoding", accept)
+			for _, accept := range []string{"br", "gzip", "zstd", harness.AcceptEncoding} {
+				r := s.Get("/", "Accept-Encoding", accept)
 				require.Empty(t, r.Header.Get("Content-Encoding"))
 				require.Equal(t, "Accept-Encoding", r.Header.Get("Vary"))
 				synctest.Wait()
 			}
 		}
 		require.EqualValues(t, 1, begun.Load())
-		require.Zero(t, s.edge.Stats().Compressed)
+		require.Zero(t, s.Edge.Stats().Compressed)
 	})
 }
 
@@ -243,39 +244,39 @@ func TestWhatIsNotWorthItIsTriedOnce(t *testing.T) {
 func TestCodingsAreChargedToTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{}, prose("one"))
-		s.warm()
-		before := s.edge.Stats().Bytes
-		s.warm("br")
-		coded := s.get("/", "Accept-Encoding", "br")
-		got := s.edge.Stats().Bytes - before
+		warm(s)
+		before := s.Edge.Stats().Bytes
+		warm(s, "br")
+		coded := s.Get("/", "Accept-Encoding", "br")
+		got := s.Edge.Stats().Bytes - before
 		require.Greater(t, got, coded.ContentLength)
 		require.Less(t, got, coded.ContentLength+1000)
 	})
 	synctest.Test(t, func(t *testing.T) {
-		d, page := newDice(1), ""
+		d, page := harness.NewDice(1), ""
 		for range 20_000 {
 			page += fmt.Sprintf("%x", d.IntN(16)) // half of it is left
 		}
 		s := newPress(t, edgecache.Config{MaxObjectBytes: int64(len(page)) + 3000}, page)
-		s.warm("br", "br")
-		require.Empty(t, s.coded("/"), "the page alone has room")
-		require.Equal(t, "HIT", s.get("/").Header.Get("X-Cache"))
-		require.Zero(t, s.edge.Stats().Compressed)
+		warm(s, "br", "br")
+		require.Empty(t, encodingOf(s, "/"), "the page alone has room")
+		require.Equal(t, "HIT", s.Get("/").Header.Get("X-Cache"))
+		require.Zero(t, s.Edge.Stats().Compressed)
 	})
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{MaxBytes: 1 << 20}, prose("one"))
 		for i := range 1000 {
 			target := fmt.Sprint("/", i)
 			for range 3 {
-				s.get(target, "Accept-Encoding", "br")
-				s.get(target, "Accept-Encoding", "gzip")
+				s.Get(target, "Accept-Encoding", "br")
+				s.Get(target, "Accept-Encoding", "gzip")
 				synctest.Wait()
 			}
-			if st := s.edge.Stats(); st.Bytes > st.MaxBytes {
+			if st := s.Edge.Stats(); st.Bytes > st.MaxBytes {
 				t.Fatalf("%d bytes of %d", st.Bytes, st.MaxBytes)
 			}
 		}
-		st := s.edge.Stats()
+		st := s.Edge.Stats()
 		require.NotZero(t, st.Evictions+st.Rejections)
 		require.Greater(t, st.Compressed, uint64(100))
 	})
@@ -284,23 +285,23 @@ func TestCodingsAreChargedToTheBudget(t *testing.T) {
 func TestEncodersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{}, prose("one"))
-		begun, letGo := s.slow()
+		begun, letGo := slowEncoders(s)
 		const n = edgecache.MaxEncoders + edgecache.MaxEncodings + 10
 		for i := range n {
 			target := fmt.Sprint("/", i)
-			s.get(target)
-			s.coded(target)
+			s.Get(target)
+			encodingOf(s, target)
 			synctest.Wait() // or the first would wait in the queue, too
 		}
 		require.EqualValues(t, edgecache.MaxEncoders, begun.Load(), "at once")
 		letGo()
 		synctest.Wait()
-		require.EqualValues(t, edgecache.MaxEncoders+edgecache.MaxEncodings, s.edge.Stats().Compressed)
+		require.EqualValues(t, edgecache.MaxEncoders+edgecache.MaxEncodings, s.Edge.Stats().Compressed)
 		for i := range n {
-			s.coded(fmt.Sprint("/", i))
+			encodingOf(s, fmt.Sprint("/", i))
 		}
 		synctest.Wait()
-		require.EqualValues(t, n, s.edge.Stats().Compressed, "the others are asked for again")
+		require.EqualValues(t, n, s.Edge.Stats().Compressed, "the others are asked for again")
 	})
 }
 
@@ -308,24 +309,24 @@ func TestEncodersAreBounded(t *testing.T) {
 func TestCloseEndsCoding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{}, prose("one"))
-		begun, letGo := s.slow()
+		begun, letGo := slowEncoders(s)
 		for i := range 10 {
 			target := fmt.Sprint("/", i)
-			s.get(target)
-			s.coded(target)
+			s.Get(target)
+			encodingOf(s, target)
 		}
 		synctest.Wait()
 		closed := make(chan error, 1)
-		go func() { closed <- s.edge.Close(context.Background()) }()
+		go func() { closed <- s.Edge.Close(context.Background()) }()
 		synctest.Wait()
 		require.Empty(t, closed, "two are being made")
 		letGo()
 		require.NoError(t, <-closed)
-		s.get("/x")
-		s.coded("/x")
+		s.Get("/x")
+		encodingOf(s, "/x")
 		synctest.Wait()
 		require.EqualValues(t, edgecache.MaxEncoders, begun.Load())
-		require.Equal(t, "br", s.coded("/0"), "what is there is served")
+		require.Equal(t, "br", encodingOf(s, "/0"), "what is there is served")
 	})
 }
 
@@ -341,7 +342,7 @@ func TestPanicOfAnEncoderHarmsNobody(t *testing.T) {
 				}
 			},
 		}, prose("one"))
-		s.edge.WrapEncoder(func(encode edgecache.Encoder) edgecache.Encoder {
+		s.Edge.WrapEncoder(func(encode edgecache.Encoder) edgecache.Encoder {
 			return func(c coding.Coding, from io.WriterTo, best bool) ([]byte, error) {
 				if c == coding.Brotli {
 					panic("a bug")
@@ -350,14 +351,14 @@ func TestPanicOfAnEncoderHarmsNobody(t *testing.T) {
 			}
 		})
 		for range 4 {
-			s.get("/", "Accept-Encoding", "br")
+			s.Get("/", "Accept-Encoding", "br")
 			synctest.Wait()
 		}
 		require.Equal(t, []string{"edgecache: coding a page as br panicked: a bug"}, heard, "once")
 		require.Contains(t, log.String(), "a bug")
-		s.warm("gzip")
-		require.Equal(t, "gzip", s.coded("/"), "the encoder goes on, and another coding may do")
-		require.Equal(t, "HIT", s.get("/").Header.Get("X-Cache"))
+		warm(s, "gzip")
+		require.Equal(t, "gzip", encodingOf(s, "/"), "the encoder goes on, and another coding may do")
+		require.Equal(t, "HIT", s.Get("/").Header.Get("X-Cache"))
 	})
 }
 
@@ -366,76 +367,76 @@ func TestSecondTierKeepsIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := storetest.NewMap()
 		handler := func(w http.ResponseWriter, r *http.Request) { speak(w, prose("one"), "Cache-Control", "max-age=60") }
-		open := func(compress bool) *site {
-			return newSite(t, edgecache.Config{Compress: compress, Store: store}, handler)
+		open := func(compress bool) *harness.Site {
+			return harness.NewSite(t, edgecache.Config{Compress: compress, Store: store}, handler)
 		}
 		first := open(true)
-		first.warm("br")
-		require.Equal(t, "br", first.coded("/"))
-		require.NoError(t, first.edge.Close(t.Context()))
+		warm(first, "br")
+		require.Equal(t, "br", encodingOf(first, "/"))
+		require.NoError(t, first.Edge.Close(t.Context()))
 
 		again := open(true)
-		r := again.get("/", "Accept-Encoding", "br")
-		require.Zero(t, again.calls, "restored")
+		r := again.Get("/", "Accept-Encoding", "br")
+		require.Zero(t, again.Calls(), "restored")
 		require.Empty(t, r.Header.Get("Content-Encoding"))
 		require.Equal(t, "Accept-Encoding", r.Header.Get("Vary"))
 		synctest.Wait()
-		r = again.get("/", "Accept-Encoding", "br")
+		r = again.Get("/", "Accept-Encoding", "br")
 		require.Equal(t, "br", r.Header.Get("Content-Encoding"))
 		require.Equal(t, prose("one"), decoded(t, r))
-		require.NoError(t, again.edge.Close(t.Context()))
+		require.NoError(t, again.Edge.Close(t.Context()))
 
 		plain := open(false)
-		r = plain.get("/", "Accept-Encoding", "br")
-		require.Zero(t, plain.calls, "stored without a Vary that is not the handler's")
+		r = plain.Get("/", "Accept-Encoding", "br")
+		require.Zero(t, plain.Calls(), "stored without a Vary that is not the handler's")
 		require.Empty(t, r.Header["Vary"])
-		require.NoError(t, plain.edge.Close(t.Context()))
+		require.NoError(t, plain.Edge.Close(t.Context()))
 	})
 }
 
 // The variants of a URL are coded each by itself.
 func TestVariantsAreCodedByThemselves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request) {
 			speak(w, prose(r.Header.Get("Accept-Language")), "Vary", "Accept-Language")
 		})
 		languages := []string{"de", "en", "fr"}
 		for range 3 {
 			for _, language := range languages {
-				s.get("/", "Accept-Language", language, "Accept-Encoding", "br")
+				s.Get("/", "Accept-Language", language, "Accept-Encoding", "br")
 			}
 			synctest.Wait()
 		}
 		tags := map[string]bool{}
 		for _, language := range languages {
-			r := s.get("/", "Accept-Language", language, "Accept-Encoding", "br")
+			r := s.Get("/", "Accept-Language", language, "Accept-Encoding", "br")
 			require.Equal(t, "br", r.Header.Get("Content-Encoding"))
 			require.Equal(t, prose(language), decoded(t, r))
 			tags[r.Header.Get("Etag")] = true
 		}
 		require.Len(t, tags, 3)
-		require.EqualValues(t, 3, s.edge.Stats().Compressed)
+		require.EqualValues(t, 3, s.Edge.Stats().Compressed)
 	})
 }
 
 func TestCodedHitAllocatesNoMoreThanAPlainOne(t *testing.T) {
 	for _, say := range [][]string{nil, {"Vary", "Accept-Language"}, {"Last-Modified", "Mon, 22 Nov 1999 12:00:00 GMT"}} {
 		s := newPress(t, edgecache.Config{}, prose("one"), append(say, "Cache-Control", "max-age=3600")...)
-		plain, coded := browserRequest("http://example.com/"), browserRequest("http://example.com/")
+		plain, coded := harness.BrowserRequest("http://example.com/"), harness.BrowserRequest("http://example.com/")
 		plain.Header.Set("Accept-Encoding", "identity")
 		measure := func(r *http.Request) (allocs, size float64, form string) {
-			w := newSink()
-			allocs, size = cost(func() {
-				w.reset()
-				s.h.ServeHTTP(w, r)
+			w := harness.NewSink()
+			allocs, size = harness.Cost(func() {
+				w.Reset()
+				s.Handler.ServeHTTP(w, r)
 			})
-			return allocs, size, w.header.Get("Content-Encoding")
+			return allocs, size, w.Fields.Get("Content-Encoding")
 		}
-		s.h.ServeHTTP(newSink(), coded)
+		s.Handler.ServeHTTP(harness.NewSink(), coded)
 		require.Eventually(t, func() bool {
-			w := newSink()
-			s.h.ServeHTTP(w, coded)
-			return w.header.Get("Content-Encoding") == "br"
+			w := harness.NewSink()
+			s.Handler.ServeHTTP(w, coded)
+			return w.Fields.Get("Content-Encoding") == "br"
 		}, 10*time.Second, time.Millisecond)
 		allocs, size, form := measure(plain)
 		require.Empty(t, form)
@@ -444,11 +445,11 @@ func TestCodedHitAllocatesNoMoreThanAPlainOne(t *testing.T) {
 		if codedAllocs > allocs || codedSize > size+16 {
 			t.Errorf("%v: a coded hit allocates %v times and %v B, a plain one %v and %v B", say, codedAllocs, codedSize, allocs, size)
 		}
-		off := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		off := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 			speak(w, prose("one"), append(say, "Cache-Control", "max-age=3600")...)
 		})
 		s = off
-		s.h.ServeHTTP(newSink(), plain)
+		s.Handler.ServeHTTP(harness.NewSink(), plain)
 		offAllocs, offSize, _ := measure(plain)
 		t.Logf("%v: off %v, %v B; on %v, %v B; coded %v, %v B", strings.Join(say, ": "), offAllocs, offSize, allocs, size, codedAllocs, codedSize)
 		if allocs > offAllocs {

@@ -15,11 +15,12 @@ import (
 
 	"github.com/edgecache-go/edgecache"
 	"github.com/edgecache-go/edgecache/internal/coding"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // article is a page of about 50 KB with the variety of a real one: words drawn from a vocabulary, in markup, with numbers and links.
 func article() string {
-	d := newDice(50)
+	d := harness.NewDice(50)
 	vocabulary := make([]string, 2000)
 	for i := range vocabulary {
 		word := make([]byte, 2+d.IntN(9))
@@ -92,33 +93,33 @@ func BenchmarkCompress(b *testing.B) {
 	edge := func(compress bool) http.Handler {
 		e, err := edgecache.New(edgecache.Config{Compress: compress})
 		require.NoError(b, err)
-		return e.Handler(page([]byte(text)))
+		return e.Handler(harness.Page([]byte(text)))
 	}
 	for _, c := range []struct {
 		name, accept string
 		h            http.Handler
 		want         string
 	}{
-		{"off", browsers, edge(false), ""},
+		{"off", harness.AcceptEncoding, edge(false), ""},
 		{"identity", "identity", edge(true), ""},
-		{"br", browsers, edge(true), "br"},
+		{"br", harness.AcceptEncoding, edge(true), "br"},
 		{"zstd", "zstd", edge(true), "zstd"},
 		{"gzip", "gzip", edge(true), "gzip"},
 		{"gzip-per-request", "gzip", gzipped(edge(false)), "gzip"},
 	} {
-		r := browserRequest("http://example.com/")
+		r := harness.BrowserRequest("http://example.com/")
 		r.Header.Set("Accept-Encoding", c.accept)
-		w := newSink()
-		for warm := 0; warm < 3 || w.header.Get("Content-Encoding") != c.want; warm++ {
-			w.reset()
+		w := harness.NewSink()
+		for warm := 0; warm < 3 || w.Fields.Get("Content-Encoding") != c.want; warm++ {
+			w.Reset()
 			c.h.ServeHTTP(w, r)
 			runtime.Gosched()
 		}
 		b.Run(c.name, func(b *testing.B) {
 			benchmarkHandler(b, c.h, r)
-			w.reset()
+			w.Reset()
 			c.h.ServeHTTP(w, r)
-			b.ReportMetric(float64(w.size), "wire-B")
+			b.ReportMetric(float64(w.Size), "wire-B")
 		})
 	}
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/edgecache-go/edgecache"
 	"github.com/edgecache-go/edgecache/internal/coding"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 	"github.com/edgecache-go/edgecache/storetest"
 )
 
@@ -46,12 +47,12 @@ func pressPage(page, text int) string {
 	return strings.Repeat(fmt.Sprintf("<p>Page %d says the words of text %d.</p>\n", page, text), 60+text)
 }
 
-func newModelPress(d dice, wrap func(http.Handler) http.Handler) *press {
-	cfg := edgecache.Config{Compress: true, Logger: silent(), HonorRequestDirectives: true}
-	if d.oneIn(3) {
+func newModelPress(d harness.Dice, wrap func(http.Handler) http.Handler) *press {
+	cfg := edgecache.Config{Compress: true, Logger: harness.Silent(), HonorRequestDirectives: true}
+	if d.OneIn(3) {
 		cfg.Store = storetest.NewMap()
 	}
-	if d.oneIn(3) {
+	if d.OneIn(3) {
 		cfg.MaxBytes = 64 << 10 // not all have room
 	}
 	edge, err := edgecache.New(cfg)
@@ -146,27 +147,27 @@ type wants struct {
 	absent  bool
 }
 
-func (d dice) wants() wants {
-	if d.oneIn(8) {
+func drawWants(d harness.Dice) wants {
+	if d.OneIn(8) {
 		return wants{absent: true}
 	}
 	w := wants{weights: map[string]int{}}
 	var members []string
 	for _, name := range []string{"gzip", "br", "zstd", "identity", "*", "deflate"} {
-		if d.oneIn(2) {
+		if d.OneIn(2) {
 			continue
 		}
-		weight := pick(d, 0, 1, 500, 999, 1000, 1000, 1000)
+		weight := harness.Pick(d, 0, 1, 500, 999, 1000, 1000, 1000)
 		w.weights[name] = weight
 		switch weight {
 		case 1000:
-			members = append(members, pick(d, name, name+";q=1", strings.ToUpper(name)))
+			members = append(members, harness.Pick(d, name, name+";q=1", strings.ToUpper(name)))
 		default:
 			members = append(members, fmt.Sprintf("%s;q=0.%03d", name, weight))
 		}
 	}
 	d.Shuffle(len(members), func(i, j int) { members[i], members[j] = members[j], members[i] })
-	w.line = strings.Join(members, pick(d, ",", ", ", " ,"))
+	w.line = strings.Join(members, harness.Pick(d, ",", ", ", " ,"))
 	return w
 }
 
@@ -189,7 +190,7 @@ func (w *wants) of(name string) int {
 
 // ask sends one random request and judges the answer.
 func (p *press) ask(page int, w wants, header [][2]string, method string) {
-	r := request(method, fmt.Sprint("/", page))
+	r := harness.Request(method, fmt.Sprint("/", page))
 	if !w.absent {
 		r.Header.Set("Accept-Encoding", w.line)
 	}
@@ -351,7 +352,7 @@ func (f *failing) Fatalf(format string, args ...any) { f.Errorf(format, args...)
 func (f *failing) FailNow()                          { panic(f) }
 
 // step is one random thing that happens.
-func (p *press) step(d dice) {
+func (p *press) step(d harness.Dice) {
 	page := d.IntN(len(p.texts))
 	name := fmt.Sprint("page", page)
 	switch d.IntN(24) {
@@ -375,26 +376,26 @@ func (p *press) step(d dice) {
 	default:
 		var group sync.WaitGroup
 		for range 1 + d.IntN(3)*d.IntN(3) {
-			w, header, method := d.wants(), p.header(d, page), pick(d, "GET", "GET", "GET", "HEAD")
+			w, header, method := drawWants(d), p.header(d, page), harness.Pick(d, "GET", "GET", "GET", "HEAD")
 			group.Go(func() { p.ask(page, w, header, method) })
 		}
 		group.Wait()
 	}
 }
 
-func (p *press) header(d dice, page int) (header [][2]string) {
+func (p *press) header(d harness.Dice, page int) (header [][2]string) {
 	add := func(name, value string) { header = append(header, [2]string{name, value}) }
 	p.mu.Lock()
 	seen := p.seen[page]
 	p.mu.Unlock()
 	known := func() string {
-		if len(seen) == 0 || d.oneIn(8) {
+		if len(seen) == 0 || d.OneIn(8) {
 			return `"none"`
 		}
 		return seen[len(seen)-1-d.IntN(min(len(seen), 8))]
 	}
-	add("Accept-Language", pick(d, "en", "de"))
-	if d.oneIn(3) {
+	add("Accept-Language", harness.Pick(d, "en", "de"))
+	if d.OneIn(3) {
 		switch d.IntN(3) {
 		case 0:
 			add("If-Modified-Since", time.Date(1999, 1, 1, 0, 0, d.IntN(3), 0, time.UTC).Format(http.TimeFormat))
@@ -404,13 +405,13 @@ func (p *press) header(d dice, page int) (header [][2]string) {
 			add("If-None-Match", known())
 		}
 	}
-	if d.oneIn(4) {
-		add("Range", pick(d, "bytes=100-199", "bytes=100-199", "bytes=99999-"))
-		if d.oneIn(2) {
+	if d.OneIn(4) {
+		add("Range", harness.Pick(d, "bytes=100-199", "bytes=100-199", "bytes=99999-"))
+		if d.OneIn(2) {
 			add("If-Range", known())
 		}
 	}
-	if d.oneIn(12) {
+	if d.OneIn(12) {
 		add("Cache-Control", "no-cache")
 	}
 	return header
@@ -419,7 +420,7 @@ func (p *press) header(d dice, page int) (header [][2]string) {
 // playPress returns what went wrong.
 func playPress(t *testing.T, seed uint64, wrap func(http.Handler) http.Handler, encode func(edgecache.Encoder) edgecache.Encoder, tally map[string]int) (wrong []string) {
 	synctest.Test(t, func(t *testing.T) {
-		d := newDice(seed)
+		d := harness.NewDice(seed)
 		p := newModelPress(d, wrap)
 		p.edge.WrapEncoder(encode)
 		for range 120 {
@@ -441,7 +442,7 @@ func untouched(h http.Handler) http.Handler         { return h }
 func uncoded(e edgecache.Encoder) edgecache.Encoder { return e }
 
 func TestCompressModel(t *testing.T) {
-	first, n := numberOfBatches(t, 150, 20_000)
+	first, n := harness.Batches(t, 150, 20_000)
 	tally := map[string]int{}
 	for seed := first; seed < first+n; seed++ {
 		if wrong := playPress(t, seed, untouched, uncoded, tally); len(wrong) > 0 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgecache-go/edgecache"
 	"github.com/edgecache-go/edgecache/internal/coding"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // headerRewriter changes the header before it is sent.
@@ -83,7 +84,7 @@ func TestCompressModelCanFail(t *testing.T) {
 		}), uncoded},
 		"a coding that the client does not accept is confirmed": {asking(func(h http.Header) {
 			if len(h["If-None-Match"]) > 0 {
-				h["Accept-Encoding"] = []string{browsers}
+				h["Accept-Encoding"] = []string{harness.AcceptEncoding}
 			}
 		}), uncoded},
 		"a 304 does not say what it varies by": {answering(func(status int, h http.Header) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/edgecache-go/edgecache"
 	"github.com/edgecache-go/edgecache/internal/coding"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // prose is a page of two kilobytes and more that compresses well.
@@ -26,13 +27,11 @@ func prose(title string) string {
 	return "<!doctype html><title>" + title + "</title>" + strings.Repeat("<p>It was a dark and stormy night; the rain fell in torrents.</p>\n", 40)
 }
 
-const browsers = "gzip, deflate, br, zstd"
-
 // newPress is a site that compresses. The handler says what it says, then writes the page.
-func newPress(t *testing.T, cfg edgecache.Config, page string, say ...string) *site {
+func newPress(t *testing.T, cfg edgecache.Config, page string, say ...string) *harness.Site {
 	t.Helper()
 	cfg.Compress = true
-	return newSite(t, cfg, func(w http.ResponseWriter, r *http.Request) { speak(w, page, say...) })
+	return harness.NewSite(t, cfg, func(w http.ResponseWriter, r *http.Request) { speak(w, page, say...) })
 }
 
 // speak writes a page with a header: name, value, name, value …
@@ -47,10 +46,10 @@ func speak(w http.ResponseWriter, page string, say ...string) {
 }
 
 // warm has the page stored, and coded for clients that send these Accept-Encodings.
-func (s *site) warm(accepts ...string) {
-	s.get("/")
+func warm(s *harness.Site, accepts ...string) {
+	s.Get("/")
 	for _, accept := range accepts {
-		s.get("/", "Accept-Encoding", accept)
+		s.Get("/", "Accept-Encoding", accept)
 		synctest.Wait()
 	}
 }
@@ -101,15 +100,15 @@ func TestCompressedPage(t *testing.T) {
 		page := prose("one")
 		s := newPress(t, edgecache.Config{}, page, "Etag", `"x"`)
 		for i, row := range []struct{ name, method, accept, want string }{
-			{"the first request gets what the handler makes", "GET", browsers, `MISS 200 "x" Accept-Encoding`},
-			{"so does the second, which asks for a coding", "GET", browsers, `HIT 200 "x" Accept-Encoding`},
-			{"which the third gets", "GET", browsers, `HIT 200 br "x-br" Accept-Encoding`},
-			{"HEAD says the same", "HEAD", browsers, `HIT 200 br "x-br" Accept-Encoding`},
+			{"the first request gets what the handler makes", "GET", harness.AcceptEncoding, `MISS 200 "x" Accept-Encoding`},
+			{"so does the second, which asks for a coding", "GET", harness.AcceptEncoding, `HIT 200 "x" Accept-Encoding`},
+			{"which the third gets", "GET", harness.AcceptEncoding, `HIT 200 br "x-br" Accept-Encoding`},
+			{"HEAD says the same", "HEAD", harness.AcceptEncoding, `HIT 200 br "x-br" Accept-Encoding`},
 			{"a client that wants none gets none", "GET", "", `HIT 200 "x" Accept-Encoding`},
 			{"one that wants another gets identity until that is made", "GET", "gzip", `HIT 200 "x" Accept-Encoding`},
 			{"and then that", "GET", "gzip", `HIT 200 gzip "x-gzip" Accept-Encoding`},
 		} {
-			r := s.do(row.method, "/", "Accept-Encoding", row.accept)
+			r := s.Do(row.method, "/", "Accept-Encoding", row.accept)
 			if got := r.Header.Get("X-Cache") + " " + outline(r); got != row.want {
 				t.Errorf("%s: got %s, want %s", row.name, got, row.want)
 			}
@@ -117,16 +116,16 @@ func TestCompressedPage(t *testing.T) {
 				t.Errorf("%s: another page", row.name)
 			}
 			synctest.Wait()
-			if want := uint64(min(1, i) + i/5); s.edge.Stats().Compressed != want {
-				t.Errorf("%s: %d codings were made, want %d", row.name, s.edge.Stats().Compressed, want)
+			if want := uint64(min(1, i) + i/5); s.Edge.Stats().Compressed != want {
+				t.Errorf("%s: %d codings were made, want %d", row.name, s.Edge.Stats().Compressed, want)
 			}
 		}
-		require.Equal(t, []string{"br", "gzip"}, s.edge.Explain(request("GET", "/")).Codings)
-		require.Equal(t, 1, s.calls)
+		require.Equal(t, []string{"br", "gzip"}, s.Edge.Explain(harness.Request("GET", "/")).Codings)
+		require.Equal(t, 1, s.Calls())
 
-		get, head := s.get("/", "Accept-Encoding", "br"), s.do("HEAD", "/", "Accept-Encoding", "br")
+		get, head := s.Get("/", "Accept-Encoding", "br"), s.Do("HEAD", "/", "Accept-Encoding", "br")
 		require.Equal(t, get.Header, head.Header)
-		require.Empty(t, body(t, head))
+		require.Empty(t, harness.Body(t, head))
 		require.Less(t, get.ContentLength, int64(len(page)/2))
 	})
 }
@@ -134,20 +133,20 @@ func TestCompressedPage(t *testing.T) {
 // Without Compress nothing of it is to be seen.
 func TestCompressIsOffByDefault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { speak(w, prose("one"), "Etag", `"x"`) })
+		s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { speak(w, prose("one"), "Etag", `"x"`) })
 		for range 4 {
-			require.Equal(t, `200 "x"`, outline(s.get("/", "Accept-Encoding", browsers)))
+			require.Equal(t, `200 "x"`, outline(s.Get("/", "Accept-Encoding", harness.AcceptEncoding)))
 			synctest.Wait()
 		}
-		require.Equal(t, `200 "x"`, outline(s.get("/", "If-None-Match", `"x-br"`, "Accept-Encoding", browsers)))
-		require.Zero(t, s.edge.Stats().Compressed)
+		require.Equal(t, `200 "x"`, outline(s.Get("/", "If-None-Match", `"x-br"`, "Accept-Encoding", harness.AcceptEncoding)))
+		require.Zero(t, s.Edge.Stats().Compressed)
 	})
 }
 
 func TestCodingIsChosenRFC9110Section12_5_3(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{HonorRequestDirectives: true}, prose("one"))
-		s.warm("br", "zstd", "gzip")
+		warm(s, "br", "zstd", "gzip")
 		for _, row := range []struct{ name, accept, want string }{
 			{"br before zstd before gzip where all are liked alike", "gzip, zstd, br", "br"},
 			{"zstd before gzip", "gzip, zstd", "zstd"},
@@ -161,14 +160,14 @@ func TestCodingIsChosenRFC9110Section12_5_3(t *testing.T) {
 			{"everything refused: to disregard the field is allowed", "*;q=0", ""},
 			{"an empty field", "", ""},
 		} {
-			r := s.get("/", "Accept-Encoding", row.accept)
+			r := s.Get("/", "Accept-Encoding", row.accept)
 			if got := r.Header.Get("Content-Encoding"); got != row.want {
 				t.Errorf("%s: got %q, want %q", row.name, got, row.want)
 			}
 			require.Equal(t, prose("one"), decoded(t, r))
 		}
-		require.Empty(t, s.get("/").Header.Get("Content-Encoding"), "no field")
-		require.Empty(t, s.get("/", "Accept-Encoding", "br", "Cache-Control", "no-transform").Header.Get("Content-Encoding"), "RFC 9111, 5.2.1.6")
+		require.Empty(t, s.Get("/").Header.Get("Content-Encoding"), "no field")
+		require.Empty(t, s.Get("/", "Accept-Encoding", "br", "Cache-Control", "no-transform").Header.Get("Content-Encoding"), "RFC 9111, 5.2.1.6")
 	})
 }
 
@@ -176,10 +175,10 @@ func TestCodingIsChosenRFC9110Section12_5_3(t *testing.T) {
 func TestCodingThatIsThereStandsIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{}, prose("one"))
-		s.warm("gzip")
-		require.Equal(t, "gzip", s.get("/", "Accept-Encoding", browsers).Header.Get("Content-Encoding"))
+		warm(s, "gzip")
+		require.Equal(t, "gzip", s.Get("/", "Accept-Encoding", harness.AcceptEncoding).Header.Get("Content-Encoding"))
 		synctest.Wait()
-		require.Equal(t, "br", s.get("/", "Accept-Encoding", browsers).Header.Get("Content-Encoding"))
+		require.Equal(t, "br", s.Get("/", "Accept-Encoding", harness.AcceptEncoding).Header.Get("Content-Encoding"))
 	})
 }
 
@@ -193,22 +192,22 @@ func TestConditionsOfCodedPagesRFC9110Section13_1_2(t *testing.T) {
 		want    string // of the hit; on a miss no form is there, so that a 200 is of identity
 		miss    string // "" is the same
 	}{
-		{"the form that the client has and would get again", []string{"Etag", `"x"`}, browsers, []string{"If-None-Match", `"x-br"`}, `304 "x-br" Accept-Encoding`, ""},
-		{"identity, from its first visit, which is as good", []string{"Etag", `"x"`}, browsers, []string{"If-None-Match", `"x"`}, `304 "x" Accept-Encoding`, ""},
-		{"another form that it accepts", []string{"Etag", `"x"`}, browsers, []string{"If-None-Match", `"x-zstd"`}, `304 "x-zstd" Accept-Encoding`, ""},
+		{"the form that the client has and would get again", []string{"Etag", `"x"`}, harness.AcceptEncoding, []string{"If-None-Match", `"x-br"`}, `304 "x-br" Accept-Encoding`, ""},
+		{"identity, from its first visit, which is as good", []string{"Etag", `"x"`}, harness.AcceptEncoding, []string{"If-None-Match", `"x"`}, `304 "x" Accept-Encoding`, ""},
+		{"another form that it accepts", []string{"Etag", `"x"`}, harness.AcceptEncoding, []string{"If-None-Match", `"x-zstd"`}, `304 "x-zstd" Accept-Encoding`, ""},
 		{"a form that it does not accept any more", []string{"Etag", `"x"`}, "gzip", []string{"If-None-Match", `"x-br"`}, `200 "x" Accept-Encoding`, ""},
 		{"a form where it accepts none", []string{"Etag", `"x"`}, "", []string{"If-None-Match", `"x-br"`}, `200 "x" Accept-Encoding`, ""},
 		{"identity where it refuses that", []string{"Etag", `"x"`}, "br, identity;q=0", []string{"If-None-Match", `"x"`}, `200 br "x-br" Accept-Encoding`, `200 "x" Accept-Encoding`},
-		{"of several the one that would be sent", []string{"Etag", `"x"`}, browsers, []string{"If-None-Match", `"x", "y", "x-br"`}, `304 "x-br" Accept-Encoding`, `304 "x" Accept-Encoding`},
+		{"of several the one that would be sent", []string{"Etag", `"x"`}, harness.AcceptEncoding, []string{"If-None-Match", `"x", "y", "x-br"`}, `304 "x-br" Accept-Encoding`, `304 "x" Accept-Encoding`},
 		{"of several the first that it accepts", []string{"Etag", `"x"`}, "zstd", []string{"If-None-Match", `"x-br", "x-zstd"`}, `304 "x-zstd" Accept-Encoding`, ""},
-		{"weakly", []string{"Etag", `"x"`}, browsers, []string{"If-None-Match", `W/"x-br"`}, `304 "x-br" Accept-Encoding`, ""},
-		{"a weak tag", []string{"Etag", `W/"x"`}, browsers, []string{"If-None-Match", `W/"x-br"`}, `304 W/"x-br" Accept-Encoding`, ""},
-		{"everything", []string{"Etag", `"x"`}, browsers, []string{"If-None-Match", "*"}, `304 "x-br" Accept-Encoding`, `304 "x" Accept-Encoding`},
-		{"another page", []string{"Etag", `"x"`}, browsers, []string{"If-None-Match", `"y-br"`}, `200 br "x-br" Accept-Encoding`, `200 "x" Accept-Encoding`},
-		{"a date beside a tag does not count", []string{"Etag", `"x"`, "Last-Modified", date}, browsers, []string{"If-None-Match", `"y"`, "If-Modified-Since", date}, `200 br "x-br" Accept-Encoding`, `200 "x" Accept-Encoding`},
-		{"a date", []string{"Last-Modified", date}, browsers, []string{"If-Modified-Since", date}, `304 Accept-Encoding`, ""},
-		{"a page without a tag", []string{"Last-Modified", date}, browsers, []string{"If-None-Match", `"-br"`}, `200 br Accept-Encoding`, `200 Accept-Encoding`},
-		{"no-transform wants identity", []string{"Etag", `"x"`}, browsers, []string{"If-None-Match", `"x-br"`, "Cache-Control", "no-transform"}, `200 "x" Accept-Encoding`, ""},
+		{"weakly", []string{"Etag", `"x"`}, harness.AcceptEncoding, []string{"If-None-Match", `W/"x-br"`}, `304 "x-br" Accept-Encoding`, ""},
+		{"a weak tag", []string{"Etag", `W/"x"`}, harness.AcceptEncoding, []string{"If-None-Match", `W/"x-br"`}, `304 W/"x-br" Accept-Encoding`, ""},
+		{"everything", []string{"Etag", `"x"`}, harness.AcceptEncoding, []string{"If-None-Match", "*"}, `304 "x-br" Accept-Encoding`, `304 "x" Accept-Encoding`},
+		{"another page", []string{"Etag", `"x"`}, harness.AcceptEncoding, []string{"If-None-Match", `"y-br"`}, `200 br "x-br" Accept-Encoding`, `200 "x" Accept-Encoding`},
+		{"a date beside a tag does not count", []string{"Etag", `"x"`, "Last-Modified", date}, harness.AcceptEncoding, []string{"If-None-Match", `"y"`, "If-Modified-Since", date}, `200 br "x-br" Accept-Encoding`, `200 "x" Accept-Encoding`},
+		{"a date", []string{"Last-Modified", date}, harness.AcceptEncoding, []string{"If-Modified-Since", date}, `304 Accept-Encoding`, ""},
+		{"a page without a tag", []string{"Last-Modified", date}, harness.AcceptEncoding, []string{"If-None-Match", `"-br"`}, `200 br Accept-Encoding`, `200 Accept-Encoding`},
+		{"no-transform wants identity", []string{"Etag", `"x"`}, harness.AcceptEncoding, []string{"If-None-Match", `"x-br"`, "Cache-Control", "no-transform"}, `200 "x" Accept-Encoding`, ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ask := append([]string{"Accept-Encoding", row.accept}, row.request...)
@@ -216,16 +215,16 @@ func TestConditionsOfCodedPagesRFC9110Section13_1_2(t *testing.T) {
 			if row.miss == "" {
 				row.miss = row.want
 			}
-			if got := outline(s.get("/", ask...)); got != row.miss {
+			if got := outline(s.Get("/", ask...)); got != row.miss {
 				t.Errorf("%s, miss: got %s, want %s", row.name, got, row.miss)
 			}
-			s.warm("br")
+			warm(s, "br")
 			for _, method := range []string{"GET", "HEAD"} {
-				if got := outline(s.do(method, "/", ask...)); got != row.want {
+				if got := outline(s.Do(method, "/", ask...)); got != row.want {
 					t.Errorf("%s, %s: got %s, want %s", row.name, method, got, row.want)
 				}
 			}
-			require.Equal(t, 1, s.calls)
+			require.Equal(t, 1, s.Calls())
 		})
 	}
 }
@@ -234,15 +233,15 @@ func TestConditionsOfCodedPagesRFC9110Section13_1_2(t *testing.T) {
 func TestMadeTagOfACodedPageIsConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{}, prose("one"))
-		s.warm("br")
-		tag := s.get("/", "Accept-Encoding", "br").Header.Get("Etag")
+		warm(s, "br")
+		tag := s.Get("/", "Accept-Encoding", "br").Header.Get("Etag")
 		require.Regexp(t, `^"ec-[0-9a-f]{24}-br"$`, tag)
 		confirm := func() string {
-			r := s.get("/", "Accept-Encoding", "br", "If-None-Match", tag)
+			r := s.Get("/", "Accept-Encoding", "br", "If-None-Match", tag)
 			return fmt.Sprint(r.Header.Get("X-Cache"), " ", r.StatusCode, " ", r.Header.Get("Etag") == tag)
 		}
 		require.Equal(t, "HIT 304 true", confirm())
-		_, err := s.edge.PurgeAll(t.Context())
+		_, err := s.Edge.PurgeAll(t.Context())
 		require.NoError(t, err)
 		require.Equal(t, "MISS 304 true", confirm())
 	})
@@ -260,13 +259,13 @@ func TestRangesOfCodedPagesRFC9110Section14(t *testing.T) {
 		want    string
 		miss    string
 	}{
-		{"a range", browsers, nil, part + ` "x" Accept-Encoding`, ""},
-		{"of what has the tag of identity", browsers, []string{"If-Range", `"x"`}, part + ` "x" Accept-Encoding`, ""},
-		{"of what has the tag of a coding", browsers, []string{"If-Range", `"x-br"`}, `200 br "x-br" Accept-Encoding`, `200 "x" Accept-Encoding`},
-		{"by a date, which all codings have", browsers, []string{"If-Range", date}, `200 br "x-br" Accept-Encoding`, `200 "x" Accept-Encoding`},
+		{"a range", harness.AcceptEncoding, nil, part + ` "x" Accept-Encoding`, ""},
+		{"of what has the tag of identity", harness.AcceptEncoding, []string{"If-Range", `"x"`}, part + ` "x" Accept-Encoding`, ""},
+		{"of what has the tag of a coding", harness.AcceptEncoding, []string{"If-Range", `"x-br"`}, `200 br "x-br" Accept-Encoding`, `200 "x" Accept-Encoding`},
+		{"by a date, which all codings have", harness.AcceptEncoding, []string{"If-Range", date}, `200 br "x-br" Accept-Encoding`, `200 "x" Accept-Encoding`},
 		{"where identity is refused", "br, identity;q=0", nil, `200 br "x-br" Accept-Encoding`, `200 "x" Accept-Encoding`},
 		{"where no coding is accepted", "", nil, part + ` "x" Accept-Encoding`, ""},
-		{"outside", browsers, []string{"Range", "bytes=999999-"}, fmt.Sprintf("416 bytes */%d Accept-Encoding", len(page)), ""},
+		{"outside", harness.AcceptEncoding, []string{"Range", "bytes=999999-"}, fmt.Sprintf("416 bytes */%d Accept-Encoding", len(page)), ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			ask := append([]string{"Accept-Encoding", row.accept}, row.request...)
@@ -277,16 +276,16 @@ func TestRangesOfCodedPagesRFC9110Section14(t *testing.T) {
 			if row.miss == "" {
 				row.miss = row.want
 			}
-			if got := outline(s.get("/", ask...)); got != row.miss {
+			if got := outline(s.Get("/", ask...)); got != row.miss {
 				t.Errorf("%s, miss: got %s, want %s", row.name, got, row.miss)
 			}
-			s.warm("br")
-			r := s.get("/", ask...)
+			warm(s, "br")
+			r := s.Get("/", ask...)
 			if got := outline(r); got != row.want {
 				t.Errorf("%s: got %s, want %s", row.name, got, row.want)
 			}
 			if r.StatusCode == http.StatusPartialContent {
-				require.Equal(t, page[:10], body(t, r))
+				require.Equal(t, page[:10], harness.Body(t, r))
 			}
 		})
 	}
@@ -296,13 +295,13 @@ func TestRangesOfCodedPagesRFC9110Section14(t *testing.T) {
 func TestPartsOfACodedPageAreIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{}, prose("one"))
-		s.warm("br")
-		r := s.get("/", "Accept-Encoding", "br", "Range", "bytes=0-1,4-5")
+		warm(s, "br")
+		r := s.Get("/", "Accept-Encoding", "br", "Range", "bytes=0-1,4-5")
 		require.Equal(t, 206, r.StatusCode)
 		require.Equal(t, "Accept-Encoding", r.Header.Get("Vary"))
 		require.Empty(t, r.Header.Get("Content-Encoding"))
 		require.NotContains(t, r.Header.Get("Etag"), "-br")
-		require.Contains(t, body(t, r), "<!")
+		require.Contains(t, harness.Body(t, r), "<!")
 	})
 }
 
@@ -343,7 +342,7 @@ func TestPagesThatAreNotCodedRFC9110Section8_4(t *testing.T) {
 		{"a cookie", long, []string{"Set-Cookie", "a=b"}, "", ""},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newSite(t, edgecache.Config{Compress: true, InsecureStoreSetCookie: true}, func(w http.ResponseWriter, r *http.Request) {
+			s := harness.NewSite(t, edgecache.Config{Compress: true, InsecureStoreSetCookie: true}, func(w http.ResponseWriter, r *http.Request) {
 				say, status := row.say, 200
 				if len(say) > 0 && say[0] == "Status" {
 					say, status = nil, 404
@@ -355,14 +354,14 @@ func TestPagesThatAreNotCodedRFC9110Section8_4(t *testing.T) {
 				speak(&late{w, status}, row.page, say...)
 			})
 			for _, word := range []string{"MISS", "HIT", "HIT", "HIT"} {
-				r := s.get("/", "Accept-Encoding", "br")
+				r := s.Get("/", "Accept-Encoding", "br")
 				require.Equal(t, word, r.Header.Get("X-Cache"), row.name)
 				if got := strings.Join(r.Header["Vary"], ", "); got != row.vary {
 					t.Errorf("%s, %s: got Vary %q, want %q", row.name, word, got, row.vary)
 				}
 				synctest.Wait()
 			}
-			r := s.get("/", "Accept-Encoding", "br")
+			r := s.Get("/", "Accept-Encoding", "br")
 			if got := r.Header.Get("Content-Encoding"); got != row.want {
 				t.Errorf("%s: got Content-Encoding %q, want %q", row.name, got, row.want)
 			}
@@ -392,7 +391,7 @@ func TestEveryAnswerOfACodablePageVariesRFC9110Section12_5_5(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page := prose("one")
 		proceed := make(chan struct{})
-		s := newStage(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request, call int) {
 			if r.Method == http.MethodGet && call < 8 {
 				<-proceed
 			}
@@ -405,42 +404,44 @@ func TestEveryAnswerOfACodablePageVariesRFC9110Section12_5_5(t *testing.T) {
 			}
 			speak(w, page, "Cache-Control", "max-age=10, stale-if-error=60", "Vary", "Accept")
 		})
-		check := func(word string, v *visit) {
+		check := func(word string, v *harness.Client) {
 			t.Helper()
-			<-v.done
-			if got := v.sent.Get("X-Cache"); got != word {
+			<-v.Done
+			if got := v.Sent.Get("X-Cache"); got != word {
 				t.Errorf("got %s, want %s", got, word)
 			}
-			if got := strings.Join(v.sent["Vary"], ", "); got != "Accept, Accept-Encoding" {
+			if got := strings.Join(v.Sent["Vary"], ", "); got != "Accept, Accept-Encoding" {
 				t.Errorf("%s: got Vary %q", word, got)
 			}
 		}
-		head := func() *visit { return s.send(&visit{}, t.Context(), s.h, request("HEAD", "/")) }
+		head := func() *harness.Client {
+			return harness.Send(t.Context(), s.Handler, harness.Request("HEAD", "/"))
+		}
 		check("MISS", head())
-		all := []*visit{s.visit("/")}
+		all := []*harness.Client{s.Visit("/")}
 		synctest.Wait()
-		all = append(all, s.visit("/", "Range", "bytes=0-9"), s.visit("/", "If-None-Match", `"x"`), s.visit("/", "Range", "bytes=0-1,5-6"))
+		all = append(all, s.Visit("/", "Range", "bytes=0-9"), s.Visit("/", "If-None-Match", `"x"`), s.Visit("/", "Range", "bytes=0-1,5-6"))
 		synctest.Wait()
 		close(proceed)
 		check("MISS", all[0])
 		for _, v := range all[1:] {
 			check("HIT", v)
 		}
-		require.EqualValues(t, 2, s.calls.Load(), "the others waited")
+		require.EqualValues(t, 2, s.Calls(), "the others waited")
 		for _, header := range [][]string{nil, {"Accept-Encoding", "br"}, {"Range", "bytes=0-9"}, {"If-None-Match", `"x"`}, {"Range", "bytes=99999-"}} {
-			check("HIT", s.visit("/", header...))
+			check("HIT", s.Visit("/", header...))
 			synctest.Wait()
 		}
 		check("HIT", head())
 		time.Sleep(11 * time.Second)
 		check("EXPIRED", head())
-		check("REVALIDATED", s.visit("/")) // the HEAD has told nothing
-		for s.calls.Load() < 7 {
+		check("REVALIDATED", s.Visit("/")) // the HEAD has told nothing
+		for s.Calls() < 7 {
 			time.Sleep(11 * time.Second)
-			check("REVALIDATED", s.visit("/"))
+			check("REVALIDATED", s.Visit("/"))
 		}
 		time.Sleep(11 * time.Second)
-		check("STALE", s.visit("/"))
+		check("STALE", s.Visit("/"))
 	})
 }
 
@@ -460,18 +461,18 @@ func TestMiddlewareOutsideCompressedPages(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newPress(t, edgecache.Config{}, prose("one"), "Etag", `"x"`)
-			cached := s.h
-			s.h = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			cached := s.Handler
+			s.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				for i := 0; i < len(row.outside); i += 2 {
 					w.Header().Add(row.outside[i], row.outside[i+1])
 				}
 				cached.ServeHTTP(w, r)
 			})
 			for range 3 {
-				s.get("/", "Accept-Encoding", "br")
+				s.Get("/", "Accept-Encoding", "br")
 				synctest.Wait()
 			}
-			if got := outline(s.get("/", "Accept-Encoding", "br")); got != row.want {
+			if got := outline(s.Get("/", "Accept-Encoding", "br")); got != row.want {
 				t.Errorf("%s: got %s, want %s", row.name, got, row.want)
 			}
 		})
@@ -481,14 +482,14 @@ func TestMiddlewareOutsideCompressedPages(t *testing.T) {
 // A tag of a coding means nothing to the handler: it answers with the page, and never with a 304 that its client could not place.
 func TestTagOfACodingReachesAHandlerAsAnother(t *testing.T) {
 	s := newPress(t, edgecache.Config{}, prose("one"))
-	s.h = s.edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.Handler = s.Edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		edgecache.NoStore(w)
 		if edgecache.NotModified(w, r, edgecache.ETag("x")) {
 			return
 		}
 		speak(w, prose("one"))
 	}))
-	s.get("/")
-	require.Equal(t, `304 "x"`, outline(s.get("/", "If-None-Match", `"x"`, "Accept-Encoding", "br")))
-	require.Equal(t, `200 "x"`, outline(s.get("/", "If-None-Match", `"x-br"`, "Accept-Encoding", "br")))
+	s.Get("/")
+	require.Equal(t, `304 "x"`, outline(s.Get("/", "If-None-Match", `"x"`, "Accept-Encoding", "br")))
+	require.Equal(t, `200 "x"`, outline(s.Get("/", "If-None-Match", `"x-br"`, "Accept-Encoding", "br")))
 }

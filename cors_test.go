@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // What a request without Origin was answered with is not for scripts of other origins, unless it says so; see the
@@ -77,7 +78,7 @@ func TestCORS(t *testing.T) {
 				_, _ = io.WriteString(w, "page")
 			}))
 			for i, v := range tt.visits {
-				w, r := httptest.NewRecorder(), request("GET", "/")
+				w, r := httptest.NewRecorder(), harness.Request("GET", "/")
 				if v.origin != "" {
 					r.Header.Set("Origin", v.origin)
 				}
@@ -99,7 +100,7 @@ func TestOriginsDoNotFillTheVariants(t *testing.T) {
 	h := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "page") }))
 	hits := 0
 	for i := range 200 {
-		w, r := httptest.NewRecorder(), request("GET", "/")
+		w, r := httptest.NewRecorder(), harness.Request("GET", "/")
 		r.Header.Set("Origin", fmt.Sprintf("https://%d.example", i))
 		h.ServeHTTP(w, r)
 		if w.Header().Get("X-Cache") == "HIT" {
@@ -113,49 +114,49 @@ func TestOriginsDoNotFillTheVariants(t *testing.T) {
 // Those with an Origin wait for each other, not for one without.
 func TestCORSOfThoseWhoWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newRehearsal(t, edgecache.Config{})
-		plain := s.send("GET", "/")
-		first := s.called()
-		var others []*visitor
+		s := harness.NewOrigin(t, edgecache.Config{})
+		plain := s.Send("GET", "/")
+		first := s.Called()
+		var others []*harness.Client
 		for range 10 {
-			others = append(others, s.send("GET", "/", "Origin", "https://a.example"))
+			others = append(others, s.Send("GET", "/", "Origin", "https://a.example"))
 		}
-		second := s.called()
-		s.idle()
-		first.writes("page")
-		plain.gets("MISS", 200, "page")
-		second.writes("page", "Access-Control-Allow-Origin", "https://a.example")
+		second := s.Called()
+		s.Idle()
+		first.Writes("page")
+		plain.Gets(t, "MISS", 200, "page")
+		second.Writes("page", "Access-Control-Allow-Origin", "https://a.example")
 		for _, v := range others {
-			require.Equal(t, "https://a.example", v.w.Header().Get("Access-Control-Allow-Origin"))
+			require.Equal(t, "https://a.example", v.Sent.Get("Access-Control-Allow-Origin"))
 		}
-		s.idle()
+		s.Idle()
 	})
 }
 
 func TestCORSOfStaleAndConfirmedPages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newRehearsal(t, edgecache.Config{})
-		v := s.send("GET", "/")
-		s.called().writes("page", "Cache-Control", "max-age=10, stale-if-error=60", "Etag", `"1"`)
-		v.gets("MISS", 200, "page")
+		s := harness.NewOrigin(t, edgecache.Config{})
+		v := s.Send("GET", "/")
+		s.Called().Writes("page", "Cache-Control", "max-age=10, stale-if-error=60", "Etag", `"1"`)
+		v.Gets(t, "MISS", 200, "page")
 		time.Sleep(11 * time.Second)
-		v = s.send("GET", "/", "Origin", "https://a.example")
-		c := s.called()
-		require.Empty(t, c.r.Header.Get("If-None-Match"), "what it does not fit is not confirmed for it")
-		c.says(func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) })
-		c.ends()
-		v.gets("BYPASS", 503, "") // the stale page is not for it
-		v = s.send("GET", "/", "Origin", "https://a.example")
-		s.called().writes("page", "Cache-Control", "max-age=10", "Etag", `"1"`)
-		v.gets("MISS", 200, "page")
-		s.send("GET", "/").gets("HIT", 200, "page")
+		v = s.Send("GET", "/", "Origin", "https://a.example")
+		c := s.Called()
+		require.Empty(t, c.Request.Header.Get("If-None-Match"), "what it does not fit is not confirmed for it")
+		c.Says(func(w http.ResponseWriter) { w.WriteHeader(http.StatusServiceUnavailable) })
+		c.Ends()
+		v.Gets(t, "BYPASS", 503, "") // the stale page is not for it
+		v = s.Send("GET", "/", "Origin", "https://a.example")
+		s.Called().Writes("page", "Cache-Control", "max-age=10", "Etag", `"1"`)
+		v.Gets(t, "MISS", 200, "page")
+		s.Send("GET", "/").Gets(t, "HIT", 200, "page")
 		time.Sleep(11 * time.Second)
-		v = s.send("GET", "/")
-		c = s.called()
-		require.Equal(t, `"1"`, c.r.Header.Get("If-None-Match"))
-		c.says(func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotModified) })
-		c.ends()
-		v.gets("REVALIDATED", 200, "page")
-		s.send("GET", "/", "Origin", "https://b.example").gets("HIT", 200, "page") // it still says nothing about CORS
+		v = s.Send("GET", "/")
+		c = s.Called()
+		require.Equal(t, `"1"`, c.Request.Header.Get("If-None-Match"))
+		c.Says(func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotModified) })
+		c.Ends()
+		v.Gets(t, "REVALIDATED", 200, "page")
+		s.Send("GET", "/", "Origin", "https://b.example").Gets(t, "HIT", 200, "page") // it still says nothing about CORS
 	})
 }

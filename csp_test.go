@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 const policyField = "Content-Security-Policy"
@@ -42,7 +43,7 @@ func TestPagesWithANonceAreNotStored(t *testing.T) {
 		}))
 		for range 2 {
 			w := httptest.NewRecorder()
-			h.ServeHTTP(w, request("GET", "/"))
+			h.ServeHTTP(w, harness.Request("GET", "/"))
 			hasReason := strings.HasSuffix(w.Header().Get("Cache-Status"), "detail=csp-nonce")
 			require.Equal(t, !tt.stored, hasReason, "%s: %s", tt.name, w.Header().Get("Cache-Status"))
 		}
@@ -72,7 +73,7 @@ func TestHitsUnderANonceOutsideArePassedOn(t *testing.T) {
 	})
 	cached := edge.Handler(mux)
 	get := func(path, nonce string, header ...string) *httptest.ResponseRecorder {
-		w, r := httptest.NewRecorder(), request("GET", path, header...)
+		w, r := httptest.NewRecorder(), harness.Request("GET", path, header...)
 		if nonce != "" {
 			w.Header().Set(policyField, "script-src 'nonce-"+nonce+"'")
 			r.Header.Set("X-Nonce", nonce)
@@ -116,7 +117,7 @@ func TestNonceOutsideOfEveryRequest(t *testing.T) {
 	require.NoError(t, err)
 	cached := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.Header.Get("X-Nonce")) }))
 	for i := range 3 {
-		w, r := httptest.NewRecorder(), request("GET", "/", "X-Nonce", fmt.Sprint(i))
+		w, r := httptest.NewRecorder(), harness.Request("GET", "/", "X-Nonce", fmt.Sprint(i))
 		w.Header().Set(policyField, fmt.Sprintf("script-src 'nonce-%d'", i))
 		cached.ServeHTTP(w, r)
 		require.Equal(t, fmt.Sprint(i), w.Body.String())
@@ -136,7 +137,7 @@ func TestThoseWhoWaitUnderANonceOutside(t *testing.T) {
 		bodies := make(chan string, 2)
 		for _, nonce := range []string{"", "1"} {
 			go func() {
-				w, r := httptest.NewRecorder(), request("GET", "/")
+				w, r := httptest.NewRecorder(), harness.Request("GET", "/")
 				if nonce != "" {
 					w.Header().Set(policyField, "script-src 'nonce-"+nonce+"'")
 					r.Header.Set("X-Nonce", nonce)

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // What belongs to one exchange reaches the client whose request ran the handler, and nobody else.
@@ -93,9 +94,9 @@ func TestFieldsOfOneExchangeAreConfigured(t *testing.T) {
 			w.Header().Set("X-Request-Id", "1")
 			_, _ = io.WriteString(w, "page")
 		}))
-		h.ServeHTTP(httptest.NewRecorder(), request("GET", "/"))
+		h.ServeHTTP(httptest.NewRecorder(), harness.Request("GET", "/"))
 		w := httptest.NewRecorder()
-		h.ServeHTTP(w, request("GET", "/"))
+		h.ServeHTTP(w, harness.Request("GET", "/"))
 		require.Equal(t, "HIT", w.Header().Get("X-Cache"))
 		got := http.Header{}
 		for _, name := range []string{"X-Built-By", "X-Build-Host", "X-Request-Id"} {

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // A refresh below middleware is a request of its own, which goes through the server's handler.
@@ -57,7 +58,7 @@ func (s *theater) errands() (n int) {
 
 // visit sends a request as the server would, and returns "STATUS code body" and how long it took.
 func (s *theater) visit(method, target string, header ...string) (string, time.Duration) {
-	r, w, start := request(method, target, header...), httptest.NewRecorder(), time.Now()
+	r, w, start := harness.Request(method, target, header...), httptest.NewRecorder(), time.Now()
 	s.serve(w, r)
 	return fmt.Sprint(w.Header().Get("X-Cache"), " ", w.Code, " ", w.Body), time.Since(start)
 }
@@ -269,7 +270,7 @@ func TestPersonalOfAnErrandIsAskedWhenItArrives(t *testing.T) {
 // Middleware outside may ask the cache for something on the way of an errand: it gets nothing, and nothing comes of that.
 func TestErrandOnWhoseWayMiddlewareAsksForMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		edge, err := edgecache.New(edgecache.Config{Logger: silent()})
+		edge, err := edgecache.New(edgecache.Config{Logger: harness.Silent()})
 		require.NoError(t, err)
 		calls := 0
 		cached := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -394,7 +395,7 @@ func TestErrandsThatDoNotArrive(t *testing.T) {
 			t.Run(fmt.Sprint(name, ", writer flushes ", flushes), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					var seen warnings
-					edge, err := edgecache.New(edgecache.Config{Logger: silent(), Observer: seen.observe})
+					edge, err := edgecache.New(edgecache.Config{Logger: harness.Silent(), Observer: seen.observe})
 					require.NoError(t, err)
 					calls := 0
 					page := numbered(&calls)
@@ -457,7 +458,7 @@ func TestErrandsThatDoNotArrive(t *testing.T) {
 func TestErrandsAreLearntForEachResponse(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
-		edge, err := edgecache.New(edgecache.Config{Logger: silent()})
+		edge, err := edgecache.New(edgecache.Config{Logger: harness.Silent()})
 		require.NoError(t, err)
 		cached := edge.Handler(numbered(&calls))
 		s := newTheater(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -492,7 +493,7 @@ func TestErrandsAreLearntForEachResponse(t *testing.T) {
 func TestErrandOfABreakerThatDoesNotArrive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failing, calls := false, 0
-		edge, err := edgecache.New(edgecache.Config{Logger: silent()})
+		edge, err := edgecache.New(edgecache.Config{Logger: harness.Silent()})
 		require.NoError(t, err)
 		cached := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			calls++
@@ -530,7 +531,7 @@ func TestCloseAndErrands(t *testing.T) {
 	for _, where := range []string{"outside", "in the handler", "in the handler, when what is outside has answered"} {
 		t.Run(where, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				edge, err := edgecache.New(edgecache.Config{Logger: silent()})
+				edge, err := edgecache.New(edgecache.Config{Logger: harness.Silent()})
 				require.NoError(t, err)
 				var gone atomic.Bool
 				calls := 0
@@ -571,7 +572,7 @@ func TestCloseAndErrands(t *testing.T) {
 // What comes too late, since middleware outside has given up, makes nothing.
 func TestErrandThatComesTooLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		edge, err := edgecache.New(edgecache.Config{Logger: silent()})
+		edge, err := edgecache.New(edgecache.Config{Logger: harness.Silent()})
 		require.NoError(t, err)
 		calls := 0
 		cached := edge.Handler(numbered(&calls))
@@ -703,7 +704,7 @@ func TestClientsCannotLookLikeRefreshes(t *testing.T) {
 	}
 	require.Len(t, s.requests, 4)
 	require.False(t, slices.Contains(s.requests, true))
-	require.False(t, edgecache.Refreshing(request("GET", "/")))
+	require.False(t, edgecache.Refreshing(harness.Request("GET", "/")))
 }
 
 // What stands outside may let in a few requests at once. A client that has to wait for a new page does not wait for an errand

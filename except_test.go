@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // counting answers with how often it has run.
@@ -27,32 +28,32 @@ func TestOperationsAreLeftAlone(t *testing.T) {
 		"/health", "/healthz", "/livez", "/ready", "/readyz", "/ping", "/-/healthy", "/-/ready", "/metrics", "/debug/", "/debug/vars", "/debug/pprof/heap?seconds=1",
 		"/metrics?name=x", "//metrics", "/./metrics", "/a/../metrics", "/%6Detrics", "/debug", "/debug/../x", "//debug//vars", "/debug/x/../../y",
 	} {
-		s := newSite(t, edgecache.Config{}, counting())
+		s := harness.NewSite(t, edgecache.Config{}, counting())
 		for i := range 3 {
-			r := s.get(path)
-			want(t, r, "DYNAMIC", 200, fmt.Sprint(i+1))
+			r := s.Get(path)
+			harness.Want(t, r, "DYNAMIC", 200, fmt.Sprint(i+1))
 			require.Equal(t, "edgecache; fwd=bypass; detail=excepted", r.Header.Get("Cache-Status"), path)
 		}
-		require.Equal(t, "DYNAMIC", s.do("HEAD", path).Header.Get("X-Cache"), path)
-		require.Zero(t, s.edge.Stats().Entries, path)
-		x := s.edge.Explain(httptest.NewRequest("GET", path, nil))
+		require.Equal(t, "DYNAMIC", s.Do("HEAD", path).Header.Get("X-Cache"), path)
+		require.Zero(t, s.Edge.Stats().Entries, path)
+		x := s.Edge.Explain(httptest.NewRequest("GET", path, nil))
 		if x.Status != edgecache.Dynamic || x.Reason.String() != "excepted" {
 			t.Errorf("%s: explained as %v, %v", path, x.Status, x.Reason)
 		}
 	}
 	for _, path := range []string{"/", "/healthy", "/health/", "/metrics/a", "/metrics%2Fa", "/metrics/../x", "/debugging", "/a/metrics", "/-/", "/.well-known/x", "/a/..", "/Metrics"} {
-		s := newSite(t, edgecache.Config{}, counting())
-		s.get(path)
-		want(t, s.get(path), "HIT", 200, "1")
+		s := harness.NewSite(t, edgecache.Config{}, counting())
+		s.Get(path)
+		harness.Want(t, s.Get(path), "HIT", 200, "1")
 	}
 }
 
 // The answer is passed on whole: nothing is taken off its request.
 func TestExceptedRequestsReachTheHandlerAsTheyCome(t *testing.T) {
 	var seen http.Header
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { seen = r.Header.Clone() })
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { seen = r.Header.Clone() })
 	header := []string{"Range", "bytes=0-1", "If-None-Match", `"x"`, "Cache-Control", "no-cache"}
-	s.get("/metrics", header...)
+	s.Get("/metrics", header...)
 	for i := 0; i < len(header); i += 2 {
 		require.Equal(t, header[i+1], seen.Get(header[i]))
 	}
@@ -89,9 +90,9 @@ func TestExcept(t *testing.T) {
 		{"an escaped slash is none", "GET", "/a%2Fb", []string{"/a/b"}, false},
 		{"but one that is meant", "GET", "/a%2Fb", []string{"/a%2Fb"}, true},
 	} {
-		s := newSite(t, edgecache.Config{Except: row.except}, counting())
+		s := harness.NewSite(t, edgecache.Config{Except: row.except}, counting())
 		for range 2 {
-			got := s.do(row.method, row.target).Header.Get("Cache-Status")
+			got := s.Do(row.method, row.target).Header.Get("Cache-Status")
 			if strings.Contains(got, "detail=excepted") != row.excepted {
 				t.Errorf("%s: got %s", row.name, got)
 			}
@@ -101,10 +102,10 @@ func TestExcept(t *testing.T) {
 
 // GET and HEAD share what is stored, so a pattern for one of them is asked for a hit as well.
 func TestExceptOfOneMethod(t *testing.T) {
-	s := newSite(t, edgecache.Config{Except: []string{"HEAD /x"}}, counting())
-	s.get("/x")
-	require.Equal(t, "HIT", s.get("/x").Header.Get("X-Cache"))
-	require.Equal(t, "DYNAMIC", s.do("HEAD", "/x").Header.Get("X-Cache"))
+	s := harness.NewSite(t, edgecache.Config{Except: []string{"HEAD /x"}}, counting())
+	s.Get("/x")
+	require.Equal(t, "HIT", s.Get("/x").Header.Get("X-Cache"))
+	require.Equal(t, "DYNAMIC", s.Do("HEAD", "/x").Header.Get("X-Cache"))
 }
 
 func TestExceptMistakes(t *testing.T) {
@@ -142,18 +143,18 @@ func TestExceptBeforeStripPrefix(t *testing.T) {
 
 // RFC 9111, 4.4: what is excepted may change pages all the same.
 func TestExceptedUnsafeMethodsInvalidate(t *testing.T) {
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == "POST" {
 			w.Header().Set("Location", "/page")
 			w.Header().Set("Content-Location", "/debug/clear")
 			edgecache.MaxAge(w, 1e12)
 		}
 	})
-	s.get("/page")
-	require.Equal(t, "HIT", s.get("/page").Header.Get("X-Cache"))
-	require.Contains(t, s.do("POST", "/debug/clear").Header.Get("Cache-Status"), "detail=excepted")
-	require.Equal(t, "EXPIRED", s.get("/page").Header.Get("X-Cache"), "what Location names is asked for anew")
-	require.Equal(t, "DYNAMIC", s.get("/debug/clear").Header.Get("X-Cache"), "the answer to the POST is not stored for GET")
+	s.Get("/page")
+	require.Equal(t, "HIT", s.Get("/page").Header.Get("X-Cache"))
+	require.Contains(t, s.Do("POST", "/debug/clear").Header.Get("Cache-Status"), "detail=excepted")
+	require.Equal(t, "EXPIRED", s.Get("/page").Header.Get("X-Cache"), "what Location names is asked for anew")
+	require.Equal(t, "DYNAMIC", s.Get("/debug/clear").Header.Get("X-Cache"), "the answer to the POST is not stored for GET")
 }
 
 // Metrics are of the moment, wherever they are served and whatever lifetime they claim.
@@ -171,13 +172,13 @@ func TestMetricsAreNotStored(t *testing.T) {
 		"text/plain; charset=utf-8": false,
 		"text/html; version=0.0.4":  false,
 	} {
-		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", contentType)
 			edgecache.Public(w)
 			edgecache.MaxAge(w, 1e12)
 		})
-		s.get("/stats")
-		r := s.get("/stats")
+		s.Get("/stats")
+		r := s.Get("/stats")
 		if got := r.Header.Get("Cache-Status"); strings.HasSuffix(got, "; detail=excepted") != excepted {
 			t.Errorf("%s: got %s", contentType, got)
 		}
@@ -190,14 +191,14 @@ func TestMetricsAreNotStored(t *testing.T) {
 // A hit does not ask, and a miss asks without making anything.
 func TestExceptAllocatesNothing(t *testing.T) {
 	measure := func(cfg edgecache.Config, path func(int) string) float64 {
-		s := newSite(t, cfg, func(w http.ResponseWriter, r *http.Request) {})
+		s := harness.NewSite(t, cfg, func(w http.ResponseWriter, r *http.Request) {})
 		i := 0
 		requests := make([]*http.Request, 300)
 		for i := range requests {
 			requests[i] = httptest.NewRequest("GET", path(i), nil)
 		}
 		return testing.AllocsPerRun(200, func() {
-			s.h.ServeHTTP(&discard{header: http.Header{}}, requests[i])
+			s.Handler.ServeHTTP(&harness.Sink{Fields: http.Header{}}, requests[i])
 			i++
 		})
 	}

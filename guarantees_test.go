@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"runtime/debug"
 	"slices"
 	"testing"
@@ -14,17 +13,10 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // What edgecache promises, with figures. docs/guarantees.md has the table; EDGECACHE_LONG=1 plays the runs of their full length.
-
-// scaled is short in CI and full in a long run.
-func scaled(short, full int) int {
-	if os.Getenv("EDGECACHE_LONG") != "" {
-		return full
-	}
-	return short
-}
 
 // raced reports whether the race detector is on. It cannot watch more than 8128 goroutines.
 func raced() bool {
@@ -33,21 +25,21 @@ func raced() bool {
 }
 
 func TestGuaranteeOneCallForAHerd(t *testing.T) {
-	clients, repeats := 10_000, scaled(2, 100)
+	clients, repeats := 10_000, harness.Scaled(2, 100)
 	if raced() {
 		clients = 8_000
 	}
 	for repeat := range repeats {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 				time.Sleep(100 * time.Millisecond)
 				io.WriteString(w, "page")
 			})
-			all := s.visits(clients, "/")
+			all := s.Visits(clients, "/")
 			for _, v := range all {
-				v.wants(t, v.word(), 200, "page")
+				v.Wants(t, v.Word(), 200, "page")
 			}
-			if got := s.calls.Load(); got != 1 {
+			if got := s.Calls(); got != 1 {
 				t.Errorf("repeat %d: %d calls for %d clients, want 1", repeat, got, clients)
 			}
 		})
@@ -58,19 +50,19 @@ func TestGuaranteeOneCallForAHerd(t *testing.T) {
 func TestGuaranteeAHerdOnAPrivatePageWaitsOnce(t *testing.T) {
 	const takes = 100 * time.Millisecond
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(takes)
 			edgecache.Private(w)
 			fmt.Fprint(w, "for ", r.Header.Get("X-Client"))
 		})
 		herd := func() (slowest time.Duration) {
-			var all []*visit
+			var all []*harness.Client
 			for i := range 200 {
-				all = append(all, s.visit("/account", "X-Client", fmt.Sprint(i)))
+				all = append(all, s.Visit("/account", "X-Client", fmt.Sprint(i)))
 			}
 			for i, v := range all {
-				v.wants(t, "BYPASS", 200, fmt.Sprint("for ", i))
-				slowest = max(slowest, v.took)
+				v.Wants(t, "BYPASS", 200, fmt.Sprint("for ", i))
+				slowest = max(slowest, v.Took)
 			}
 			return slowest
 		}
@@ -91,11 +83,11 @@ func TestGuaranteeFailingOrigin(t *testing.T) {
 		outage = 10 * time.Minute
 		life   = 10 * time.Second
 	)
-	every := time.Duration(scaled(5000, 500)) * time.Millisecond
+	every := time.Duration(harness.Scaled(5000, 500)) * time.Millisecond
 	for _, window := range []time.Duration{4 * time.Minute, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			down := false
-			s := newStage(t, edgecache.Config{Logger: silent(), StaleIfUnreachable: time.Millisecond}, func(w http.ResponseWriter, r *http.Request, call int) {
+			s := harness.NewCountedSite(t, edgecache.Config{Logger: harness.Silent(), StaleIfUnreachable: time.Millisecond}, func(w http.ResponseWriter, r *http.Request, call int) {
 				if down {
 					switch call % 5 { // each of its own kind
 					case 0:
@@ -114,17 +106,17 @@ func TestGuaranteeFailingOrigin(t *testing.T) {
 			})
 			path := func(i int) string { return fmt.Sprint("/", i) }
 			for i := range keys {
-				s.visit(path(i)).wants(t, "MISS", 200, path(i)+" false")
+				s.Visit(path(i)).Wants(t, "MISS", 200, path(i)+" false")
 			}
 			down = true
 			start := time.Now()
-			stale, errors, wrong, calls := 0, 0, 0, s.calls.Load()
+			stale, errors, wrong, calls := 0, 0, 0, s.Calls()
 			for time.Since(start) < outage {
 				time.Sleep(every)
 				for i := range keys {
-					v := s.visit(path(i))
+					v := s.Visit(path(i))
 					age := time.Since(start)
-					good := !v.cut() && v.status == 200 && v.body.String() == path(i)+" false"
+					good := !v.Cut() && v.Status == 200 && v.Body.String() == path(i)+" false"
 					switch inside := age < life+window; {
 					case good && inside:
 						stale++
@@ -132,11 +124,11 @@ func TestGuaranteeFailingOrigin(t *testing.T) {
 						errors++
 					default:
 						wrong++
-						t.Errorf("%v after the outage began: status %d, body %q", age, v.status, v.body.String())
+						t.Errorf("%v after the outage began: status %d, body %q", age, v.Status, v.Body.String())
 					}
 				}
 			}
-			tries := s.calls.Load() - calls
+			tries := s.Calls() - calls
 			if errors == 0 && window < outage || wrong > 0 {
 				t.Errorf("%d stale, %d errors, %d wrong", stale, errors, wrong)
 			}
@@ -144,11 +136,11 @@ func TestGuaranteeFailingOrigin(t *testing.T) {
 			synctest.Wait() // the last try is over
 			down = false
 			for i := range keys {
-				v := s.visit(path(i)) // where the breaker is open, this starts its try
-				v.wants(t, v.word(), 200, path(i)+" false")
+				v := s.Visit(path(i)) // where the breaker is open, this starts its try
+				v.Wants(t, v.Word(), 200, path(i)+" false")
 				synctest.Wait()
-				v = s.visit(path(i))
-				v.wants(t, "HIT", 200, path(i)+" false")
+				v = s.Visit(path(i))
+				v.Wants(t, "HIT", 200, path(i)+" false")
 			}
 			t.Logf("%d keys, origin down for %v, window %v: %d requests inside the window, all stale; %d after it, none stale; 0 copies replaced; %d tries of the handler",
 				keys, outage, window, stale, errors, tries)
@@ -162,27 +154,27 @@ func TestGuaranteeSlowFirstClient(t *testing.T) {
 		piece := string(make([]byte, 32<<10)) // 1 MiB in all
 		took := map[bool]time.Duration{}
 		for _, stalls := range []bool{false, true} {
-			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 				for range pieces {
 					time.Sleep(10 * time.Millisecond)
 					io.WriteString(w, piece)
 				}
 			})
-			first := &visit{}
+			first := &harness.Client{}
 			if stalls {
-				first.stall = make(chan struct{})
+				first.Stall = make(chan struct{})
 			}
-			s.send(first, t.Context(), s.h, request("GET", "/"))
+			first.Send(t.Context(), s.Handler, harness.Request("GET", "/"))
 			synctest.Wait()
-			for _, v := range s.visits(20, "/") {
-				v.wants(t, "HIT", 200, "*")
-				require.Equal(t, pieces*len(piece), v.body.Len())
-				took[stalls] = max(took[stalls], v.took)
+			for _, v := range s.Visits(20, "/") {
+				v.Wants(t, "HIT", 200, "*")
+				require.Equal(t, pieces*len(piece), v.Body.Len())
+				took[stalls] = max(took[stalls], v.Took)
 			}
 			if stalls {
-				close(first.stall)
+				close(first.Stall)
 			}
-			first.wants(t, "MISS", 200, "*")
+			first.Wants(t, "MISS", 200, "*")
 		}
 		if took[true] != took[false] {
 			t.Errorf("others took %v behind a client that stands still, want %v as without it", took[true], took[false])

@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // letter is a page that proves itself: its name, its length and a sum stand in front of its text.
@@ -106,11 +107,11 @@ func (u *unreliable) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestGuaranteeAbortsHarmNobodyElse(t *testing.T) {
-	requests := scaled(2_000, 50_000) // for each protocol
+	requests := harness.Scaled(2_000, 50_000) // for each protocol
 	for _, two := range []bool{false, true} {
 		t.Run(map[bool]string{false: "HTTP/1.1", true: "HTTP/2"}[two], func(t *testing.T) {
 			before := runtime.NumGoroutine()
-			edge, err := edgecache.New(edgecache.Config{Logger: silent()})
+			edge, err := edgecache.New(edgecache.Config{Logger: harness.Silent()})
 			require.NoError(t, err)
 			handler := &unreliable{ruin: 10}
 			server := httptest.NewUnstartedServer(edge.Handler(handler))
@@ -245,7 +246,7 @@ func TestGuaranteeStalledReaders(t *testing.T) {
 		size    = 8 << 20
 		stalled = 100
 	)
-	fetches := scaled(200, 1000)
+	fetches := harness.Scaled(200, 1000)
 	page := []byte(letter("/large", size))
 	begun := make(chan struct{}, 1)
 	proceed := make(chan struct{})

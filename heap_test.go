@@ -13,6 +13,7 @@ import (
 
 	"github.com/edgecache-go/edgecache"
 	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // articles is a site whose pages have the header that applications put on them. Each value is a string of its own, as if it had just been made, so that what an entry keeps of it is seen on the heap.
@@ -33,15 +34,15 @@ func articles(body []byte) http.Handler {
 func TestHeapPerEntry(t *testing.T) {
 	const pages, most = 20_000, 250
 	body := bytes.Repeat([]byte("x"), 1<<10)
-	for name, site := range map[string]http.Handler{"a page with five fields": articles(body), "a page without validators": page(body)} {
+	for name, site := range map[string]http.Handler{"a page with five fields": articles(body), "a page without validators": harness.Page(body)} {
 		t.Run(name, func(t *testing.T) {
 			edge, err := edgecache.New(edgecache.Config{MaxBytes: 1 << 30})
 			require.NoError(t, err)
 			h := edge.Handler(site)
-			r := browserRequest("https://example.com/")
-			w := newSink()
+			r := harness.BrowserRequest("https://example.com/")
+			w := harness.NewSink()
 			ask := func(target string) {
-				w.reset()
+				w.Reset()
 				r.RequestURI = target
 				r.URL.Path, r.URL.RawQuery, _ = strings.Cut(target, "?")
 				h.ServeHTTP(w, r)
@@ -55,10 +56,10 @@ func TestHeapPerEntry(t *testing.T) {
 			charged := edge.Stats().Bytes / pages
 
 			ask(fmt.Sprintf("/articles/%08d?page=1", pages-1))
-			require.Equal(t, "HIT", w.header.Get("X-Cache"))
+			require.Equal(t, "HIT", w.Fields.Get("X-Cache"))
 			require.Equal(t, pages+1, edge.Stats().Entries)
 			given := len(body) + len(key.OfURL(nil, "https", "example.com", "/articles/00000000?page=1"))
-			for name, values := range w.header {
+			for name, values := range w.Fields {
 				if name == "Age" || name == "X-Cache" || name == "Cache-Status" {
 					continue
 				}
@@ -85,14 +86,14 @@ func TestHeapOfToldHosts(t *testing.T) {
 	const pages, hosts = 5_000, 6
 	edge, err := edgecache.New(edgecache.Config{MaxBytes: 1 << 30})
 	require.NoError(t, err)
-	h := edge.Handler(page([]byte("x")))
+	h := edge.Handler(harness.Page([]byte("x")))
 	before := live()
 	for i := range pages {
-		r := browserRequest(fmt.Sprint("https://example.com/", i))
+		r := harness.BrowserRequest(fmt.Sprint("https://example.com/", i))
 		for j := range hosts {
 			r.Header[fmt.Sprint("X-Forwarded-Host-", j)] = []string{fmt.Sprintf("%d.%d.made.up.example", i, j)}
 		}
-		h.ServeHTTP(newSink(), r)
+		h.ServeHTTP(harness.NewSink(), r)
 	}
 	heap, charged := (live()-before)/pages, edge.Stats().Bytes/pages
 	t.Logf("%d B of heap, %d are charged", heap, charged)

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // tagsIn returns the fields of RFC 9875 in a response, in any spelling.
@@ -54,64 +55,64 @@ func TestHideTags(t *testing.T) {
 		fmt.Fprint(w, "page")
 	}
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, edgecache.Config{HideTags: true}, handler)
+		s := harness.NewSite(t, edgecache.Config{HideTags: true}, handler)
 		see := func(word string, r *http.Response) {
 			t.Helper()
 			require.Equal(t, word, r.Header.Get("X-Cache"))
 			require.Empty(t, tagsIn(r.Header), r.Header)
 		}
 		for _, path := range []string{"/", "/odd", "/large"} {
-			see("MISS", s.get(path))
-			see("HIT", s.get(path))
-			r := s.get(path, "If-None-Match", `"a"`)
+			see("MISS", s.Get(path))
+			see("HIT", s.Get(path))
+			r := s.Get(path, "If-None-Match", `"a"`)
 			require.Equal(t, 304, r.StatusCode)
 			see("HIT", r)
-			r = s.get(path, "Range", "bytes=0-1")
+			r = s.Get(path, "Range", "bytes=0-1")
 			require.Equal(t, 206, r.StatusCode)
 			see("HIT", r)
-			see("HIT", s.do("HEAD", path))
+			see("HIT", s.Do("HEAD", path))
 		}
-		see("MISS", s.get("/?c", "If-None-Match", `"a"`))
-		see("MISS", s.get("/large?c", "Range", "bytes=0-1"))
-		see("BYPASS", s.get("/private"))
-		see("DYNAMIC", s.get("/?d", "Cookie", "session=1"))
-		see("DYNAMIC", s.get("/?e", "If-Match", "*"))
-		see("DYNAMIC", s.do("OPTIONS", "/"))
-		see("MISS", s.do("HEAD", "/?f"))
-		see("MISS", s.get("/lm"))
+		see("MISS", s.Get("/?c", "If-None-Match", `"a"`))
+		see("MISS", s.Get("/large?c", "Range", "bytes=0-1"))
+		see("BYPASS", s.Get("/private"))
+		see("DYNAMIC", s.Get("/?d", "Cookie", "session=1"))
+		see("DYNAMIC", s.Get("/?e", "If-Match", "*"))
+		see("DYNAMIC", s.Do("OPTIONS", "/"))
+		see("MISS", s.Do("HEAD", "/?f"))
+		see("MISS", s.Get("/lm"))
 		time.Sleep(time.Second)
-		see("REVALIDATED", s.get("/lm"))
+		see("REVALIDATED", s.Get("/lm"))
 
-		n, err := s.edge.PurgeTags(t.Context(), "post-42")
+		n, err := s.Edge.PurgeTags(t.Context(), "post-42")
 		require.NoError(t, err)
 		require.Positive(t, n)
 		for _, path := range []string{"/", "/odd", "/large"} {
-			see("MISS", s.get(path))
-			see("HIT", s.get(path))
+			see("MISS", s.Get(path))
+			see("HIT", s.Get(path))
 		}
-		see("DYNAMIC", s.do("PUT", "/save"))
-		see("MISS", s.get("/"))
-		see("HIT", s.get("/"))
-		see("DYNAMIC", s.do("POST", "/save"))
-		see("MISS", s.get("/"))
+		see("DYNAMIC", s.Do("PUT", "/save"))
+		see("MISS", s.Get("/"))
+		see("HIT", s.Get("/"))
+		see("DYNAMIC", s.Do("POST", "/save"))
+		see("MISS", s.Get("/"))
 	})
 
 	// Who waits for another request's response is a client, too.
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{HideTags: true}, func(w http.ResponseWriter, r *http.Request, _ int) {
+		s := harness.NewCountedSite(t, edgecache.Config{HideTags: true}, func(w http.ResponseWriter, r *http.Request, _ int) {
 			time.Sleep(time.Second)
 			handler(w, r)
 		})
-		all := s.visits(5, "/large")
-		require.Equal(t, map[string]int{"MISS": 1, "HIT": 4}, words(all))
+		all := s.Visits(5, "/large")
+		require.Equal(t, map[string]int{"MISS": 1, "HIT": 4}, harness.Words(all))
 		for _, v := range all {
-			require.Empty(t, tagsIn(v.sent))
+			require.Empty(t, tagsIn(v.Sent))
 		}
 	})
 
 	// Clients see them without it, and a cache outside sees nothing with it.
-	s := newSite(t, edgecache.Config{}, handler)
-	require.Equal(t, []string{"Cache-Groups"}, tagsIn(s.get("/").Header))
+	s := harness.NewSite(t, edgecache.Config{}, handler)
+	require.Equal(t, []string{"Cache-Groups"}, tagsIn(s.Get("/").Header))
 	inner, err := edgecache.New(edgecache.Config{HideTags: true, StatusName: "inner"})
 	require.NoError(t, err)
 	outer, err := edgecache.New(edgecache.Config{StatusName: "outer"})
@@ -126,18 +127,18 @@ func TestHideTags(t *testing.T) {
 // Invalidate works although it is hidden, also for what is stored between the header and the end of the answer.
 func TestHiddenInvalidationCountsUntilTheEnd(t *testing.T) {
 	for _, method := range []string{"POST", "PUT"} {
-		var s *site
-		s = newSite(t, edgecache.Config{HideTags: true}, func(w http.ResponseWriter, r *http.Request) {
+		var s *harness.Site
+		s = harness.NewSite(t, edgecache.Config{HideTags: true}, func(w http.ResponseWriter, r *http.Request) {
 			if r.Method != "GET" {
 				edgecache.Invalidate(w, "front")
 				fmt.Fprint(w, "saved")
-				s.get("/") // before the commit
+				s.Get("/") // before the commit
 				return
 			}
 			edgecache.Tag(w, "front")
 			fmt.Fprint(w, "page")
 		})
-		require.Empty(t, tagsIn(s.do(method, "/save").Header))
-		want(t, s.get("/"), "MISS", 200, "page")
+		require.Empty(t, tagsIn(s.Do(method, "/save").Header))
+		harness.Want(t, s.Get("/"), "MISS", 200, "page")
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 	"github.com/edgecache-go/edgecache/storetest"
 )
 
@@ -73,12 +74,12 @@ func TestMustRevalidateOpensNothing(t *testing.T) {
 	}
 
 	t.Run("InsecureShareCookies restores the RFC", func(t *testing.T) {
-		s := newSite(t, edgecache.Config{InsecureShareCookies: true}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{InsecureShareCookies: true}, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", "max-age=60, must-revalidate")
 			fmt.Fprint(w, "page of ", r.Header.Get("Authorization"))
 		})
-		want(t, s.get("/", "Authorization", "Bearer alice"), "MISS", 200, "page of Bearer alice")
-		want(t, s.get("/", "Authorization", "Bearer bob"), "HIT", 200, "page of Bearer alice")
+		harness.Want(t, s.Get("/", "Authorization", "Bearer alice"), "MISS", 200, "page of Bearer alice")
+		harness.Want(t, s.Get("/", "Authorization", "Bearer bob"), "HIT", 200, "page of Bearer alice")
 	})
 }
 
@@ -90,15 +91,15 @@ func TestStoredUnderOtherRulesOfIdentity(t *testing.T) {
 			w.Header().Set("Cache-Control", "max-age=60, must-revalidate")
 			fmt.Fprint(w, "for ", r.Header.Get("Authorization"))
 		}
-		lax := newSite(t, edgecache.Config{Store: store, InsecureShareCookies: true}, handler)
-		want(t, lax.get("/", "Authorization", "Bearer alice"), "MISS", 200, "for Bearer alice")
-		require.NoError(t, lax.edge.Close(t.Context()))
-		again := newSite(t, edgecache.Config{Store: store, InsecureShareCookies: true}, handler)
-		want(t, again.get("/"), "HIT", 200, "for Bearer alice")
-		require.NoError(t, again.edge.Close(t.Context()))
-		strict := newSite(t, edgecache.Config{Store: store}, handler)
-		want(t, strict.get("/"), "MISS", 200, "for ")
-		require.NoError(t, strict.edge.Close(t.Context()))
+		lax := harness.NewSite(t, edgecache.Config{Store: store, InsecureShareCookies: true}, handler)
+		harness.Want(t, lax.Get("/", "Authorization", "Bearer alice"), "MISS", 200, "for Bearer alice")
+		require.NoError(t, lax.Edge.Close(t.Context()))
+		again := harness.NewSite(t, edgecache.Config{Store: store, InsecureShareCookies: true}, handler)
+		harness.Want(t, again.Get("/"), "HIT", 200, "for Bearer alice")
+		require.NoError(t, again.Edge.Close(t.Context()))
+		strict := harness.NewSite(t, edgecache.Config{Store: store}, handler)
+		harness.Want(t, strict.Get("/"), "MISS", 200, "for ")
+		require.NoError(t, strict.Edge.Close(t.Context()))
 	})
 }
 
@@ -109,36 +110,36 @@ func TestIdentityInAnUnlistedField(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			public := ""
-			s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("Cache-Control", "max-age=60"+public)
 				fmt.Fprint(w, "for ", r.Header.Get(name))
 			})
-			want(t, s.get("/", name, "alice"), "DYNAMIC", 200, "for alice")
-			want(t, s.get("/", name, "bob"), "DYNAMIC", 200, "for bob")
-			want(t, s.get("/"), "MISS", 200, "for ")
-			r := s.get("/", name, "alice")
+			harness.Want(t, s.Get("/", name, "alice"), "DYNAMIC", 200, "for alice")
+			harness.Want(t, s.Get("/", name, "bob"), "DYNAMIC", 200, "for bob")
+			harness.Want(t, s.Get("/"), "MISS", 200, "for ")
+			r := s.Get("/", name, "alice")
 			require.Equal(t, "edgecache; fwd=bypass; detail=credential", r.Header.Get("Cache-Status"))
-			want(t, r, "DYNAMIC", 200, "for alice")
-			want(t, s.get("/", name, " "), "HIT", 200, "for ") // a proxy that knows nobody sends it empty
-			x := s.edge.Explain(request("GET", "/", name, "alice"))
+			harness.Want(t, r, "DYNAMIC", 200, "for alice")
+			harness.Want(t, s.Get("/", name, " "), "HIT", 200, "for ") // a proxy that knows nobody sends it empty
+			x := s.Edge.Explain(harness.Request("GET", "/", name, "alice"))
 			require.Equal(t, "credential", x.Reason.String())
 
 			public = ", public"
-			want(t, s.get("/public", name, "alice"), "MISS", 200, "for alice")
-			want(t, s.get("/public", name, "bob"), "HIT", 200, "for alice")
+			harness.Want(t, s.Get("/public", name, "alice"), "MISS", 200, "for alice")
+			harness.Want(t, s.Get("/public", name, "bob"), "HIT", 200, "for alice")
 		})
 	}
 }
 
 // What browsers and what stands in front of the application send with each request does not keep it from the cache.
 func TestFieldsOfEverybodyAreNoIdentity(t *testing.T) {
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
-	s.get("/")
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
+	s.Get("/")
 	for _, name := range []string{
 		"User-Agent", "Sec-Fetch-User", "Sec-Websocket-Key", "Idempotency-Key", "Traceparent", "Baggage", "X-Amzn-Trace-Id", "Cf-Ray", "X-Request-Uuid",
 		"X-Device-User-Agent", "X-Real-Ip", "X-Forwarded-For", "Save-Data", "Want_digest", "User_agent", "Cloudfront-Viewer-Country", "Sentry-Trace",
 	} {
-		want(t, s.get("/", name, "x"), "HIT", 200, "page")
+		harness.Want(t, s.Get("/", name, "x"), "HIT", 200, "page")
 	}
 }
 
@@ -158,16 +159,16 @@ func TestCredentialHeaders(t *testing.T) {
 		{"none", edgecache.Config{InsecureOnlyCredentialHeaders: true}, nil, []string{"X-Api-Key", "X-Tenant"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s := newSite(t, tt.config, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
-			s.get("/")
+			s := harness.NewSite(t, tt.config, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
+			s.Get("/")
 			for _, name := range tt.credentials {
-				want(t, s.get("/", name, "x"), "DYNAMIC", 200, "page")
+				harness.Want(t, s.Get("/", name, "x"), "DYNAMIC", 200, "page")
 			}
 			for _, name := range tt.others {
-				want(t, s.get("/", name, "x"), "HIT", 200, "page")
+				harness.Want(t, s.Get("/", name, "x"), "HIT", 200, "page")
 			}
-			want(t, s.get("/", "Authorization", "x"), "DYNAMIC", 200, "page")
-			want(t, s.get("/", "Cookie", "a=b"), "DYNAMIC", 200, "page")
+			harness.Want(t, s.Get("/", "Authorization", "x"), "DYNAMIC", 200, "page")
+			harness.Want(t, s.Get("/", "Cookie", "a=b"), "DYNAMIC", 200, "page")
 		})
 	}
 	for _, wrong := range []string{"*", "", "X Key", "X-*-Key", "X-**", "X:"} {
@@ -212,7 +213,7 @@ func as(user, method, target string) *http.Request {
 }
 
 func TestPersonal(t *testing.T) {
-	s := newSite(t, edgecache.Config{Personal: hasUser}, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewSite(t, edgecache.Config{Personal: hasUser}, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/public" {
 			edgecache.Public(w)
 		}
@@ -224,30 +225,30 @@ func TestPersonal(t *testing.T) {
 	})
 	ask := func(user, method, target string) *http.Response {
 		w := httptest.NewRecorder()
-		s.h.ServeHTTP(w, as(user, method, target))
+		s.Handler.ServeHTTP(w, as(user, method, target))
 		return w.Result()
 	}
 	for _, target := range []string{"/", "/?a=1"} {
-		want(t, ask("alice", "GET", target), "DYNAMIC", 200, "for alice")
-		want(t, ask("bob", "GET", target), "DYNAMIC", 200, "for bob")
-		want(t, ask("", "GET", target), "MISS", 200, "for ")
-		want(t, ask("", "GET", target), "HIT", 200, "for ")
+		harness.Want(t, ask("alice", "GET", target), "DYNAMIC", 200, "for alice")
+		harness.Want(t, ask("bob", "GET", target), "DYNAMIC", 200, "for bob")
+		harness.Want(t, ask("", "GET", target), "MISS", 200, "for ")
+		harness.Want(t, ask("", "GET", target), "HIT", 200, "for ")
 		r := ask("alice", "GET", target)
 		require.Equal(t, "edgecache; fwd=bypass; detail=personal", r.Header.Get("Cache-Status"))
-		want(t, r, "DYNAMIC", 200, "for alice")
+		harness.Want(t, r, "DYNAMIC", 200, "for alice")
 		r = ask("alice", "HEAD", target)
 		require.NotEqual(t, "HIT", r.Header.Get("X-Cache"))
 	}
-	want(t, ask("alice", "POST", "/posted"), "DYNAMIC", 200, "for alice")
-	want(t, ask("", "GET", "/posted"), "MISS", 200, "for ")
-	want(t, ask("alice", "GET", "/public"), "MISS", 200, "for alice")
-	want(t, ask("", "GET", "/public"), "HIT", 200, "for alice")
-	want(t, ask("bob", "GET", "/public"), "HIT", 200, "for alice")
+	harness.Want(t, ask("alice", "POST", "/posted"), "DYNAMIC", 200, "for alice")
+	harness.Want(t, ask("", "GET", "/posted"), "MISS", 200, "for ")
+	harness.Want(t, ask("alice", "GET", "/public"), "MISS", 200, "for alice")
+	harness.Want(t, ask("", "GET", "/public"), "HIT", 200, "for alice")
+	harness.Want(t, ask("bob", "GET", "/public"), "HIT", 200, "for alice")
 
-	x := s.edge.Explain(as("alice", "GET", "/"))
+	x := s.Edge.Explain(as("alice", "GET", "/"))
 	require.Equal(t, "personal", x.Reason.String())
 	require.Equal(t, edgecache.Dynamic, x.Status)
-	require.Equal(t, edgecache.Hit, s.edge.Explain(as("", "GET", "/")).Status)
+	require.Equal(t, edgecache.Hit, s.Edge.Explain(as("", "GET", "/")).Status)
 }
 
 // Outside of the handlers that wait for each other nobody gets what was made for another.
@@ -289,21 +290,21 @@ func TestPersonalDecidesAboutRefreshes(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, edgecache.Config{Personal: tt.personal, Logger: silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{Personal: tt.personal, Logger: harness.Silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
 					w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=60")
 					fmt.Fprint(w, "page ", call, userOf(r))
 				})
-				s.visit("/", "Referer", "https://example.com/").wants(t, "MISS", 200, "page 1")
+				s.Visit("/", "Referer", "https://example.com/").Wants(t, "MISS", 200, "page 1")
 				time.Sleep(20 * time.Second)
 				if tt.name == "who is signed in" {
-					r := request("GET", "/")
+					r := harness.Request("GET", "/")
 					r.URL.User = url.User("alice")
-					s.send(new(visit), t.Context(), signedIn(s.h), r).wants(t, "DYNAMIC", 200, "page 2alice")
+					harness.Send(t.Context(), signedIn(s.Handler), r).Wants(t, "DYNAMIC", 200, "page 2alice")
 					synctest.Wait()
 				}
-				s.visit("/", "Referer", "https://example.com/").wants(t, tt.word, 200, "*")
+				s.Visit("/", "Referer", "https://example.com/").Wants(t, tt.word, 200, "*")
 				synctest.Wait()
-				s.visit("/", "Referer", "https://example.com/").wants(t, "HIT", 200, "*")
+				s.Visit("/", "Referer", "https://example.com/").Wants(t, "HIT", 200, "*")
 			})
 		})
 	}
@@ -312,17 +313,17 @@ func TestPersonalDecidesAboutRefreshes(t *testing.T) {
 func TestPersonalThatPanicsSharesNothing(t *testing.T) {
 	var log bytes.Buffer
 	broken := false
-	s := newSite(t, edgecache.Config{
+	s := harness.NewSite(t, edgecache.Config{
 		Logger:   slog.New(slog.NewTextHandler(&log, nil)),
 		Personal: func(r *http.Request) bool { return broken && r.Header["Absent"][0] == "" },
 	}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page for ", r.Header.Get("Whom")) })
-	want(t, s.get("/"), "MISS", 200, "page for ")
+	harness.Want(t, s.Get("/"), "MISS", 200, "page for ")
 	broken = true
-	want(t, s.get("/", "Whom", "alice"), "DYNAMIC", 200, "page for alice")
+	harness.Want(t, s.Get("/", "Whom", "alice"), "DYNAMIC", 200, "page for alice")
 	require.Contains(t, log.String(), "Config.Personal panicked")
-	require.Equal(t, "personal", s.edge.Explain(request("GET", "/")).Reason.String())
+	require.Equal(t, "personal", s.Edge.Explain(harness.Request("GET", "/")).Reason.String())
 	broken = false
-	want(t, s.get("/"), "HIT", 200, "page for ")
+	harness.Want(t, s.Get("/"), "HIT", 200, "page for ")
 }
 
 // cgiHandler makes pages as a program behind FastCGI does: from variables, in which dashes and
@@ -365,29 +366,29 @@ func TestUnderscoresPoisonNobody(t *testing.T) {
 	for _, name := range names {
 		for _, first := range []bool{true, false} {
 			t.Run(fmt.Sprint(name, ", comes first ", first), func(t *testing.T) {
-				s := newSite(t, edgecache.Config{}, handler)
+				s := harness.NewSite(t, edgecache.Config{}, handler)
 				dashed := http.CanonicalHeaderKey(strings.NewReplacer("_", "-", ".", "-").Replace(name))
 				if !first {
-					want(t, s.get("/"), "MISS", 200, "")
+					harness.Want(t, s.Get("/"), "MISS", 200, "")
 				}
-				s.get("/", name, "evil")
-				s.get("/", name, "evil", dashed, "evil")
-				s.get("/", name, "evil", dashed, "good")
-				r := s.get("/")
-				if got := body(t, r); r.StatusCode != 200 || got != "" {
+				s.Get("/", name, "evil")
+				s.Get("/", name, "evil", dashed, "evil")
+				s.Get("/", name, "evil", dashed, "good")
+				r := s.Get("/")
+				if got := harness.Body(t, r); r.StatusCode != 200 || got != "" {
 					t.Errorf("who sends no such field gets %d %q", r.StatusCode, got)
 				}
 				if dashed == "X-Custom" || dashed == "Accept-Language" {
-					want(t, s.get("/", dashed, "good"), "MISS", 200, strings.ToUpper(strings.ReplaceAll(dashed, "-", "_"))+"=good;")
+					harness.Want(t, s.Get("/", dashed, "good"), "MISS", 200, strings.ToUpper(strings.ReplaceAll(dashed, "-", "_"))+"=good;")
 				}
 			})
 		}
 	}
 	t.Run("who sends the same gets it from the cache", func(t *testing.T) {
-		s := newSite(t, edgecache.Config{}, handler)
+		s := harness.NewSite(t, edgecache.Config{}, handler)
 		for _, name := range []string{"X_Custom", "X_Forwarded_Host", "If_None_Match", "Unknown_field"} {
-			s.get("/"+name, name, "a")
-			require.Equal(t, "HIT", s.get("/"+name, name, "a").Header.Get("X-Cache"), name)
+			s.Get("/"+name, name, "a")
+			require.Equal(t, "HIT", s.Get("/"+name, name, "a").Header.Get("X-Cache"), name)
 		}
 	})
 }
@@ -395,15 +396,15 @@ func TestUnderscoresPoisonNobody(t *testing.T) {
 // A handler that reads header fields knows nothing of underscores: for it X_Custom is another field,
 // and what it makes without X-Custom is no page for those who send one.
 func TestUnderscoreIsNotTheDashedFieldForAGoHandler(t *testing.T) {
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 		edgecache.Vary(w, "X-Custom")
 		fmt.Fprint(w, "page ", r.Header.Get("X-Custom"))
 	})
-	want(t, s.get("/", "X_Custom", "a"), "MISS", 200, "page ")
-	want(t, s.get("/", "X-Custom", "a"), "MISS", 200, "page a")
-	want(t, s.get("/"), "MISS", 200, "page ")
-	want(t, s.get("/", "X_Custom", "a"), "HIT", 200, "page ")
-	want(t, s.get("/", "X-Custom", "a"), "HIT", 200, "page a")
+	harness.Want(t, s.Get("/", "X_Custom", "a"), "MISS", 200, "page ")
+	harness.Want(t, s.Get("/", "X-Custom", "a"), "MISS", 200, "page a")
+	harness.Want(t, s.Get("/"), "MISS", 200, "page ")
+	harness.Want(t, s.Get("/", "X_Custom", "a"), "HIT", 200, "page ")
+	harness.Want(t, s.Get("/", "X-Custom", "a"), "HIT", 200, "page a")
 }
 
 // A refresh carries the fields by which the page was chosen in the spelling of the client, so that
@@ -418,32 +419,32 @@ func TestUnderscoresInRefreshesAndTheStore(t *testing.T) {
 			w.Header().Set("Vary", "X-Custom")
 			fmt.Fprint(w, "page ", calls, env["X_CUSTOM"], env["X_FORWARDED_HOST"])
 		})
-		s := newSite(t, edgecache.Config{Store: store}, handler)
+		s := harness.NewSite(t, edgecache.Config{Store: store}, handler)
 		fields := []string{"X_Custom", "a", "X_Forwarded_Host", "b"}
-		want(t, s.get("/", fields...), "MISS", 200, "page 1ab")
+		harness.Want(t, s.Get("/", fields...), "MISS", 200, "page 1ab")
 		time.Sleep(20 * time.Second)
-		want(t, s.get("/", fields...), "UPDATING", 200, "page 1ab")
+		harness.Want(t, s.Get("/", fields...), "UPDATING", 200, "page 1ab")
 		synctest.Wait()
-		want(t, s.get("/", fields...), "HIT", 200, "page 2ab")
-		require.NoError(t, s.edge.Close(t.Context()))
-		again := newSite(t, edgecache.Config{Store: store}, handler)
-		want(t, again.get("/", "X-Custom", "a", "X_Forwarded_Host", "b"), "MISS", 200, "page 3ab")
-		want(t, again.get("/", fields...), "HIT", 200, "page 2ab")
-		require.NoError(t, again.edge.Close(t.Context()))
+		harness.Want(t, s.Get("/", fields...), "HIT", 200, "page 2ab")
+		require.NoError(t, s.Edge.Close(t.Context()))
+		again := harness.NewSite(t, edgecache.Config{Store: store}, handler)
+		harness.Want(t, again.Get("/", "X-Custom", "a", "X_Forwarded_Host", "b"), "MISS", 200, "page 3ab")
+		harness.Want(t, again.Get("/", fields...), "HIT", 200, "page 2ab")
+		require.NoError(t, again.Edge.Close(t.Context()))
 	})
 }
 
 // A megabyte of names that separate pages is passed on: it is neither looked up nor stored.
 func TestCrowdedRequestIsPassedOn(t *testing.T) {
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, len(r.Header)) })
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, len(r.Header)) })
 	var header []string
 	for i := range 40_000 {
 		header = append(header, fmt.Sprint("X_Forwarded_", i), "x")
 	}
 	for range 2 {
-		r := s.get("/", header...)
+		r := s.Get("/", header...)
 		require.Equal(t, "edgecache; fwd=bypass; detail=no-key", r.Header.Get("Cache-Status"))
-		want(t, r, "DYNAMIC", 200, "40000")
+		harness.Want(t, r, "DYNAMIC", 200, "40000")
 	}
-	require.Zero(t, s.edge.Stats().Entries)
+	require.Zero(t, s.Edge.Stats().Entries)
 }

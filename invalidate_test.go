@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 	"github.com/edgecache-go/edgecache/storetest"
 )
 
@@ -32,22 +33,22 @@ func TestUnsafeMethodInvalidatesEveryQueryRFC9111Section4_4(t *testing.T) {
 		{"an encoded slash", "/a%2Fb", []string{"/a%2Fb?c"}, []string{"/a/b", "/a/b?c"}},
 	} {
 		for _, method := range []string{"POST", "PUT", "BREW"} {
-			s := newShop(t, nil)
+			s := harness.NewShop(t, nil)
 			for _, target := range append(row.gone, row.stay...) {
-				s.get(site0 + target)
-				s.get("http://other.example" + target)
+				s.Get(harness.SiteURL + target)
+				s.Get("http://other.example" + target)
 			}
-			s.ask(method, site0+row.asked)
+			s.Ask(method, harness.SiteURL+row.asked)
 			for _, target := range row.gone {
-				if s.has(site0 + target) {
+				if s.Has(harness.SiteURL + target) {
 					t.Errorf("%s: %s has left %s", row.name, method, target)
 				}
-				if !s.has("http://other.example" + target) {
+				if !s.Has("http://other.example" + target) {
 					t.Errorf("%s: %s has taken %s of another host along", row.name, method, target)
 				}
 			}
 			for _, target := range row.stay {
-				if !s.has(site0 + target) {
+				if !s.Has(harness.SiteURL + target) {
 					t.Errorf("%s: %s has taken %s along", row.name, method, target)
 				}
 			}
@@ -58,10 +59,10 @@ func TestUnsafeMethodInvalidatesEveryQueryRFC9111Section4_4(t *testing.T) {
 // A client may write the port into Host, and leave it out the next time.
 func TestUnsafeMethodInvalidatesUnderADefaultPort(t *testing.T) {
 	for _, host := range []string{"example.com", "example.com:80", "example.com:443"} {
-		s := newShop(t, nil)
-		s.get("http://example.com:443/a?b")
-		s.ask("POST", "http://"+host+"/a")
-		if s.has("http://example.com:443/a?b") {
+		s := harness.NewShop(t, nil)
+		s.Get("http://example.com:443/a?b")
+		s.Ask("POST", "http://"+host+"/a")
+		if s.Has("http://example.com:443/a?b") {
 			t.Errorf("a POST to %s has left the page of example.com:443", host)
 		}
 	}
@@ -83,12 +84,12 @@ func TestPolicyInvalidateExact(t *testing.T) {
 			outer, err := edgecache.New(edgecache.Config{HonorRequestDirectives: true})
 			require.NoError(t, err)
 			for _, h := range []http.Handler{edge.Handler(handler), outer.Handler(edge.Handler(handler))} {
-				s := &shop{edge: edge, h: h}
+				s := &harness.Shop{Edge: edge, Handler: h}
 				urls := []string{"/a", "/a?x", "/b?a", "/b?x", "/moved?c", "/moved"}
 				for _, url := range urls {
-					s.get(site0 + url)
+					s.Get(harness.SiteURL + url)
 				}
-				r := s.ask(method, site0+"/a", "Act", "1", "Destination", moved)
+				r := s.Ask(method, harness.SiteURL+"/a", "Act", "1", "Destination", moved)
 				for name := range r.Header {
 					if strings.Contains(strings.ToLower(name), "exact") {
 						t.Errorf("%s leaves as a header field", name)
@@ -97,7 +98,7 @@ func TestPolicyInvalidateExact(t *testing.T) {
 				for _, url := range urls {
 					named := url == "/a" || url == "/b?a" || method == "MOVE" && url == "/moved?c"
 					concerned := named || !exact && (!strings.HasPrefix(url, "/moved") || method == "MOVE")
-					if gone := !s.has(site0 + url); gone != concerned {
+					if gone := !s.Has(harness.SiteURL + url); gone != concerned {
 						t.Errorf("exact %v, %s: %s is gone: %v, want %v", exact, method, url, gone, concerned)
 					}
 				}
@@ -119,14 +120,14 @@ func TestMoveInvalidatesItsDestination(t *testing.T) {
 		{"MOVE", "http://example.com/b", 207, false},
 		{"PUT", "http://example.com/b", 201, false},
 	} {
-		s := newShop(t, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 			if s0(r) {
 				w.WriteHeader(row.status)
 			}
 		})
-		s.get(site0 + "/b?page=1")
-		s.ask(row.method, site0+"/a", "Act", "1", "Destination", row.destination)
-		if gone := !s.has(site0 + "/b?page=1"); gone != row.gone {
+		s.Get(harness.SiteURL + "/b?page=1")
+		s.Ask(row.method, harness.SiteURL+"/a", "Act", "1", "Destination", row.destination)
+		if gone := !s.Has(harness.SiteURL + "/b?page=1"); gone != row.gone {
 			t.Errorf("%s to %s, answered %d: gone %v, want %v", row.method, row.destination, row.status, gone, row.gone)
 		}
 	}
@@ -148,60 +149,60 @@ func TestLocationBehindAProxy(t *testing.T) {
 		{"another host", []string{"X-Forwarded-Host", "www.example.org"}, "https://www.example.net/b", false},
 		{"nothing at all", nil, "https://10.0.0.7/b", true},
 	} {
-		s := newShop(t, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 			if s0(r) {
 				w.Header().Set("Location", row.location)
 				w.WriteHeader(303)
 			}
 		})
 		const page = "http://10.0.0.7/b"
-		s.get(page, row.header...)
-		s.ask("POST", "http://10.0.0.7/a", append(row.header, "Act", "1")...)
-		if gone := !s.has(page, row.header...); gone != row.gone {
+		s.Get(page, row.header...)
+		s.Ask("POST", "http://10.0.0.7/a", append(row.header, "Act", "1")...)
+		if gone := !s.Has(page, row.header...); gone != row.gone {
 			t.Errorf("%s: gone %v, want %v", row.name, gone, row.gone)
 		}
 	}
 }
 
 // posts answers a POST to /login with a redirect to thePage.
-func (s *rehearsal) posts() {
-	v := s.send("POST", "/login")
-	c := s.called()
-	c.says(func(w http.ResponseWriter) { w.Header().Set("Location", thePage); w.WriteHeader(303) })
-	c.ends()
-	v.gets("DYNAMIC", 303, "")
+func posts(s *harness.Origin) {
+	v := s.Send("POST", "/login")
+	c := s.Called()
+	c.Says(func(w http.ResponseWriter) { w.Header().Set("Location", thePage); w.WriteHeader(303) })
+	c.Ends()
+	v.Gets(s.T, "DYNAMIC", 303, "")
 }
 
 // Who posted sees the new page: what Location names is not served stale while it is made anew.
 func TestWhatLocationNamesIsValidated(t *testing.T) {
 	for _, tagged := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newRehearsal(t, edgecache.Config{HonorRequestDirectives: true})
+			s := harness.NewOrigin(t, edgecache.Config{HonorRequestDirectives: true})
 			etag := []string{"Cache-Control", usableStale}
 			if tagged {
 				etag = append(etag, "Etag", `"1"`)
 			}
-			s.fill("old", etag...)
+			store(s, "old", etag...)
 			time.Sleep(time.Second)
-			s.posts()
-			v := s.send("GET", thePage, "Cache-Control", "max-stale")
-			c := s.called()
-			if asked := c.r.Header.Get("If-None-Match") != ""; asked != tagged {
+			posts(s)
+			v := s.Send("GET", thePage, "Cache-Control", "max-stale")
+			c := s.Called()
+			if asked := c.Request.Header.Get("If-None-Match") != ""; asked != tagged {
 				t.Errorf("asked with a condition: %v, want %v", asked, tagged)
 			}
 			if !tagged {
-				c.writes("new")
-				v.gets("EXPIRED", 200, "new")
-				if got := v.w.Header().Get("Cache-Status"); !strings.Contains(got, "detail=invalidated") {
+				c.Writes("new")
+				v.Gets(t, "EXPIRED", 200, "new")
+				if got := v.Sent.Get("Cache-Status"); !strings.Contains(got, "detail=invalidated") {
 					t.Errorf("got Cache-Status %q, want the reason", got)
 				}
-				s.send("GET", thePage).gets("HIT", 200, "new")
+				s.Send("GET", thePage).Gets(t, "HIT", 200, "new")
 				return
 			}
-			c.says(func(w http.ResponseWriter) { w.Header().Set("Etag", `"1"`); w.WriteHeader(304) })
-			c.ends()
-			v.gets("REVALIDATED", 200, "old")
-			s.send("GET", thePage).gets("HIT", 200, "old")
+			c.Says(func(w http.ResponseWriter) { w.Header().Set("Etag", `"1"`); w.WriteHeader(304) })
+			c.Ends()
+			v.Gets(t, "REVALIDATED", 200, "old")
+			s.Send("GET", thePage).Gets(t, "HIT", 200, "old")
 		})
 	}
 }
@@ -209,14 +210,14 @@ func TestWhatLocationNamesIsValidated(t *testing.T) {
 // A soft purge lets the page be served once more; a POST that names it afterwards does not.
 func TestWhatLocationNamesIsValidatedAfterASoftPurge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newRehearsal(t, edgecache.Config{})
-		s.fill("old", "Cache-Control", usableStale)
-		_, err := s.edge.Soft().Purge(t.Context(), thePage)
+		s := harness.NewOrigin(t, edgecache.Config{})
+		store(s, "old", "Cache-Control", usableStale)
+		_, err := s.Edge.Soft().Purge(t.Context(), thePage)
 		require.NoError(t, err)
-		s.posts()
-		v := s.send("GET", thePage)
-		s.called().writes("new")
-		v.gets("EXPIRED", 200, "new")
+		posts(s)
+		v := s.Send("GET", thePage)
+		s.Called().Writes("new")
+		v.Gets(t, "EXPIRED", 200, "new")
 	})
 }
 
@@ -236,25 +237,25 @@ func TestWhatLocationNamesStaysForErrors(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newRehearsal(t, edgecache.Config{Logger: silent()})
-				s.fill("old", "Cache-Control", row.header)
-				s.posts()
+				s := harness.NewOrigin(t, edgecache.Config{Logger: harness.Silent()})
+				store(s, "old", "Cache-Control", row.header)
+				posts(s)
 				for range 2 {
-					v := s.send("GET", thePage)
-					c := s.called()
-					c.says(row.fail)
+					v := s.Send("GET", thePage)
+					c := s.Called()
+					c.Says(row.fail)
 					if row.name != "a panic" {
-						c.ends()
+						c.Ends()
 					}
 					if !row.stale {
-						v.gets("BYPASS", 503, "")
+						v.Gets(t, "BYPASS", 503, "")
 						return
 					}
-					v.gets("STALE", 200, "old")
+					v.Gets(t, "STALE", 200, "old")
 				}
-				v := s.send("GET", thePage)
-				s.called().writes("new")
-				v.gets("EXPIRED", 200, "new")
+				v := s.Send("GET", thePage)
+				s.Called().Writes("new")
+				v.Gets(t, "EXPIRED", 200, "new")
 			})
 		})
 	}
@@ -269,20 +270,20 @@ func TestFetchesDuringAnUnsafeMethodAreNotKept(t *testing.T) {
 		{"/login?page=1", false}, {"/login", false}, {thePage, false}, {thePage + "?page=1", false}, {"/shop/2", true}, {"/login/1", true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newRehearsal(t, edgecache.Config{})
-			first := s.send("GET", row.asked)
-			old := s.called()
-			s.posts()
-			old.writes("old")
-			first.gets("MISS", 200, "old")
-			later := s.send("GET", row.asked)
+			s := harness.NewOrigin(t, edgecache.Config{})
+			first := s.Send("GET", row.asked)
+			old := s.Called()
+			posts(s)
+			old.Writes("old")
+			first.Gets(t, "MISS", 200, "old")
+			later := s.Send("GET", row.asked)
 			if row.kept {
-				later.gets("HIT", 200, "old")
+				later.Gets(t, "HIT", 200, "old")
 				return
 			}
-			s.called().writes("new")
-			later.gets("MISS", 200, "new")
-			s.send("GET", row.asked).gets("HIT", 200, "new")
+			s.Called().Writes("new")
+			later.Gets(t, "MISS", 200, "new")
+			s.Send("GET", row.asked).Gets(t, "HIT", 200, "new")
 		})
 	}
 }
@@ -290,25 +291,25 @@ func TestFetchesDuringAnUnsafeMethodAreNotKept(t *testing.T) {
 // A confirmation that was asked for before a POST does not make what the POST has made invalid fresh.
 func TestConfirmationOnItsWayDoesNotUndoAnInvalidation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newRehearsal(t, edgecache.Config{})
-		s.fill("old", "Cache-Control", "max-age=60", "Etag", `"1"`)
+		s := harness.NewOrigin(t, edgecache.Config{})
+		store(s, "old", "Cache-Control", "max-age=60", "Etag", `"1"`)
 		time.Sleep(61 * time.Second)
-		first := s.send("GET", thePage)
-		confirmation := s.called()
-		s.posts()
-		confirmation.says(func(w http.ResponseWriter) { w.Header().Set("Etag", `"1"`); w.WriteHeader(304) })
-		confirmation.ends()
-		first.gets("REVALIDATED", 200, "old")
-		v := s.send("GET", thePage)
-		s.called().writes("new")
-		v.gets("EXPIRED", 200, "new")
+		first := s.Send("GET", thePage)
+		confirmation := s.Called()
+		posts(s)
+		confirmation.Says(func(w http.ResponseWriter) { w.Header().Set("Etag", `"1"`); w.WriteHeader(304) })
+		confirmation.Ends()
+		first.Gets(t, "REVALIDATED", 200, "old")
+		v := s.Send("GET", thePage)
+		s.Called().Writes("new")
+		v.Gets(t, "EXPIRED", 200, "new")
 	})
 }
 
 // A path may have many queries, and strangers may name it again and again.
 func TestLocationMarksALimitedNumberOfQueries(t *testing.T) {
 	failing := false
-	s := newShop(t, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 		switch {
 		case s0(r):
 			w.Header().Set("Location", "/list?page=7")
@@ -324,28 +325,28 @@ func TestLocationMarksALimitedNumberOfQueries(t *testing.T) {
 	for _, n := range []int{count, count + more} {
 		failing = false
 		for i := range n {
-			s.get(fmt.Sprintf("%s/list?page=%d", site0, i))
+			s.Get(fmt.Sprintf("%s/list?page=%d", harness.SiteURL, i))
 		}
-		s.ask("POST", site0+"/a", "Act", "1")
-		if got := s.edge.Stats().Invalidated; int(got) != n {
+		s.Ask("POST", harness.SiteURL+"/a", "Act", "1")
+		if got := s.Edge.Stats().Invalidated; int(got) != n {
 			t.Errorf("%d pages: %d are counted as invalid", n, got)
 		}
 		failing = true
 		stale := 0
 		for i := range n {
-			if s.get(fmt.Sprintf("%s/list?page=%d", site0, i)).StatusCode == 200 {
+			if s.Get(fmt.Sprintf("%s/list?page=%d", harness.SiteURL, i)).StatusCode == 200 {
 				stale++
 			}
 		}
 		if stale != count {
 			t.Errorf("%d pages: %d stay for errors, want %d", n, stale, count)
 		}
-		if s.get(site0+"/list?page=7").StatusCode != 200 {
+		if s.Get(harness.SiteURL+"/list?page=7").StatusCode != 200 {
 			t.Errorf("%d pages: that which was named does not stay", n)
 		}
-		_, err := s.edge.PurgeAll(t.Context())
+		_, err := s.Edge.PurgeAll(t.Context())
 		require.NoError(t, err)
-		s.edge.ResetInvalidated()
+		s.Edge.ResetInvalidated()
 	}
 }
 
@@ -362,7 +363,7 @@ func TestInvalidationIsAnEventAndACount(t *testing.T) {
 		}
 	}})
 	require.NoError(t, err)
-	s := &shop{edge: edge, h: edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := &harness.Shop{Edge: edge, Handler: edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if s0(r) {
 			w.Header().Set("Location", "/b")
 			w.Header().Set("Content-Location", "/c")
@@ -376,14 +377,14 @@ func TestInvalidationIsAnEventAndACount(t *testing.T) {
 		_, _ = io.WriteString(w, "page")
 	}))}
 	for _, target := range []string{"/a", "/a?x", "/b", "/c", "/c?x", "/tagged", "/other"} {
-		s.get(site0 + target)
+		s.Get(harness.SiteURL + target)
 	}
-	s.ask("POST", site0+"/a", "Act", "1")
-	s.ask("POST", site0+"/a", "Act", "1") // /b and /c are invalid already
-	s.ask("PATCH", site0+"/nothing")
+	s.Ask("POST", harness.SiteURL+"/a", "Act", "1")
+	s.Ask("POST", harness.SiteURL+"/a", "Act", "1") // /b and /c are invalid already
+	s.Ask("PATCH", harness.SiteURL+"/nothing")
 	_, err = edge.Purge(t.Context(), "/other")
 	require.NoError(t, err)
-	s.ask("DELETE", site0+"/b")
+	s.Ask("DELETE", harness.SiteURL+"/b")
 	require.Equal(t, []string{
 		`purged invalidated 6 "POST http://example.com/a"`,
 		`purged  1 ""`,
@@ -400,41 +401,41 @@ func TestInvalidationHoldsForOtherProcesses(t *testing.T) {
 		for _, fresh := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
 				store := storetest.NewMap()
-				process := func() *shop {
+				process := func() *harness.Shop {
 					edge, err := edgecache.New(edgecache.Config{Store: store})
 					require.NoError(t, err)
 					t.Cleanup(func() { _ = edge.Close(t.Context()) })
-					s := &shop{edge: edge}
-					s.h = edge.Handler(edgecache.Policy{InvalidateExact: exact}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-						s.runs++
+					s := &harness.Shop{Edge: edge}
+					s.Handler = edge.Handler(edgecache.Policy{InvalidateExact: exact}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						s.Runs++
 						if s0(r) {
 							w.Header().Set("Location", "/b")
 							w.WriteHeader(201)
 							return
 						}
 						edgecache.MaxAge(w, time.Hour)
-						_, _ = fmt.Fprintf(w, "run %d", s.runs)
+						_, _ = fmt.Fprintf(w, "run %d", s.Runs)
 					})))
 					return s
 				}
 				writer := process()
 				targets := []string{"/a", "/a?x", "/gr%C3%BCn?x", "/b", "/b?x", "/c?x"}
 				for _, target := range targets {
-					writer.get(site0 + target)
+					writer.Get(harness.SiteURL + target)
 				}
 				synctest.Wait()
 				reader := process()
-				reader.ask("POST", site0+"/a", "Act", "1")
-				reader.ask("POST", site0+"/grün", "Act", "1")
+				reader.Ask("POST", harness.SiteURL+"/a", "Act", "1")
+				reader.Ask("POST", harness.SiteURL+"/grün", "Act", "1")
 				if fresh {
 					time.Sleep(10 * time.Second) // until the store has been told
 					reader = process()
 				}
 				for _, target := range targets {
 					want := target == "/c?x" || exact && (target == "/a?x" || target == "/gr%C3%BCn?x" || target == "/b?x")
-					before := reader.runs
-					reader.get(site0 + target)
-					if got := reader.runs == before; got != want {
+					before := reader.Runs
+					reader.Get(harness.SiteURL + target)
+					if got := reader.Runs == before; got != want {
 						t.Errorf("exact %v, by a process that has just begun %v: %s is read from the store: %v, want %v", exact, fresh, target, got, want)
 					}
 				}

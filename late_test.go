@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // warnings counts the warnings of an edge, and keeps the last.
@@ -124,31 +125,31 @@ func TestASecondStatusThatIsNoErrorIsIgnored(t *testing.T) {
 func TestErrorsAfterTheHeaderAndThoseWhoWait(t *testing.T) {
 	for _, size := range []int{10, 10_000} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newRehearsal(t, edgecache.Config{})
-			first := s.send("GET", "/")
-			c := s.called()
-			c.says(func(w http.ResponseWriter) { _, _ = io.WriteString(w, strings.Repeat("x", size)) })
-			second, part := s.send("GET", "/"), s.send("GET", "/", "Range", "bytes=-5")
+			s := harness.NewOrigin(t, edgecache.Config{})
+			first := s.Send("GET", "/")
+			c := s.Called()
+			c.Says(func(w http.ResponseWriter) { _, _ = io.WriteString(w, strings.Repeat("x", size)) })
+			second, part := s.Send("GET", "/"), s.Send("GET", "/", "Range", "bytes=-5")
 			aborted := make(chan any, 1)
 			if size >= 2048 {
 				go func() {
 					defer func() { aborted <- recover() }()
-					s.h.ServeHTTP(httptest.NewRecorder(), request("GET", "/"))
+					s.Handler.ServeHTTP(httptest.NewRecorder(), harness.Request("GET", "/"))
 				}()
 			}
-			s.idle()
-			c.says(func(w http.ResponseWriter) { http.Error(w, "!", http.StatusInternalServerError) })
-			c.ends()
-			first.gets("MISS", 200, strings.Repeat("x", size)+"!\n")
+			s.Idle()
+			c.Says(func(w http.ResponseWriter) { http.Error(w, "!", http.StatusInternalServerError) })
+			c.Ends()
+			first.Gets(t, "MISS", 200, strings.Repeat("x", size)+"!\n")
 			if size < 2048 { // nothing was sent
-				second.waits()
-				s.called().writes("page")
+				second.Waits(t)
+				s.Called().Writes("page")
 			} else {
 				require.Equal(t, http.ErrAbortHandler, <-aborted)
 			}
-			s.called().writes("page")
-			part.gets("MISS", 206, "page")
-			s.send("GET", "/").gets("HIT", 200, "page")
+			s.Called().Writes("page")
+			part.Gets(t, "MISS", 206, "page")
+			s.Send("GET", "/").Gets(t, "HIT", 200, "page")
 		})
 	}
 }
@@ -165,22 +166,22 @@ func TestErrorsAfterTheHeaderAndAStalePage(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newRehearsal(t, edgecache.Config{})
-				v := s.send("GET", "/")
-				s.called().writes("old", "Cache-Control", "max-age=10, stale-if-error=60")
-				v.gets("MISS", 200, "old")
+				s := harness.NewOrigin(t, edgecache.Config{})
+				v := s.Send("GET", "/")
+				s.Called().Writes("old", "Cache-Control", "max-age=10, stale-if-error=60")
+				v.Gets(t, "MISS", 200, "old")
 				time.Sleep(11 * time.Second)
-				v = s.send("GET", "/")
-				c := s.called()
-				c.says(func(w http.ResponseWriter) { _, _ = io.WriteString(w, "half") })
-				c.says(func(w http.ResponseWriter) { http.Error(w, "!", tt.late) })
-				c.ends()
+				v = s.Send("GET", "/")
+				c := s.Called()
+				c.Says(func(w http.ResponseWriter) { _, _ = io.WriteString(w, "half") })
+				c.Says(func(w http.ResponseWriter) { http.Error(w, "!", tt.late) })
+				c.Ends()
 				if tt.status == "STALE" {
-					v.gets("STALE", 200, "old")
+					v.Gets(t, "STALE", 200, "old")
 				} else {
-					v.gets("EXPIRED", 200, "half!\n")
+					v.Gets(t, "EXPIRED", 200, "half!\n")
 				}
-				require.Equal(t, 1, s.edge.Stats().Entries, "the old page is still there")
+				require.Equal(t, 1, s.Edge.Stats().Entries, "the old page is still there")
 			})
 		})
 	}
@@ -189,18 +190,18 @@ func TestErrorsAfterTheHeaderAndAStalePage(t *testing.T) {
 // A 304 that is followed by an error confirms nothing: the stored page answers, and is asked about again.
 func TestAnErrorAfterA304ConfirmsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newRehearsal(t, edgecache.Config{})
-		v := s.send("GET", "/")
-		s.called().writes("old", "Cache-Control", "max-age=10", "Etag", `"1"`)
-		v.gets("MISS", 200, "old")
+		s := harness.NewOrigin(t, edgecache.Config{})
+		v := s.Send("GET", "/")
+		s.Called().Writes("old", "Cache-Control", "max-age=10", "Etag", `"1"`)
+		v.Gets(t, "MISS", 200, "old")
 		time.Sleep(11 * time.Second)
 		for range 2 {
-			v = s.send("GET", "/")
-			c := s.called()
-			c.says(func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotModified) })
-			c.says(func(w http.ResponseWriter) { http.Error(w, "!", http.StatusInternalServerError) })
-			c.ends()
-			v.gets("REVALIDATED", 200, "old")
+			v = s.Send("GET", "/")
+			c := s.Called()
+			c.Says(func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotModified) })
+			c.Says(func(w http.ResponseWriter) { http.Error(w, "!", http.StatusInternalServerError) })
+			c.Ends()
+			v.Gets(t, "REVALIDATED", 200, "old")
 		}
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // However a POST whose answer might be stored ends, what was reserved for it goes back.
@@ -41,19 +42,19 @@ func TestNothingStaysReservedForAPost(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, leave := context.WithCancel(t.Context())
 				defer leave()
-				var s *stage
-				s = newStage(t, edgecache.Config{MaxObjectBytes: 256 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
+				var s *harness.Site
+				s = harness.NewCountedSite(t, edgecache.Config{MaxObjectBytes: 256 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
 					w.Header().Set("Content-Location", r.URL.Path)
 					w.Header().Set("Cache-Control", "max-age=60")
 					io.WriteString(w, strings.Repeat("x", 100<<10))
-					tt.end(t, s.edge, leave, w)
+					tt.end(t, s.Edge, leave, w)
 				})
 				func() {
 					defer func() { _ = recover() }()
-					s.h.ServeHTTP(httptest.NewRecorder(), request("POST", "/").WithContext(ctx))
+					s.Handler.ServeHTTP(httptest.NewRecorder(), harness.Request("POST", "/").WithContext(ctx))
 				}()
 				synctest.Wait()
-				if got := s.edge.Stats().BytesInFlight; got != 0 {
+				if got := s.Edge.Stats().BytesInFlight; got != 0 {
 					t.Errorf("%d bytes are still reserved", got)
 				}
 			})
@@ -73,7 +74,7 @@ func TestPanicOfTheClientsWriterAtTheHeader(t *testing.T) {
 			for _, header := range [][]string{nil, {"Range", "bytes=0-9,20-29"}, {"Range", "bytes=0-9"}, {"If-None-Match", `"x"`}} {
 				t.Run(fmt.Sprint(size, " bytes, recovers: ", recovers, ", ", header), func(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
-						s := newStage(t, edgecache.Config{MaxObjectBytes: 256 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
+						s := harness.NewCountedSite(t, edgecache.Config{MaxObjectBytes: 256 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
 							if recovers {
 								defer func() { _ = recover() }()
 							}
@@ -82,15 +83,15 @@ func TestPanicOfTheClientsWriterAtTheHeader(t *testing.T) {
 						})
 						func() {
 							defer func() { _ = recover() }()
-							s.h.ServeHTTP(&brittle{httptest.NewRecorder()}, request("GET", "/", header...))
+							s.Handler.ServeHTTP(&brittle{httptest.NewRecorder()}, harness.Request("GET", "/", header...))
 						}()
 						synctest.Wait()
-						st := s.edge.Stats()
+						st := s.Edge.Stats()
 						if st.BytesInFlight != 0 || st.Fetches != 0 {
 							t.Errorf("%d bytes are still reserved, %d fills open", st.BytesInFlight, st.Fetches)
 						}
 						w := httptest.NewRecorder()
-						s.h.ServeHTTP(w, request("GET", "/"))
+						s.Handler.ServeHTTP(w, harness.Request("GET", "/"))
 						require.Equal(t, size, w.Body.Len())
 					})
 				})

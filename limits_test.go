@@ -11,13 +11,14 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // ringed puts something around a cache in front of a handler, and returns what asks it.
-func ringed(t *testing.T, outside func(http.Handler) http.Handler, handler http.HandlerFunc) (s *site) {
+func ringed(t *testing.T, outside func(http.Handler) http.Handler, handler http.HandlerFunc) (s *harness.Site) {
 	t.Helper()
-	s = newSite(t, edgecache.Config{}, handler)
-	s.h = outside(s.h)
+	s = harness.NewSite(t, edgecache.Config{}, handler)
+	s.Handler = outside(s.Handler)
 	return s
 }
 
@@ -67,7 +68,7 @@ func TestPolicyOutsideRestrictsHits(t *testing.T) {
 				started := time.Now()
 				for i, at := range row.at {
 					time.Sleep(time.Until(started.Add(time.Duration(at) * time.Second)))
-					r := s.get("/")
+					r := s.Get("/")
 					if got := r.Header.Get("X-Cache"); got != row.words[i] {
 						t.Errorf("%s, %s, at %d s: got %s (%s), want %s", row.name, kind, at, got, r.Header.Get("Cache-Status"), row.words[i])
 					}
@@ -83,36 +84,36 @@ func TestPolicyOutsideRestrictsHits(t *testing.T) {
 
 // What is stored already, by way of a route without the policy, is neither served nor touched.
 func TestPolicyOutsideServesNothingThatIsStored(t *testing.T) {
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
-	plain := s.h
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
+	plain := s.Handler
 	strict := edgecache.Policy{NoStore: true}.Handler(plain)
-	s.get("/")
-	s.h = strict
+	s.Get("/")
+	s.Handler = strict
 	for _, method := range []string{"GET", "HEAD"} {
-		r := s.do(method, "/")
+		r := s.Do(method, "/")
 		require.Equal(t, "DYNAMIC", r.Header.Get("X-Cache"))
 		require.Equal(t, "edgecache; fwd=bypass; detail=policy", r.Header.Get("Cache-Status"))
 		require.Equal(t, "no-store", r.Header.Get("Cache-Control"))
 	}
-	s.h = plain
-	want(t, s.get("/"), "HIT", 200, "page")
+	s.Handler = plain
+	harness.Want(t, s.Get("/"), "HIT", 200, "page")
 }
 
 // Nor is the answer to a POST stored for later GETs (RFC 9110, 9.3.3), but it invalidates (RFC 9111, 4.4).
 func TestPolicyOutsideAndPost(t *testing.T) {
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == "POST" {
 			w.Header().Set("Content-Location", "/page")
 			edgecache.MaxAge(w, time.Hour)
 		}
 		fmt.Fprint(w, r.Method)
 	})
-	plain := s.h
-	s.get("/page")
-	s.h = edgecache.Policy{NoStore: true}.Handler(plain)
-	s.do("POST", "/page")
-	s.h = plain
-	want(t, s.get("/page"), "MISS", 200, "GET")
+	plain := s.Handler
+	s.Get("/page")
+	s.Handler = edgecache.Policy{NoStore: true}.Handler(plain)
+	s.Do("POST", "/page")
+	s.Handler = plain
+	harness.Want(t, s.Get("/page"), "MISS", 200, "GET")
 }
 
 // Vary of a policy outside tells apart what is stored, refreshes included.
@@ -123,16 +124,16 @@ func TestPolicyOutsideVaries(t *testing.T) {
 			fmt.Fprint(w, r.Header.Get("Accept-Language"), " ", time.Now().Minute())
 		})
 		for _, language := range []string{"de", "en"} {
-			want(t, s.get("/", "Accept-Language", language), "MISS", 200, language+" 0")
-			want(t, s.get("/", "Accept-Language", language), "HIT", 200, language+" 0")
+			harness.Want(t, s.Get("/", "Accept-Language", language), "MISS", 200, language+" 0")
+			harness.Want(t, s.Get("/", "Accept-Language", language), "HIT", 200, language+" 0")
 		}
 		time.Sleep(61 * time.Second)
 		for _, language := range []string{"de", "en"} {
-			want(t, s.get("/", "Accept-Language", language), "UPDATING", 200, language+" 0")
+			harness.Want(t, s.Get("/", "Accept-Language", language), "UPDATING", 200, language+" 0")
 			synctest.Wait()
-			want(t, s.get("/", "Accept-Language", language), "HIT", 200, language+" 1")
+			harness.Want(t, s.Get("/", "Accept-Language", language), "HIT", 200, language+" 1")
 		}
-		n, err := s.edge.Purge(t.Context(), "http://example.com/")
+		n, err := s.Edge.Purge(t.Context(), "http://example.com/")
 		require.NoError(t, err)
 		require.Equal(t, 2, n, "one URL all the same")
 	})
@@ -142,17 +143,17 @@ func TestPolicyOutsideVaries(t *testing.T) {
 func TestPolicyOutsideRestrictsThoseWhoWait(t *testing.T) {
 	for name, policy := range map[string]edgecache.Policy{"NoStore": {NoStore: true}, "NoCache": {NoCache: true}} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 				time.Sleep(time.Second)
 				fmt.Fprint(w, "page ", call)
 			})
-			leader := s.visit("/")
+			leader := s.Visit("/")
 			time.Sleep(time.Second / 2)
-			s.h = policy.Handler(s.h)
-			other := s.visit("/")
-			other.wants(t, other.word(), 200, "page 2")
-			leader.wants(t, "MISS", 200, "page 1")
-			if word := other.word(); word == "HIT" {
+			s.Handler = policy.Handler(s.Handler)
+			other := s.Visit("/")
+			other.Wants(t, other.Word(), 200, "page 2")
+			leader.Wants(t, "MISS", 200, "page 1")
+			if word := other.Word(); word == "HIT" {
 				t.Errorf("%s: got %s", name, word)
 			}
 		})
@@ -161,28 +162,28 @@ func TestPolicyOutsideRestrictsThoseWhoWait(t *testing.T) {
 
 // A policy between two edges restricts the inner one only.
 func TestPolicyBetweenTwoEdges(t *testing.T) {
-	inner := newSite(t, edgecache.Config{StatusHeader: "X-Inner"}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
+	inner := harness.NewSite(t, edgecache.Config{StatusHeader: "X-Inner"}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
 	outer, err := edgecache.New(edgecache.Config{})
 	require.NoError(t, err)
 	for range 2 {
 		w := httptest.NewRecorder()
-		outer.Handler(edgecache.Policy{NoCache: true, Vary: []string{"Accept"}}.Handler(inner.h)).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		outer.Handler(edgecache.Policy{NoCache: true, Vary: []string{"Accept"}}.Handler(inner.Handler)).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 		require.Equal(t, 200, w.Code)
 	}
-	require.Equal(t, 2, inner.calls)
+	require.Equal(t, 2, inner.Calls())
 	// The same Edge inside itself caches outside only, policies or not.
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
-	s.h = s.edge.Handler(edgecache.Policy{MaxAge: time.Minute}.Handler(s.h))
-	want(t, s.get("/"), "MISS", 200, "page")
-	want(t, s.get("/"), "HIT", 200, "page")
-	require.Equal(t, 1, s.calls)
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
+	s.Handler = s.Edge.Handler(edgecache.Policy{MaxAge: time.Minute}.Handler(s.Handler))
+	harness.Want(t, s.Get("/"), "MISS", 200, "page")
+	harness.Want(t, s.Get("/"), "HIT", 200, "page")
+	require.Equal(t, 1, s.Calls())
 }
 
 // Explain says what the request would meet that came the same way.
 func TestPolicyOutsideIsExplained(t *testing.T) {
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {})
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {})
 	var x edgecache.Explanation
-	h := edgecache.Policy{NoStore: true}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { x = s.edge.Explain(r) }))
+	h := edgecache.Policy{NoStore: true}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { x = s.Edge.Explain(r) }))
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil))
 	require.Equal(t, edgecache.Dynamic, x.Status)
 	require.Equal(t, "policy", x.Reason.String())
@@ -202,8 +203,8 @@ func TestPolicyHandsBackWhatTheHandlerFound(t *testing.T) {
 func TestPolicyOutsideBoundsTheToldTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := ringed(t, edgecache.Policy{MaxAge: time.Minute}.Handler, func(w http.ResponseWriter, r *http.Request) { edgecache.MaxAge(w, time.Hour) })
-		s.get("/")
+		s.Get("/")
 		time.Sleep(20 * time.Second)
-		require.Equal(t, "edgecache; hit; ttl=40", s.get("/").Header.Get("Cache-Status"))
+		require.Equal(t, "edgecache; hit; ttl=40", s.Get("/").Header.Get("Cache-Status"))
 	})
 }

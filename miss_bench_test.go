@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // freshKeys returns a handler that asks h for another page each time, so that nothing of it is stored yet.
@@ -32,12 +33,12 @@ func refused(body []byte) http.Handler {
 
 // passing is what goes through the cache without being stored, each with the request that asks for it.
 func passing(body []byte) []passed {
-	post := browserRequest("https://example.com/page")
+	post := harness.BrowserRequest("https://example.com/page")
 	post.Method = http.MethodPost
-	head := browserRequest("https://example.com/page")
+	head := harness.BrowserRequest("https://example.com/page")
 	head.Method = http.MethodHead
 	return []passed{
-		{"no-store", refused(body), browserRequest("https://example.com/page"), 5},
+		{"no-store", refused(body), harness.BrowserRequest("https://example.com/page"), 5},
 		{"POST", refused(body), post, 11},
 		{"HEAD", refused(body), head, 3},
 	}
@@ -55,11 +56,11 @@ const missCeiling = 14
 
 func BenchmarkMiss(b *testing.B) {
 	body := bytes.Repeat([]byte("x"), 1<<10)
-	r := browserRequest("https://example.com/page")
-	b.Run("bare/1KiB", func(b *testing.B) { benchmarkServed(b, freshKeys(page(body)), r) })
-	b.Run("miss/1KiB", func(b *testing.B) { benchmarkServed(b, freshKeys(edgecache.Cache(page(body))), r) })
+	r := harness.BrowserRequest("https://example.com/page")
+	b.Run("bare/1KiB", func(b *testing.B) { benchmarkServed(b, freshKeys(harness.Page(body)), r) })
+	b.Run("miss/1KiB", func(b *testing.B) { benchmarkServed(b, freshKeys(edgecache.Cache(harness.Page(body))), r) })
 	mux := http.NewServeMux()
-	mux.Handle("GET /page", page(body))
+	mux.Handle("GET /page", harness.Page(body))
 	b.Run("mux/bare/1KiB", func(b *testing.B) { benchmarkServed(b, freshKeys(mux), r) })
 	b.Run("mux/miss/1KiB", func(b *testing.B) { benchmarkServed(b, freshKeys(edgecache.Cache(mux)), r) })
 }
@@ -83,7 +84,7 @@ func benchmarkServed(b *testing.B, h http.Handler, r *http.Request) {
 
 func TestMissAlloc(t *testing.T) {
 	body := bytes.Repeat([]byte("x"), 1<<10)
-	bare, miss := beyondBare(freshKeys(page(body)), freshKeys(edgecache.Cache(page(body))), browserRequest("https://example.com/page"))
+	bare, miss := beyondBare(freshKeys(harness.Page(body)), freshKeys(edgecache.Cache(harness.Page(body))), harness.BrowserRequest("https://example.com/page"))
 	t.Logf("miss: %v allocations; bare handler: %v", miss, bare)
 	if miss > bare+missCeiling {
 		t.Errorf("miss: got %v allocations, want at most %v more than the bare handler's %v", miss, missCeiling, bare)
@@ -103,7 +104,7 @@ func TestPassAlloc(t *testing.T) {
 // beyondBare returns what a request allocates with the bare handler and with the cache, of a client whose writer is one of net/http's.
 func beyondBare(bare, cache http.Handler, r *http.Request) (ofBare, ofCache float64) {
 	measure := func(h http.Handler) float64 {
-		allocs, _ := cost(func() { h.ServeHTTP(httptest.NewRecorder(), r) })
+		allocs, _ := harness.Cost(func() { h.ServeHTTP(httptest.NewRecorder(), r) })
 		return allocs
 	}
 	return measure(bare), measure(cache)

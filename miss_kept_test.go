@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // What a fill takes lies in few pieces, and each of them is kept as a whole by whoever keeps a part.
@@ -44,10 +45,10 @@ func TestNothingOfAFillIsKeptWhenItIsOver(t *testing.T) {
 				_, err := io.WriteString(w, "page")
 				require.NoError(t, err)
 			}))
-			clients := make([]weak.Pointer[sink], 8)
+			clients := make([]weak.Pointer[harness.Sink], 8)
 			requests := make([]weak.Pointer[http.Request], len(clients))
 			for i := range clients {
-				w, r := newSink(), browserRequest(fmt.Sprint("https://example.com/", i))
+				w, r := harness.NewSink(), harness.BrowserRequest(fmt.Sprint("https://example.com/", i))
 				r.Method = tt.method
 				cache.ServeHTTP(w, r)
 				clients[i], requests[i] = weak.Make(w), weak.Make(r)
@@ -70,6 +71,6 @@ func TestContextOfAHandlerIsPrintedWithoutWhatIsBehindIt(t *testing.T) {
 	cache := edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		printed = fmt.Sprint(context.WithoutCancel(r.Context()), r.Context())
 	}))
-	cache.ServeHTTP(newSink(), browserRequest("https://example.com/"))
+	cache.ServeHTTP(harness.NewSink(), harness.BrowserRequest("https://example.com/"))
 	require.Equal(t, "edgecache.inward.WithoutCancel edgecache.inward", printed)
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // toy is a small cache that is right as far as it goes, with a switch for each mistake that caches are known for. It proves that the oracle can tell them.
@@ -351,14 +352,14 @@ func (c *toy) storable(p *toyPage, r *http.Request) (lifetime time.Duration, ok 
 }
 
 func newToy(mistake string) modelCache {
-	return func(_ dice, next http.Handler) (http.Handler, *oracle) {
+	return func(_ harness.Dice, next http.Handler) (http.Handler, *oracle) {
 		return &toy{next: next, head: ofHead(next), mistake: mistake, stored: map[string]*toyPage{}}, &oracle{honors: true}
 	}
 }
 
 // insecure is the real cache with one of its dangerous switches.
 func insecure(change func(*edgecache.Config)) modelCache {
-	return func(_ dice, next http.Handler) (http.Handler, *oracle) {
+	return func(_ harness.Dice, next http.Handler) (http.Handler, *oracle) {
 		cfg := edgecache.Config{Logger: slog.New(slog.DiscardHandler)}
 		change(&cfg)
 		edge, err := edgecache.New(cfg)
@@ -371,7 +372,7 @@ func insecure(change func(*edgecache.Config)) modelCache {
 
 // claimed is the real cache, of which the oracle is told otherwise.
 func claimed(cfg edgecache.Config, honors bool) modelCache {
-	return func(_ dice, next http.Handler) (http.Handler, *oracle) {
+	return func(_ harness.Dice, next http.Handler) (http.Handler, *oracle) {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 		edge, err := edgecache.New(cfg)
 		if err != nil {
@@ -382,7 +383,7 @@ func claimed(cfg edgecache.Config, honors bool) modelCache {
 }
 
 // unmarked is the real cache, with private taken off what it answers.
-func unmarked(d dice, next http.Handler) (http.Handler, *oracle) {
+func unmarked(d harness.Dice, next http.Handler) (http.Handler, *oracle) {
 	cached := insecure(func(*edgecache.Config) {})
 	h, o := cached(d, next)
 	o.marks = true

@@ -5,11 +5,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // op is one request of the model's test.
@@ -90,63 +91,54 @@ var (
 	}
 )
 
-// dice makes the choices of one batch.
-type dice struct{ *rand.Rand }
-
-func newDice(seed uint64) dice { return dice{rand.New(rand.NewPCG(seed, 9111))} }
-
-func (d dice) oneIn(n int) bool { return d.IntN(n) == 0 }
-
-func pick[T any](d dice, from ...T) T { return from[d.IntN(len(from))] }
-
 // ways draws how a page is answered.
-func (d dice) ways() said {
+func drawWays(d harness.Dice) said {
 	s := said{status: 200, maxAge: -1, sMaxAge: -1, whileRevalidate: -1, ifError: -1, expires: -1}
-	if d.oneIn(4) {
-		s.status = pick(d, 203, 204, 301, 302, 304, 404, 410, 500, 503, 200)
+	if d.OneIn(4) {
+		s.status = harness.Pick(d, 203, 204, 301, 302, 304, 404, 410, 500, 503, 200)
 	}
-	seconds := func() int { return pick(d, 0, 1, 5, 60, 100, 3600) }
-	if !d.oneIn(4) { // else it says nothing at all
-		s.noStore, s.private, s.noCache = d.oneIn(12), d.oneIn(12), d.oneIn(10)
-		s.public, s.mustRevalidate, s.immutable = d.oneIn(3), d.oneIn(6), d.oneIn(12)
+	seconds := func() int { return harness.Pick(d, 0, 1, 5, 60, 100, 3600) }
+	if !d.OneIn(4) { // else it says nothing at all
+		s.noStore, s.private, s.noCache = d.OneIn(12), d.OneIn(12), d.OneIn(10)
+		s.public, s.mustRevalidate, s.immutable = d.OneIn(3), d.OneIn(6), d.OneIn(12)
 		for _, v := range []*int{&s.maxAge, &s.sMaxAge, &s.whileRevalidate, &s.ifError, &s.expires} {
-			if d.oneIn(3) {
+			if d.OneIn(3) {
 				*v = seconds()
 			}
 		}
-		if d.oneIn(8) {
-			s.age = pick(d, 1, 10, 50, 5000)
+		if d.OneIn(8) {
+			s.age = harness.Pick(d, 1, 10, 50, 5000)
 		}
-		if d.oneIn(10) {
-			s.targeted, s.targetedPublic, s.targetedNoStore, s.targetedMaxAge = true, d.oneIn(2), d.oneIn(6), seconds()
+		if d.OneIn(10) {
+			s.targeted, s.targetedPublic, s.targetedNoStore, s.targetedMaxAge = true, d.OneIn(2), d.OneIn(6), seconds()
 		}
 	}
-	if d.oneIn(3) {
+	if d.OneIn(3) {
 		for range 1 + d.IntN(2) {
-			s.vary = append(s.vary, pick(d, modelVary...))
+			s.vary = append(s.vary, harness.Pick(d, modelVary...))
 		}
-		if d.oneIn(15) {
+		if d.OneIn(15) {
 			s.vary = append(s.vary, "*")
 		}
 	}
-	s.etag = pick(d, "", "", "strong", "weak")
-	s.lastModified = d.oneIn(4)
-	s.setCookie = d.oneIn(12)
-	if d.oneIn(10) {
+	s.etag = harness.Pick(d, "", "", "strong", "weak")
+	s.lastModified = d.OneIn(4)
+	s.setCookie = d.OneIn(12)
+	if d.OneIn(10) {
 		s.coding = "gzip"
 	}
-	s.allowOrigin = d.oneIn(10)
-	s.size = pick(d, 0, 1, 300, 600, 2047, 2048, 2049, 5000)
-	if d.oneIn(60) {
+	s.allowOrigin = d.OneIn(10)
+	s.size = harness.Pick(d, 0, 1, 300, 600, 2047, 2048, 2049, 5000)
+	if d.OneIn(60) {
 		s.size = 150_000
 	}
-	s.declared, s.flush = d.oneIn(2), d.oneIn(4)
-	s.ranges, s.confirms, s.turns = d.oneIn(2), !d.oneIn(3), d.oneIn(10)
-	if d.oneIn(20) {
+	s.declared, s.flush = d.OneIn(2), d.OneIn(4)
+	s.ranges, s.confirms, s.turns = d.OneIn(2), !d.OneIn(3), d.OneIn(10)
+	if d.OneIn(20) {
 		s.think = time.Second
 	}
-	if d.oneIn(15) {
-		s.end = pick(d, panicFirst, panicLater, abort, tooShort, tooLong)
+	if d.OneIn(15) {
+		s.end = harness.Pick(d, panicFirst, panicLater, abort, tooShort, tooLong)
 		if s.status == 204 || s.size == 0 {
 			s.end = normally
 		}
@@ -158,12 +150,12 @@ func (d dice) ways() said {
 func siteWays(seed uint64) func(host, uri string) said {
 	known := make(map[uint64]said)
 	for i := range uint64(64) {
-		d := newDice(seed*64 + i)
-		s := d.ways()
-		if d.oneIn(8) {
-			s.media = pick(d, "application/x-ndjson", "audio/mpeg")
+		d := harness.NewDice(seed*64 + i)
+		s := drawWays(d)
+		if d.OneIn(8) {
+			s.media = harness.Pick(d, "application/x-ndjson", "audio/mpeg")
 		} else {
-			s.chooses = d.oneIn(4)
+			s.chooses = d.OneIn(4)
 		}
 		known[i] = s
 	}
@@ -178,69 +170,69 @@ func siteWays(seed uint64) func(host, uri string) said {
 
 // crowd draws the requests of one batch.
 type crowd struct {
-	dice
+	harness.Dice
 	targets []string
 	hosts   []string
 }
 
-func newCrowd(d dice) *crowd {
-	c := &crowd{dice: d}
+func newCrowd(d harness.Dice) *crowd {
+	c := &crowd{Dice: d}
 	for range 3 {
 		i := d.IntN(len(modelTargets) - 1)
 		c.targets = append(c.targets, modelTargets[i], modelTargets[i], modelTargets[i+1])
 	}
-	c.hosts = []string{"a.test", "a.test", pick(d, modelHosts...)}
+	c.hosts = []string{"a.test", "a.test", harness.Pick(d, modelHosts...)}
 	return c
 }
 
 func (c *crowd) op(id int) *op {
-	o := &op{id: id, method: "GET", host: pick(c.dice, c.hosts...), target: pick(c.dice, c.targets...)}
+	o := &op{id: id, method: "GET", host: harness.Pick(c.Dice, c.hosts...), target: harness.Pick(c.Dice, c.targets...)}
 	add := func(name, value string) { o.header = append(o.header, [2]string{name, value}) }
-	if c.oneIn(8) {
-		o.wait = time.Duration(pick(c.dice, 1, 2, 10, 30, 61, 119, 400, 4000)) * time.Second
+	if c.OneIn(8) {
+		o.wait = time.Duration(harness.Pick(c.Dice, 1, 2, 10, 30, 61, 119, 400, 4000)) * time.Second
 	}
 	switch {
-	case c.oneIn(8):
+	case c.OneIn(8):
 		o.method = "HEAD"
-	case c.oneIn(25):
-		o.method = pick(c.dice, modelMethods...)
+	case c.OneIn(25):
+		o.method = harness.Pick(c.Dice, modelMethods...)
 	}
-	o.tls = c.oneIn(6)
-	o.absolute = c.oneIn(30)
-	if c.oneIn(4) {
+	o.tls = c.OneIn(6)
+	o.absolute = c.OneIn(30)
+	if c.OneIn(4) {
 		c.identity(o, add)
 	}
-	if c.oneIn(4) {
+	if c.OneIn(4) {
 		c.negotiation(add)
 	}
-	if c.oneIn(14) {
+	if c.OneIn(14) {
 		c.proxies(add)
 	}
-	if c.oneIn(40) {
-		add(pick(c.dice, overrideFields...), pick(c.dice, "/admin", "DELETE"))
+	if c.OneIn(40) {
+		add(harness.Pick(c.Dice, overrideFields...), harness.Pick(c.Dice, "/admin", "DELETE"))
 	}
-	if c.oneIn(8) {
+	if c.OneIn(8) {
 		c.conditions(add)
 	}
-	if c.oneIn(10) {
-		add("Range", pick(c.dice, modelRanges...))
-		if c.oneIn(4) {
+	if c.OneIn(10) {
+		add("Range", harness.Pick(c.Dice, modelRanges...))
+		if c.OneIn(4) {
 			add("If-Range", c.tag())
 		}
 	}
-	if c.oneIn(10) {
-		add("Cache-Control", pick(c.dice, "no-cache", "no-store", "max-age=0", "max-age=10", "min-fresh=20", "max-stale", "max-stale=30", "only-if-cached", "stale-if-error=600"))
+	if c.OneIn(10) {
+		add("Cache-Control", harness.Pick(c.Dice, "no-cache", "no-store", "max-age=0", "max-age=10", "min-fresh=20", "max-stale", "max-stale=30", "only-if-cached", "stale-if-error=600"))
 	}
-	if c.oneIn(60) && o.method != "HEAD" {
+	if c.OneIn(60) && o.method != "HEAD" {
 		o.body = "abc"
 	}
-	if c.oneIn(8) {
-		w := c.ways()
+	if c.OneIn(8) {
+		w := drawWays(c.Dice)
 		o.ways = &w
 	}
-	if c.oneIn(20) {
-		o.leaves = pick(c.dice, time.Millisecond, 500*time.Millisecond, 999*time.Millisecond)
-		w := c.ways()
+	if c.OneIn(20) {
+		o.leaves = harness.Pick(c.Dice, time.Millisecond, 500*time.Millisecond, 999*time.Millisecond)
+		w := drawWays(c.Dice)
 		w.think = time.Second
 		o.ways = &w
 	}
@@ -259,48 +251,48 @@ func (c *crowd) identity(o *op, add func(name, value string)) {
 	case 4, 5:
 		add("Authorization", "Bearer "+user)
 	case 6:
-		add(pick(c.dice, "X-Api-Key", "X-Forwarded-User"), "user"+user)
+		add(harness.Pick(c.Dice, "X-Api-Key", "X-Forwarded-User"), "user"+user)
 	case 7:
 		o.tls, o.cert = true, 1+c.IntN(2)
 	case 8:
-		add(pick(c.dice, unlistedFields...), "user"+user)
+		add(harness.Pick(c.Dice, unlistedFields...), "user"+user)
 	case 9:
-		add(pick(c.dice, underscoreFields...), "user"+user)
+		add(harness.Pick(c.Dice, underscoreFields...), "user"+user)
 	}
 }
 
 func (c *crowd) negotiation(add func(name, value string)) {
-	if c.oneIn(2) {
-		add("Accept-Encoding", pick(c.dice, "gzip", "gzip, br", "br, gzip", "gzip;q=0", "identity", ""))
+	if c.OneIn(2) {
+		add("Accept-Encoding", harness.Pick(c.Dice, "gzip", "gzip, br", "br, gzip", "gzip;q=0", "identity", ""))
 	}
-	if c.oneIn(2) {
-		add("Accept-Language", pick(c.dice, "de", "DE", "en, de", "de, en", "en,de"))
+	if c.OneIn(2) {
+		add("Accept-Language", harness.Pick(c.Dice, "de", "DE", "en, de", "de, en", "en,de"))
 	}
-	if c.oneIn(3) {
-		add("Accept", pick(c.dice, "text/html", "application/json", "text/html, */*;q=0.1", "*/*", "application/json, text/html;q=0", "image/png"))
+	if c.OneIn(3) {
+		add("Accept", harness.Pick(c.Dice, "text/html", "application/json", "text/html, */*;q=0.1", "*/*", "application/json, text/html;q=0", "image/png"))
 	}
-	if c.oneIn(3) {
-		add("X-Custom", pick(c.dice, "1", "2", "", "a, b", "a,b", "a b"))
+	if c.OneIn(3) {
+		add("X-Custom", harness.Pick(c.Dice, "1", "2", "", "a, b", "a,b", "a b"))
 	}
-	if c.oneIn(3) {
-		add("Origin", pick(c.dice, "https://x.test", "https://y.test", "null"))
+	if c.OneIn(3) {
+		add("Origin", harness.Pick(c.Dice, "https://x.test", "https://y.test", "null"))
 	}
-	if c.oneIn(3) {
-		add("User-Agent", pick(c.dice, "curl", "browser"))
+	if c.OneIn(3) {
+		add("User-Agent", harness.Pick(c.Dice, "curl", "browser"))
 	}
 }
 
 func (c *crowd) proxies(add func(name, value string)) {
 	switch c.IntN(4) {
 	case 0:
-		add(pick(c.dice, forwardedFields...), pick(c.dice, "evil.test", "https", "8443", "/prefix"))
+		add(harness.Pick(c.Dice, forwardedFields...), harness.Pick(c.Dice, "evil.test", "https", "8443", "/prefix"))
 	case 1:
-		add("X-Forwarded-Host", pick(c.dice, "evil.test", "good.test"))
-		add("X-Forwarded-Proto", pick(c.dice, "https", "http"))
+		add("X-Forwarded-Host", harness.Pick(c.Dice, "evil.test", "good.test"))
+		add("X-Forwarded-Proto", harness.Pick(c.Dice, "https", "http"))
 	case 2:
-		add("Forwarded", pick(c.dice, "for=1.2.3.4", "for=5.6.7.8", "for=1.2.3.4;host=evil.test", `host="evil.test";proto=https`, "for=1;proto=https, for=2;host=c.test", "HOST=evil.test"))
+		add("Forwarded", harness.Pick(c.Dice, "for=1.2.3.4", "for=5.6.7.8", "for=1.2.3.4;host=evil.test", `host="evil.test";proto=https`, "for=1;proto=https, for=2;host=c.test", "HOST=evil.test"))
 	case 3:
-		add("X-Forwarded-For", pick(c.dice, "1.2.3.4", "5.6.7.8"))
+		add("X-Forwarded-For", harness.Pick(c.Dice, "1.2.3.4", "5.6.7.8"))
 	}
 }
 
@@ -313,15 +305,15 @@ func (c *crowd) conditions(add func(name, value string)) {
 	case 3:
 		add("If-None-Match", c.tag()+", "+c.tag())
 	case 4:
-		add("If-Modified-Since", pick(c.dice, "SINCE", "SINCE", "Fri, 01 Jan 1990 00:00:03 GMT", "Sat, 01 Jan 2000 00:00:30 GMT", "Sun, 01 Jan 2040 00:00:00 GMT"))
+		add("If-Modified-Since", harness.Pick(c.Dice, "SINCE", "SINCE", "Fri, 01 Jan 1990 00:00:03 GMT", "Sat, 01 Jan 2000 00:00:30 GMT", "Sun, 01 Jan 2040 00:00:00 GMT"))
 	case 5:
-		add(pick(c.dice, "If-Match", "If-Unmodified-Since"), pick(c.dice, c.tag(), "Sat, 01 Jan 2000 00:00:00 GMT"))
+		add(harness.Pick(c.Dice, "If-Match", "If-Unmodified-Since"), harness.Pick(c.Dice, c.tag(), "Sat, 01 Jan 2000 00:00:00 GMT"))
 	}
 }
 
 // tag is an entity tag that the client has seen: TAG0 is the last one of this URL, TAG1 the one before it. Nobody knows it before the test runs.
 func (c *crowd) tag() string {
-	return pick(c.dice, "TAG0", "TAG0", "TAG1", "W/TAG0", `"other"`)
+	return harness.Pick(c.Dice, "TAG0", "TAG0", "TAG1", "W/TAG0", `"other"`)
 }
 
 // recall puts what was seen in the place of tags and dates.

@@ -21,11 +21,13 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // concurrently plays batches on a server that many clients use at once.
 func concurrently(t *testing.T, normal int, adapt func(*op), start func(http.Handler) *httptest.Server, client func(*httptest.Server) (sender, func())) {
-	first, n := numberOfBatches(t, normal, 5*normal)
+	first, n := harness.Batches(t, normal, 5*normal)
 	for seed := first; seed < first+n; seed++ {
 		ops := batchOf(seed)
 		for _, o := range ops {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"os"
 	"runtime"
 	"slices"
 	"strconv"
@@ -16,9 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/stretchr/testify/require"
-
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // The model's tests send random requests to a random site behind a cache and ask an oracle about every answer.
@@ -30,13 +28,13 @@ const (
 )
 
 // modelCache makes a cache in front of a handler, and what the oracle has to know about it.
-type modelCache func(d dice, next http.Handler) (http.Handler, *oracle)
+type modelCache func(d harness.Dice, next http.Handler) (http.Handler, *oracle)
 
 // realCache is the cache under test, in one of the configurations that people use.
-func realCache(d dice, next http.Handler) (http.Handler, *oracle) {
+func realCache(d harness.Dice, next http.Handler) (http.Handler, *oracle) {
 	cfg := edgecache.Config{Logger: slog.New(slog.DiscardHandler)}
 	o := &oracle{marks: true}
-	cfg.HonorRequestDirectives = d.oneIn(2)
+	cfg.HonorRequestDirectives = d.OneIn(2)
 	o.honors = cfg.HonorRequestDirectives
 	o.marks = true
 	switch d.IntN(6) {
@@ -57,7 +55,7 @@ func realCache(d dice, next http.Handler) (http.Handler, *oracle) {
 }
 
 // mounted is a cache as people mount it: behind something else, inside of a router that has other handlers for HEAD, or as the server's own handler.
-func mounted(d dice, cache func(http.Handler) http.Handler, next http.Handler) http.Handler {
+func mounted(d harness.Dice, cache func(http.Handler) http.Handler, next http.Handler) http.Handler {
 	switch d.IntN(3) {
 	case 0:
 		return headRouter(cache, next)
@@ -127,10 +125,10 @@ func (t *trial) history(url string) string {
 }
 
 func newTrial(seed uint64, ops []*op, cache modelCache) *trial {
-	d := newDice(seed ^ 0xcafe)
+	d := harness.NewDice(seed ^ 0xcafe)
 	t := &trial{tags: map[string][]string{}, modified: map[string]string{}, log: map[string][]exchange{}}
 	t.site = &modelSite{ways: siteWays(seed), ops: ops, sequence: &t.sequence, calls: map[int]int{}}
-	if d.oneIn(5) {
+	if d.OneIn(5) {
 		t.site.outer = []string{"Accept-Language"}
 	}
 	inner, o := cache(d, t.site)
@@ -257,7 +255,7 @@ func (w *modelWriter) Write(p []byte) (int, error) {
 }
 
 func batchOf(seed uint64) []*op {
-	c := newCrowd(newDice(seed))
+	c := newCrowd(harness.NewDice(seed))
 	ops := make([]*op, batchSize)
 	for i := range ops {
 		ops[i] = c.op(i)
@@ -301,22 +299,6 @@ func shrink(t *testing.T, seed uint64, ops []*op, cache modelCache) (least []*op
 	return least, history, err
 }
 
-// numberOfBatches is how many batches a test plays, from which seed on.
-func numberOfBatches(t *testing.T, normal, long int) (first, n uint64) {
-	if text := os.Getenv("EDGECACHE_SEED"); text != "" {
-		seed, err := strconv.ParseUint(text, 10, 64)
-		require.NoError(t, err, "EDGECACHE_SEED")
-		return seed, 1
-	}
-	n = uint64(normal)
-	if os.Getenv("EDGECACHE_LONG") != "" {
-		n = uint64(long)
-	} else if testing.Short() {
-		n /= 10
-	}
-	return uint64(time.Now().UnixNano()) % 1e12, n
-}
-
 // tell shows the least history that goes wrong.
 func tell(t *testing.T, seed uint64, ops []*op, cache modelCache, err error) {
 	least, history, again := shrink(t, seed, ops, cache)
@@ -331,7 +313,7 @@ func tell(t *testing.T, seed uint64, ops []*op, cache modelCache, err error) {
 }
 
 func TestModelOneAfterTheOther(t *testing.T) {
-	first, n := numberOfBatches(t, batches, longBatches)
+	first, n := harness.Batches(t, batches, longBatches)
 	words := &tally{count: map[string]int{}}
 	t.Run("batches", func(t *testing.T) {
 		workers := uint64(runtime.GOMAXPROCS(0))
@@ -363,7 +345,7 @@ type tally struct {
 	count map[string]int
 }
 
-func (c *tally) cache(d dice, next http.Handler) (http.Handler, *oracle) {
+func (c *tally) cache(d harness.Dice, next http.Handler) (http.Handler, *oracle) {
 	h, o := realCache(d, next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {

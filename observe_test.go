@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // events collects what an observer is told.
@@ -64,34 +65,34 @@ func TestObserverHearsOfEachDecisionOnce(t *testing.T) {
 		var logged bytes.Buffer
 		edge, err := edgecache.New(edgecache.Config{Observer: seen.observe, Logger: slog.New(slog.NewTextHandler(&logged, nil)), HonorRequestDirectives: true})
 		require.NoError(t, err)
-		s := &site{t: t, edge: edge, h: edge.Handler(mux)}
+		s := &harness.Site{T: t, Edge: edge, Handler: edge.Handler(mux)}
 
 		check := func(want ...string) {
 			t.Helper()
 			synctest.Wait()
 			require.Equal(t, want, seen.take())
 		}
-		s.get("/page/1")
+		s.Get("/page/1")
 		check("answered MISS uri-miss")
-		s.get("/page/1")
+		s.Get("/page/1")
 		check("answered HIT")
-		s.get("/private")
+		s.Get("/private")
 		check("answered BYPASS no-store")
-		s.do("POST", "/")
+		s.Do("POST", "/")
 		check("answered DYNAMIC method")
-		s.get("/page/1", "Cookie", "session=1")
+		s.Get("/page/1", "Cookie", "session=1")
 		check("answered DYNAMIC cookie")
-		s.get("/contradiction")
+		s.Get("/contradiction")
 		check("warned", "answered MISS uri-miss")
 		time.Sleep(61 * time.Second)
-		s.get("/page/1")
+		s.Get("/page/1")
 		check("answered UPDATING stale-while-revalidate", "refreshed EXPIRED stale-while-revalidate")
 		broken = true
 		time.Sleep(3 * time.Minute)
-		s.get("/page/1")
+		s.Get("/page/1")
 		check("failed aborted", "answered STALE stale-if-error")
 		require.Contains(t, logged.String(), "broken")
-		s.get("/none", "Cache-Control", "only-if-cached")
+		s.Get("/none", "Cache-Control", "only-if-cached")
 		check("answered MISS only-if-cached")
 		_, err = edge.PurgeAll(t.Context())
 		require.NoError(t, err)
@@ -105,9 +106,9 @@ func TestEventNamesTheRouteAndTheKey(t *testing.T) {
 	mux.HandleFunc("GET /page/{id}", func(w http.ResponseWriter, r *http.Request) {})
 	edge, err := edgecache.New(edgecache.Config{Observer: seen.observe})
 	require.NoError(t, err)
-	s := &site{t: t, edge: edge, h: edge.Handler(mux)}
+	s := &harness.Site{T: t, Edge: edge, Handler: edge.Handler(mux)}
 	for range 2 {
-		s.get("https://example.com/page/7?a=b")
+		s.Get("https://example.com/page/7?a=b")
 		require.Len(t, seen.all, 1)
 		require.Equal(t, "GET /page/{id}", seen.all[0].Pattern)
 		require.Equal(t, "https://example.com/page/7?a=b", seen.all[0].Key())
@@ -116,22 +117,22 @@ func TestEventNamesTheRouteAndTheKey(t *testing.T) {
 }
 
 func TestPanickingObserverHarmsNobody(t *testing.T) {
-	s := newSite(t, edgecache.Config{Observer: func(edgecache.Event) { panic("observer") }, Logger: slog.New(slog.DiscardHandler)},
+	s := harness.NewSite(t, edgecache.Config{Observer: func(edgecache.Event) { panic("observer") }, Logger: slog.New(slog.DiscardHandler)},
 		func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
-	want(t, s.get("/"), "MISS", 200, "page")
-	want(t, s.get("/"), "HIT", 200, "page")
+	harness.Want(t, s.Get("/"), "MISS", 200, "page")
+	harness.Want(t, s.Get("/"), "HIT", 200, "page")
 }
 
 func TestObserverDoesNotMakeHitsAllocate(t *testing.T) {
-	r := browserRequest("https://example.com/page")
+	r := harness.BrowserRequest("https://example.com/page")
 	measure := func(cfg edgecache.Config) float64 {
 		edge, err := edgecache.New(cfg)
 		require.NoError(t, err)
-		h := edge.Handler(page([]byte("page")))
-		w := newSink()
+		h := edge.Handler(harness.Page([]byte("page")))
+		w := harness.NewSink()
 		h.ServeHTTP(w, r)
 		return testing.AllocsPerRun(1000, func() {
-			w.reset()
+			w.Reset()
 			h.ServeHTTP(w, r)
 		})
 	}
@@ -144,20 +145,20 @@ func TestObserverDoesNotMakeHitsAllocate(t *testing.T) {
 }
 
 func TestStatsCountEveryAnswer(t *testing.T) {
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/private" {
 			edgecache.Private(w)
 		}
 		fmt.Fprint(w, "page")
 	})
 	for range 3 {
-		s.get("/page")
-		s.get("/private")
-		s.do("POST", "/post")
+		s.Get("/page")
+		s.Get("/private")
+		s.Do("POST", "/post")
 	}
-	_, err := s.edge.Purge(t.Context(), "/other")
+	_, err := s.Edge.Purge(t.Context(), "/other")
 	require.NoError(t, err)
-	got := s.edge.Stats()
+	got := s.Edge.Stats()
 	require.Equal(t, uint64(9), got.Requests)
 	require.Equal(t, []uint64{2, 1, 3, 3, 1}, []uint64{got.Hits, got.Misses, got.Bypassed, got.Dynamic, got.Purges})
 	require.Equal(t, 1, got.Entries)
@@ -169,7 +170,7 @@ func TestStatsCountEveryAnswer(t *testing.T) {
 
 func TestExplainTellsWithoutDoing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, edgecache.Config{HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/private" {
 				edgecache.Private(w)
 				return
@@ -184,7 +185,7 @@ func TestExplainTellsWithoutDoing(t *testing.T) {
 			for i := 0; i < len(header); i += 2 {
 				r.Header.Set(header[i], header[i+1])
 			}
-			return s.edge.Explain(r)
+			return s.Edge.Explain(r)
 		}
 		check := func(x edgecache.Explanation, status edgecache.Status, reason string) {
 			t.Helper()
@@ -194,10 +195,10 @@ func TestExplainTellsWithoutDoing(t *testing.T) {
 		}
 		check(explain("GET", "/page"), edgecache.Miss, "uri-miss")
 		check(explain("POST", "/page"), edgecache.Dynamic, "method")
-		require.Zero(t, s.calls)
-		require.Zero(t, s.edge.Stats().Requests)
-		s.get("/page", "Accept-Language", "de")
-		s.get("/private")
+		require.Zero(t, s.Calls())
+		require.Zero(t, s.Edge.Stats().Requests)
+		s.Get("/page", "Accept-Language", "de")
+		s.Get("/private")
 		time.Sleep(10 * time.Second)
 		x := explain("GET", "/page", "Accept-Language", "de")
 		check(x, edgecache.Hit, "")
@@ -292,7 +293,7 @@ func TestCloseWaitsForBackgroundWork(t *testing.T) {
 		hold := make(chan struct{})
 		held := false
 		var cause error
-		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 			edgecache.MaxAge(w, time.Second)
 			edgecache.StaleWhileRevalidate(w, time.Hour)
 			if held {
@@ -304,20 +305,20 @@ func TestCloseWaitsForBackgroundWork(t *testing.T) {
 			}
 			fmt.Fprint(w, "page")
 		})
-		s.get("/")
+		s.Get("/")
 		time.Sleep(2 * time.Second)
 		held = true
-		want(t, s.get("/"), "UPDATING", 200, "page")
+		harness.Want(t, s.Get("/"), "UPDATING", 200, "page")
 		closed := make(chan error, 1)
-		go func() { closed <- s.edge.Close(t.Context()) }()
+		go func() { closed <- s.Edge.Close(t.Context()) }()
 		synctest.Wait()
 		require.Empty(t, closed, "Close must wait for the refresh")
 		close(hold)
 		require.NoError(t, <-closed)
 		held = false
 		time.Sleep(2 * time.Second)
-		want(t, s.get("/"), "EXPIRED", 200, "page") // nothing in the background any more
-		require.NoError(t, s.edge.Close(t.Context()))
+		harness.Want(t, s.Get("/"), "EXPIRED", 200, "page") // nothing in the background any more
+		require.NoError(t, s.Edge.Close(t.Context()))
 		require.NoError(t, cause)
 	})
 }
@@ -325,7 +326,7 @@ func TestCloseWaitsForBackgroundWork(t *testing.T) {
 func TestCloseCancelsWhatTakesTooLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		held, cancelled := false, false
-		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 			edgecache.MaxAge(w, time.Second)
 			edgecache.StaleWhileRevalidate(w, time.Hour)
 			if held {
@@ -333,13 +334,13 @@ func TestCloseCancelsWhatTakesTooLong(t *testing.T) {
 				cancelled = true
 			}
 		})
-		s.get("/")
+		s.Get("/")
 		time.Sleep(2 * time.Second)
 		held = true
-		s.get("/")
+		s.Get("/")
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := s.edge.Close(ctx)
+		err := s.Edge.Close(ctx)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		synctest.Wait()
 		require.True(t, cancelled)
@@ -348,10 +349,10 @@ func TestCloseCancelsWhatTakesTooLong(t *testing.T) {
 
 func TestObserverHearsOfIncompletePages(t *testing.T) {
 	var seen events
-	s := newSite(t, edgecache.Config{Observer: seen.observe}, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewSite(t, edgecache.Config{Observer: seen.observe}, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "10")
 		fmt.Fprint(w, "half")
 	})
-	s.get("/")
+	s.Get("/")
 	require.Equal(t, []string{"failed incomplete", "answered MISS uri-miss", "unkept incomplete"}, seen.take())
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // What middleware outside of the cache sets belongs to its own request; what the handler does to it belongs to the
@@ -264,7 +265,7 @@ func TestOuterRestrictionsOfManyTargetedFields(t *testing.T) {
 	}))
 	get := func(outer http.Header) http.Header {
 		w := httptest.NewRecorder()
-		(&outside{next: cached, header: outer}).ServeHTTP(w, request("GET", "/"))
+		(&outside{next: cached, header: outer}).ServeHTTP(w, harness.Request("GET", "/"))
 		return w.Header()
 	}
 	get(nil)
@@ -291,7 +292,7 @@ func TestHitsBelowMiddlewareAllocateNothingMore(t *testing.T) {
 	}))
 	header := http.Header{}
 	w := &headerWriter{header}
-	r := request("GET", "/")
+	r := harness.Request("GET", "/")
 	allocs := func(outer http.Header) float64 {
 		visit := func() {
 			clear(header)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 	"github.com/edgecache-go/edgecache/storetest"
 )
 
@@ -59,7 +60,7 @@ func TestOwnFaultIsNobodyElses(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				failing := false
 				store := storetest.NewMap()
-				s := newStage(t, edgecache.Config{Store: store, MaxObjectBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{Store: store, MaxObjectBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
 					switch {
 					case r.Header.Get("X-Bad") != "":
 						say(w)
@@ -83,17 +84,17 @@ func TestOwnFaultIsNobodyElses(t *testing.T) {
 					t.Errorf("%d that says %s: "+format, append([]any{status, name}, args...)...)
 				}
 				bad := func() {
-					if v := s.visit("/", "X-Bad", "1"); !v.cut() && v.status != status {
-						fail("got %d", v.status)
+					if v := s.Visit("/", "X-Bad", "1"); !v.Cut() && v.Status != status {
+						fail("got %d", v.Status)
 					}
 				}
 				bad() // first of all
 				herd := func(words0 map[string]int) {
-					before := s.calls.Load()
-					if got := words(s.visits(10, "/")); fmt.Sprint(got) != fmt.Sprint(words0) {
+					before := s.Calls()
+					if got := harness.Words(s.Visits(10, "/")); fmt.Sprint(got) != fmt.Sprint(words0) {
 						fail("got %v, want %v", got, words0)
 					}
-					if n := s.calls.Load() - before; n != 1 {
+					if n := s.Calls() - before; n != 1 {
 						fail("the handler ran %d times for a herd", n)
 					}
 				}
@@ -101,19 +102,19 @@ func TestOwnFaultIsNobodyElses(t *testing.T) {
 				time.Sleep(20 * time.Second)
 				bad()
 				failing = true
-				if v := s.visit("/"); v.cut() || v.word() != "STALE" || v.body.String() != "page 2" {
-					fail("got %s %q, want the stale copy", v.word(), v.body.String())
+				if v := s.Visit("/"); v.Cut() || v.Word() != "STALE" || v.Body.String() != "page 2" {
+					fail("got %s %q, want the stale copy", v.Word(), v.Body.String())
 				}
-				if err := s.edge.Close(t.Context()); err != nil {
+				if err := s.Edge.Close(t.Context()); err != nil {
 					fail("%v", err)
 				}
-				other := newStage(t, edgecache.Config{Store: store}, func(w http.ResponseWriter, r *http.Request, call int) {
+				other := harness.NewCountedSite(t, edgecache.Config{Store: store}, func(w http.ResponseWriter, r *http.Request, call int) {
 					w.WriteHeader(http.StatusServiceUnavailable)
 				})
-				if v := other.visit("/"); v.cut() || v.body.String() != "page 2" {
-					fail("got %s %q, want what the store has", v.word(), v.body.String())
+				if v := other.Visit("/"); v.Cut() || v.Body.String() != "page 2" {
+					fail("got %s %q, want what the store has", v.Word(), v.Body.String())
 				}
-				other.edge.Close(t.Context())
+				other.Edge.Close(t.Context())
 				failing = false
 				herd(map[string]int{"EXPIRED": 1, "HIT": 9})
 			})
@@ -126,7 +127,7 @@ func TestWhatTellsOfTheURLTakesTheStoredResponse(t *testing.T) {
 	for _, status := range []int{200, 203, 204, 404, 410, 451} {
 		synctest.Test(t, func(t *testing.T) {
 			failing := false
-			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 				switch {
 				case failing:
 					w.WriteHeader(http.StatusServiceUnavailable)
@@ -138,11 +139,11 @@ func TestWhatTellsOfTheURLTakesTheStoredResponse(t *testing.T) {
 					io.WriteString(w, "page")
 				}
 			})
-			s.visit("/").wants(t, "MISS", 200, "page")
+			s.Visit("/").Wants(t, "MISS", 200, "page")
 			time.Sleep(20 * time.Second)
-			s.visit("/").wants(t, "BYPASS", status, "")
+			s.Visit("/").Wants(t, "BYPASS", status, "")
 			failing = true
-			s.visit("/").wants(t, "BYPASS", 503, "")
+			s.Visit("/").Wants(t, "BYPASS", 503, "")
 		})
 	}
 }
@@ -151,7 +152,7 @@ func TestWhatTellsOfTheURLTakesTheStoredResponse(t *testing.T) {
 func TestRefusedConfirmationIsForItsClientOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failing := false
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			if failing {
 				w.WriteHeader(http.StatusServiceUnavailable)
 				return
@@ -167,11 +168,11 @@ func TestRefusedConfirmationIsForItsClientOnly(t *testing.T) {
 			}
 			io.WriteString(w, "page")
 		})
-		s.visit("/").wants(t, "MISS", 200, "page")
+		s.Visit("/").Wants(t, "MISS", 200, "page")
 		time.Sleep(20 * time.Second)
-		s.visit("/", "Cookie", "session=1").wants(t, "REVALIDATED", 200, "page")
+		s.Visit("/", "Cookie", "session=1").Wants(t, "REVALIDATED", 200, "page")
 		failing = true
-		s.visit("/").wants(t, "STALE", 200, "page")
+		s.Visit("/").Wants(t, "STALE", 200, "page")
 	})
 }
 
@@ -182,7 +183,7 @@ func TestMethodsThatInvalidate(t *testing.T) {
 	for _, method := range slices.Concat(safe, unsafe) {
 		for _, status := range []int{200, 201, 204, 206, 301, 302, 303, 307, 400, 401, 403, 404, 405, 409, 410, 412, 429, 500, 503} {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 					if call == 2 {
 						w.WriteHeader(status)
 						return
@@ -190,15 +191,15 @@ func TestMethodsThatInvalidate(t *testing.T) {
 					w.Header().Set("Cache-Control", "max-age=600")
 					fmt.Fprint(w, "page ", call)
 				})
-				s.visit("/").wants(t, "MISS", 200, "page 1")
-				v := s.send(&visit{}, t.Context(), s.h, request(method, "/"))
-				<-v.done
+				s.Visit("/").Wants(t, "MISS", 200, "page 1")
+				v := harness.Send(t.Context(), s.Handler, harness.Request(method, "/"))
+				<-v.Done
 				want := "HIT"
 				if slices.Contains(unsafe, method) && status < 400 {
 					want = "MISS"
 				}
-				if v := s.visit("/"); v.cut() || v.word() != want {
-					t.Errorf("after %s %d: got %s, want %s", method, status, v.word(), want)
+				if v := s.Visit("/"); v.Cut() || v.Word() != want {
+					t.Errorf("after %s %d: got %s, want %s", method, status, v.Word(), want)
 				}
 			})
 		}

@@ -19,6 +19,7 @@ import (
 
 	"github.com/edgecache-go/edgecache"
 	recording "github.com/edgecache-go/edgecache/internal/record"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // digits is a body in which each place can be told from its neighbours.
@@ -79,10 +80,10 @@ func TestRangesOfWhatIsNotStored(t *testing.T) {
 			{"malformed", []string{"Range", "bytes=5-1"}, "*"}, // net/http says 416, and RFC 9110, 14.2 lets it be ignored
 		} {
 			t.Run(what.name+"/"+ask.name, func(t *testing.T) {
-				s := newSite(t, edgecache.Config{MaxObjectBytes: 100 << 10}, file(text, what.control))
+				s := harness.NewSite(t, edgecache.Config{MaxObjectBytes: 100 << 10}, file(text, what.control))
 				for i := range 3 {
-					r := s.get("/video.mp4", append(ask.header, what.header...)...)
-					got := body(t, r)
+					r := s.Get("/video.mp4", append(ask.header, what.header...)...)
+					got := harness.Body(t, r)
 					said := fmt.Sprint(r.StatusCode, " ", r.Header.Get("Content-Range"), " ", len(got))
 					if strings.HasSuffix(ask.want, " *") {
 						said = said[:strings.LastIndexByte(said, ' ')] + " *"
@@ -98,7 +99,7 @@ func TestRangesOfWhatIsNotStored(t *testing.T) {
 					if r.StatusCode == 206 {
 						require.Equal(t, `"v1"`, r.Header.Get("Etag"))
 						require.Equal(t, fmt.Sprint(len(got)), r.Header.Get("Content-Length"))
-						if i == 0 && s.calls == 1 {
+						if i == 0 && s.Calls() == 1 {
 							require.Contains(t, r.Header.Get("Cache-Status"), "fwd-status=200")
 						}
 					}
@@ -136,7 +137,7 @@ func TestPartsAreCutOnlyOfWhatHasThem(t *testing.T) {
 		{"the beginning of which another part is there", "Content-Range", "bytes 0-1/2", "bytes=5-9", 200},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 				edgecache.NoStore(w)
 				h := w.Header()
 				h.Set("Content-Length", fmt.Sprint(len(text)))
@@ -150,17 +151,17 @@ func TestPartsAreCutOnlyOfWhatHasThem(t *testing.T) {
 				}
 				io.WriteString(w, text)
 			})
-			r := s.get("/", "Range", row.ask)
+			r := s.Get("/", "Range", row.ask)
 			require.Equal(t, row.want, r.StatusCode)
 			if row.want == 206 {
-				require.Equal(t, text[5:10], body(t, r))
+				require.Equal(t, text[5:10], harness.Body(t, r))
 			} else {
-				require.Equal(t, text, body(t, r))
+				require.Equal(t, text, harness.Body(t, r))
 			}
 		})
 	}
 	for _, status := range []int{201, 203, 404, 500} {
-		s := newSite(t, edgecache.Config{ExplicitOnly: true}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{ExplicitOnly: true}, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(text)))
 			w.Header().Set("Etag", `"v1"`)
 			w.Header().Set("Accept-Ranges", "bytes")
@@ -169,19 +170,19 @@ func TestPartsAreCutOnlyOfWhatHasThem(t *testing.T) {
 			w.WriteHeader(status)
 			io.WriteString(w, text)
 		})
-		want(t, s.get("/", "Range", "bytes=5-9"), "BYPASS", status, text)
+		harness.Want(t, s.Get("/", "Range", "bytes=5-9"), "BYPASS", status, text)
 	}
 }
 
 // The client has its part as soon as the handler has written it, and the handler ends then.
 func TestCutRunEndsWithTheRange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newRehearsal(t, edgecache.Config{})
-		v := s.send("GET", "/video", "Range", "bytes=2-4")
-		c := s.called()
-		ctx := c.r.Context()
-		c.says(func(w http.ResponseWriter) {
-			require.Empty(t, c.r.Header["Range"])
+		s := harness.NewOrigin(t, edgecache.Config{})
+		v := s.Send("GET", "/video", "Range", "bytes=2-4")
+		c := s.Called()
+		ctx := c.Request.Context()
+		c.Says(func(w http.ResponseWriter) {
+			require.Empty(t, c.Request.Header["Range"])
 			h := w.Header()
 			edgecache.Private(w)
 			h.Set("Content-Length", "10")
@@ -192,26 +193,26 @@ func TestCutRunEndsWithTheRange(t *testing.T) {
 			require.NoError(t, err)
 		})
 		require.NoError(t, ctx.Err())
-		require.Equal(t, "23", v.w.Body.String())
-		c.says(func(w http.ResponseWriter) {
+		require.Equal(t, "23", v.Body.String())
+		c.Says(func(w http.ResponseWriter) {
 			n, err := io.WriteString(w, "456")
 			require.Equal(t, 1, n)
 			require.ErrorIs(t, err, recording.ErrEnough)
 		})
-		require.Equal(t, "234", v.w.Body.String())
-		require.True(t, v.w.Flushed, "the handler may go on for long")
+		require.Equal(t, "234", v.Body.String())
+		require.True(t, v.Flushed, "the handler may go on for long")
 		require.ErrorIs(t, context.Cause(ctx), recording.ErrEnough)
-		c.says(func(w http.ResponseWriter) {
+		c.Says(func(w http.ResponseWriter) {
 			_, err := io.WriteString(w, "789")
 			require.ErrorIs(t, err, recording.ErrEnough)
 			http.Error(w, err.Error(), http.StatusInternalServerError) // as handlers do
 		})
-		c.ends()
-		<-v.done
-		require.Equal(t, 206, v.w.Code)
-		require.Equal(t, "bytes 2-4/10", v.w.Header().Get("Content-Range"))
-		require.Equal(t, "234", v.w.Body.String())
-		s.idle()
+		c.Ends()
+		<-v.Done
+		require.Equal(t, 206, v.Status)
+		require.Equal(t, "bytes 2-4/10", v.Sent.Get("Content-Range"))
+		require.Equal(t, "234", v.Body.String())
+		s.Idle()
 	})
 }
 
@@ -228,7 +229,7 @@ func TestRangesThroughAProxy(t *testing.T) {
 	target, err := url.Parse(origin.URL)
 	require.NoError(t, err)
 	proxy := &httputil.ReverseProxy{Rewrite: func(p *httputil.ProxyRequest) { p.SetURL(target) }}
-	edge, err := edgecache.New(edgecache.Config{MaxObjectBytes: 1 << 20, Logger: silent()})
+	edge, err := edgecache.New(edgecache.Config{MaxObjectBytes: 1 << 20, Logger: harness.Silent()})
 	require.NoError(t, err)
 	for _, protocol := range transports {
 		s := startServer(t, edge.Handler(proxy), protocol.two)
@@ -261,7 +262,7 @@ func TestRangeBeyondTheLargestObject(t *testing.T) {
 		t.Run("a handler that "+how+" when it cannot write", func(t *testing.T) {
 			var seen []string
 			wrote := 0
-			s := newSite(t, edgecache.Config{MaxObjectBytes: maxObject, Logger: silent()}, func(w http.ResponseWriter, r *http.Request) {
+			s := harness.NewSite(t, edgecache.Config{MaxObjectBytes: maxObject, Logger: harness.Silent()}, func(w http.ResponseWriter, r *http.Request) {
 				seen = append(seen, r.Header.Get("Range"))
 				edgecache.MaxAge(w, time.Minute)
 				w.Header().Set("Etag", `"v1"`)
@@ -284,24 +285,24 @@ func TestRangeBeyondTheLargestObject(t *testing.T) {
 				}
 			})
 			for range 3 {
-				r := s.get("/a.mp4", "Range", "bytes=200000-200009")
+				r := s.Get("/a.mp4", "Range", "bytes=200000-200009")
 				require.Equal(t, "bytes 200000-200009/300000", r.Header.Get("Content-Range"))
-				want(t, r, "BYPASS", 206, text[200000:200010])
+				harness.Want(t, r, "BYPASS", 206, text[200000:200010])
 			}
 			require.Equal(t, []string{"", "bytes=200000-200009", "bytes=200000-200009", "bytes=200000-200009"}, seen)
 			require.Zero(t, wrote)
 		})
 	}
 	// Up to there it is cut.
-	s := newSite(t, edgecache.Config{MaxObjectBytes: maxObject}, file(text, "max-age=60"))
-	want(t, s.get("/a.mp4", "Range", "bytes=90000-90009"), "BYPASS", 206, text[90000:90010])
-	require.Equal(t, 1, s.calls)
+	s := harness.NewSite(t, edgecache.Config{MaxObjectBytes: maxObject}, file(text, "max-age=60"))
+	harness.Want(t, s.Get("/a.mp4", "Range", "bytes=90000-90009"), "BYPASS", 206, text[90000:90010])
+	require.Equal(t, 1, s.Calls())
 }
 
 // A genuine failure before the end of the range is one.
 func TestCutRunThatFailsIsAFailure(t *testing.T) {
 	var s *httptest.Server
-	edge, err := edgecache.New(edgecache.Config{Logger: silent()})
+	edge, err := edgecache.New(edgecache.Config{Logger: harness.Silent()})
 	require.NoError(t, err)
 	for _, protocol := range transports {
 		s = startServer(t, edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -321,14 +322,14 @@ func TestCutRunThatFailsIsAFailure(t *testing.T) {
 func TestHerdOfRangesOfWhatIsNotStored(t *testing.T) {
 	text := digits(300_000)
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{MaxObjectBytes: 100 << 10}, func(w http.ResponseWriter, r *http.Request, _ int) {
+		s := harness.NewCountedSite(t, edgecache.Config{MaxObjectBytes: 100 << 10}, func(w http.ResponseWriter, r *http.Request, _ int) {
 			time.Sleep(time.Second)
 			file(text, "private")(w, r)
 		})
-		for _, v := range s.visits(50, "/video", "Range", "bytes=200000-200004") {
-			v.wants(t, "BYPASS", 206, text[200000:200005])
+		for _, v := range s.Visits(50, "/video", "Range", "bytes=200000-200004") {
+			v.Wants(t, "BYPASS", 206, text[200000:200005])
 		}
-		require.EqualValues(t, 51, s.calls.Load(), "one for each, and one that found out")
+		require.EqualValues(t, 51, s.Calls(), "one for each, and one that found out")
 	})
 }
 
@@ -351,15 +352,15 @@ func TestRangesAreNoWayToMakeTheHandlerRun(t *testing.T) {
 			{"the same, of what is stored", file(text[:5000], "max-age=60"), func(i int) string { return fmt.Sprintf("x%d=1", i) }, true, 1},
 			{"nonsense", file(text[:5000], "max-age=60"), func(i int) string { return strings.Repeat("=", i) }, false, 1},
 		} {
-			s := newSite(t, edgecache.Config{MaxObjectBytes: 100 << 10}, row.handler)
+			s := harness.NewSite(t, edgecache.Config{MaxObjectBytes: 100 << 10}, row.handler)
 			if row.plain {
-				s.get("/")
+				s.Get("/")
 			}
 			for i := range 100 {
-				s.get("/", "Range", row.ask(i))
+				s.Get("/", "Range", row.ask(i))
 			}
-			if s.calls != row.runs {
-				t.Errorf("%s: the handler ran %d times, want %d", row.name, s.calls, row.runs)
+			if s.Calls() != row.runs {
+				t.Errorf("%s: the handler ran %d times, want %d", row.name, s.Calls(), row.runs)
 			}
 		}
 	})
@@ -369,7 +370,7 @@ func TestRangesAreNoWayToMakeTheHandlerRun(t *testing.T) {
 func TestRangesInOtherUnits(t *testing.T) {
 	for _, advertises := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 				edgecache.MaxAge(w, 10*time.Minute)
 				if advertises {
 					w.Header().Set("Accept-Ranges", "items")
@@ -384,29 +385,29 @@ func TestRangesInOtherUnits(t *testing.T) {
 			})
 			items := func(asked, word, text string) {
 				t.Helper()
-				r := s.get("/", "Range", "items="+asked)
+				r := s.Get("/", "Range", "items="+asked)
 				require.Equal(t, word, r.Header.Get("X-Cache"), r.Header.Get("Cache-Status"))
-				require.Equal(t, text, body(t, r))
+				require.Equal(t, text, harness.Body(t, r))
 			}
-			told := s.edge.Explain(request("GET", "/", "Range", "items=0-9"))
+			told := s.Edge.Explain(harness.Request("GET", "/", "Range", "items=0-9"))
 			require.Equal(t, "range-unit", told.Reason.String())
 			items("0-9", "DYNAMIC", "items 0-9")
 			items("10-19", "DYNAMIC", "items 10-19")
-			want(t, s.get("/"), "MISS", 200, "all")
+			harness.Want(t, s.Get("/"), "MISS", 200, "all")
 			items("20-29", "DYNAMIC", "items 20-29") // it is known that the handler knows them
-			want(t, s.get("/"), "HIT", 200, "all")
-			want(t, s.get("/", "Range", "bytes=0-1"), "HIT", 206, "al")
+			harness.Want(t, s.Get("/"), "HIT", 200, "all")
+			harness.Want(t, s.Get("/", "Range", "bytes=0-1"), "HIT", 206, "al")
 			time.Sleep(3 * time.Minute)
 			if advertises {
 				items("30-39", "DYNAMIC", "items 30-39")
 			} else {
 				items("30-39", "HIT", "all") // it is forgotten, and nothing tells
 			}
-			r := s.get("/new", "Range", "items=0-9", "Cookie", "session=1")
+			r := s.Get("/new", "Range", "items=0-9", "Cookie", "session=1")
 			require.Contains(t, r.Header.Get("Cache-Control"), "private")
 			require.Contains(t, r.Header.Get("Cache-Status"), "fwd=bypass; detail=range-unit")
-			require.Equal(t, "items 0-9", body(t, r))
-			require.Equal(t, 200, s.do("HEAD", "/", "Range", "items=0-9").StatusCode)
+			require.Equal(t, "items 0-9", harness.Body(t, r))
+			require.Equal(t, 200, s.Do("HEAD", "/", "Range", "items=0-9").StatusCode)
 		})
 	}
 }
@@ -419,16 +420,16 @@ func TestRangeIsPassedOnUntouched(t *testing.T) {
 		fmt.Fprint(w, "page")
 	}
 	inside := edgecache.Config{Except: []string{"/except"}}
-	s := newSite(t, inside, handler)
-	pass := edgecache.Policy{NoStore: true}.Handler(s.h)
+	s := harness.NewSite(t, inside, handler)
+	pass := edgecache.Policy{NoStore: true}.Handler(s.Handler)
 	for name, send := range map[string]func(header ...string){
-		"POST":           func(header ...string) { s.do("POST", "/", header...) },
-		"PUT":            func(header ...string) { s.do("PUT", "/", header...) },
-		"HEAD":           func(header ...string) { s.do("HEAD", "/", header...) },
-		"except":         func(header ...string) { s.get("/except", header...) },
-		"a precondition": func(header ...string) { s.get("/", append(header, "If-Match", "*")...) },
-		"an override":    func(header ...string) { s.get("/", append(header, "X-Original-Url", "/x")...) },
-		"a policy":       func(header ...string) { pass.ServeHTTP(httptest.NewRecorder(), request("GET", "/", header...)) },
+		"POST":           func(header ...string) { s.Do("POST", "/", header...) },
+		"PUT":            func(header ...string) { s.Do("PUT", "/", header...) },
+		"HEAD":           func(header ...string) { s.Do("HEAD", "/", header...) },
+		"except":         func(header ...string) { s.Get("/except", header...) },
+		"a precondition": func(header ...string) { s.Get("/", append(header, "If-Match", "*")...) },
+		"an override":    func(header ...string) { s.Get("/", append(header, "X-Original-Url", "/x")...) },
+		"a policy":       func(header ...string) { pass.ServeHTTP(httptest.NewRecorder(), harness.Request("GET", "/", header...)) },
 	} {
 		for _, unit := range []string{"bytes=0-1", "items=0-1"} {
 			asked = "not asked"
@@ -441,34 +442,34 @@ func TestRangeIsPassedOnUntouched(t *testing.T) {
 // Browsers ask for media with bytes=0-. Of a response whose length is not known yet they get each byte when it is there.
 func TestAllBytesOfUnknownLengthStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newRehearsal(t, edgecache.Config{})
-		leader := s.send("GET", "/", "Range", "bytes=0-")
-		c := s.called()
-		c.says(func(w http.ResponseWriter) {
-			require.Empty(t, c.r.Header["Range"])
+		s := harness.NewOrigin(t, edgecache.Config{})
+		leader := s.Send("GET", "/", "Range", "bytes=0-")
+		c := s.Called()
+		c.Says(func(w http.ResponseWriter) {
+			require.Empty(t, c.Request.Header["Range"])
 			edgecache.MaxAge(w, time.Minute)
 			io.WriteString(w, "first ")
 			w.(http.Flusher).Flush()
 		})
-		follower := s.send("GET", "/", "Range", "bytes=0-")
-		part := s.send("GET", "/", "Range", "bytes=6-8")
+		follower := s.Send("GET", "/", "Range", "bytes=0-")
+		part := s.Send("GET", "/", "Range", "bytes=6-8")
 		synctest.Wait()
-		require.Equal(t, "first ", leader.w.Body.String())
-		require.Equal(t, "first ", follower.w.Body.String())
-		require.Empty(t, part.w.Body.String())
-		c.says(func(w http.ResponseWriter) { io.WriteString(w, "and last") })
-		c.ends()
-		<-part.done
-		require.Equal(t, 200, leader.w.Code)
-		require.Equal(t, "first and last", leader.w.Body.String())
-		require.Equal(t, 200, follower.w.Code)
-		require.Equal(t, "first and last", follower.w.Body.String())
-		require.Equal(t, 206, part.w.Code)
-		require.Equal(t, "and", part.w.Body.String())
-		hit := s.send("GET", "/", "Range", "bytes=0-")
-		<-hit.done
-		require.Equal(t, 206, hit.w.Code)
-		require.Equal(t, "first and last", hit.w.Body.String())
-		s.idle()
+		require.Equal(t, "first ", leader.Body.String())
+		require.Equal(t, "first ", follower.Body.String())
+		require.Empty(t, part.Body.String())
+		c.Says(func(w http.ResponseWriter) { io.WriteString(w, "and last") })
+		c.Ends()
+		<-part.Done
+		require.Equal(t, 200, leader.Status)
+		require.Equal(t, "first and last", leader.Body.String())
+		require.Equal(t, 200, follower.Status)
+		require.Equal(t, "first and last", follower.Body.String())
+		require.Equal(t, 206, part.Status)
+		require.Equal(t, "and", part.Body.String())
+		hit := s.Send("GET", "/", "Range", "bytes=0-")
+		<-hit.Done
+		require.Equal(t, 206, hit.Status)
+		require.Equal(t, "first and last", hit.Body.String())
+		s.Idle()
 	})
 }

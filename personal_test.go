@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // credentials are requests of somebody.
@@ -248,18 +249,18 @@ func TestPersonalAnswerThatIsWrittenLate(t *testing.T) {
 func TestConfirmationThatTakesPublicBackIsPersonal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		says := "public, max-age=60"
-		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", says)
 			if edgecache.NotModified(w, r, edgecache.ETag("1")) {
 				return
 			}
 			fmt.Fprint(w, "page")
 		})
-		s.get("/")
+		s.Get("/")
 		time.Sleep(time.Minute + time.Second)
 		says = "max-age=60"
-		r := s.get("/", "Cookie", "session=1")
-		want(t, r, "REVALIDATED", 200, "page")
+		r := s.Get("/", "Cookie", "session=1")
+		harness.Want(t, r, "REVALIDATED", 200, "page")
 		require.Equal(t, "max-age=60, private", r.Header.Get("Cache-Control"))
 	})
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // Responses that leave memory while clients read them are bounded, too.
@@ -86,15 +87,15 @@ func (d dumb) Write(p []byte) (int, error) { return d.s.Write(p) }
 func (d dumb) Flush()                      {}
 
 // read sends a request whose client takes so many bytes before it stands still, and returns when it does.
-func (s *stage) read(takes int, deadlines bool, target string, header ...string) *socket {
-	return s.start(&socket{takes: takes}, deadlines, target, header...)
+func readSocket(s *harness.Site, takes int, deadlines bool, target string, header ...string) *socket {
+	return startSocket(s, &socket{takes: takes}, deadlines, target, header...)
 }
 
-func (s *stage) start(c *socket, deadlines bool, target string, header ...string) *socket {
+func startSocket(s *harness.Site, c *socket, deadlines bool, target string, header ...string) *socket {
 	c.header, c.past, c.goOn, c.done = http.Header{}, make(chan struct{}), make(chan struct{}), make(chan struct{})
 	ctx, leave := context.WithCancel(context.Background())
 	c.leave = leave
-	s.t.Cleanup(func() { c.release(); <-c.done })
+	s.T.Cleanup(func() { c.release(); <-c.done })
 	var w http.ResponseWriter = c
 	if !deadlines {
 		w = dumb{c}
@@ -106,7 +107,7 @@ func (s *stage) start(c *socket, deadlines bool, target string, header ...string
 			c.panicked = recover()
 			c.over.Store(true)
 		}()
-		s.h.ServeHTTP(w, request("GET", target, header...).WithContext(ctx))
+		s.Handler.ServeHTTP(w, harness.Request("GET", target, header...).WithContext(ctx))
 	}()
 	return c
 }
@@ -130,19 +131,19 @@ func asError(v any) error {
 }
 
 // forget takes a page out of memory.
-func (s *stage) forget(target string) {
-	s.t.Helper()
-	_, err := s.edge.Purge(s.t.Context(), "http://example.com"+target)
-	require.NoError(s.t, err)
+func forget(s *harness.Site, target string) {
+	s.T.Helper()
+	_, err := s.Edge.Purge(s.T.Context(), "http://example.com"+target)
+	require.NoError(s.T, err)
 }
 
 // eightMiB is a page of which others are the beginning.
 var eightMiB = sync.OnceValue(func() []byte { return []byte(strings.Repeat(text(1<<10), 8<<10)) })
 
 // largePages is a stage whose pages have as many KiB as the query says.
-func largePages(t *testing.T, cfg edgecache.Config) *stage {
+func largePages(t *testing.T, cfg edgecache.Config) *harness.Site {
 	page := eightMiB()
-	return newStage(t, cfg, func(w http.ResponseWriter, r *http.Request, _ int) {
+	return harness.NewCountedSite(t, cfg, func(w http.ResponseWriter, r *http.Request, _ int) {
 		kib, _ := strconv.Atoi(r.URL.RawQuery)
 		w.Header().Set("Cache-Control", "max-age=600")
 		w.Header().Set("Content-Type", "text/plain")
@@ -163,27 +164,27 @@ func TestReadersThatStandStillOnWhatIsEvictedAreBounded(t *testing.T) {
 		name  string
 		sizes []int // KiB
 		cfg   edgecache.Config
-		ask   func(s *stage, deadlines bool, target string) []*socket
+		ask   func(s *harness.Site, deadlines bool, target string) []*socket
 	}{
-		{"the client of the handler", []int{300, 7 << 10}, edgecache.Config{}, func(s *stage, deadlines bool, target string) []*socket {
-			return []*socket{s.read(64<<10, deadlines, target)}
+		{"the client of the handler", []int{300, 7 << 10}, edgecache.Config{}, func(s *harness.Site, deadlines bool, target string) []*socket {
+			return []*socket{readSocket(s, 64<<10, deadlines, target)}
 		}},
-		{"a hit", []int{300, 1500}, edgecache.Config{}, func(s *stage, deadlines bool, target string) []*socket {
-			s.ask(1, target)
-			return []*socket{s.read(0, deadlines, target)}
+		{"a hit", []int{300, 1500}, edgecache.Config{}, func(s *harness.Site, deadlines bool, target string) []*socket {
+			askTimes(s, 1, target)
+			return []*socket{readSocket(s, 0, deadlines, target)}
 		}},
-		{"bodies that are small enough to be stored always", []int{40, 250}, edgecache.Config{}, func(s *stage, deadlines bool, target string) []*socket {
-			return []*socket{s.read(0, deadlines, target)}
+		{"bodies that are small enough to be stored always", []int{40, 250}, edgecache.Config{}, func(s *harness.Site, deadlines bool, target string) []*socket {
+			return []*socket{readSocket(s, 0, deadlines, target)}
 		}},
-		{"who reads along", []int{1 << 10}, edgecache.Config{}, func(s *stage, deadlines bool, target string) []*socket {
-			return []*socket{s.read(-1, deadlines, target), s.read(100<<10, deadlines, target), s.read(0, deadlines, target, "Range", "bytes=1-")}
+		{"who reads along", []int{1 << 10}, edgecache.Config{}, func(s *harness.Site, deadlines bool, target string) []*socket {
+			return []*socket{readSocket(s, -1, deadlines, target), readSocket(s, 100<<10, deadlines, target), readSocket(s, 0, deadlines, target, "Range", "bytes=1-")}
 		}},
-		{"several ranges", []int{300, 1500}, edgecache.Config{}, func(s *stage, deadlines bool, target string) []*socket {
-			s.ask(1, target)
-			return []*socket{s.read(50<<10, deadlines, target, "Range", "bytes=0-99999,150000-280000")}
+		{"several ranges", []int{300, 1500}, edgecache.Config{}, func(s *harness.Site, deadlines bool, target string) []*socket {
+			askTimes(s, 1, target)
+			return []*socket{readSocket(s, 50<<10, deadlines, target, "Range", "bytes=0-99999,150000-280000")}
 		}},
-		{"a range of what is being made", []int{300, 1500}, edgecache.Config{}, func(s *stage, deadlines bool, target string) []*socket {
-			return []*socket{s.read(50<<10, deadlines, target, "Range", "bytes=0-99999,150000-280000"), s.read(50<<10, deadlines, target, "Range", "bytes=1000-")}
+		{"a range of what is being made", []int{300, 1500}, edgecache.Config{}, func(s *harness.Site, deadlines bool, target string) []*socket {
+			return []*socket{readSocket(s, 50<<10, deadlines, target, "Range", "bytes=0-99999,150000-280000"), readSocket(s, 50<<10, deadlines, target, "Range", "bytes=1000-")}
 		}},
 	} {
 		for _, deadlines := range []bool{true, false} {
@@ -193,14 +194,14 @@ func TestReadersThatStandStillOnWhatIsEvictedAreBounded(t *testing.T) {
 					s := largePages(t, row.cfg)
 					var all []*socket
 					most := int64(0)
-					for i := range scaled(clients/10, clients) {
+					for i := range harness.Scaled(clients/10, clients) {
 						target := fmt.Sprintf("/%d?%d", i, row.sizes[i%len(row.sizes)])
 						all = append(all, row.ask(s, deadlines, target)...)
 						synctest.Wait()
-						s.forget(target)
-						most = max(most, s.edge.Stats().BytesPinned)
+						forget(s, target)
+						most = max(most, s.Edge.Stats().BytesPinned)
 					}
-					st := inBudget(t, s.edge)
+					st := inBudget(t, s.Edge)
 					heap := liveHeap() - before
 					t.Logf("%d MiB are live, %d stored, %d pinned (%d at most), %d in progress", heap>>20, st.Bytes>>20, st.BytesPinned>>20, most>>20, st.BytesInFlight>>20)
 					if heap > 120<<20 {
@@ -219,7 +220,7 @@ func TestReadersThatStandStillOnWhatIsEvictedAreBounded(t *testing.T) {
 						}
 					}
 					synctest.Wait()
-					st = s.edge.Stats()
+					st = s.Edge.Stats()
 					require.Zero(t, st.BytesPinned)
 					require.Zero(t, st.BytesInFlight)
 					runtime.KeepAlive(s)
@@ -230,27 +231,27 @@ func TestReadersThatStandStillOnWhatIsEvictedAreBounded(t *testing.T) {
 }
 
 // full returns a stage on which two clients stand still on pages that were purged, and that fill the room for that. They have taken so many bytes.
-func full(t *testing.T, takes int, deadlines bool) (s *stage, pinned []*socket) {
+func full(t *testing.T, takes int, deadlines bool) (s *harness.Site, pinned []*socket) {
 	s = largePages(t, edgecache.Config{MaxBytes: 8 << 20}) // a room of 2 MiB
 	for i := range 2 {
 		target := fmt.Sprintf("/pinned%d?1000", i)
-		s.ask(1, target)
-		pinned = append(pinned, s.read(takes, deadlines, target))
+		askTimes(s, 1, target)
+		pinned = append(pinned, readSocket(s, takes, deadlines, target))
 		synctest.Wait()
-		s.forget(target)
+		forget(s, target)
 	}
-	require.Greater(t, s.edge.Stats().BytesPinned, int64(19<<20/10))
+	require.Greater(t, s.Edge.Stats().BytesPinned, int64(19<<20/10))
 	return s, pinned
 }
 
 // evict has one more page leave memory under a reader, which fills the room.
-func (s *stage) evict(c *socket, deadlines bool, kib int) *socket {
-	s.t.Helper()
+func evict(s *harness.Site, c *socket, deadlines bool, kib int) *socket {
+	s.T.Helper()
 	target := fmt.Sprintf("/evicted%p?%d", c, kib)
-	s.ask(1, target)
-	s.start(c, deadlines, target)
+	askTimes(s, 1, target)
+	startSocket(s, c, deadlines, target)
 	synctest.Wait()
-	s.forget(target)
+	forget(s, target)
 	synctest.Wait()
 	return c
 }
@@ -272,7 +273,7 @@ func TestSlowReadersOfWhatIsEvictedAreLetGoWhenThereIsNoRoom(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, pinned := full(t, row.takes, true)
 				time.Sleep(row.age)
-				fast := s.evict(&socket{takes: -1, pause: 200 * time.Millisecond}, true, 250) // 320 KiB/s
+				fast := evict(s, &socket{takes: -1, pause: 200 * time.Millisecond}, true, 250) // 320 KiB/s
 				for _, c := range pinned {
 					if got := c.cut(); got != row.want {
 						t.Errorf("let go: %v (%v), want %v", got, c.panicked, row.want)
@@ -286,7 +287,7 @@ func TestSlowReadersOfWhatIsEvictedAreLetGoWhenThereIsNoRoom(t *testing.T) {
 					c.release()
 					<-c.done
 				}
-				require.Zero(t, s.edge.Stats().BytesPinned)
+				require.Zero(t, s.Edge.Stats().BytesPinned)
 			})
 		})
 	}
@@ -296,33 +297,33 @@ func TestSlowReadersOfWhatIsEvictedAreLetGoWhenThereIsNoRoom(t *testing.T) {
 func TestLargeResponsesAreNotStoredWhilePinnedOnesHaveTakenTheirRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, pinned := full(t, 0, false)
-		more := s.evict(&socket{}, false, 250)
-		require.Greater(t, s.edge.Stats().BytesPinned, int64(2<<20))
+		more := evict(s, &socket{}, false, 250)
+		require.Greater(t, s.Edge.Stats().BytesPinned, int64(2<<20))
 		for _, kib := range []int{257, 1000} {
-			v := s.visit(fmt.Sprint("/large?", kib))
-			require.False(t, v.cut())
-			require.Equal(t, kib<<10, v.body.Len(), "all of it")
-			require.False(t, s.has(fmt.Sprint("/large?", kib)), "%d KiB", kib)
+			v := s.Visit(fmt.Sprint("/large?", kib))
+			require.False(t, v.Cut())
+			require.Equal(t, kib<<10, v.Body.Len(), "all of it")
+			require.False(t, hasStored(s, fmt.Sprint("/large?", kib)), "%d KiB", kib)
 		}
 		for _, kib := range []int{10, 200} {
-			s.ask(1, fmt.Sprint("/small?", kib))
-			require.True(t, s.has(fmt.Sprint("/small?", kib)), "%d KiB", kib)
+			askTimes(s, 1, fmt.Sprint("/small?", kib))
+			require.True(t, hasStored(s, fmt.Sprint("/small?", kib)), "%d KiB", kib)
 		}
 		other := []*socket{more}
-		for s.edge.Stats().BytesPinned < 3<<20 {
-			other = append(other, s.evict(&socket{}, false, 250))
+		for s.Edge.Stats().BytesPinned < 3<<20 {
+			other = append(other, evict(s, &socket{}, false, 250))
 		}
-		s.ask(1, "/small?250")
-		require.False(t, s.has("/small?250"))
-		s.ask(1, "/small?30")
-		require.True(t, s.has("/small?30"))
+		askTimes(s, 1, "/small?250")
+		require.False(t, hasStored(s, "/small?250"))
+		askTimes(s, 1, "/small?30")
+		require.True(t, hasStored(s, "/small?30"))
 		for _, c := range append(other, pinned...) {
 			c.release()
 			<-c.done
 		}
-		require.Zero(t, s.edge.Stats().BytesPinned)
-		s.ask(1, "/large?1000")
-		require.True(t, s.has("/large?1000"))
+		require.Zero(t, s.Edge.Stats().BytesPinned)
+		askTimes(s, 1, "/large?1000")
+		require.True(t, hasStored(s, "/large?1000"))
 	})
 }
 
@@ -331,8 +332,8 @@ func TestReaderWithoutDeadlinesEndsWhenItMoves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, pinned := full(t, 0, false)
 		time.Sleep(time.Minute)
-		fast := s.evict(&socket{takes: -1, pause: 200 * time.Millisecond}, true, 250)
-		require.Greater(t, s.edge.Stats().BytesPinned, int64(19<<20/10))
+		fast := evict(s, &socket{takes: -1, pause: 200 * time.Millisecond}, true, 250)
+		require.Greater(t, s.Edge.Stats().BytesPinned, int64(19<<20/10))
 		for _, c := range pinned {
 			c.release()
 			<-c.done
@@ -340,32 +341,32 @@ func TestReaderWithoutDeadlinesEndsWhenItMoves(t *testing.T) {
 			require.Less(t, c.n.Load(), int64(1000<<10))
 		}
 		<-fast.done
-		require.Zero(t, s.edge.Stats().BytesPinned)
+		require.Zero(t, s.Edge.Stats().BytesPinned)
 	})
 }
 
 // However a response leaves memory, its bytes count as long as somebody reads them, and once.
 func TestWhatIsReadIsPinnedHoweverItLeaves(t *testing.T) {
-	for name, leave := range map[string]func(s *stage){
-		"purged":           func(s *stage) { s.forget("/page?500") },
-		"purged with all":  func(s *stage) { _, _ = s.edge.PurgeAll(s.t.Context()) },
-		"purged by prefix": func(s *stage) { _, _ = s.edge.PurgePrefix(s.t.Context(), "http://example.com/p") },
-		"evicted": func(s *stage) {
-			for i := 0; s.has("/page?500"); i++ {
-				s.ask(3, fmt.Sprintf("/other%d?20", i))
-				require.Less(s.t, i, 2000)
+	for name, leave := range map[string]func(s *harness.Site){
+		"purged":           func(s *harness.Site) { forget(s, "/page?500") },
+		"purged with all":  func(s *harness.Site) { _, _ = s.Edge.PurgeAll(s.T.Context()) },
+		"purged by prefix": func(s *harness.Site) { _, _ = s.Edge.PurgePrefix(s.T.Context(), "http://example.com/p") },
+		"evicted": func(s *harness.Site) {
+			for i := 0; hasStored(s, "/page?500"); i++ {
+				askTimes(s, 3, fmt.Sprintf("/other%d?20", i))
+				require.Less(s.T, i, 2000)
 			}
 		},
-		"replaced": func(s *stage) {
+		"replaced": func(s *harness.Site) {
 			time.Sleep(20 * time.Minute)
-			s.ask(1, "/page?500&again")
+			askTimes(s, 1, "/page?500&again")
 		},
 	} {
 		for who, header := range map[string][]string{"a hit": nil, "a range": {"Range", "bytes=5-"}, "ranges": {"Range", "bytes=5-99999,200000-"}} {
 			t.Run(name+", "+who, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					again := false
-					s := newStage(t, edgecache.Config{MaxBytes: 4 << 20}, func(w http.ResponseWriter, r *http.Request, _ int) {
+					s := harness.NewCountedSite(t, edgecache.Config{MaxBytes: 4 << 20}, func(w http.ResponseWriter, r *http.Request, _ int) {
 						query, _, _ := strings.Cut(r.URL.RawQuery, "&")
 						kib, _ := strconv.Atoi(query)
 						w.Header().Set("Cache-Control", "max-age=600")
@@ -375,24 +376,24 @@ func TestWhatIsReadIsPinnedHoweverItLeaves(t *testing.T) {
 						_, _ = w.Write(eightMiB()[:kib<<10])
 					})
 					if name == "replaced" {
-						leave = func(s *stage) {
+						leave = func(s *harness.Site) {
 							time.Sleep(20 * time.Minute)
 							again = true
-							s.ask(1, "/page?500")
+							askTimes(s, 1, "/page?500")
 						}
 					}
-					s.ask(1, "/page?500")
-					first, second := s.read(40<<10, true, "/page?500", header...), s.read(40<<10, true, "/page?500", header...)
+					askTimes(s, 1, "/page?500")
+					first, second := readSocket(s, 40<<10, true, "/page?500", header...), readSocket(s, 40<<10, true, "/page?500", header...)
 					synctest.Wait()
-					require.Zero(t, s.edge.Stats().BytesPinned, "it is in memory")
+					require.Zero(t, s.Edge.Stats().BytesPinned, "it is in memory")
 					leave(s)
-					require.InDelta(t, 500<<10, s.edge.Stats().BytesPinned, 16<<10)
+					require.InDelta(t, 500<<10, s.Edge.Stats().BytesPinned, 16<<10)
 					first.release()
 					<-first.done
-					require.InDelta(t, 500<<10, s.edge.Stats().BytesPinned, 16<<10)
+					require.InDelta(t, 500<<10, s.Edge.Stats().BytesPinned, 16<<10)
 					second.release()
 					<-second.done
-					require.Zero(t, s.edge.Stats().BytesPinned)
+					require.Zero(t, s.Edge.Stats().BytesPinned)
 					require.Nil(t, first.panicked)
 				})
 			})
@@ -408,25 +409,25 @@ func TestCodingsThatAreReadArePinned(t *testing.T) {
 		for i := range page {
 			page[i] = "0123456789abcdef"[random.IntN(16)]
 		}
-		s := newStage(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request, _ int) {
+		s := harness.NewCountedSite(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request, _ int) {
 			w.Header().Set("Cache-Control", "max-age=600")
 			w.Header().Set("Content-Type", "text/plain")
 			_, _ = w.Write(page)
 		})
 		gzip := []string{"Accept-Encoding", "gzip"}
-		s.ask(2, "/", gzip...)
+		askTimes(s, 2, "/", gzip...)
 		synctest.Wait()
-		c := s.read(100<<10, true, "/", gzip...)
+		c := readSocket(s, 100<<10, true, "/", gzip...)
 		synctest.Wait()
 		require.Equal(t, "gzip", c.header.Get("Content-Encoding"))
-		require.Zero(t, s.edge.Stats().BytesPinned)
-		s.forget("/")
-		pinned := s.edge.Stats().BytesPinned
+		require.Zero(t, s.Edge.Stats().BytesPinned)
+		forget(s, "/")
+		pinned := s.Edge.Stats().BytesPinned
 		require.Greater(t, pinned, int64(100<<10), "the coding")
 		require.Less(t, pinned, int64(250<<10), "and not the page itself")
 		c.release()
 		<-c.done
-		require.Zero(t, s.edge.Stats().BytesPinned)
+		require.Zero(t, s.Edge.Stats().BytesPinned)
 	})
 }
 
@@ -434,23 +435,23 @@ func TestCodingsThatAreReadArePinned(t *testing.T) {
 func TestWhatIsConfirmedIsNotPinned(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page := eightMiB()[:500<<10]
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, _ int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, _ int) {
 			w.Header().Set("Cache-Control", "max-age=60")
 			if edgecache.NotModified(w, r, edgecache.Revision("1")) {
 				return
 			}
 			_, _ = w.Write(page)
 		})
-		s.ask(1, "/")
-		c := s.read(100<<10, true, "/")
+		askTimes(s, 1, "/")
+		c := readSocket(s, 100<<10, true, "/")
 		synctest.Wait()
 		time.Sleep(time.Hour)
-		require.Equal(t, "REVALIDATED", s.visit("/").word())
-		require.Zero(t, s.edge.Stats().BytesPinned)
-		s.forget("/")
-		require.InDelta(t, 500<<10, s.edge.Stats().BytesPinned, 16<<10)
+		require.Equal(t, "REVALIDATED", s.Visit("/").Word())
+		require.Zero(t, s.Edge.Stats().BytesPinned)
+		forget(s, "/")
+		require.InDelta(t, 500<<10, s.Edge.Stats().BytesPinned, 16<<10)
 		c.release()
 		<-c.done
-		require.Zero(t, s.edge.Stats().BytesPinned)
+		require.Zero(t, s.Edge.Stats().BytesPinned)
 	})
 }

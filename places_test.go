@@ -11,33 +11,34 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // 4 200 handlers of one route that do not answer keep nothing else from being stored.
 func TestLongPollsDoNotEndStoring(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			if strings.HasPrefix(r.URL.Path, "/poll/") {
 				<-gate
 			}
 			io.WriteString(w, "page")
 		})
-		all := make([]*visit, 4200)
+		all := make([]*harness.Client, 4200)
 		for i := range all {
-			all[i] = s.visit(fmt.Sprint("/poll/", i))
+			all[i] = s.Visit(fmt.Sprint("/poll/", i))
 		}
 		synctest.Wait()
-		s.visit("/page").wants(t, "MISS", 200, "page")
-		s.visit("/page").wants(t, "HIT", 200, "page")
+		s.Visit("/page").Wants(t, "MISS", 200, "page")
+		s.Visit("/page").Wants(t, "HIT", 200, "page")
 		close(gate)
 		stored := 0
 		for _, v := range all {
-			v.wants(t, v.word(), 200, "page")
-			if v.word() == "MISS" {
+			v.Wants(t, v.Word(), 200, "page")
+			if v.Word() == "MISS" {
 				stored++
 			} else {
-				require.Equal(t, "busy", v.detail())
+				require.Equal(t, "busy", v.Detail())
 			}
 		}
 		require.Equal(t, 512, stored)
@@ -50,27 +51,27 @@ func TestLimitOfARoute(t *testing.T) {
 	for _, polls := range []int{limit - 1, limit} {
 		synctest.Test(t, func(t *testing.T) {
 			gate := make(chan struct{})
-			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 				if r.URL.RawQuery == "" {
 					<-gate
 				}
 				io.WriteString(w, "page")
 			})
-			all := make([]*visit, polls)
+			all := make([]*harness.Client, polls)
 			for i := range all {
-				all[i] = s.visit(fmt.Sprint("/api/poll/", i))
+				all[i] = s.Visit(fmt.Sprint("/api/poll/", i))
 			}
 			synctest.Wait()
-			v := s.visit("/api/poll/7?now")
+			v := s.Visit("/api/poll/7?now")
 			if polls < limit {
-				v.wants(t, "MISS", 200, "page")
+				v.Wants(t, "MISS", 200, "page")
 			} else {
-				v.wants(t, "BYPASS", 200, "page")
-				require.Equal(t, "busy", v.detail())
+				v.Wants(t, "BYPASS", 200, "page")
+				require.Equal(t, "busy", v.Detail())
 			}
 			close(gate)
 			for _, v := range all {
-				v.wants(t, "MISS", 200, "page")
+				v.Wants(t, "MISS", 200, "page")
 			}
 		})
 	}
@@ -85,7 +86,7 @@ func TestStreamsTakeNoPlace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				gate := make(chan struct{})
-				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 					if r.URL.RawQuery != "" {
 						for name, values := range header {
 							w.Header()[name] = values
@@ -95,16 +96,16 @@ func TestStreamsTakeNoPlace(t *testing.T) {
 					}
 					io.WriteString(w, "page")
 				})
-				all := make([]*visit, 600)
+				all := make([]*harness.Client, 600)
 				for i := range all {
-					all[i] = s.visit(fmt.Sprint("/x?", i))
+					all[i] = s.Visit(fmt.Sprint("/x?", i))
 				}
 				synctest.Wait()
-				s.visit("/x").wants(t, "MISS", 200, "page")
-				s.visit("/x").wants(t, "HIT", 200, "page")
+				s.Visit("/x").Wants(t, "MISS", 200, "page")
+				s.Visit("/x").Wants(t, "HIT", 200, "page")
 				close(gate)
 				for _, v := range all {
-					v.wants(t, "BYPASS", 200, "page")
+					v.Wants(t, "BYPASS", 200, "page")
 				}
 			})
 		})

@@ -12,42 +12,43 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 func TestFillBegunBeforeAPurgeIsDeliveredAndNotKept(t *testing.T) {
-	eachWay(t, edgecache.Config{}, func(t *testing.T, s *rehearsal, how way, purge func()) {
-		first := s.send("GET", thePage)
-		old := s.called()
-		waiter := s.send("GET", thePage)
+	eachWay(t, edgecache.Config{}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
+		first := s.Send("GET", thePage)
+		old := s.Called()
+		waiter := s.Send("GET", thePage)
 		purge()
-		old.writes("old", "Cache-Control", itsHead, "Cache-Groups", `"shop"`)
-		first.gets("MISS", 200, "old")
-		waiter.gets("HIT", 200, "old")
-		later := s.send("GET", thePage)
-		s.called().writes("new", "Cache-Control", itsHead)
-		later.gets("MISS", 200, "new")
-		s.send("GET", thePage).gets("HIT", 200, "new")
+		old.Writes("old", "Cache-Control", itsHead, "Cache-Groups", `"shop"`)
+		first.Gets(t, "MISS", 200, "old")
+		waiter.Gets(t, "HIT", 200, "old")
+		later := s.Send("GET", thePage)
+		s.Called().Writes("new", "Cache-Control", itsHead)
+		later.Gets(t, "MISS", 200, "new")
+		s.Send("GET", thePage).Gets(t, "HIT", 200, "new")
 	})
 }
 
 func TestFillWhoseHeaderIsOutBeforeAPurgeIsDeliveredAndNotKept(t *testing.T) {
-	eachWay(t, edgecache.Config{}, func(t *testing.T, s *rehearsal, how way, purge func()) {
-		first := s.send("GET", thePage)
-		old := s.called()
-		old.says(func(w http.ResponseWriter) {
+	eachWay(t, edgecache.Config{}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
+		first := s.Send("GET", thePage)
+		old := s.Called()
+		old.Says(func(w http.ResponseWriter) {
 			edgecache.Tag(w, "shop")
 			_, _ = io.WriteString(w, "o")
 			_ = http.NewResponseController(w).Flush()
 		})
-		waiter := s.send("GET", thePage)
+		waiter := s.Send("GET", thePage)
 		purge()
-		later := s.send("GET", thePage) // must not read the body that grows
-		s.called().writes("new")
-		later.gets("MISS", 200, "new")
-		old.writes("ld")
-		first.gets("MISS", 200, "old")
-		waiter.gets("HIT", 200, "old")
-		s.send("GET", thePage).gets("HIT", 200, "new") // the older fill, which ended later, has not taken its place
+		later := s.Send("GET", thePage) // must not read the body that grows
+		s.Called().Writes("new")
+		later.Gets(t, "MISS", 200, "new")
+		old.Writes("ld")
+		first.Gets(t, "MISS", 200, "old")
+		waiter.Gets(t, "HIT", 200, "old")
+		s.Send("GET", thePage).Gets(t, "HIT", 200, "new") // the older fill, which ended later, has not taken its place
 	})
 }
 
@@ -57,159 +58,159 @@ func TestPurgeOfSomethingElseLetsAFillBe(t *testing.T) {
 			continue
 		}
 		synctest.Test(t, func(t *testing.T) {
-			s := newRehearsal(t, edgecache.Config{})
-			first := s.send("GET", thePage)
-			c := s.called()
-			require.NoError(t, how.control(t.Context(), s.edge))
-			later := s.send("GET", thePage)
-			c.writes("page", "Cache-Groups", `"shop"`)
-			first.gets("MISS", 200, "page")
-			later.gets("HIT", 200, "page")
-			s.send("GET", thePage).gets("HIT", 200, "page")
+			s := harness.NewOrigin(t, edgecache.Config{})
+			first := s.Send("GET", thePage)
+			c := s.Called()
+			require.NoError(t, how.control(t.Context(), s.Edge))
+			later := s.Send("GET", thePage)
+			c.Writes("page", "Cache-Groups", `"shop"`)
+			first.Gets(t, "MISS", 200, "page")
+			later.Gets(t, "HIT", 200, "page")
+			s.Send("GET", thePage).Gets(t, "HIT", 200, "page")
 		})
 	}
 }
 
 func TestRequestAfterAPurgeNeverJoinsWhatBeganBefore(t *testing.T) {
-	eachWay(t, edgecache.Config{}, func(t *testing.T, s *rehearsal, how way, purge func()) {
-		first := s.send("GET", thePage)
-		old := s.called()
+	eachWay(t, edgecache.Config{}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
+		first := s.Send("GET", thePage)
+		old := s.Called()
 		purge()
-		later, latest := s.send("GET", thePage), s.send("GET", thePage)
+		later, latest := s.Send("GET", thePage), s.Send("GET", thePage)
 		if how.header {
 			// Only the header tells if the page carries the tag.
-			s.idle()
-			old.says(func(w http.ResponseWriter) {
+			s.Idle()
+			old.Says(func(w http.ResponseWriter) {
 				edgecache.Tag(w, "shop")
 				_, _ = io.WriteString(w, "old")
 				_ = http.NewResponseController(w).Flush()
 			})
 		}
-		fresh := s.called()
-		s.idle() // both wait for the same run
-		last := s.send("GET", thePage)
-		s.idle()
-		fresh.writes("new")
-		later.gets2("new", latest)
-		last.gets("HIT", 200, "new")
+		fresh := s.Called()
+		s.Idle() // both wait for the same run
+		last := s.Send("GET", thePage)
+		s.Idle()
+		fresh.Writes("new")
+		getsNew(t, later, latest)
+		last.Gets(t, "HIT", 200, "new")
 		if how.header {
-			old.ends()
+			old.Ends()
 		} else {
-			old.writes("old")
+			old.Writes("old")
 		}
-		first.gets("MISS", 200, "old")
-		s.send("GET", thePage).gets("HIT", 200, "new")
+		first.Gets(t, "MISS", 200, "old")
+		s.Send("GET", thePage).Gets(t, "HIT", 200, "new")
 	})
 }
 
-// gets2 checks that of two visitors one led and the other one followed.
-func (v *visitor) gets2(text string, other *visitor) {
-	v.t.Helper()
-	if v.w.Header().Get("X-Cache") == "HIT" {
-		v, other = other, v
+// getsNew checks that of two clients one led and the other one waited for it.
+func getsNew(t *testing.T, one, other *harness.Client) {
+	t.Helper()
+	if one.Sent.Get("X-Cache") == "HIT" {
+		one, other = other, one
 	}
-	v.gets("MISS", 200, text)
-	other.gets("HIT", 200, text)
+	one.Gets(t, "MISS", 200, "new")
+	other.Gets(t, "HIT", 200, "new")
 }
 
 // What is stored for a URL tells the tags that its next page will likely carry: who comes after a purge does not even wait for the header.
 func TestRequestAfterATagPurgeDoesNotWaitForAPageOfThatTag(t *testing.T) {
 	for _, soft := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newRehearsal(t, edgecache.Config{})
-			s.fill("first", "Cache-Control", itsHead, "Cache-Groups", `"shop"`)
+			s := harness.NewOrigin(t, edgecache.Config{})
+			store(s, "first", "Cache-Control", itsHead, "Cache-Groups", `"shop"`)
 			time.Sleep(61 * time.Second)
-			first := s.send("GET", thePage)
-			old := s.called()
-			_, err := purger(s.edge, soft).PurgeTags(t.Context(), "shop")
+			first := s.Send("GET", thePage)
+			old := s.Called()
+			_, err := harness.PurgerOf(s.Edge, soft).PurgeTags(t.Context(), "shop")
 			require.NoError(t, err)
-			later := s.send("GET", thePage)
-			s.called().writes("new")
-			later.gets(map[bool]string{true: "EXPIRED", false: "MISS"}[soft], 200, "new")
-			old.writes("old", "Cache-Groups", `"shop"`)
-			first.gets("EXPIRED", 200, "old")
-			s.send("GET", thePage).gets("HIT", 200, "new")
+			later := s.Send("GET", thePage)
+			s.Called().Writes("new")
+			later.Gets(t, map[bool]string{true: "EXPIRED", false: "MISS"}[soft], 200, "new")
+			old.Writes("old", "Cache-Groups", `"shop"`)
+			first.Gets(t, "EXPIRED", 200, "old")
+			s.Send("GET", thePage).Gets(t, "HIT", 200, "new")
 		})
 	}
 }
 
 // Two purges of one tag leave one mark: the second must not hide the first from who came in between.
 func TestRequestBetweenTwoPurgesGetsWhatIsNewerThanTheFirst(t *testing.T) {
-	eachWay(t, edgecache.Config{}, func(t *testing.T, s *rehearsal, how way, purge func()) {
-		first := s.send("GET", thePage)
-		old := s.called()
+	eachWay(t, edgecache.Config{}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
+		first := s.Send("GET", thePage)
+		old := s.Called()
 		purge()
-		between := s.send("GET", thePage)
+		between := s.Send("GET", thePage)
 		purge()
 		if !how.header {
-			s.called().writes("new", "Cache-Groups", `"shop"`)
+			s.Called().Writes("new", "Cache-Groups", `"shop"`)
 		}
-		old.writes("old", "Cache-Groups", `"shop"`)
-		first.gets("MISS", 200, "old")
+		old.Writes("old", "Cache-Groups", `"shop"`)
+		first.Gets(t, "MISS", 200, "old")
 		if how.header {
-			s.called().writes("new")
+			s.Called().Writes("new")
 		}
-		between.gets("MISS", 200, "new")
-		after := s.send("GET", thePage)
+		between.Gets(t, "MISS", 200, "new")
+		after := s.Send("GET", thePage)
 		if !how.header {
-			s.called().writes("newest")
-			after.gets("MISS", 200, "newest")
+			s.Called().Writes("newest")
+			after.Gets(t, "MISS", 200, "newest")
 		} else {
-			after.gets("HIT", 200, "new")
+			after.Gets(t, "HIT", 200, "new")
 		}
 	})
 }
 
 func TestConfirmationOnItsWayRevivesNothing(t *testing.T) {
-	eachWay(t, edgecache.Config{}, func(t *testing.T, s *rehearsal, how way, purge func()) {
-		s.fill("old", "Cache-Control", itsHead, "Etag", `"1"`, "Cache-Groups", `"shop"`)
+	eachWay(t, edgecache.Config{}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
+		store(s, "old", "Cache-Control", itsHead, "Etag", `"1"`, "Cache-Groups", `"shop"`)
 		time.Sleep(61 * time.Second)
-		first := s.send("GET", thePage)
-		confirmation := s.called()
-		require.Equal(t, `"1"`, confirmation.r.Header.Get("If-None-Match"))
-		waiter := s.send("GET", thePage)
+		first := s.Send("GET", thePage)
+		confirmation := s.Called()
+		require.Equal(t, `"1"`, confirmation.Request.Header.Get("If-None-Match"))
+		waiter := s.Send("GET", thePage)
 		purge()
-		confirmation.says(func(w http.ResponseWriter) {
+		confirmation.Says(func(w http.ResponseWriter) {
 			w.Header().Set("Etag", `"1"`)
 			w.WriteHeader(http.StatusNotModified)
 		})
-		confirmation.ends()
-		first.gets("REVALIDATED", 200, "old")
-		waiter.gets("HIT", 200, "old")
-		later := s.send("GET", thePage)
-		c := s.called()
-		if asked := c.r.Header.Get("If-None-Match") != ""; asked != how.soft {
+		confirmation.Ends()
+		first.Gets(t, "REVALIDATED", 200, "old")
+		waiter.Gets(t, "HIT", 200, "old")
+		later := s.Send("GET", thePage)
+		c := s.Called()
+		if asked := c.Request.Header.Get("If-None-Match") != ""; asked != how.soft {
 			t.Errorf("asked with a condition: got %v, want %v", asked, how.soft)
 		}
-		c.writes("new")
-		later.gets(map[bool]string{true: "EXPIRED", false: "MISS"}[how.soft], 200, "new")
-		s.send("GET", thePage).gets("HIT", 200, "new")
+		c.Writes("new")
+		later.Gets(t, map[bool]string{true: "EXPIRED", false: "MISS"}[how.soft], 200, "new")
+		s.Send("GET", thePage).Gets(t, "HIT", 200, "new")
 	})
 }
 
 func TestBackgroundRefreshOnItsWayRevivesNothing(t *testing.T) {
-	eachWay(t, edgecache.Config{}, func(t *testing.T, s *rehearsal, how way, purge func()) {
-		s.fill("oldest", "Cache-Control", "max-age=60, stale-while-revalidate=600", "Cache-Groups", `"shop"`)
+	eachWay(t, edgecache.Config{}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
+		store(s, "oldest", "Cache-Control", "max-age=60, stale-while-revalidate=600", "Cache-Groups", `"shop"`)
 		time.Sleep(61 * time.Second)
-		s.send("GET", thePage).gets("UPDATING", 200, "oldest")
-		refresh := s.called()
+		s.Send("GET", thePage).Gets(t, "UPDATING", 200, "oldest")
+		refresh := s.Called()
 		purge()
 		if how.soft {
 			// Served once more, and made anew: the refresh that runs is too old to count.
-			s.send("GET", thePage).gets("UPDATING", 200, "oldest")
-			newer := s.called()
-			refresh.writes("old", "Cache-Control", itsHead, "Cache-Groups", `"shop"`)
-			s.send("GET", thePage).gets("UPDATING", 200, "oldest")
-			newer.writes("new", "Cache-Control", itsHead)
+			s.Send("GET", thePage).Gets(t, "UPDATING", 200, "oldest")
+			newer := s.Called()
+			refresh.Writes("old", "Cache-Control", itsHead, "Cache-Groups", `"shop"`)
+			s.Send("GET", thePage).Gets(t, "UPDATING", 200, "oldest")
+			newer.Writes("new", "Cache-Control", itsHead)
 		} else {
-			later := s.send("GET", thePage)
-			newer := s.called()
-			refresh.writes("old", "Cache-Control", itsHead, "Cache-Groups", `"shop"`)
-			later.waits()
-			newer.writes("new", "Cache-Control", itsHead)
-			later.gets("MISS", 200, "new")
+			later := s.Send("GET", thePage)
+			newer := s.Called()
+			refresh.Writes("old", "Cache-Control", itsHead, "Cache-Groups", `"shop"`)
+			later.Waits(t)
+			newer.Writes("new", "Cache-Control", itsHead)
+			later.Gets(t, "MISS", 200, "new")
 		}
-		s.send("GET", thePage).gets("HIT", 200, "new")
+		s.Send("GET", thePage).Gets(t, "HIT", 200, "new")
 	})
 }
 
@@ -230,28 +231,28 @@ func TestFailureRevivesNothing(t *testing.T) {
 			}
 			t.Run(fmt.Sprint(b.name, ", ", how.name), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := newRehearsal(t, edgecache.Config{Logger: silent()})
-					s.h = recovers(s.h)
-					s.fill("old", "Cache-Control", "max-age=60, stale-if-error=600", "Cache-Groups", `"shop"`)
+					s := harness.NewOrigin(t, edgecache.Config{Logger: harness.Silent()})
+					s.Handler = recovers(s.Handler)
+					store(s, "old", "Cache-Control", "max-age=60, stale-if-error=600", "Cache-Groups", `"shop"`)
 					time.Sleep(61 * time.Second)
-					first := s.send("GET", thePage)
-					failing := s.called()
-					waiter := s.send("GET", thePage)
-					require.NoError(t, how.purge(t.Context(), s.edge))
-					failing.says(b.fail)
+					first := s.Send("GET", thePage)
+					failing := s.Called()
+					waiter := s.Send("GET", thePage)
+					require.NoError(t, how.purge(t.Context(), s.Edge))
+					failing.Says(b.fail)
 					if b.name != "a panic" && b.name != "a broken connection" {
-						failing.ends()
+						failing.Ends()
 					}
-					first.gets("STALE", 200, "old") // it came before the purge
-					waiter.gets("STALE", 200, "old")
-					later := s.send("GET", thePage)
-					again := s.called()
-					again.says(b.fail)
+					first.Gets(t, "STALE", 200, "old") // it came before the purge
+					waiter.Gets(t, "STALE", 200, "old")
+					later := s.Send("GET", thePage)
+					again := s.Called()
+					again.Says(b.fail)
 					if b.name != "a panic" && b.name != "a broken connection" {
-						again.ends()
+						again.Ends()
 					}
-					<-later.done
-					if got := later.w.Body.String(); got != "" || later.w.Header().Get("X-Cache") == "STALE" {
+					<-later.Done
+					if got := later.Body.String(); got != "" || later.Sent.Get("X-Cache") == "STALE" {
 						t.Errorf("after the purge: got %q, want the failure", got)
 					}
 				})
@@ -266,22 +267,22 @@ func TestBreakerServesNothingThatWasPurged(t *testing.T) {
 			continue
 		}
 		synctest.Test(t, func(t *testing.T) {
-			s := newRehearsal(t, edgecache.Config{})
-			s.fill("old", "Cache-Control", "max-age=60, stale-if-error=600", "Cache-Groups", `"shop"`)
+			s := harness.NewOrigin(t, edgecache.Config{})
+			store(s, "old", "Cache-Control", "max-age=60, stale-if-error=600", "Cache-Groups", `"shop"`)
 			time.Sleep(61 * time.Second)
 			for range 3 {
-				v := s.send("GET", thePage)
-				c := s.called()
-				c.says(func(w http.ResponseWriter) { w.WriteHeader(503) })
-				c.ends()
-				v.gets("STALE", 200, "old")
+				v := s.Send("GET", thePage)
+				c := s.Called()
+				c.Says(func(w http.ResponseWriter) { w.WriteHeader(503) })
+				c.Ends()
+				v.Gets(t, "STALE", 200, "old")
 			}
-			s.send("GET", thePage).gets("STALE", 200, "old")
-			s.idle() // the breaker is open
-			require.NoError(t, how.purge(t.Context(), s.edge))
-			later := s.send("GET", thePage)
-			s.called().writes("new")
-			later.gets("MISS", 200, "new")
+			s.Send("GET", thePage).Gets(t, "STALE", 200, "old")
+			s.Idle() // the breaker is open
+			require.NoError(t, how.purge(t.Context(), s.Edge))
+			later := s.Send("GET", thePage)
+			s.Called().Writes("new")
+			later.Gets(t, "MISS", 200, "new")
 		})
 	}
 }
@@ -289,57 +290,57 @@ func TestBreakerServesNothingThatWasPurged(t *testing.T) {
 // A page for a host that only a proxy tells is fenced like any other, also when it is the first such page.
 func TestFirstFillBehindAProxyIsFenced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newRehearsal(t, edgecache.Config{})
+		s := harness.NewOrigin(t, edgecache.Config{})
 		forwarded := []string{"X-Forwarded-Host", "www.example.org"}
-		first := s.send("GET", thePage, forwarded...)
-		old := s.called()
-		_, err := s.edge.Purge(t.Context(), "https://www.example.org"+thePage)
+		first := s.Send("GET", thePage, forwarded...)
+		old := s.Called()
+		_, err := s.Edge.Purge(t.Context(), "https://www.example.org"+thePage)
 		require.NoError(t, err)
-		later := s.send("GET", thePage, forwarded...)
-		s.called().writes("new")
-		later.gets("MISS", 200, "new")
-		old.writes("old")
-		first.gets("MISS", 200, "old")
-		s.send("GET", thePage, forwarded...).gets("HIT", 200, "new")
+		later := s.Send("GET", thePage, forwarded...)
+		s.Called().Writes("new")
+		later.Gets(t, "MISS", 200, "new")
+		old.Writes("old")
+		first.Gets(t, "MISS", 200, "old")
+		s.Send("GET", thePage, forwarded...).Gets(t, "HIT", 200, "new")
 	})
 }
 
 // The answer to a POST may be stored (RFC 9110, 9.3.3); what it invalidates itself does not stand against that, what others purge does.
 func TestAnswerToAPostBegunBeforeAPurgeIsNotKept(t *testing.T) {
 	answer := []string{"Content-Location", thePage, "Cache-Control", itsHead, "Cache-Groups", `"shop"`}
-	eachWay(t, edgecache.Config{}, func(t *testing.T, s *rehearsal, how way, purge func()) {
-		post := s.send("POST", thePage)
-		s.called().writes("posted", answer...)
-		post.gets("MISS", 200, "posted")
-		s.send("GET", thePage).gets("HIT", 200, "posted")
+	eachWay(t, edgecache.Config{}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
+		post := s.Send("POST", thePage)
+		s.Called().Writes("posted", answer...)
+		post.Gets(t, "MISS", 200, "posted")
+		s.Send("GET", thePage).Gets(t, "HIT", 200, "posted")
 
-		post = s.send("POST", thePage)
-		c := s.called()
+		post = s.Send("POST", thePage)
+		c := s.Called()
 		purge()
-		c.writes("old", answer...)
-		post.gets("MISS", 200, "old")
-		later := s.send("GET", thePage)
-		s.called().writes("new")
-		later.gets("MISS", 200, "new")
+		c.Writes("old", answer...)
+		post.Gets(t, "MISS", 200, "old")
+		later := s.Send("GET", thePage)
+		s.Called().Writes("new")
+		later.Gets(t, "MISS", 200, "new")
 	})
 }
 
 // A fill that is refreshed by its own POST's invalidation: whoever asks while an unsafe method runs is not kept beyond it.
 func TestFillDuringAnUnsafeMethodIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newRehearsal(t, edgecache.Config{})
-		post := s.send("POST", thePage)
-		writing := s.called()
-		first := s.send("GET", thePage)
-		old := s.called()
-		writing.says(func(w http.ResponseWriter) { w.WriteHeader(204) })
-		writing.ends()
-		post.gets("DYNAMIC", 204, "")
-		later := s.send("GET", thePage)
-		s.called().writes("new")
-		later.gets("MISS", 200, "new")
-		old.writes("old")
-		first.gets("MISS", 200, "old")
-		s.send("GET", thePage).gets("HIT", 200, "new")
+		s := harness.NewOrigin(t, edgecache.Config{})
+		post := s.Send("POST", thePage)
+		writing := s.Called()
+		first := s.Send("GET", thePage)
+		old := s.Called()
+		writing.Says(func(w http.ResponseWriter) { w.WriteHeader(204) })
+		writing.Ends()
+		post.Gets(t, "DYNAMIC", 204, "")
+		later := s.Send("GET", thePage)
+		s.Called().Writes("new")
+		later.Gets(t, "MISS", 200, "new")
+		old.Writes("old")
+		first.Gets(t, "MISS", 200, "old")
+		s.Send("GET", thePage).Gets(t, "HIT", 200, "new")
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // A purge finds a URL whoever spelled it: the client that asked for the page, or the application that purges it.
@@ -37,21 +38,21 @@ func TestPurgeFindsEverySpelling(t *testing.T) {
 		for _, purged := range row.spellings {
 			for _, url := range []string{purged, "https://example.com" + purged, "http://example.com:80" + purged, "//example.com:443" + purged} {
 				for _, soft := range []bool{false, true} {
-					s := newShop(t, nil)
+					s := harness.NewShop(t, nil)
 					for _, target := range append(row.spellings, row.others...) {
-						s.get(site0 + target)
+						s.Get(harness.SiteURL + target)
 					}
-					n, err := purger(s.edge, soft).Purge(t.Context(), url)
+					n, err := harness.PurgerOf(s.Edge, soft).Purge(t.Context(), url)
 					if err != nil || n != len(row.spellings) {
 						t.Errorf("%s: purging %s, soft %v: got %d, %v, want %d", row.name, url, soft, n, err, len(row.spellings))
 					}
 					for _, target := range row.spellings {
-						if s.has(site0 + target) {
+						if s.Has(harness.SiteURL + target) {
 							t.Errorf("%s: purging %s, soft %v, left %s", row.name, url, soft, target)
 						}
 					}
 					for _, target := range row.others {
-						if !s.has(site0 + target) {
+						if !s.Has(harness.SiteURL + target) {
 							t.Errorf("%s: purging %s, soft %v, took %s along", row.name, url, soft, target)
 						}
 					}
@@ -59,13 +60,13 @@ func TestPurgeFindsEverySpelling(t *testing.T) {
 			}
 		}
 	}
-	s := newShop(t, nil)
-	s.get(site0 + "/a%20b")
-	if n, err := s.edge.Purge(t.Context(), "/a b"); n != 1 || err != nil {
+	s := harness.NewShop(t, nil)
+	s.Get(harness.SiteURL + "/a%20b")
+	if n, err := s.Edge.Purge(t.Context(), "/a b"); n != 1 || err != nil {
 		t.Errorf("a blank as people write it: got %d, %v, want 1", n, err)
 	}
-	s.get(site0 + "/caf%C3%A9/1")
-	if n, err := s.edge.PurgePrefix(t.Context(), "/café/"); n != 1 || err != nil {
+	s.Get(harness.SiteURL + "/caf%C3%A9/1")
+	if n, err := s.Edge.PurgePrefix(t.Context(), "/café/"); n != 1 || err != nil {
 		t.Errorf("a prefix: got %d, %v, want 1", n, err)
 	}
 }
@@ -75,14 +76,14 @@ func TestPurgeFindsAHostWithADefaultPort(t *testing.T) {
 	for _, host := range []string{"example.com", "example.com:80", "example.com:443", "EXAMPLE.com.:443"} {
 		for _, scheme := range []string{"http://", "https://"} {
 			for _, url := range []string{"http://example.com/x", "https://example.com/x", "http://example.com:80/x", "https://example.com:443/x", "//example.com:443/x", "/x"} {
-				s := newShop(t, nil)
-				s.get(scheme + host + "/x")
-				s.get(scheme + "example.com:8080/x?other")
-				if n, err := s.edge.Purge(t.Context(), url); n != 1 || err != nil || s.has(scheme+host+"/x") {
+				s := harness.NewShop(t, nil)
+				s.Get(scheme + host + "/x")
+				s.Get(scheme + "example.com:8080/x?other")
+				if n, err := s.Edge.Purge(t.Context(), url); n != 1 || err != nil || s.Has(scheme+host+"/x") {
 					t.Errorf("a page of %s%s, purge of %s: got %d, %v", scheme, host, url, n, err)
 				}
-				s.get(scheme + host + "/x")
-				if n, err := s.edge.PurgePrefix(t.Context(), url); n < 1 || err != nil || s.has(scheme+host+"/x") {
+				s.Get(scheme + host + "/x")
+				if n, err := s.Edge.PurgePrefix(t.Context(), url); n < 1 || err != nil || s.Has(scheme+host+"/x") {
 					t.Errorf("a page of %s%s, purge of the prefix %s: got %d, %v", scheme, host, url, n, err)
 				}
 			}
@@ -92,23 +93,23 @@ func TestPurgeFindsAHostWithADefaultPort(t *testing.T) {
 
 // The port of a URL as its readers see it may stand in a field of its own.
 func TestPurgeFindsThePortThatAProxyTells(t *testing.T) {
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
 	proxied := []string{"X-Forwarded-Host", "example.com", "X-Forwarded-Port", "8443"}
 	for _, u := range []string{"https://example.com:8443/p", "https://example.com/p", "http://internal/p", "/p"} {
-		s.get("http://internal/p", proxied...)
-		n, err := s.edge.Purge(t.Context(), u)
+		s.Get("http://internal/p", proxied...)
+		n, err := s.Edge.Purge(t.Context(), u)
 		require.NoError(t, err)
 		require.Equal(t, 1, n, u)
-		want(t, s.get("http://internal/p", proxied...), "MISS", 200, "page")
+		harness.Want(t, s.Get("http://internal/p", proxied...), "MISS", 200, "page")
 	}
-	n, err := s.edge.Purge(t.Context(), "https://example.com:9443/p")
+	n, err := s.Edge.Purge(t.Context(), "https://example.com:9443/p")
 	require.NoError(t, err)
 	require.Zero(t, n)
 }
 
 func TestPurgeHandlerFindsWhatItIsAskedFor(t *testing.T) {
-	s := newShop(t, nil)
-	purges, err := s.edge.PurgeHandler(func(*http.Request) bool { return true })
+	s := harness.NewShop(t, nil)
+	purges, err := s.Edge.PurgeHandler(func(*http.Request) bool { return true })
 	require.NoError(t, err)
 	for _, row := range []struct{ host, stored, asked string }{
 		{"example.com", "/a|b", "/a|b"},
@@ -118,13 +119,13 @@ func TestPurgeHandlerFindsWhatItIsAskedFor(t *testing.T) {
 	} {
 		for _, from := range []string{"example.com", row.host} {
 			url := "http://" + row.host + row.stored
-			s.get(url)
-			require.True(t, s.has(url), url)
+			s.Get(url)
+			require.True(t, s.Has(url), url)
 			r := httptest.NewRequest("PURGE", strings.ReplaceAll(row.asked, " ", "%20"), nil)
 			r.Host = from
 			w := httptest.NewRecorder()
 			purges.ServeHTTP(w, r)
-			if !strings.Contains(w.Body.String(), `"purged":1`) || s.has(url) {
+			if !strings.Contains(w.Body.String(), `"purged":1`) || s.Has(url) {
 				t.Errorf("PURGE %s of %s, for %s: %s", row.asked, from, url, w.Body)
 			}
 		}
@@ -132,24 +133,24 @@ func TestPurgeHandlerFindsWhatItIsAskedFor(t *testing.T) {
 }
 
 // crowd stores n pages, each also under a host of its own that a proxy calls by a name of its own, and as many under one path.
-func (s *shop) crowd(n int) {
+func crowdedShop(s *harness.Shop, n int) {
 	for i := range n {
-		s.get(fmt.Sprintf("%s/page/%d", site0, i))
-		s.get(fmt.Sprintf("%s/list?page=%d", site0, i))
-		s.get(fmt.Sprintf("http://h%d.example/page/7", i))
-		s.get(fmt.Sprintf("http://h%d.internal/page/7", i), "X-Forwarded-Host", fmt.Sprintf("public%d.example", i))
+		s.Get(fmt.Sprintf("%s/page/%d", harness.SiteURL, i))
+		s.Get(fmt.Sprintf("%s/list?page=%d", harness.SiteURL, i))
+		s.Get(fmt.Sprintf("http://h%d.example/page/7", i))
+		s.Get(fmt.Sprintf("http://h%d.internal/page/7", i), "X-Forwarded-Host", fmt.Sprintf("public%d.example", i))
 	}
 }
 
 // The work of a purge by URL does not grow with what is stored, whoever has made hosts and queries up.
 func TestPurgeByURLLooksAtThatURLOnly(t *testing.T) {
-	for _, n := range []int{200, scaled(2000, 125_000)} {
+	for _, n := range []int{200, harness.Scaled(2000, 125_000)} {
 		edge, err := edgecache.New(edgecache.Config{MaxBytes: 1 << 30})
 		require.NoError(t, err)
-		s := &shop{edge: edge, h: edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := &harness.Shop{Edge: edge, Handler: edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = fmt.Fprint(w, "page") // which counts nothing, so that clients can be many
 		}))}
-		s.crowd(n)
+		crowdedShop(s, n)
 		stored := edge.Stats().Entries
 		require.Equal(t, 4*n, stored)
 		const shards = 64
@@ -157,14 +158,14 @@ func TestPurgeByURLLooksAtThatURLOnly(t *testing.T) {
 			name, url string
 			want      int
 		}{
-			{"a page", site0 + "/page/11", 1},
-			{"a page of which many hosts have one", site0 + "/page/7", 1},
+			{"a page", harness.SiteURL + "/page/11", 1},
+			{"a page of which many hosts have one", harness.SiteURL + "/page/7", 1},
 			{"a page of every host", "/page/12", 1},
-			{"a query of which there are many", site0 + "/list?page=7", 1},
+			{"a query of which there are many", harness.SiteURL + "/list?page=7", 1},
 			{"a query of every host", "/list?page=8", 1},
 			{"the public host that one proxy of many tells", "https://public7.example/page/7", 1},
 			{"the host by which a proxy calls us", "http://h8.internal/page/7", 1},
-			{"what nobody has", site0 + "/page/none", 0},
+			{"what nobody has", harness.SiteURL + "/page/none", 0},
 		} {
 			before := edge.Looked()
 			got, err := edge.Purge(t.Context(), row.url)
@@ -178,7 +179,7 @@ func TestPurgeByURLLooksAtThatURLOnly(t *testing.T) {
 			t.Logf("%d stored, %s: looked at %d entries", stored, row.name, looked)
 		}
 		before := edge.Looked()
-		s.ask("POST", site0+"/page/7")
+		s.Ask("POST", harness.SiteURL+"/page/7")
 		looked := edge.Looked() - before
 		t.Logf("%d stored, a POST: looked at %d entries", stored, looked)
 		if looked > 4*shards+100 {
@@ -195,19 +196,19 @@ func TestPurgeByURLLooksAtThatURLOnly(t *testing.T) {
 func TestPurgeByURLKeepsFetchesOfOthers(t *testing.T) {
 	for _, url := range []string{"https://example.com/shop/2", "/shop/2", "https://www.example.org/shop/2"} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newRehearsal(t, edgecache.Config{})
+			s := harness.NewOrigin(t, edgecache.Config{})
 			for i := range 100 {
-				v := s.send("GET", fmt.Sprintf("http://h%d.internal/other", i), "X-Forwarded-Host", fmt.Sprintf("public%d.example", i))
-				s.called().writes("other")
-				v.gets("MISS", 200, "other")
+				v := s.Send("GET", fmt.Sprintf("http://h%d.internal/other", i), "X-Forwarded-Host", fmt.Sprintf("public%d.example", i))
+				s.Called().Writes("other")
+				v.Gets(t, "MISS", 200, "other")
 			}
-			v := s.send("GET", thePage)
-			c := s.called()
-			_, err := s.edge.Purge(t.Context(), url)
+			v := s.Send("GET", thePage)
+			c := s.Called()
+			_, err := s.Edge.Purge(t.Context(), url)
 			require.NoError(t, err)
-			c.writes("kept")
-			v.gets("MISS", 200, "kept")
-			s.send("GET", thePage).gets("HIT", 200, "kept")
+			c.Writes("kept")
+			v.Gets(t, "MISS", 200, "kept")
+			s.Send("GET", thePage).Gets(t, "HIT", 200, "kept")
 		})
 	}
 }
@@ -229,17 +230,17 @@ func TestPurgeByURLStopsFetchesUnderEveryName(t *testing.T) {
 	} {
 		for _, soft := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
-				s := newRehearsal(t, edgecache.Config{})
-				first := s.send("GET", row.asked, row.header...)
-				old := s.called()
-				_, err := purger(s.edge, soft).Purge(t.Context(), row.purge)
+				s := harness.NewOrigin(t, edgecache.Config{})
+				first := s.Send("GET", row.asked, row.header...)
+				old := s.Called()
+				_, err := harness.PurgerOf(s.Edge, soft).Purge(t.Context(), row.purge)
 				require.NoError(t, err)
-				later := s.send("GET", row.asked, row.header...)
-				s.called().writes("new") // it does not wait for the old one
-				later.gets("MISS", 200, "new")
-				old.writes("old")
-				first.gets("MISS", 200, "old")
-				s.send("GET", row.asked, row.header...).gets("HIT", 200, "new")
+				later := s.Send("GET", row.asked, row.header...)
+				s.Called().Writes("new") // it does not wait for the old one
+				later.Gets(t, "MISS", 200, "new")
+				old.Writes("old")
+				first.Gets(t, "MISS", 200, "old")
+				s.Send("GET", row.asked, row.header...).Gets(t, "HIT", 200, "new")
 			})
 		}
 	}
@@ -248,9 +249,9 @@ func TestPurgeByURLStopsFetchesUnderEveryName(t *testing.T) {
 func BenchmarkPurgeByURL(b *testing.B) {
 	edge, err := edgecache.New(edgecache.Config{MaxBytes: 2 << 30})
 	require.NoError(b, err)
-	s := &shop{edge: edge, h: edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, "page") }))}
-	s.crowd(125_000)
-	for _, url := range []string{site0 + "/page/11", "/page/11", site0 + "/list?page=7", "/list?page=7", "https://public7.example/page/7"} {
+	s := &harness.Shop{Edge: edge, Handler: edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, "page") }))}
+	crowdedShop(s, 125_000)
+	for _, url := range []string{harness.SiteURL + "/page/11", "/page/11", harness.SiteURL + "/list?page=7", "/list?page=7", "https://public7.example/page/7"} {
 		b.Run(url, func(b *testing.B) {
 			for b.Loop() {
 				_, _ = edge.Purge(context.Background(), url)

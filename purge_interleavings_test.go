@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 	"github.com/edgecache-go/edgecache/storetest"
 )
 
@@ -41,11 +42,13 @@ func sound() purges {
 			if host != "" {
 				path = "https://" + host + path
 			}
-			must(purger(e, soft).Purge(ctx, path))
+			must(harness.PurgerOf(e, soft).Purge(ctx, path))
 		},
-		tag:    func(e *edgecache.Edge, soft bool, tag string) { must(purger(e, soft).PurgeTags(ctx, tag)) },
-		prefix: func(e *edgecache.Edge, soft bool, prefix string) { must(purger(e, soft).PurgePrefix(ctx, prefix)) },
-		all:    func(e *edgecache.Edge, soft bool) { must(purger(e, soft).PurgeAll(ctx)) },
+		tag: func(e *edgecache.Edge, soft bool, tag string) { must(harness.PurgerOf(e, soft).PurgeTags(ctx, tag)) },
+		prefix: func(e *edgecache.Edge, soft bool, prefix string) {
+			must(harness.PurgerOf(e, soft).PurgePrefix(ctx, prefix))
+		},
+		all: func(e *edgecache.Edge, soft bool) { must(harness.PurgerOf(e, soft).PurgeAll(ctx)) },
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // The model: pages that show data, writers that change the data and purge afterwards, and an oracle that knows which version of each datum a request must see.
@@ -90,7 +91,7 @@ func newModel(seed uint64, p purges, store edgecache.Store) *model {
 		seed: seed, random: rand.New(rand.NewPCG(seed, 0)), purges: p,
 		underWay: map[int]context.CancelFunc{}, tags: map[string]versions{}, answered: map[string]int{},
 	}
-	edge, err := edgecache.New(edgecache.Config{MaxBytes: 64 << 10, Logger: silent(), Store: store, HonorRequestDirectives: true})
+	edge, err := edgecache.New(edgecache.Config{MaxBytes: 64 << 10, Logger: harness.Silent(), Store: store, HonorRequestDirectives: true})
 	if err != nil {
 		panic(err)
 	}

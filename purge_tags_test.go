@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 func TestPurgeTagsRFC9875Section2(t *testing.T) {
@@ -49,14 +50,14 @@ func TestPurgeTagsRFC9875Section2(t *testing.T) {
 		}, []string{"a"}, 1},
 	} {
 		for _, soft := range []bool{false, true} {
-			s := newShop(t, func(w http.ResponseWriter, _ *http.Request) { row.tag(w) })
-			s.get(site0 + "/a")
-			require.True(t, s.has(site0+"/a"), row.name)
-			n, err := purger(s.edge, soft).PurgeTags(t.Context(), row.purge...)
+			s := harness.NewShop(t, func(w http.ResponseWriter, _ *http.Request) { row.tag(w) })
+			s.Get(harness.SiteURL + "/a")
+			require.True(t, s.Has(harness.SiteURL+"/a"), row.name)
+			n, err := harness.PurgerOf(s.Edge, soft).PurgeTags(t.Context(), row.purge...)
 			if err != nil || n != row.count {
 				t.Errorf("%s: soft %v: got %d, %v; want %d", row.name, soft, n, err, row.count)
 			}
-			if gone := !s.has(site0 + "/a"); gone != (row.count > 0) {
+			if gone := !s.Has(harness.SiteURL + "/a"); gone != (row.count > 0) {
 				t.Errorf("%s: soft %v: got gone %v", row.name, soft, gone)
 			}
 		}
@@ -64,58 +65,58 @@ func TestPurgeTagsRFC9875Section2(t *testing.T) {
 }
 
 func TestPurgeTagsTakesThePagesOfEveryOrigin(t *testing.T) {
-	s := newShop(t, func(w http.ResponseWriter, _ *http.Request) { edgecache.Tag(w, "a") })
+	s := harness.NewShop(t, func(w http.ResponseWriter, _ *http.Request) { edgecache.Tag(w, "a") })
 	urls := []string{"http://example.com/1", "https://example.com/2", "http://example.org/1", "http://example.com:8080/1"}
 	for _, url := range urls {
-		s.get(url)
+		s.Get(url)
 	}
-	n, err := s.edge.PurgeTags(t.Context(), "a")
+	n, err := s.Edge.PurgeTags(t.Context(), "a")
 	if err != nil || n != len(urls) {
 		t.Errorf("got %d, %v; want %d", n, err, len(urls))
 	}
 	for _, url := range urls {
-		if s.has(url) {
+		if s.Has(url) {
 			t.Errorf("%s is still there", url)
 		}
 	}
 }
 
 func TestPurgeTagsTakesTheVariantsThatCarryTheTag(t *testing.T) {
-	s := newShop(t, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 		edgecache.Vary(w, "Accept-Language")
 		edgecache.Tag(w, "lang-"+r.Header.Get("Accept-Language"))
 	})
 	for _, l := range []string{"en", "de"} {
-		s.get(site0+"/a", "Accept-Language", l)
+		s.Get(harness.SiteURL+"/a", "Accept-Language", l)
 	}
-	n, _ := s.edge.PurgeTags(t.Context(), "lang-de")
-	if n != 1 || s.has(site0+"/a", "Accept-Language", "de") || !s.has(site0+"/a", "Accept-Language", "en") {
+	n, _ := s.Edge.PurgeTags(t.Context(), "lang-de")
+	if n != 1 || s.Has(harness.SiteURL+"/a", "Accept-Language", "de") || !s.Has(harness.SiteURL+"/a", "Accept-Language", "en") {
 		t.Errorf("got %d, or not the one variant", n)
 	}
 }
 
 func TestEachTagCountsItsPagesForItself(t *testing.T) {
-	s := newShop(t, func(w http.ResponseWriter, _ *http.Request) { edgecache.Tag(w, "a", "b") })
-	s.get(site0 + "/a")
-	if n, _ := s.edge.Soft().PurgeTags(t.Context(), "a", "b"); n != 2 {
+	s := harness.NewShop(t, func(w http.ResponseWriter, _ *http.Request) { edgecache.Tag(w, "a", "b") })
+	s.Get(harness.SiteURL + "/a")
+	if n, _ := s.Edge.Soft().PurgeTags(t.Context(), "a", "b"); n != 2 {
 		t.Errorf("softly: got %d, want 2", n)
 	}
-	if n, _ := s.edge.PurgeTags(t.Context(), "a"); n != 1 {
+	if n, _ := s.Edge.PurgeTags(t.Context(), "a"); n != 1 {
 		t.Errorf("the one: got %d, want 1", n)
 	}
-	if n, _ := s.edge.PurgeTags(t.Context(), "b"); n != 1 {
+	if n, _ := s.Edge.PurgeTags(t.Context(), "b"); n != 1 {
 		t.Errorf("the other, before memory has met the page: got %d, want 1", n)
 	}
-	s.get(site0 + "/a")
-	if n, _ := s.edge.PurgeAll(t.Context()); n != 1 {
+	s.Get(harness.SiteURL + "/a")
+	if n, _ := s.Edge.PurgeAll(t.Context()); n != 1 {
 		t.Errorf("everything: got %d, want 1", n)
 	}
 }
 
 func TestPageHasTheTagsOfItsLastConfirmation(t *testing.T) {
 	tags := `"a"`
-	s := newShop(t, nil)
-	s.say = func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewShop(t, nil)
+	s.Say = func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-cache")
 		w.Header().Set("Cache-Groups", tags)
 		w.Header().Set("Etag", `"1"`)
@@ -123,16 +124,16 @@ func TestPageHasTheTagsOfItsLastConfirmation(t *testing.T) {
 			w.WriteHeader(http.StatusNotModified)
 		}
 	}
-	s.get(site0 + "/a")
+	s.Get(harness.SiteURL + "/a")
 	tags = `"b"`
-	require.Equal(t, "REVALIDATED", s.get(site0+"/a").Header.Get("X-Cache"))
-	if n, _ := s.edge.PurgeTags(t.Context(), "a"); n != 0 {
+	require.Equal(t, "REVALIDATED", s.Get(harness.SiteURL+"/a").Header.Get("X-Cache"))
+	if n, _ := s.Edge.PurgeTags(t.Context(), "a"); n != 0 {
 		t.Errorf("the old tag: got %d, want 0", n)
 	}
-	if n, _ := s.edge.PurgeTags(t.Context(), "b"); n != 1 {
+	if n, _ := s.Edge.PurgeTags(t.Context(), "b"); n != 1 {
 		t.Errorf("the new tag: got %d, want 1", n)
 	}
-	require.Equal(t, "MISS", s.get(site0+"/a").Header.Get("X-Cache"))
+	require.Equal(t, "MISS", s.Get(harness.SiteURL+"/a").Header.Get("X-Cache"))
 }
 
 func TestCacheGroupInvalidationRFC9875Section3(t *testing.T) {
@@ -155,7 +156,7 @@ func TestCacheGroupInvalidationRFC9875Section3(t *testing.T) {
 		{"a field that nobody can read", "POST", 200, `"a", b`, nil},
 		{"a group of another origin cannot be named", "POST", 200, `"a%00http://example.org"`, nil},
 	} {
-		s := newShop(t, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 			if s0(r) {
 				w.Header().Set("Cache-Group-Invalidation", row.groups)
 				w.WriteHeader(row.status)
@@ -164,12 +165,12 @@ func TestCacheGroupInvalidationRFC9875Section3(t *testing.T) {
 			edgecache.Tag(w, "a")
 		})
 		for _, url := range []string{same, other, secure} {
-			s.get(url)
+			s.Get(url)
 		}
-		s.ask(row.method, "http://example.com/act", "Act", "1")
+		s.Ask(row.method, "http://example.com/act", "Act", "1")
 		var gone []string
 		for _, url := range []string{same, other, secure} {
-			if !s.has(url) {
+			if !s.Has(url) {
 				gone = append(gone, url)
 			}
 		}
@@ -181,43 +182,43 @@ func TestCacheGroupInvalidationRFC9875Section3(t *testing.T) {
 
 func TestInvalidateAndPurgeTagsMeanTheSamePages(t *testing.T) {
 	for _, tag := range []string{"a", "日本", strings.Repeat("long", 1000), `"`} {
-		s := newShop(t, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 			if s0(r) {
 				require.True(t, edgecache.Invalidate(w, tag))
 				return
 			}
 			edgecache.Tag(w, "else", tag)
 		})
-		s.get(site0 + "/a")
-		s.ask("POST", site0+"/act", "Act", "1")
-		if s.has(site0 + "/a") {
+		s.Get(harness.SiteURL + "/a")
+		s.Ask("POST", harness.SiteURL+"/act", "Act", "1")
+		if s.Has(harness.SiteURL + "/a") {
 			t.Errorf("%.20q: Invalidate leaves the page", tag)
 		}
-		s.get(site0 + "/a")
-		if n, _ := s.edge.PurgeTags(t.Context(), tag); n != 1 || s.has(site0+"/a") {
+		s.Get(harness.SiteURL + "/a")
+		if n, _ := s.Edge.PurgeTags(t.Context(), tag); n != 1 || s.Has(harness.SiteURL+"/a") {
 			t.Errorf("%.20q: PurgeTags: got %d, want 1", tag, n)
 		}
 	}
 }
 
 func TestTagsThatNobodyCarriesAreCollected(t *testing.T) {
-	s := newShop(t, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 		edgecache.Tag(w, "all", "of "+r.URL.Path)
 	})
 	for i := range 100 {
-		s.get(fmt.Sprint(site0, "/", i))
+		s.Get(fmt.Sprint(harness.SiteURL, "/", i))
 	}
-	require.Equal(t, 202, s.edge.TagCount(), "each tag is known by itself and within its origin")
-	_, err := s.edge.PurgeAll(t.Context())
+	require.Equal(t, 202, s.Edge.TagCount(), "each tag is known by itself and within its origin")
+	_, err := s.Edge.PurgeAll(t.Context())
 	require.NoError(t, err)
-	collected(t, s.edge, 0)
-	s.get(site0 + "/1")
-	if n, _ := s.edge.PurgeTags(t.Context(), "all"); n != 1 {
+	collected(t, s.Edge, 0)
+	s.Get(harness.SiteURL + "/1")
+	if n, _ := s.Edge.PurgeTags(t.Context(), "all"); n != 1 {
 		t.Errorf("a tag that has come back: got %d, want 1", n)
 	}
-	s.get(site0 + "/2")
+	s.Get(harness.SiteURL + "/2")
 	runtime.GC()
-	if n, _ := s.edge.PurgeTags(t.Context(), "all"); n != 1 {
+	if n, _ := s.Edge.PurgeTags(t.Context(), "all"); n != 1 {
 		t.Errorf("after the collector: got %d, want 1: a page carries the tag", n)
 	}
 }
@@ -225,9 +226,9 @@ func TestTagsThatNobodyCarriesAreCollected(t *testing.T) {
 // A tag's clean-up is held by the runtime: it must not hold the pages that carry the tag, or neither would ever go.
 func TestEdgeThatNobodyUsesIsCollectedWithItsTags(t *testing.T) {
 	edge := func() weak.Pointer[edgecache.Edge] {
-		s := newShop(t, func(w http.ResponseWriter, _ *http.Request) { edgecache.Tag(w, "a") })
-		s.get(site0 + "/a")
-		return weak.Make(s.edge)
+		s := harness.NewShop(t, func(w http.ResponseWriter, _ *http.Request) { edgecache.Tag(w, "a") })
+		s.Get(harness.SiteURL + "/a")
+		return weak.Make(s.Edge)
 	}()
 	for range 20 {
 		done := make(chan struct{})
@@ -258,36 +259,36 @@ func collected(t *testing.T, e *edgecache.Edge, n int) {
 
 // Tags that go and come back while they are purged must neither lose pages nor their count.
 func TestTagsUnderTraffic(t *testing.T) {
-	s := newShop(t, nil)
-	h := s.edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewShop(t, nil)
+	h := s.Edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		edgecache.Tag(w, "all", r.URL.Path)
 		w.WriteHeader(200)
 	}))
-	s.h = h
+	s.Handler = h
 	for round := range 600 {
 		var all sync.WaitGroup
 		for worker := range 4 {
 			all.Go(func() {
 				for i := range 8 {
-					s.get(fmt.Sprintf("%s/%d/%d", site0, worker, i))
+					s.Get(fmt.Sprintf("%s/%d/%d", harness.SiteURL, worker, i))
 				}
 			})
 		}
 		all.Go(func() {
 			for range 40 {
-				_, _ = s.edge.PurgeTags(t.Context(), "all")
+				_, _ = s.Edge.PurgeTags(t.Context(), "all")
 			}
 		})
 		all.Wait()
 		stored := 0
 		for worker := range 4 {
 			for i := range 8 {
-				if s.has(fmt.Sprintf("%s/%d/%d", site0, worker, i)) {
+				if s.Has(fmt.Sprintf("%s/%d/%d", harness.SiteURL, worker, i)) {
 					stored++
 				}
 			}
 		}
-		if n, _ := s.edge.PurgeTags(t.Context(), "all"); n != stored {
+		if n, _ := s.Edge.PurgeTags(t.Context(), "all"); n != stored {
 			t.Fatalf("round %d: got %d, want the %d that are stored", round, n, stored)
 		}
 		if round%50 == 0 {

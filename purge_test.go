@@ -1,73 +1,16 @@
 package edgecache_test
 
 import (
-	"context"
-	"crypto/tls"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
-
-// shop is a cache whose handler answers at once: with what say says, and a number that grows with each run.
-type shop struct {
-	edge *edgecache.Edge
-	h    http.Handler
-	say  func(http.ResponseWriter, *http.Request)
-	runs int
-}
-
-func newShop(t *testing.T, say func(http.ResponseWriter, *http.Request)) *shop {
-	t.Helper()
-	edge, err := edgecache.New(edgecache.Config{HonorRequestDirectives: true}) // see has
-	require.NoError(t, err)
-	s := &shop{edge: edge, say: say}
-	s.h = edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.runs++
-		if s.say != nil {
-			s.say(w, r)
-		}
-		fmt.Fprintf(w, "run %d", s.runs)
-	}))
-	return s
-}
-
-// ask sends a request as a server would get it. url is "https://host/target"; the target stays as it is spelled.
-func (s *shop) ask(method, url string, header ...string) *http.Response {
-	scheme, rest, _ := strings.Cut(url, "://")
-	end := strings.IndexAny(rest, "/?")
-	r := httptest.NewRequest(method, "/", nil)
-	r.Host = rest[:end]
-	if target := rest[end:]; target != "/" {
-		parsed := httptest.NewRequest(method, strings.ReplaceAll(target, `"`, "%22"), nil)
-		parsed.Host, parsed.RequestURI = r.Host, target
-		r = parsed
-	}
-	if scheme == "https" {
-		r.TLS = &tls.ConnectionState{ServerName: strings.ToLower(strings.TrimSuffix(strings.Split(r.Host, ":")[0], "."))}
-	}
-	for i := 0; i < len(header); i += 2 {
-		r.Header.Add(header[i], header[i+1])
-	}
-	w := httptest.NewRecorder()
-	s.h.ServeHTTP(w, r)
-	return w.Result()
-}
-
-func (s *shop) get(url string, header ...string) *http.Response { return s.ask("GET", url, header...) }
-
-// has reports whether a request is answered without the handler. It does not fill the cache.
-func (s *shop) has(url string, header ...string) bool {
-	r := s.get(url, append([]string{"Cache-Control", "only-if-cached"}, header...)...)
-	return r.StatusCode != http.StatusGatewayTimeout
-}
-
-const site0 = "http://example.com"
 
 func TestPurgeByURLRemovesThePageOfThatURLAndNoOther(t *testing.T) {
 	const behind = "http://10.0.0.7:8080/a" // how a proxy calls us
@@ -138,63 +81,48 @@ func TestPurgeByURLRemovesThePageOfThatURLAndNoOther(t *testing.T) {
 			[]string{"X-Forwarded-Host", "www.example.com", "X-Forwarded-Prefix", "/" + strings.Repeat("x", 4<<10)}, true},
 	} {
 		for _, soft := range []bool{false, true} {
-			s := newShop(t, nil)
-			s.get(row.stored, row.header...)
-			require.True(t, s.has(row.stored, row.header...), row.name)
+			s := harness.NewShop(t, nil)
+			s.Get(row.stored, row.header...)
+			require.True(t, s.Has(row.stored, row.header...), row.name)
 			wantCount := 0
 			if row.gone {
 				wantCount = 1
 			}
-			n, err := purger(s.edge, soft).Purge(t.Context(), row.purge)
+			n, err := harness.PurgerOf(s.Edge, soft).Purge(t.Context(), row.purge)
 			if err != nil || n != wantCount {
 				t.Errorf("%s: soft %v: got %d, %v; want %d", row.name, soft, n, err, wantCount)
 			}
-			if gone := !s.has(row.stored, row.header...); gone != row.gone {
+			if gone := !s.Has(row.stored, row.header...); gone != row.gone {
 				t.Errorf("%s: soft %v: got gone %v, want %v", row.name, soft, gone, row.gone)
 			}
 		}
 	}
 }
 
-// aPurger is what an Edge and its soft form have in common.
-type aPurger interface {
-	Purge(ctx context.Context, urls ...string) (int, error)
-	PurgeTags(ctx context.Context, tags ...string) (int, error)
-	PurgePrefix(ctx context.Context, prefix string) (int, error)
-	PurgeAll(ctx context.Context) (int, error)
-}
-
-func purger(e *edgecache.Edge, soft bool) aPurger {
-	if soft {
-		return e.Soft()
-	}
-	return e
-}
-
 func TestPurgeByURLRemovesAllVariants(t *testing.T) {
 	for _, soft := range []bool{false, true} {
-		s := newShop(t, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/plain" {
 				edgecache.Vary(w, "Accept-Language")
 			}
 		})
 		languages := []string{"en", "de", "fr"}
 		for _, l := range languages {
-			s.get(site0+"/a", "Accept-Language", l)
+			s.Get(harness.SiteURL+"/a", "Accept-Language", l)
 		}
-		s.get(site0+"/a", "Accept-Language", "en", "X-Forwarded-Host", "example.com")
-		s.get("https://example.com/a", "Accept-Language", "en")
-		s.get(site0 + "/plain")
-		n, err := purger(s.edge, soft).Purge(t.Context(), site0+"/a")
+		s.Get(harness.SiteURL+"/a", "Accept-Language", "en", "X-Forwarded-Host", "example.com")
+		s.Get("https://example.com/a", "Accept-Language", "en")
+		s.Get(harness.SiteURL + "/plain")
+		n, err := harness.PurgerOf(s.Edge, soft).Purge(t.Context(), harness.SiteURL+"/a")
 		if err != nil || n != 5 {
 			t.Errorf("soft %v: got %d, %v; want 5: three languages, one by way of a proxy, one by https", soft, n, err)
 		}
 		for _, l := range languages {
-			if s.has(site0+"/a", "Accept-Language", l) {
+			if s.Has(harness.SiteURL+"/a", "Accept-Language", l) {
 				t.Errorf("soft %v: %s is still there", soft, l)
 			}
 		}
-		if s.has("https://example.com/a", "Accept-Language", "en") || !s.has(site0+"/plain") {
+		if s.Has("https://example.com/a", "Accept-Language", "en") || !s.Has(harness.SiteURL+"/plain") {
 			t.Errorf("soft %v: https is still there, or the other page is not", soft)
 		}
 	}
@@ -222,17 +150,17 @@ func TestPurgeByPrefix(t *testing.T) {
 		{"the beginning of a host is none", "https://example", nil},
 	} {
 		for _, soft := range []bool{false, true} {
-			s := newShop(t, nil)
+			s := harness.NewShop(t, nil)
 			for _, url := range stored {
-				s.get(url)
+				s.Get(url)
 			}
-			n, err := purger(s.edge, soft).PurgePrefix(t.Context(), row.prefix)
+			n, err := harness.PurgerOf(s.Edge, soft).PurgePrefix(t.Context(), row.prefix)
 			if err != nil || n != len(row.gone) {
 				t.Errorf("%s: soft %v: got %d, %v; want %d", row.name, soft, n, err, len(row.gone))
 			}
 			var gone []int
 			for i, url := range stored {
-				if !s.has(url) {
+				if !s.Has(url) {
 					gone = append(gone, i)
 				}
 			}
@@ -245,28 +173,28 @@ func TestPurgeByPrefix(t *testing.T) {
 
 func TestPurgeByPrefixOfTheHostThatAProxyTells(t *testing.T) {
 	for _, soft := range []bool{false, true} {
-		s := newShop(t, nil)
+		s := harness.NewShop(t, nil)
 		const url = "http://10.0.0.7:8080/blog/1"
-		s.get(url, "X-Forwarded-Host", "www.example.com")
+		s.Get(url, "X-Forwarded-Host", "www.example.com")
 		for _, prefix := range []string{"https://shop.example.com/blog/", "https://www.example.com/shop/"} {
-			if n, _ := purger(s.edge, soft).PurgePrefix(t.Context(), prefix); n != 0 || !s.has(url, "X-Forwarded-Host", "www.example.com") {
+			if n, _ := harness.PurgerOf(s.Edge, soft).PurgePrefix(t.Context(), prefix); n != 0 || !s.Has(url, "X-Forwarded-Host", "www.example.com") {
 				t.Errorf("%s: soft %v: got %d, or the page is gone", prefix, soft, n)
 			}
 		}
-		if n, _ := purger(s.edge, soft).PurgePrefix(t.Context(), "https://www.example.com/blog/"); n != 1 || s.has(url, "X-Forwarded-Host", "www.example.com") {
+		if n, _ := harness.PurgerOf(s.Edge, soft).PurgePrefix(t.Context(), "https://www.example.com/blog/"); n != 1 || s.Has(url, "X-Forwarded-Host", "www.example.com") {
 			t.Errorf("soft %v: got %d, or the page is still there", soft, n)
 		}
 	}
 }
 
 func TestPurgeCountsAndIsIdempotent(t *testing.T) {
-	s := newShop(t, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 		edgecache.Tag(w, strings.Split(r.URL.Query().Get("tags"), ",")...)
 	})
-	e := s.edge
+	e := s.Edge
 	fill := func() {
 		for _, target := range []string{"/1?tags=a", "/2?tags=a,b", "/3?tags=b", "/4"} {
-			s.get(site0 + target)
+			s.Get(harness.SiteURL + target)
 		}
 	}
 	count := func(name string, want int) func(int, error) {
@@ -278,7 +206,7 @@ func TestPurgeCountsAndIsIdempotent(t *testing.T) {
 		}
 	}
 	count("nothing is stored, all", 0)(e.PurgeAll(t.Context()))
-	count("nothing is stored, a URL", 0)(e.Purge(t.Context(), site0+"/4"))
+	count("nothing is stored, a URL", 0)(e.Purge(t.Context(), harness.SiteURL+"/4"))
 	count("nothing is stored, a tag", 0)(e.PurgeTags(t.Context(), "a"))
 	count("nothing is stored, a prefix", 0)(e.PurgePrefix(t.Context(), "/"))
 	fill()
@@ -291,7 +219,7 @@ func TestPurgeCountsAndIsIdempotent(t *testing.T) {
 	count("the same tag again", 0)(e.PurgeTags(t.Context(), "a"))
 	count("the same tag softly", 0)(e.Soft().PurgeTags(t.Context(), "a"))
 	count("a URL that its tag has purged", 0)(e.Purge(t.Context(), "/1?tags=a"))
-	count("two URLs, one of them twice", 2)(e.Purge(t.Context(), site0+"/3?tags=b", site0+"/4", site0+"/4"))
+	count("two URLs, one of them twice", 2)(e.Purge(t.Context(), harness.SiteURL+"/3?tags=b", harness.SiteURL+"/4", harness.SiteURL+"/4"))
 	count("what is left of everything", 0)(e.PurgeAll(t.Context()))
 	fill()
 	count("filled again, everything", 4)(e.PurgeAll(t.Context()))
@@ -303,8 +231,8 @@ func TestPurgeCountsAndIsIdempotent(t *testing.T) {
 }
 
 func TestPurgeRefusesWhatCannotBeAURL(t *testing.T) {
-	s := newShop(t, nil)
-	s.get(site0 + "/a")
+	s := harness.NewShop(t, nil)
+	s.Get(harness.SiteURL + "/a")
 	for _, row := range []struct{ name, url, says string }{
 		{"nothing", "", "begins with /"},
 		{"a host without a scheme", "example.com/a", "begins with /"},
@@ -321,20 +249,20 @@ func TestPurgeRefusesWhatCannotBeAURL(t *testing.T) {
 		{"a port without a host", "https://:443/", "host"},
 	} {
 		for _, soft := range []bool{false, true} {
-			if n, err := purger(s.edge, soft).Purge(t.Context(), site0+"/a", row.url); n != 0 || err == nil || !strings.Contains(err.Error(), row.says) {
+			if n, err := harness.PurgerOf(s.Edge, soft).Purge(t.Context(), harness.SiteURL+"/a", row.url); n != 0 || err == nil || !strings.Contains(err.Error(), row.says) {
 				t.Errorf("%s: got %d, %v; want 0 and an error that says %q", row.name, n, err, row.says)
 			}
-			if n, err := purger(s.edge, soft).PurgePrefix(t.Context(), row.url); n != 0 || err == nil || !strings.Contains(err.Error(), row.says) {
+			if n, err := harness.PurgerOf(s.Edge, soft).PurgePrefix(t.Context(), row.url); n != 0 || err == nil || !strings.Contains(err.Error(), row.says) {
 				t.Errorf("%s as a prefix: got %d, %v; want 0 and an error that says %q", row.name, n, err, row.says)
 			}
 		}
 	}
 	for _, soft := range []bool{false, true} {
-		if n, err := purger(s.edge, soft).PurgeTags(t.Context(), "a", ""); n != 0 || err == nil || !strings.HasPrefix(err.Error(), "edgecache: ") {
+		if n, err := harness.PurgerOf(s.Edge, soft).PurgeTags(t.Context(), "a", ""); n != 0 || err == nil || !strings.HasPrefix(err.Error(), "edgecache: ") {
 			t.Errorf("an empty tag: got %d, %v", n, err)
 		}
 	}
-	if !s.has(site0 + "/a") {
+	if !s.Has(harness.SiteURL + "/a") {
 		t.Error("beside a URL that cannot be read another one was purged")
 	}
 }
@@ -371,7 +299,7 @@ func TestUnsafeMethodsInvalidateRFC9111Section4_4(t *testing.T) {
 		{"Location of no scheme of the web", "POST", 201, []string{"Location", "ftp://example.com/b"}, "/b", false},
 		{"Location of another port", "POST", 201, []string{"Location", "http://example.com:8080/b"}, "/b", false},
 	} {
-		s := newShop(t, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.Method == row.method && r.URL.RequestURI() == "/a" && s0(r) {
 				for i := 0; i < len(row.header); i += 2 {
 					w.Header().Set(row.header[i], row.header[i+1])
@@ -379,10 +307,10 @@ func TestUnsafeMethodsInvalidateRFC9111Section4_4(t *testing.T) {
 				w.WriteHeader(row.status)
 			}
 		})
-		s.get(site0 + row.stored)
-		require.True(t, s.has(site0+row.stored), row.name)
-		s.ask(row.method, site0+"/a", "Act", "1")
-		if gone := !s.has(site0 + row.stored); gone != row.gone {
+		s.Get(harness.SiteURL + row.stored)
+		require.True(t, s.Has(harness.SiteURL+row.stored), row.name)
+		s.Ask(row.method, harness.SiteURL+"/a", "Act", "1")
+		if gone := !s.Has(harness.SiteURL + row.stored); gone != row.gone {
 			t.Errorf("%s: got gone %v, want %v", row.name, gone, row.gone)
 		}
 	}
@@ -392,30 +320,30 @@ func TestUnsafeMethodsInvalidateRFC9111Section4_4(t *testing.T) {
 func s0(r *http.Request) bool { return r.Header.Get("Act") != "" }
 
 func TestUnsafeMethodOfAnotherHostInvalidatesNothing(t *testing.T) {
-	s := newShop(t, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == "POST" {
 			w.Header().Set("Location", "http://example.com/a")
 		}
 	})
-	s.get(site0 + "/a")
-	s.ask("POST", "http://evil.example/a")
-	if !s.has(site0 + "/a") {
+	s.Get(harness.SiteURL + "/a")
+	s.Ask("POST", "http://evil.example/a")
+	if !s.Has(harness.SiteURL + "/a") {
 		t.Error("a POST to another host has removed the page")
 	}
 }
 
 // An unsafe method whose handler writes and then breaks off may have done what it was asked.
 func TestUnsafeMethodThatPanicsInvalidates(t *testing.T) {
-	s := newShop(t, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 		if s0(r) {
 			panic(http.ErrAbortHandler)
 		}
 	})
 	for _, method := range []string{"POST", "DELETE"} {
-		s.get(site0 + "/a")
-		require.True(t, s.has(site0+"/a"))
-		require.PanicsWithValue(t, http.ErrAbortHandler, func() { s.ask(method, site0+"/a", "Act", "1") })
-		if s.has(site0 + "/a") {
+		s.Get(harness.SiteURL + "/a")
+		require.True(t, s.Has(harness.SiteURL+"/a"))
+		require.PanicsWithValue(t, http.ErrAbortHandler, func() { s.Ask(method, harness.SiteURL+"/a", "Act", "1") })
+		if s.Has(harness.SiteURL + "/a") {
 			t.Errorf("%s: the page is still there", method)
 		}
 	}

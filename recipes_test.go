@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // queryFailed is the key under which a request's context has the place to note that its query has failed.
@@ -66,7 +67,7 @@ func ExampleAfterRequest_graphQL() {
 func TestDeletedPageTurns404(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var deleted atomic.Bool
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, _ int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, _ int) {
 			if deleted.Load() {
 				http.NotFound(w, r)
 				return
@@ -75,20 +76,20 @@ func TestDeletedPageTurns404(t *testing.T) {
 			edgecache.StaleWhileRevalidate(w, time.Hour)
 			fmt.Fprint(w, "post")
 		})
-		s.visit("/blog/1").wants(t, "MISS", 200, "post")
-		s.visit("/blog/2").wants(t, "MISS", 200, "post")
+		s.Visit("/blog/1").Wants(t, "MISS", 200, "post")
+		s.Visit("/blog/2").Wants(t, "MISS", 200, "post")
 		deleted.Store(true)
-		s.visit("/blog/1").wants(t, "HIT", 200, "post")
+		s.Visit("/blog/1").Wants(t, "HIT", 200, "post")
 		time.Sleep(61 * time.Second)
-		s.visit("/blog/1").wants(t, "UPDATING", 200, "post")
+		s.Visit("/blog/1").Wants(t, "UPDATING", 200, "post")
 		synctest.Wait()
-		s.visit("/blog/1").wants(t, "HIT", 404, "404 page not found\n")
+		s.Visit("/blog/1").Wants(t, "HIT", 404, "404 page not found\n")
 		time.Sleep(31 * time.Second)
-		s.visit("/blog/1").wants(t, "EXPIRED", 404, "404 page not found\n")
+		s.Visit("/blog/1").Wants(t, "EXPIRED", 404, "404 page not found\n")
 
-		n, err := s.edge.Purge(t.Context(), "/blog/2")
+		n, err := s.Edge.Purge(t.Context(), "/blog/2")
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
-		s.visit("/blog/2").wants(t, "MISS", 404, "404 page not found\n")
+		s.Visit("/blog/2").Wants(t, "MISS", 404, "404 page not found\n")
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // gauge counts how many run at once.
@@ -96,7 +97,7 @@ func TestRefreshesAreBounded(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						var running gauge
 						var slow, failing bool
-						s := newStage(t, edgecache.Config{MaxRefreshes: limit}, func(w http.ResponseWriter, r *http.Request, call int) {
+						s := harness.NewCountedSite(t, edgecache.Config{MaxRefreshes: limit}, func(w http.ResponseWriter, r *http.Request, call int) {
 							if failing {
 								w.WriteHeader(http.StatusServiceUnavailable)
 								return
@@ -111,25 +112,24 @@ func TestRefreshesAreBounded(t *testing.T) {
 						if limit == 0 {
 							limit = edgecache.DefaultMaxRefreshes
 						}
-						h := at(where, s.h)
+						h := at(where, s.Handler)
 						urls := urls
 						if tt.word != "UPDATING" {
 							urls = 80 // these take some preparation
 						}
 						all := func(words ...string) {
-							visits := make([]*visit, urls)
+							visits := make([]*harness.Client, urls)
 							for i := range visits {
-								visits[i] = s.send(&visit{}, t.Context(), h, request("GET", fmt.Sprint("/?", i)))
+								visits[i] = harness.Send(t.Context(), h, harness.Request("GET", fmt.Sprint("/?", i)))
 								if i%128 == 127 {
 									synctest.Wait() // a route may run 512 handlers at once
 								}
 							}
 							synctest.Wait()
 							for i, v := range visits {
-								if v.mu.Lock(); v.sent.Get("X-Cache") != words[0] {
-									t.Fatalf("%d: got %q, want %q", i, v.sent["X-Cache"], words[0])
+								if got := v.SentField("X-Cache"); got != words[0] {
+									t.Fatalf("%d: got %q, want %q", i, got, words[0])
 								}
-								v.mu.Unlock()
 							}
 						}
 						all("MISS")
@@ -174,7 +174,7 @@ func TestRefreshesAreFirstComeFirstServed(t *testing.T) {
 				var running gauge
 				gates := map[string]chan struct{}{"/a": make(chan struct{}), "/b": make(chan struct{}), "/c": make(chan struct{})}
 				slow := false
-				s := newStage(t, edgecache.Config{MaxRefreshes: 1}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{MaxRefreshes: 1}, func(w http.ResponseWriter, r *http.Request, call int) {
 					if slow {
 						defer running.enter(r.URL.Path)()
 						<-gates[r.URL.Path]
@@ -182,11 +182,11 @@ func TestRefreshesAreFirstComeFirstServed(t *testing.T) {
 					w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=6000")
 					io.WriteString(w, "page")
 				})
-				h := at(where, s.h)
+				h := at(where, s.Handler)
 				get := func(path string) {
-					v := s.send(&visit{}, t.Context(), h, request("GET", path))
+					v := harness.Send(t.Context(), h, harness.Request("GET", path))
 					synctest.Wait()
-					require.Equal(t, "page", v.text())
+					require.Equal(t, "page", v.Text())
 				}
 				for path := range gates {
 					get(path)
@@ -214,7 +214,7 @@ func TestRefreshesAreFirstComeFirstServed(t *testing.T) {
 				synctest.Wait()
 				require.Equal(t, 1, running.most)
 				for path := range gates {
-					s.visit(path).wants(t, "HIT", 200, "page")
+					s.Visit(path).Wants(t, "HIT", 200, "page")
 					require.Equal(t, 1, running.seen(path))
 				}
 			})
@@ -228,7 +228,7 @@ func TestPlaceOfARefreshIsKeptForASecond(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var running gauge
 			slow := false
-			s := newStage(t, edgecache.Config{MaxRefreshes: 1}, func(w http.ResponseWriter, r *http.Request, call int) {
+			s := harness.NewCountedSite(t, edgecache.Config{MaxRefreshes: 1}, func(w http.ResponseWriter, r *http.Request, call int) {
 				if slow {
 					defer running.enter(r.URL.Path)()
 					time.Sleep(5 * time.Second)
@@ -236,8 +236,11 @@ func TestPlaceOfARefreshIsKeptForASecond(t *testing.T) {
 				w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=6000")
 				io.WriteString(w, "page")
 			})
-			h := within(s.h, true)
-			get := func(path string) { s.send(&visit{}, t.Context(), h, request("GET", path)); synctest.Wait() }
+			h := within(s.Handler, true)
+			get := func(path string) {
+				harness.Send(t.Context(), h, harness.Request("GET", path))
+				synctest.Wait()
+			}
 			for _, path := range []string{"/a", "/b", "/c"} {
 				get(path)
 			}
@@ -258,22 +261,22 @@ func TestPlaceOfARefreshIsKeptForASecond(t *testing.T) {
 // What a refresh waits for may have happened otherwise when its turn comes.
 func TestWaitingRefreshIsDroppedWhenItIsNotWanted(t *testing.T) {
 	for name, tt := range map[string]struct {
-		meanwhile func(s *stage)
+		meanwhile func(s *harness.Site)
 		runs      int
 	}{
-		"nothing":                      {func(*stage) {}, 1},
-		"a purge":                      {func(s *stage) { s.edge.Purge(s.t.Context(), "https://example.com/b") }, 0},
-		"a purge by tag":               {func(s *stage) { s.edge.PurgeTags(s.t.Context(), "tag") }, 0},
-		"the end of the window":        {func(*stage) { time.Sleep(10 * time.Minute) }, 0},
-		"a new page, by a client":      {func(s *stage) { s.edge.PurgeAll(s.t.Context()); <-s.visit("/b").done }, 1},
-		"a Close, which waits for one": {func(s *stage) { go s.edge.Close(s.t.Context()); synctest.Wait() }, 0},
+		"nothing":                      {func(*harness.Site) {}, 1},
+		"a purge":                      {func(s *harness.Site) { s.Edge.Purge(s.T.Context(), "https://example.com/b") }, 0},
+		"a purge by tag":               {func(s *harness.Site) { s.Edge.PurgeTags(s.T.Context(), "tag") }, 0},
+		"the end of the window":        {func(*harness.Site) { time.Sleep(10 * time.Minute) }, 0},
+		"a new page, by a client":      {func(s *harness.Site) { s.Edge.PurgeAll(s.T.Context()); <-s.Visit("/b").Done }, 1},
+		"a Close, which waits for one": {func(s *harness.Site) { go s.Edge.Close(s.T.Context()); synctest.Wait() }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var running gauge
 				gate := make(chan struct{})
 				stale := false
-				s := newStage(t, edgecache.Config{MaxRefreshes: 1}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{MaxRefreshes: 1}, func(w http.ResponseWriter, r *http.Request, call int) {
 					if stale {
 						defer running.enter(r.URL.Path)()
 						if r.URL.Path == "/a" {
@@ -284,12 +287,12 @@ func TestWaitingRefreshIsDroppedWhenItIsNotWanted(t *testing.T) {
 					edgecache.Tag(w, "tag")
 					io.WriteString(w, "page")
 				})
-				s.visit("/a").wants(t, "MISS", 200, "page")
-				s.visit("/b").wants(t, "MISS", 200, "page")
+				s.Visit("/a").Wants(t, "MISS", 200, "page")
+				s.Visit("/b").Wants(t, "MISS", 200, "page")
 				time.Sleep(20 * time.Second)
 				stale = true
-				s.visit("/a").wants(t, "UPDATING", 200, "page")
-				s.visit("/b").wants(t, "UPDATING", 200, "page")
+				s.Visit("/a").Wants(t, "UPDATING", 200, "page")
+				s.Visit("/b").Wants(t, "UPDATING", 200, "page")
 				synctest.Wait()
 				tt.meanwhile(s)
 				close(gate)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // What is known of URLs that cannot be stored takes nothing from what is stored, however many there are.
@@ -37,15 +38,15 @@ func TestRefusalsTakeNothingFromWhatIsStored(t *testing.T) {
 				w.Header().Set("Cache-Control", "max-age=600")
 				fmt.Fprint(w, "page of ", r.URL.Path)
 			}))
-			w, r := newSink(), httptest.NewRequest("GET", "/", nil)
+			w, r := harness.NewSink(), httptest.NewRequest("GET", "/", nil)
 			get := func(path, query string) string {
-				w.reset()
+				w.Reset()
 				r.URL.Path, r.URL.RawQuery, r.RequestURI = path, query, path
 				if query != "" {
 					r.RequestURI += "?" + query
 				}
 				h.ServeHTTP(w, r)
-				return w.header.Get("X-Cache")
+				return w.Fields.Get("X-Cache")
 			}
 			for range 2 {
 				for i := range used {
@@ -84,28 +85,30 @@ func TestRefusalsAreExplained(t *testing.T) {
 		"too-large":  func(w http.ResponseWriter) { w.Write(make([]byte, 1<<20)) },
 	}
 	for want, refuse := range reasons {
-		for ending, end := range map[string]func(s *stage, healed *bool){
-			"":                func(*stage, *bool) {},
-			"by time":         func(*stage, *bool) { time.Sleep(2 * time.Minute) },
-			"by an answer":    func(s *stage, healed *bool) { *healed = true; <-s.visit("/").done },
-			"by a purge":      func(s *stage, _ *bool) { s.edge.Purge(s.t.Context(), "https://example.com/") },
-			"by all purged":   func(s *stage, _ *bool) { s.edge.PurgeAll(s.t.Context()) },
-			"by a POST to it": func(s *stage, healed *bool) { <-s.send(&visit{}, s.t.Context(), s.h, request("POST", "/")).done },
+		for ending, end := range map[string]func(s *harness.Site, healed *bool){
+			"":              func(*harness.Site, *bool) {},
+			"by time":       func(*harness.Site, *bool) { time.Sleep(2 * time.Minute) },
+			"by an answer":  func(s *harness.Site, healed *bool) { *healed = true; <-s.Visit("/").Done },
+			"by a purge":    func(s *harness.Site, _ *bool) { s.Edge.Purge(s.T.Context(), "https://example.com/") },
+			"by all purged": func(s *harness.Site, _ *bool) { s.Edge.PurgeAll(s.T.Context()) },
+			"by a POST to it": func(s *harness.Site, healed *bool) {
+				<-harness.Send(s.T.Context(), s.Handler, harness.Request("POST", "/")).Done
+			},
 		} {
 			t.Run(want+", ended "+ending, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					healed := false
-					s := newStage(t, edgecache.Config{MaxObjectBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
+					s := harness.NewCountedSite(t, edgecache.Config{MaxObjectBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
 						if !healed && r.Method == http.MethodGet {
 							refuse(w)
 						}
 					})
 					explain := func(header ...string) string {
-						r := request("GET", "/", header...)
-						return s.edge.Explain(r).Reason.String()
+						r := harness.Request("GET", "/", header...)
+						return s.Edge.Explain(r).Reason.String()
 					}
 					require.Equal(t, "uri-miss", explain())
-					<-s.visit("/").done
+					<-s.Visit("/").Done
 					require.Equal(t, want, explain())
 					require.Equal(t, "uri-miss", explain("Cookie", "session=1"))
 					end(s, &healed)
@@ -128,7 +131,7 @@ func TestRefusalsAreExplained(t *testing.T) {
 // Whoever makes up an X-Forwarded-Host, and gets what is not stored for that, keeps nobody else's requests from waiting for each other.
 func TestRefusalsOfAScopeAreItsOwn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(100 * time.Millisecond)
 			if r.Header.Get("X-Forwarded-Host") != "" {
 				edgecache.NoStore(w)
@@ -138,12 +141,12 @@ func TestRefusalsOfAScopeAreItsOwn(t *testing.T) {
 			fmt.Fprint(w, "page")
 		})
 		evil := []string{"X-Forwarded-Host", "evil.example"}
-		s.visit("/", evil...).wants(t, "BYPASS", 200, "no such site")
-		require.Equal(t, map[string]int{"MISS": 1, "HIT": 19}, words(s.visits(20, "/")))
-		for _, v := range s.visits(20, "/", evil...) {
-			v.wants(t, "BYPASS", 200, "no such site")
-			require.Equal(t, 100*time.Millisecond, v.took, "of their own scope it is known")
+		s.Visit("/", evil...).Wants(t, "BYPASS", 200, "no such site")
+		require.Equal(t, map[string]int{"MISS": 1, "HIT": 19}, harness.Words(s.Visits(20, "/")))
+		for _, v := range s.Visits(20, "/", evil...) {
+			v.Wants(t, "BYPASS", 200, "no such site")
+			require.Equal(t, 100*time.Millisecond, v.Took, "of their own scope it is known")
 		}
-		require.Equal(t, "no-store", s.edge.Explain(request("GET", "/", "X-Forwarded-Host", "evil.example")).Reason.String())
+		require.Equal(t, "no-store", s.Edge.Explain(harness.Request("GET", "/", "X-Forwarded-Host", "evil.example")).Reason.String())
 	})
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // A 304 is merged into the stored header, which has only what the wrapped handler set; what outer middleware said about
@@ -44,10 +45,10 @@ func TestRevalidationKeepsTheVaryOfOuterMiddleware(t *testing.T) {
 			outer.ServeHTTP(w, r)
 			return w.Result()
 		}
-		want(t, get("de"), "MISS", 200, "in de")
+		harness.Want(t, get("de"), "MISS", 200, "in de")
 		time.Sleep(61 * time.Second)
-		want(t, get("de"), "REVALIDATED", 200, "in de")
-		want(t, get("fr"), "MISS", 200, "in fr")
+		harness.Want(t, get("de"), "REVALIDATED", 200, "in de")
+		harness.Want(t, get("fr"), "MISS", 200, "in fr")
 	})
 }
 
@@ -72,10 +73,10 @@ func TestRevalidationKeepsTheLifetimeOfOuterMiddleware(t *testing.T) {
 			outer.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 			return w.Result()
 		}
-		want(t, get(), "MISS", 200, "page")
+		harness.Want(t, get(), "MISS", 200, "page")
 		for range 3 {
 			time.Sleep(6 * time.Second)
-			want(t, get(), "REVALIDATED", 200, "page")
+			harness.Want(t, get(), "REVALIDATED", 200, "page")
 		}
 	})
 }
@@ -98,18 +99,18 @@ func TestTrailersOfAPageThatIsStoredReachItsClient(t *testing.T) {
 }
 
 func TestPageLongerThanItsLengthIsNotStored(t *testing.T) {
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Length", "5")
 		fmt.Fprint(w, "hello")
 		fmt.Fprint(w, " world")
 	})
-	want(t, s.get("/"), "MISS", 200, "hello")
-	want(t, s.get("/"), "MISS", 200, "hello")
+	harness.Want(t, s.Get("/"), "MISS", 200, "hello")
+	harness.Want(t, s.Get("/"), "MISS", 200, "hello")
 }
 
 func TestCookieOfARevalidationReachesTheClientThatAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", "public, max-age=60")
 			w.Header().Set("Etag", `"1"`)
 			if r.Header.Get("If-None-Match") == `"1"` {
@@ -119,11 +120,11 @@ func TestCookieOfARevalidationReachesTheClientThatAsked(t *testing.T) {
 			}
 			fmt.Fprint(w, "page")
 		})
-		s.get("/")
+		s.Get("/")
 		time.Sleep(61 * time.Second)
-		r := s.get("/", "Cookie", "session=old")
+		r := s.Get("/", "Cookie", "session=old")
 		require.Equal(t, []string{"session=renewed"}, r.Header["Set-Cookie"])
-		require.Empty(t, s.get("/").Header["Set-Cookie"])
+		require.Empty(t, s.Get("/").Header["Set-Cookie"])
 	})
 }
 
@@ -131,7 +132,7 @@ func TestCookieOfARevalidationReachesTheClientThatAsked(t *testing.T) {
 func TestConditionalRequestsDoNotKeepAURLUncacheable(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		private := true
-		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Etag", `"1"`)
 			if private {
 				w.Header().Set("Cache-Control", "private")
@@ -142,27 +143,27 @@ func TestConditionalRequestsDoNotKeepAURLUncacheable(t *testing.T) {
 			}
 			fmt.Fprint(w, "page")
 		})
-		s.get("/")
+		s.Get("/")
 		private = false
 		for range 5 {
 			time.Sleep(time.Minute)
-			s.get("/", "If-None-Match", `"1"`)
+			s.Get("/", "If-None-Match", `"1"`)
 		}
-		want(t, s.get("/"), "HIT", 200, "page")
+		harness.Want(t, s.Get("/"), "HIT", 200, "page")
 	})
 }
 
 // Less than net/http holds back, but more than may be stored: nothing reads the body yet when it outgrows its limit.
 func TestPageBetweenTheLargestObjectAndWhatIsHeldBack(t *testing.T) {
-	s := newSite(t, edgecache.Config{MaxObjectBytes: 1000}, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewSite(t, edgecache.Config{MaxObjectBytes: 1000}, func(w http.ResponseWriter, r *http.Request) {
 		for range 15 {
 			if _, err := fmt.Fprintf(w, "%0100d", 1); err != nil {
 				t.Error(err)
 			}
 		}
 	})
-	r := s.get("/")
-	require.Len(t, body(t, r), 1500)
+	r := s.Get("/")
+	require.Len(t, harness.Body(t, r), 1500)
 }
 
 func TestBackgroundRefreshKeepsTheVaryOfOuterMiddleware(t *testing.T) {
@@ -184,11 +185,11 @@ func TestBackgroundRefreshKeepsTheVaryOfOuterMiddleware(t *testing.T) {
 			outer.ServeHTTP(w, r)
 			return w.Result()
 		}
-		want(t, get("de"), "MISS", 200, "in de")
+		harness.Want(t, get("de"), "MISS", 200, "in de")
 		time.Sleep(61 * time.Second)
-		want(t, get("de"), "UPDATING", 200, "in de")
+		harness.Want(t, get("de"), "UPDATING", 200, "in de")
 		synctest.Wait()
-		want(t, get("fr"), "MISS", 200, "in fr")
+		harness.Want(t, get("fr"), "MISS", 200, "in fr")
 	})
 }
 
@@ -196,16 +197,16 @@ func TestBackgroundRefreshKeepsTheVaryOfOuterMiddleware(t *testing.T) {
 func TestCollapsedStalePageIsNoHit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		s := newSite(t, edgecache.Config{HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
 			<-gate
 			w.Header().Set("Cache-Control", "max-age=0")
 			w.Header().Set("Etag", `"1"`)
 			fmt.Fprint(w, "page")
 		})
-		go s.get("/")
+		go s.Get("/")
 		synctest.Wait()
 		answers := make(chan *http.Response)
-		go func() { answers <- s.get("/", "Cache-Control", "max-stale") }()
+		go func() { answers <- s.Get("/", "Cache-Control", "max-stale") }()
 		synctest.Wait()
 		close(gate)
 		if r := <-answers; r.Header.Get("X-Cache") == "HIT" {
@@ -217,7 +218,7 @@ func TestCollapsedStalePageIsNoHit(t *testing.T) {
 // RFC 9111, 4.3.2: without Last-Modified, If-Modified-Since is compared with the Date that the 304 brought, also when the result may not be stored.
 func TestConditionAfterAValidationIsAboutTheNewDate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newSite(t, edgecache.Config{HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Cache-Control", "max-age=60")
 			w.Header().Set("Etag", `"1"`)
 			w.Header().Set("Date", time.Now().UTC().Format(http.TimeFormat))
@@ -227,10 +228,10 @@ func TestConditionAfterAValidationIsAboutTheNewDate(t *testing.T) {
 			}
 			fmt.Fprint(w, "page")
 		})
-		s.get("/")
+		s.Get("/")
 		seen := time.Now().Add(30 * time.Second).UTC().Format(http.TimeFormat)
 		time.Sleep(2 * time.Minute)
-		want(t, s.get("/", "If-Modified-Since", seen, "Cache-Control", "no-store"), "REVALIDATED", 200, "page")
+		harness.Want(t, s.Get("/", "If-Modified-Since", seen, "Cache-Control", "no-store"), "REVALIDATED", 200, "page")
 	})
 }
 
@@ -256,9 +257,9 @@ func TestAConfirmedPageThatIsNotKeptIsOfNow(t *testing.T) {
 			h.ServeHTTP(w, r)
 			return w.Result()
 		}
-		want(t, get(time.Time{}), "MISS", 200, "page")
+		harness.Want(t, get(time.Time{}), "MISS", 200, "page")
 		time.Sleep(time.Hour)
-		want(t, get(time.Now().Add(-time.Minute)), "REVALIDATED", 200, "page")
+		harness.Want(t, get(time.Now().Add(-time.Minute)), "REVALIDATED", 200, "page")
 	})
 }
 

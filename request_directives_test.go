@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // steering is every way in which a request can tell a cache what to do (RFC 9111, 5.2.1 and 5.4; RFC 5861, 4).
@@ -59,12 +60,12 @@ func TestRequestDirectivesDoNothing(t *testing.T) {
 					require.Equal(t, before, r.Header, "the client's own request is left alone")
 					return w.Result()
 				}
-				want(t, get("/", header), "MISS", 200, "page 1") // also for only-if-cached
+				harness.Want(t, get("/", header), "MISS", 200, "page 1") // also for only-if-cached
 				require.Empty(t, seen, "the handler of a fetch sees nothing that is not in the key")
-				want(t, get("/", nil), "HIT", 200, "page 1") // also after no-store
-				want(t, get("/", header), "HIT", 200, "page 1")
+				harness.Want(t, get("/", nil), "HIT", 200, "page 1") // also after no-store
+				harness.Want(t, get("/", header), "HIT", 200, "page 1")
 				time.Sleep(lifetime + time.Second)
-				want(t, get("/", header), "EXPIRED", 200, "page 2") // also for max-stale
+				harness.Want(t, get("/", header), "EXPIRED", 200, "page 2") // also for max-stale
 				require.Empty(t, seen)
 
 				calls = 0
@@ -81,7 +82,7 @@ func TestRequestDirectivesDoNothing(t *testing.T) {
 // Only what a stored response could depend on is taken off.
 func TestRequestDirectivesOfWhatIsPassedOnReachTheHandler(t *testing.T) {
 	var seen http.Header
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 		seen = r.Header.Clone()
 		fmt.Fprint(w, "page")
 	})
@@ -96,7 +97,7 @@ func TestRequestDirectivesOfWhatIsPassedOnReachTheHandler(t *testing.T) {
 		{"GET", []string{"X-Original-Url", "/admin"}},
 		{"GET", []string{"Upgrade", "websocket"}},
 	} {
-		s.do(row.method, "/", append([]string{"Cache-Control", "no-cache", "Pragma", "no-cache"}, row.header...)...)
+		s.Do(row.method, "/", append([]string{"Cache-Control", "no-cache", "Pragma", "no-cache"}, row.header...)...)
 		if seen.Get("Cache-Control") != "no-cache" || seen.Get("Pragma") != "no-cache" {
 			t.Errorf("%s %v: the handler saw %v", row.method, row.header, seen)
 		}
@@ -106,41 +107,41 @@ func TestRequestDirectivesOfWhatIsPassedOnReachTheHandler(t *testing.T) {
 // A page cannot depend on a field that its handler never sees, whatever it says.
 func TestVaryOnRequestDirectivesMakesNoVariants(t *testing.T) {
 	for _, vary := range []string{"Cache-Control", "Pragma, cache-control", "Accept, Cache-Control"} {
-		s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Vary", vary)
 			fmt.Fprint(w, "page")
 		})
-		s.get("/")
-		r := s.get("/", "Cache-Control", "no-cache", "Pragma", "no-cache")
-		want(t, r, "HIT", 200, "page")
+		s.Get("/")
+		r := s.Get("/", "Cache-Control", "no-cache", "Pragma", "no-cache")
+		harness.Want(t, r, "HIT", 200, "page")
 		require.Equal(t, vary, r.Header.Get("Vary"), "caches in front of us are told")
-		require.Equal(t, 1, s.calls)
+		require.Equal(t, 1, s.Calls())
 	}
 }
 
 // The same where a policy outside of the cache says so.
 func TestVaryOfAPolicyOnRequestDirectivesMakesNoVariants(t *testing.T) {
-	s := newSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("Cache-Control")) })
-	s.h = edgecache.Policy{Vary: []string{"cache-control", "Pragma", "Accept-Language"}}.Handler(s.h)
-	want(t, s.get("/"), "MISS", 200, "")
-	want(t, s.get("/", "Cache-Control", "no-cache"), "HIT", 200, "")
-	want(t, s.get("/", "Pragma", "no-cache"), "HIT", 200, "")
-	want(t, s.get("/", "Accept-Language", "de"), "MISS", 200, "")
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("Cache-Control")) })
+	s.Handler = edgecache.Policy{Vary: []string{"cache-control", "Pragma", "Accept-Language"}}.Handler(s.Handler)
+	harness.Want(t, s.Get("/"), "MISS", 200, "")
+	harness.Want(t, s.Get("/", "Cache-Control", "no-cache"), "HIT", 200, "")
+	harness.Want(t, s.Get("/", "Pragma", "no-cache"), "HIT", 200, "")
+	harness.Want(t, s.Get("/", "Accept-Language", "de"), "MISS", 200, "")
 }
 
 // Who waits takes what another request has begun, whatever it asks for.
 func TestRequestDirectivesDoNotKeepFromWaiting(t *testing.T) {
 	for _, header := range steering {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 				time.Sleep(time.Second)
 				fmt.Fprint(w, "page ", call)
 			})
-			leader := s.visit("/")
+			leader := s.Visit("/")
 			time.Sleep(time.Second / 2)
-			other := s.visit("/", header...)
-			other.wants(t, "HIT", 200, "page 1")
-			leader.wants(t, "MISS", 200, "page 1")
+			other := s.Visit("/", header...)
+			other.Wants(t, "HIT", 200, "page 1")
+			leader.Wants(t, "MISS", 200, "page 1")
 		})
 	}
 }
@@ -148,30 +149,30 @@ func TestRequestDirectivesDoNotKeepFromWaiting(t *testing.T) {
 // With HonorRequestDirectives they count, and the handler sees them: so RFC 9111 to the letter.
 func TestHonorRequestDirectives(t *testing.T) {
 	var seen http.Header
-	s := newSite(t, edgecache.Config{HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
+	s := harness.NewSite(t, edgecache.Config{HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
 		seen = r.Header.Clone()
 		fmt.Fprint(w, "page")
 	})
-	require.Equal(t, 504, s.get("/", "Cache-Control", "only-if-cached").StatusCode)
-	want(t, s.get("/", "Cache-Control", "no-store"), "DYNAMIC", 200, "page")
+	require.Equal(t, 504, s.Get("/", "Cache-Control", "only-if-cached").StatusCode)
+	harness.Want(t, s.Get("/", "Cache-Control", "no-store"), "DYNAMIC", 200, "page")
 	require.Equal(t, "no-store", seen.Get("Cache-Control"))
-	want(t, s.get("/"), "MISS", 200, "page")
-	want(t, s.get("/", "Cache-Control", "no-cache"), "EXPIRED", 200, "page")
+	harness.Want(t, s.Get("/"), "MISS", 200, "page")
+	harness.Want(t, s.Get("/", "Cache-Control", "no-cache"), "EXPIRED", 200, "page")
 	require.Equal(t, "no-cache", seen.Get("Cache-Control"))
-	want(t, s.get("/", "Pragma", "no-cache"), "EXPIRED", 200, "page")
+	harness.Want(t, s.Get("/", "Pragma", "no-cache"), "EXPIRED", 200, "page")
 	require.Equal(t, "no-cache", seen.Get("Pragma"))
-	want(t, s.get("/"), "HIT", 200, "page")
+	harness.Want(t, s.Get("/"), "HIT", 200, "page")
 }
 
 // no-transform of a request (RFC 9111, 5.2.1.6) is a request directive like the others.
 func TestNoTransformOfARequest(t *testing.T) {
 	for _, honor := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newSite(t, edgecache.Config{Compress: true, HonorRequestDirectives: honor}, func(w http.ResponseWriter, r *http.Request) {
+			s := harness.NewSite(t, edgecache.Config{Compress: true, HonorRequestDirectives: honor}, func(w http.ResponseWriter, r *http.Request) {
 				speak(w, prose("page"))
 			})
-			s.warm("br")
-			got := s.get("/", "Accept-Encoding", "br", "Cache-Control", "no-transform").Header.Get("Content-Encoding")
+			warm(s, "br")
+			got := s.Get("/", "Accept-Encoding", "br", "Cache-Control", "no-transform").Header.Get("Content-Encoding")
 			if want := map[bool]string{false: "br", true: ""}[honor]; got != want {
 				t.Errorf("honored %v: got %q, want %q", honor, got, want)
 			}

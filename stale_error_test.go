@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // failures are what stale-if-error stands in for (RFC 5861, 4), and what comes of no answer at all (RFC 9111, 4.2.4).
@@ -44,7 +45,7 @@ func TestStaleIfErrorStandsInForEveryFailure(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				failing := false
-				s := newStage(t, edgecache.Config{Logger: silent(), StaleIfUnreachable: 90 * time.Second}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{Logger: harness.Silent(), StaleIfUnreachable: 90 * time.Second}, func(w http.ResponseWriter, r *http.Request, call int) {
 					time.Sleep(100 * time.Millisecond)
 					if failing {
 						failure.fail(w, r)
@@ -53,31 +54,31 @@ func TestStaleIfErrorStandsInForEveryFailure(t *testing.T) {
 					w.Header().Set("Cache-Control", "max-age=10, stale-if-error=90")
 					fmt.Fprint(w, "page ", call)
 				})
-				s.visit("/").wants(t, "MISS", 200, "page 1")
+				s.Visit("/").Wants(t, "MISS", 200, "page 1")
 				failing = true
 				for range 2 { // it never replaces the copy
 					time.Sleep(20 * time.Second)
-					all := s.visits(5, "/")
+					all := s.Visits(5, "/")
 					for _, v := range all {
-						v.wants(t, "STALE", 200, "page 1")
+						v.Wants(t, "STALE", 200, "page 1")
 						if !strings.Contains(name, "half") {
-							require.Equal(t, failure.detail, v.detail())
+							require.Equal(t, failure.detail, v.Detail())
 						}
 					}
 				}
 				if !strings.Contains(name, "half") { // else those who waited for that page try themselves
-					require.EqualValues(t, 3, s.calls.Load(), "one try for all who ask at once")
+					require.EqualValues(t, 3, s.Calls(), "one try for all who ask at once")
 				}
 				failing = false
 				time.Sleep(30 * time.Second) // the breaker may be open
-				s.visit("/").wants(t, "EXPIRED", 200, "*")
-				s.visit("/").wants(t, "HIT", 200, "*")
+				s.Visit("/").Wants(t, "EXPIRED", 200, "*")
+				s.Visit("/").Wants(t, "HIT", 200, "*")
 				failing = true
 				time.Sleep(10*time.Second + 90*time.Second + time.Second) // past the window
-				v := s.visit("/")
-				if !v.cut() {
-					require.GreaterOrEqual(t, v.status, 500)
-					require.NotEqual(t, "STALE", v.sent.Get("X-Cache"))
+				v := s.Visit("/")
+				if !v.Cut() {
+					require.GreaterOrEqual(t, v.Status, 500)
+					require.NotEqual(t, "STALE", v.Sent.Get("X-Cache"))
 				}
 			})
 		})
@@ -87,16 +88,16 @@ func TestStaleIfErrorStandsInForEveryFailure(t *testing.T) {
 func TestOtherErrorsAreAnswers(t *testing.T) {
 	for _, status := range []int{400, 403, 404, 410, 429, 501, 505} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+			s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 				w.Header().Set("Cache-Control", "max-age=10, stale-if-error=60")
 				if call > 1 {
 					w.WriteHeader(status)
 				}
 				fmt.Fprint(w, "page ", call)
 			})
-			s.visit("/").wants(t, "MISS", 200, "page 1")
+			s.Visit("/").Wants(t, "MISS", 200, "page 1")
 			time.Sleep(20 * time.Second)
-			s.visit("/").wants(t, "EXPIRED", status, "page 2")
+			s.Visit("/").Wants(t, "EXPIRED", status, "page 2")
 		})
 	}
 }
@@ -109,7 +110,7 @@ func TestWhatForbidsStale(t *testing.T) {
 		for name, failure := range failures {
 			t.Run(cc+", "+name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := newStage(t, edgecache.Config{Logger: silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
+					s := harness.NewCountedSite(t, edgecache.Config{Logger: harness.Silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
 						if call > 1 {
 							failure.fail(w, r)
 							return
@@ -118,13 +119,13 @@ func TestWhatForbidsStale(t *testing.T) {
 						w.Header().Set("Etag", `"1"`)
 						io.WriteString(w, "page")
 					})
-					s.visit("/").wants(t, "MISS", 200, "page")
+					s.Visit("/").Wants(t, "MISS", 200, "page")
 					time.Sleep(20 * time.Second)
-					v := s.visit("/")
-					if !v.cut() && (v.status < 500 || v.body.String() == "page") {
-						t.Errorf("got %d %q", v.status, v.body.String())
+					v := s.Visit("/")
+					if !v.Cut() && (v.Status < 500 || v.Body.String() == "page") {
+						t.Errorf("got %d %q", v.Status, v.Body.String())
 					}
-					require.EqualValues(t, 2, s.calls.Load())
+					require.EqualValues(t, 2, s.Calls())
 				})
 			})
 		}
@@ -154,7 +155,7 @@ func TestConfiguredWindowsAreForWhatNamesNone(t *testing.T) {
 		for i, word := range tt.want {
 			t.Run(fmt.Sprint(tt.cc, " ", i), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := newStage(t, cfg, func(w http.ResponseWriter, r *http.Request, call int) {
+					s := harness.NewCountedSite(t, cfg, func(w http.ResponseWriter, r *http.Request, call int) {
 						if call > 1 {
 							http.Error(w, "oh no", http.StatusServiceUnavailable)
 							return
@@ -165,11 +166,11 @@ func TestConfiguredWindowsAreForWhatNamesNone(t *testing.T) {
 						w.Header().Set("Etag", `"a"`)
 						io.WriteString(w, "page")
 					})
-					s.visit("/").wants(t, "MISS", 200, "page")
+					s.Visit("/").Wants(t, "MISS", 200, "page")
 					time.Sleep(time.Duration(15+20*i) * time.Second)
-					v := s.visit("/")
-					v.wants(t, word, 0, "*")
-					require.Equal(t, word == "BYPASS", v.status == 503)
+					v := s.Visit("/")
+					v.Wants(t, word, 0, "*")
+					require.Equal(t, word == "BYPASS", v.Status == 503)
 				})
 			})
 		}
@@ -179,7 +180,7 @@ func TestConfiguredWindowsAreForWhatNamesNone(t *testing.T) {
 func TestBreakerOpensAfterThreeFailuresAndTriesOncePerPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failing := false
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(100 * time.Millisecond)
 			if failing {
 				w.WriteHeader(503)
@@ -188,40 +189,40 @@ func TestBreakerOpensAfterThreeFailuresAndTriesOncePerPause(t *testing.T) {
 			w.Header().Set("Cache-Control", "max-age=10, stale-if-error=3600")
 			fmt.Fprint(w, "page ", call)
 		})
-		s.visit("/").wants(t, "MISS", 200, "page 1")
+		s.Visit("/").Wants(t, "MISS", 200, "page 1")
 		time.Sleep(20 * time.Second)
 		failing = true
 		for i := range 3 {
-			v := s.visit("/")
-			v.wants(t, "STALE", 200, "page 1")
-			require.Equal(t, "stale-if-error", v.detail())
-			require.Equal(t, 100*time.Millisecond, v.took)
-			require.EqualValues(t, 2+i, s.calls.Load())
+			v := s.Visit("/")
+			v.Wants(t, "STALE", 200, "page 1")
+			require.Equal(t, "stale-if-error", v.Detail())
+			require.Equal(t, 100*time.Millisecond, v.Took)
+			require.EqualValues(t, 2+i, s.Calls())
 		}
 		opened := time.Now()
 		for _, seconds := range []int{1, 2, 4, 8, 16, 30, 30, 30} {
 			pause := time.Duration(seconds) * time.Second
 			for range 5 { // open: nobody waits
-				v := s.visit("/")
-				v.wants(t, "STALE", 200, "page 1")
-				require.Equal(t, "breaker", v.detail())
-				require.Zero(t, v.took)
+				v := s.Visit("/")
+				v.Wants(t, "STALE", 200, "page 1")
+				require.Equal(t, "breaker", v.Detail())
+				require.Zero(t, v.Took)
 			}
 			time.Sleep(pause - time.Since(opened) - 1)
-			calls := s.calls.Load()
-			for _, v := range s.visits(5, "/") {
-				v.wants(t, "STALE", 200, "page 1")
+			calls := s.Calls()
+			for _, v := range s.Visits(5, "/") {
+				v.Wants(t, "STALE", 200, "page 1")
 			}
-			require.Equal(t, calls, s.calls.Load(), "the pause of %v is not over", pause)
+			require.Equal(t, calls, s.Calls(), "the pause of %v is not over", pause)
 			time.Sleep(time.Nanosecond)
-			all := s.visits(10, "/")
+			all := s.Visits(10, "/")
 			for _, v := range all {
-				v.wants(t, "STALE", 200, "page 1")
+				v.Wants(t, "STALE", 200, "page 1")
 			}
 			synctest.Wait()
-			require.Equal(t, calls+1, s.calls.Load(), "one try after a pause of %v", pause)
+			require.Equal(t, calls+1, s.Calls(), "one try after a pause of %v", pause)
 			for _, v := range all {
-				require.Zero(t, v.took, "in the background")
+				require.Zero(t, v.Took, "in the background")
 			}
 			time.Sleep(100 * time.Millisecond) // then it has failed
 			synctest.Wait()
@@ -229,24 +230,24 @@ func TestBreakerOpensAfterThreeFailuresAndTriesOncePerPause(t *testing.T) {
 		}
 		failing = false
 		time.Sleep(30 * time.Second)
-		require.Equal(t, map[string]int{"STALE": 10}, words(s.visits(10, "/")), "while it is tried, no client waits")
+		require.Equal(t, map[string]int{"STALE": 10}, harness.Words(s.Visits(10, "/")), "while it is tried, no client waits")
 		time.Sleep(100 * time.Millisecond)
 		synctest.Wait()
-		s.visit("/").wants(t, "HIT", 200, "*")
+		s.Visit("/").Wants(t, "HIT", 200, "*")
 		time.Sleep(20 * time.Second)
-		s.visit("/").wants(t, "EXPIRED", 200, "*")
+		s.Visit("/").Wants(t, "EXPIRED", 200, "*")
 		failing = true
 		time.Sleep(20 * time.Second)
-		v := s.visit("/")
-		require.Equal(t, "STALE", v.word())
-		require.Equal(t, "stale-if-error", v.detail(), "closed by the success: it is tried again at once")
+		v := s.Visit("/")
+		require.Equal(t, "STALE", v.Word())
+		require.Equal(t, "stale-if-error", v.Detail(), "closed by the success: it is tried again at once")
 	})
 }
 
 // A try that hangs ends with the deadline of a refresh, and counts as a failure.
 func TestBreakerSurvivesATryThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			switch {
 			case call == 1:
 				w.Header().Set("Cache-Control", "max-age=10, stale-if-error=3600")
@@ -257,23 +258,23 @@ func TestBreakerSurvivesATryThatHangs(t *testing.T) {
 				panic(http.ErrAbortHandler)
 			}
 		})
-		s.visit("/").wants(t, "MISS", 200, "")
+		s.Visit("/").Wants(t, "MISS", 200, "")
 		time.Sleep(20 * time.Second)
 		for range 3 {
-			s.visit("/").wants(t, "STALE", 200, "")
+			s.Visit("/").Wants(t, "STALE", 200, "")
 		}
 		time.Sleep(time.Second)
 		for range 29 {
-			s.visit("/").wants(t, "STALE", 200, "")
+			s.Visit("/").Wants(t, "STALE", 200, "")
 			time.Sleep(time.Second)
-			require.EqualValues(t, 5, s.calls.Load())
+			require.EqualValues(t, 5, s.Calls())
 		}
 		time.Sleep(time.Second)     // the deadline
 		time.Sleep(2 * time.Second) // and the pause
-		s.visit("/").wants(t, "STALE", 200, "")
+		s.Visit("/").Wants(t, "STALE", 200, "")
 		synctest.Wait()
-		require.EqualValues(t, 6, s.calls.Load())
-		s.visit("/").wants(t, "HIT", 200, "")
+		require.EqualValues(t, 6, s.Calls())
+		s.Visit("/").Wants(t, "HIT", 200, "")
 	})
 }
 
@@ -286,7 +287,7 @@ func TestSlowClientOfAStalePageHoldsUpNobody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 					w.Header().Set("Cache-Control", "max-age=10, stale-if-error=3600")
 					w.Header().Set("Etag", fmt.Sprintf(`"%d"`, min(call, 3)))
 					if call == 2 {
@@ -296,18 +297,18 @@ func TestSlowClientOfAStalePageHoldsUpNobody(t *testing.T) {
 					}
 					fmt.Fprint(w, page, call)
 				})
-				s.visit("/").wants(t, "MISS", 200, page+"1")
+				s.Visit("/").Wants(t, "MISS", 200, page+"1")
 				time.Sleep(20 * time.Second)
-				slow := &visit{screen: screen{stall: make(chan struct{})}}
-				s.send(slow, t.Context(), s.h, request("GET", "/"))
+				slow := &harness.Client{Stall: make(chan struct{})}
+				slow.Send(t.Context(), s.Handler, harness.Request("GET", "/"))
 				synctest.Wait()
 				time.Sleep(20 * time.Second)
-				for _, v := range s.visits(5, "/") {
-					v.wants(t, v.word(), 200, page+"3")
+				for _, v := range s.Visits(5, "/") {
+					v.Wants(t, v.Word(), 200, page+"3")
 				}
-				require.EqualValues(t, 3, s.calls.Load())
-				close(slow.stall)
-				slow.wants(t, slow.word(), 200, page+"1")
+				require.EqualValues(t, 3, s.Calls())
+				close(slow.Stall)
+				slow.Wants(t, slow.Word(), 200, page+"1")
 			})
 		})
 	}
@@ -315,18 +316,18 @@ func TestSlowClientOfAStalePageHoldsUpNobody(t *testing.T) {
 
 func TestIdenticalBytesKeepTheirTag(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) { io.WriteString(w, "page") })
-		first := s.visit("/")
-		first.wants(t, "MISS", 200, "page")
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) { io.WriteString(w, "page") })
+		first := s.Visit("/")
+		first.Wants(t, "MISS", 200, "page")
 		tag := func() string {
-			hit := s.visit("/")
-			hit.wants(t, "HIT", 200, "page")
-			return hit.sent.Get("Etag")
+			hit := s.Visit("/")
+			hit.Wants(t, "HIT", 200, "page")
+			return hit.Sent.Get("Etag")
 		}
 		before := tag()
 		require.NotEmpty(t, before)
 		time.Sleep(time.Hour)
-		s.visit("/").wants(t, "EXPIRED", 200, "page")
+		s.Visit("/").Wants(t, "EXPIRED", 200, "page")
 		require.Equal(t, before, tag())
 	})
 }

@@ -18,32 +18,33 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 func TestStaleWhileRevalidateAnswersAtOnceAndRefreshesOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(2 * time.Second)
 			edgecache.MaxAge(w, 10*time.Second)
 			edgecache.StaleWhileRevalidate(w, time.Minute)
 			fmt.Fprint(w, "page ", call)
 		})
-		s.visit("/").wants(t, "MISS", 200, "page 1")
+		s.Visit("/").Wants(t, "MISS", 200, "page 1")
 		time.Sleep(20 * time.Second)
-		all := s.visits(20, "/")
+		all := s.Visits(20, "/")
 		for _, v := range all {
-			v.wants(t, "UPDATING", 200, "page 1")
-			require.Zero(t, v.took)
+			v.Wants(t, "UPDATING", 200, "page 1")
+			require.Zero(t, v.Took)
 		}
 		synctest.Wait()
-		require.EqualValues(t, 2, s.calls.Load(), "one refresh for all")
+		require.EqualValues(t, 2, s.Calls(), "one refresh for all")
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		s.visit("/").wants(t, "HIT", 200, "page 2")
-		require.EqualValues(t, 2, s.calls.Load())
+		s.Visit("/").Wants(t, "HIT", 200, "page 2")
+		require.EqualValues(t, 2, s.Calls())
 
 		time.Sleep(10*time.Second + time.Minute) // past the window
-		s.visit("/").wants(t, "EXPIRED", 200, "page 3")
+		s.Visit("/").Wants(t, "EXPIRED", 200, "page 3")
 	})
 }
 
@@ -51,7 +52,7 @@ func TestStaleWhileRevalidateAnswersAtOnceAndRefreshesOnce(t *testing.T) {
 // has recognised.
 func TestRequestsWithCredentialsAndRefreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			if r.Header.Get("Cookie") != "" {
 				fmt.Fprint(w, "hello alice") // and no word that this is for everybody
 				return
@@ -59,14 +60,14 @@ func TestRequestsWithCredentialsAndRefreshes(t *testing.T) {
 			w.Header().Set("Cache-Control", "public, max-age=10, stale-while-revalidate=60")
 			fmt.Fprint(w, "welcome")
 		})
-		s.visit("/").wants(t, "MISS", 200, "welcome")
+		s.Visit("/").Wants(t, "MISS", 200, "welcome")
 		time.Sleep(20 * time.Second)
-		s.send(&visit{}, t.Context(), within(s.h, true), request("GET", "/", "Cookie", "session=alice")).wants(t, "DYNAMIC", 200, "hello alice")
+		harness.Send(t.Context(), within(s.Handler, true), harness.Request("GET", "/", "Cookie", "session=alice")).Wants(t, "DYNAMIC", 200, "hello alice")
 		synctest.Wait()
-		s.visit("/", "Cookie", "session=alice").wants(t, "UPDATING", 200, "welcome")
+		s.Visit("/", "Cookie", "session=alice").Wants(t, "UPDATING", 200, "welcome")
 		synctest.Wait()
-		s.visit("/").wants(t, "HIT", 200, "welcome")
-		s.visit("/", "Cookie", "session=alice").wants(t, "HIT", 200, "welcome")
+		s.Visit("/").Wants(t, "HIT", 200, "welcome")
+		s.Visit("/", "Cookie", "session=alice").Wants(t, "HIT", 200, "welcome")
 	})
 }
 
@@ -129,7 +130,7 @@ func TestRefreshCarriesNothingOfTheClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen *http.Request
 		var deadline time.Duration
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			if call == 2 {
 				at, ok := r.Context().Deadline()
 				require.True(t, ok, "a refresh has a deadline")
@@ -145,15 +146,15 @@ func TestRefreshCarriesNothingOfTheClient(t *testing.T) {
 			"Cookie", "_ga=1", "If-None-Match", `"other"`, "If-Modified-Since", "Sun, 06 Nov 1994 08:49:37 GMT", "Range", "bytes=0-1", "If-Range", `"other"`,
 			"User-Agent", "curl", "X-Forwarded-For", "192.0.2.7", "X-Real-Ip", "192.0.2.7", "Accept", "text/html", "Referer", "http://example.com/account",
 		}
-		visit := func() *visit {
-			r := request("GET", "/?a=1", header...)
+		visit := func() *harness.Client {
+			r := harness.Request("GET", "/?a=1", header...)
 			r.RemoteAddr = "192.0.2.7:4711"
 			r.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, ServerName: "example.com", HandshakeComplete: true}
-			return s.send(new(visit), t.Context(), s.h, r)
+			return harness.Send(t.Context(), s.Handler, r)
 		}
-		visit().wants(t, "MISS", 0, "*")
+		visit().Wants(t, "MISS", 0, "*")
 		time.Sleep(20 * time.Second)
-		visit().wants(t, "UPDATING", 0, "*")
+		visit().Wants(t, "UPDATING", 0, "*")
 		synctest.Wait()
 		require.NotNil(t, seen)
 		require.Equal(t, http.Header{"Accept": {"text/html"}, "User-Agent": {"curl"}, "Accept-Language": {"de"}, "X-Forwarded-Host": {"shop.example"}, "If-None-Match": seen.Header["If-None-Match"]}, withNil(seen.Header, "If-None-Match"),
@@ -164,7 +165,7 @@ func TestRefreshCarriesNothingOfTheClient(t *testing.T) {
 		require.NotNil(t, seen.TLS, "the page may depend on the scheme")
 		require.Empty(t, seen.TLS.PeerCertificates)
 		require.Equal(t, 30*time.Second, deadline)
-		visit().wants(t, "HIT", 0, "*")
+		visit().Wants(t, "HIT", 0, "*")
 	})
 }
 
@@ -195,7 +196,7 @@ func TestRefreshThatFailsHarmsNobody(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, edgecache.Config{Logger: silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{Logger: harness.Silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
 					edgecache.MaxAge(w, 10*time.Second)
 					edgecache.StaleWhileRevalidate(w, 10*time.Minute)
 					if call > 1 && call < 4 {
@@ -204,17 +205,17 @@ func TestRefreshThatFailsHarmsNobody(t *testing.T) {
 					}
 					fmt.Fprint(w, "page ", call)
 				})
-				s.visit("/").wants(t, "MISS", 200, "page 1")
+				s.Visit("/").Wants(t, "MISS", 200, "page 1")
 				for range 2 {
 					time.Sleep(time.Minute)
-					s.visit("/").wants(t, "UPDATING", 200, "page 1")
+					s.Visit("/").Wants(t, "UPDATING", 200, "page 1")
 				}
 				synctest.Wait()
-				require.EqualValues(t, 3, s.calls.Load())
+				require.EqualValues(t, 3, s.Calls())
 				time.Sleep(time.Minute)
-				s.visit("/").wants(t, "UPDATING", 200, "page 1")
+				s.Visit("/").Wants(t, "UPDATING", 200, "page 1")
 				synctest.Wait()
-				s.visit("/").wants(t, "HIT", 200, "page 4")
+				s.Visit("/").Wants(t, "HIT", 200, "page 4")
 			})
 		})
 	}
@@ -223,15 +224,15 @@ func TestRefreshThatFailsHarmsNobody(t *testing.T) {
 func TestPanicOfARefreshIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		s := newStage(t, edgecache.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))}, func(w http.ResponseWriter, r *http.Request, call int) {
 			if call > 1 {
 				panic("boom")
 			}
 			w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=60")
 		})
-		s.visit("/").wants(t, "MISS", 200, "")
+		s.Visit("/").Wants(t, "MISS", 200, "")
 		time.Sleep(20 * time.Second)
-		s.visit("/").wants(t, "UPDATING", 200, "")
+		s.Visit("/").Wants(t, "UPDATING", 200, "")
 		synctest.Wait()
 		require.Contains(t, log.String(), "panic=boom")
 	})
@@ -240,17 +241,17 @@ func TestPanicOfARefreshIsLogged(t *testing.T) {
 // A page that is streamed is refreshed like any other.
 func TestRefreshOfAHandlerThatFlushes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{Logger: silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{Logger: harness.Silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
 			w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=60")
 			fmt.Fprint(w, "page ")
 			w.(http.Flusher).Flush()
 			fmt.Fprint(w, call)
 		})
-		s.visit("/").wants(t, "MISS", 200, "page 1")
+		s.Visit("/").Wants(t, "MISS", 200, "page 1")
 		time.Sleep(20 * time.Second)
-		s.visit("/").wants(t, "UPDATING", 200, "page 1")
+		s.Visit("/").Wants(t, "UPDATING", 200, "page 1")
 		synctest.Wait()
-		s.visit("/").wants(t, "HIT", 200, "page 2")
+		s.Visit("/").Wants(t, "HIT", 200, "page 2")
 	})
 }
 
@@ -262,20 +263,20 @@ func TestRefreshesSpareAHandlerThatFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, edgecache.Config{Logger: silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{Logger: harness.Silent()}, func(w http.ResponseWriter, r *http.Request, call int) {
 					w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=600")
 					if call > 1 {
 						fail(w)
 					}
 				})
-				s.visit("/").wants(t, "MISS", 200, "")
+				s.Visit("/").Wants(t, "MISS", 200, "")
 				time.Sleep(20 * time.Second)
 				for range 5 * 60 * 10 { // ten visits a second for five minutes
-					s.visit("/").wants(t, "UPDATING", 200, "")
+					s.Visit("/").Wants(t, "UPDATING", 200, "")
 					time.Sleep(100 * time.Millisecond)
 				}
 				// 3 until it opens, then after 1, 2, 4, 8, 16 and 30 seconds each.
-				if got := s.calls.Load() - 1; got < 10 || got > 20 {
+				if got := s.Calls() - 1; got < 10 || got > 20 {
 					t.Errorf("the handler was tried %d times in five minutes, want once per pause", got)
 				}
 			})
@@ -286,25 +287,25 @@ func TestRefreshesSpareAHandlerThatFails(t *testing.T) {
 func TestRefreshWaitsForNoSlowClient(t *testing.T) {
 	page := strings.Repeat("x", 8000)
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=600")
 			fmt.Fprint(w, page, call)
 		})
-		slow := &visit{screen: screen{stall: make(chan struct{})}}
-		s.send(slow, t.Context(), s.h, request("GET", "/"))
+		slow := &harness.Client{Stall: make(chan struct{})}
+		slow.Send(t.Context(), s.Handler, harness.Request("GET", "/"))
 		time.Sleep(20 * time.Second)
-		s.visit("/").wants(t, "UPDATING", 200, page+"1")
+		s.Visit("/").Wants(t, "UPDATING", 200, page+"1")
 		synctest.Wait()
-		s.visit("/").wants(t, "HIT", 200, page+"2")
-		close(slow.stall)
-		slow.wants(t, "MISS", 200, page+"1")
+		s.Visit("/").Wants(t, "HIT", 200, page+"2")
+		close(slow.Stall)
+		slow.Wants(t, "MISS", 200, page+"1")
 	})
 }
 
 func TestRefreshAsksWithTheValidatorsOfThePage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		renders := 0
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=60")
 			if edgecache.NotModified(w, r, edgecache.ETag("v1")) {
 				return
@@ -312,26 +313,26 @@ func TestRefreshAsksWithTheValidatorsOfThePage(t *testing.T) {
 			renders++
 			io.WriteString(w, "page")
 		})
-		first := s.visit("/")
-		first.wants(t, "MISS", 200, "page")
+		first := s.Visit("/")
+		first.Wants(t, "MISS", 200, "page")
 		time.Sleep(20 * time.Second)
-		s.visit("/", "If-None-Match", `"v0"`).wants(t, "UPDATING", 200, "page")
+		s.Visit("/", "If-None-Match", `"v0"`).Wants(t, "UPDATING", 200, "page")
 		synctest.Wait()
-		again := s.visit("/")
-		again.wants(t, "HIT", 200, "page")
-		require.Equal(t, "0", again.sent.Get("Age"))
-		require.Equal(t, first.sent.Get("Etag"), again.sent.Get("Etag"))
+		again := s.Visit("/")
+		again.Wants(t, "HIT", 200, "page")
+		require.Equal(t, "0", again.Sent.Get("Age"))
+		require.Equal(t, first.Sent.Get("Etag"), again.Sent.Get("Etag"))
 		time.Sleep(2 * time.Minute)
-		s.visit("/").wants(t, "REVALIDATED", 200, "page")
+		s.Visit("/").Wants(t, "REVALIDATED", 200, "page")
 		require.Equal(t, 1, renders)
-		require.EqualValues(t, 3, s.calls.Load())
+		require.EqualValues(t, 3, s.Calls())
 	})
 }
 
 // Those who ask at once for a page that has to be confirmed wait for one 304.
 func TestHerdOnAStalePageIsConfirmedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(time.Second)
 			w.Header().Set("Cache-Control", "max-age=10")
 			w.Header().Set("Etag", `"v1"`)
@@ -341,16 +342,16 @@ func TestHerdOnAStalePageIsConfirmedOnce(t *testing.T) {
 			}
 			io.WriteString(w, "page")
 		})
-		s.visit("/").wants(t, "MISS", 200, "page")
+		s.Visit("/").Wants(t, "MISS", 200, "page")
 		time.Sleep(time.Minute)
-		all := s.visits(20, "/")
-		n := words(all)
+		all := s.Visits(20, "/")
+		n := harness.Words(all)
 		require.Equal(t, 1, n["REVALIDATED"])
 		require.Zero(t, n["cut"])
 		for _, v := range all {
-			v.wants(t, v.word(), 200, "page")
-			require.Equal(t, time.Second, v.took)
+			v.Wants(t, v.Word(), 200, "page")
+			require.Equal(t, time.Second, v.Took)
 		}
-		require.EqualValues(t, 2, s.calls.Load())
+		require.EqualValues(t, 2, s.Calls())
 	})
 }

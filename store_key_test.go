@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 	"github.com/edgecache-go/edgecache/storetest"
 )
 
@@ -24,18 +25,18 @@ var (
 )
 
 // keyed is a process with a key. Its pages say whose they are.
-func keyed(t *testing.T, store edgecache.Store, key []byte, whose string) *site {
+func keyed(t *testing.T, store edgecache.Store, key []byte, whose string) *harness.Site {
 	t.Helper()
-	return newSite(t, edgecache.Config{Store: store, StoreKey: key}, func(w http.ResponseWriter, r *http.Request) {
+	return harness.NewSite(t, edgecache.Config{Store: store, StoreKey: key}, func(w http.ResponseWriter, r *http.Request) {
 		edgecache.MaxAge(w, 24*time.Hour)
 		edgecache.Tag(w, "tag")
 		fmt.Fprint(w, r.URL.Path, " of ", whose)
 	})
 }
 
-func (s *site) close() {
-	s.t.Helper()
-	require.NoError(s.t, s.edge.Close(s.t.Context()))
+func closeSite(s *harness.Site) {
+	s.T.Helper()
+	require.NoError(s.T, s.Edge.Close(s.T.Context()))
 }
 
 // TestApplicationsWithKeysNeverMeet: on one store, with the same URLs.
@@ -47,14 +48,14 @@ func TestApplicationsWithKeysNeverMeet(t *testing.T) {
 		seen := map[string]string{}
 		for who, key := range owners {
 			s := keyed(t, names, key, who)
-			want(t, s.get("/"), "MISS", 200, "/ of "+who)
-			_, err := s.edge.Purge(t.Context(), "/x", "http://example.com/y")
+			harness.Want(t, s.Get("/"), "MISS", 200, "/ of "+who)
+			_, err := s.Edge.Purge(t.Context(), "/x", "http://example.com/y")
 			require.NoError(t, err)
-			_, err = s.edge.PurgePrefix(t.Context(), "/z/")
+			_, err = s.Edge.PurgePrefix(t.Context(), "/z/")
 			require.NoError(t, err)
-			_, err = s.edge.PurgeTags(t.Context(), "z")
+			_, err = s.Edge.PurgeTags(t.Context(), "z")
 			require.NoError(t, err)
-			s.close()
+			closeSite(s)
 			for _, name := range append(store.Keys(), names.take()...) {
 				if _, known := seen[name]; !known {
 					seen[name] = who
@@ -67,22 +68,22 @@ func TestApplicationsWithKeysNeverMeet(t *testing.T) {
 		require.Len(t, store.Keys(), 2*len(owners), "each has an index and a response of its own")
 		for who, key := range owners {
 			s := keyed(t, store, key, "nobody else")
-			want(t, s.get("/"), "HIT", 200, "/ of "+who)
-			s.close()
+			harness.Want(t, s.Get("/"), "HIT", 200, "/ of "+who)
+			closeSite(s)
 		}
 		// A purge of everything is one of everything that is one's own.
 		first := keyed(t, store, oneKey, "one, made again")
-		_, err := first.edge.PurgeAll(t.Context())
+		_, err := first.Edge.PurgeAll(t.Context())
 		require.NoError(t, err)
-		first.close()
+		closeSite(first)
 		for who, key := range owners {
 			s := keyed(t, store, key, "somebody")
 			if who == "one" {
-				want(t, s.get("/"), "MISS", 200, "/ of somebody")
+				harness.Want(t, s.Get("/"), "MISS", 200, "/ of somebody")
 			} else {
-				want(t, s.get("/"), "HIT", 200, "/ of "+who)
+				harness.Want(t, s.Get("/"), "HIT", 200, "/ of "+who)
 			}
-			s.close()
+			closeSite(s)
 		}
 	})
 }
@@ -106,17 +107,17 @@ func TestNamesOfKeysAreApart(t *testing.T) {
 			store := newBumps()
 			s := keyed(t, store, key, "x")
 			for n := range 50 {
-				s.get(fmt.Sprint("/", n))
-				_, err := s.edge.Purge(t.Context(), fmt.Sprint("/", n), fmt.Sprint("http://example.com/", n))
+				s.Get(fmt.Sprint("/", n))
+				_, err := s.Edge.Purge(t.Context(), fmt.Sprint("/", n), fmt.Sprint("http://example.com/", n))
 				require.NoError(t, err)
-				_, err = s.edge.PurgePrefix(t.Context(), fmt.Sprint("/", n, "/"))
+				_, err = s.Edge.PurgePrefix(t.Context(), fmt.Sprint("/", n, "/"))
 				require.NoError(t, err)
-				_, err = s.edge.PurgeTags(t.Context(), fmt.Sprint(n))
+				_, err = s.Edge.PurgeTags(t.Context(), fmt.Sprint(n))
 				require.NoError(t, err)
 			}
-			_, err := s.edge.PurgeAll(t.Context())
+			_, err := s.Edge.PurgeAll(t.Context())
 			require.NoError(t, err)
-			s.close()
+			closeSite(s)
 			for _, name := range append(store.take(), store.Keys()...) {
 				if other, taken := seen[name]; taken && other != i {
 					t.Errorf("applications %d and %d both have %s", other, i, name)
@@ -183,12 +184,12 @@ func TestForgery(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store, forged := storetest.NewMap(), storetest.NewMap()
 				first := keyed(t, store, oneKey, "us")
-				first.get("/a")
-				first.get("/b")
-				first.close()
+				first.Get("/a")
+				first.Get("/b")
+				closeSite(first)
 				forger := keyed(t, forged, nil, "me")
-				forger.get("/a")
-				forger.close()
+				forger.Get("/a")
+				closeSite(forger)
 				forge(store, forged, store.Keys(), func(k string) []byte {
 					v, _, err := store.Get(t.Context(), k)
 					require.NoError(t, err)
@@ -196,12 +197,12 @@ func TestForgery(t *testing.T) {
 				})
 				second := keyed(t, store, oneKey, "us, again")
 				for _, target := range []string{"/a", "/b"} {
-					want(t, second.get(target), "MISS", 200, target+" of us, again")
+					harness.Want(t, second.Get(target), "MISS", 200, target+" of us, again")
 				}
-				if second.edge.Stats().Store.Refused == 0 {
+				if second.Edge.Stats().Store.Refused == 0 {
 					t.Error("nothing was refused: that shows nothing")
 				}
-				second.close()
+				closeSite(second)
 			})
 		})
 	}
@@ -220,8 +221,8 @@ func TestReplay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := forgetful{storetest.NewMap()}
 		first := keyed(t, store, oneKey, "the past")
-		first.get("/")
-		first.close()
+		first.Get("/")
+		closeSite(first)
 		kept := map[string][]byte{}
 		for _, k := range store.Keys() {
 			kept[k], _, _ = store.Get(t.Context(), k)
@@ -232,14 +233,14 @@ func TestReplay(t *testing.T) {
 			}
 		}
 		second := keyed(t, store, oneKey, "today")
-		want(t, second.get("/"), "HIT", 200, "/ of the past")
-		_, err := second.edge.PurgeTags(t.Context(), "tag")
+		harness.Want(t, second.Get("/"), "HIT", 200, "/ of the past")
+		_, err := second.Edge.PurgeTags(t.Context(), "tag")
 		require.NoError(t, err)
-		second.close()
+		closeSite(second)
 		replay()
 		third := keyed(t, store, oneKey, "today")
-		want(t, third.get("/"), "MISS", 200, "/ of today")
-		third.close()
+		harness.Want(t, third.Get("/"), "MISS", 200, "/ of today")
+		closeSite(third)
 
 		for _, k := range store.Keys() { // those of today
 			kept[k], _, _ = store.Get(t.Context(), k)
@@ -248,8 +249,8 @@ func TestReplay(t *testing.T) {
 		replay()
 		require.NotEmpty(t, kept)
 		fourth := keyed(t, store, oneKey, "tomorrow")
-		want(t, fourth.get("/"), "MISS", 200, "/ of tomorrow")
-		fourth.close()
+		harness.Want(t, fourth.Get("/"), "MISS", 200, "/ of tomorrow")
+		closeSite(fourth)
 	})
 }
 
@@ -257,22 +258,22 @@ func TestReplay(t *testing.T) {
 func TestFaultyStoreWithAKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := storetest.NewFaultyGenerations(storetest.NewMap(), 7, 0.3)
-		s := newSite(t, edgecache.Config{Store: store, StoreKey: oneKey, MaxBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request) {
+		s := harness.NewSite(t, edgecache.Config{Store: store, StoreKey: oneKey, MaxBytes: 64 << 10}, func(w http.ResponseWriter, r *http.Request) {
 			edgecache.MaxAge(w, time.Hour)
 			fmt.Fprintf(w, "page %s %01000d", r.URL.Path, 0)
 		})
 		random := rand.New(rand.NewPCG(3, 4))
 		for range 2000 {
 			target := fmt.Sprint("/", random.IntN(50))
-			if got, want := body(t, s.get(target)), fmt.Sprintf("page %s %01000d", target, 0); got != want {
+			if got, want := harness.Body(t, s.Get(target)), fmt.Sprintf("page %s %01000d", target, 0); got != want {
 				t.Fatalf("got %.40q, want %.40q", got, want)
 			}
 			time.Sleep(time.Duration(random.IntN(20)) * time.Millisecond)
 		}
-		if st := s.edge.Stats().Store; st.Hits == 0 || st.Refused == 0 || st.Failures == 0 {
+		if st := s.Edge.Stats().Store; st.Hits == 0 || st.Refused == 0 || st.Failures == 0 {
 			t.Errorf("got %+v: that shows nothing", st)
 		}
-		_ = s.edge.Close(t.Context())
+		_ = s.Edge.Close(t.Context())
 	})
 }
 
@@ -283,10 +284,10 @@ func TestStoreKeyBelongsToTheCaller(t *testing.T) {
 		key := slices.Clone(oneKey)
 		first := keyed(t, store, key, "us")
 		clear(key)
-		first.get("/")
-		first.close()
+		first.Get("/")
+		closeSite(first)
 		second := keyed(t, store, oneKey, "nobody")
-		want(t, second.get("/"), "HIT", 200, "/ of us")
-		second.close()
+		harness.Want(t, second.Get("/"), "HIT", 200, "/ of us")
+		closeSite(second)
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 	"github.com/edgecache-go/edgecache/storetest"
 )
 
@@ -69,9 +70,9 @@ func TestFloodOfUnsafeRequestsAndTheStore(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				store := newBumps()
 				first, second := process(t, store, handler), process(t, store, handler)
-				second.get("/")
+				second.Get("/")
 				for i := range 10_000 {
-					first.do("POST", row.target(i))
+					first.Do("POST", row.target(i))
 					time.Sleep(time.Second / 10_000)
 				}
 				synctest.Wait()
@@ -83,13 +84,13 @@ func TestFloodOfUnsafeRequestsAndTheStore(t *testing.T) {
 					t.Errorf("got %d names, want at most %d", n, row.names)
 				}
 				time.Sleep(time.Second)
-				require.Zero(t, first.edge.Stats().Store.PendingPurges)
+				require.Zero(t, first.Edge.Stats().Store.PendingPurges)
 				third := process(t, store, handler)
 				if row.target(1) != "/?n=1" {
-					want(t, third.get("/"), "MISS", 200, "page") // a POST is told of even if memory had nothing
+					harness.Want(t, third.Get("/"), "MISS", 200, "page") // a POST is told of even if memory had nothing
 				}
-				for _, s := range []*site{first, second, third} {
-					require.NoError(t, s.edge.Close(t.Context()))
+				for _, s := range []*harness.Site{first, second, third} {
+					require.NoError(t, s.Edge.Close(t.Context()))
 				}
 			})
 		})
@@ -112,7 +113,7 @@ func TestPurgesThatReturnAreKnownToOthers(t *testing.T) {
 		for range 500 {
 			wg.Go(func() {
 				version.Add(1)
-				_, err := s.edge.PurgeTags(t.Context(), "page")
+				_, err := s.Edge.PurgeTags(t.Context(), "page")
 				require.NoError(t, err)
 			})
 		}
@@ -121,21 +122,21 @@ func TestPurgesThatReturnAreKnownToOthers(t *testing.T) {
 			t.Errorf("500 purges at once: got %d Bumps in %v, want two in 100 ms", n, took)
 		}
 		for i := range 20 {
-			s.get("/") // and so it is in the store
+			s.Get("/") // and so it is in the store
 			synctest.Wait()
 			version.Add(1)
 			if i%2 == 0 {
-				go func() { _, _ = s.edge.PurgeTags(t.Context(), "page") }()
+				go func() { _, _ = s.Edge.PurgeTags(t.Context(), "page") }()
 			}
-			_, err := s.edge.PurgeTags(t.Context(), "page")
+			_, err := s.Edge.PurgeTags(t.Context(), "page")
 			require.NoError(t, err)
 			other := process(t, store, handler)
-			want(t, other.get("/"), "MISS", 200, strconv.FormatInt(version.Load(), 10))
-			require.NoError(t, other.edge.Close(t.Context()))
-			_, err = s.edge.PurgeTags(t.Context(), "page")
+			harness.Want(t, other.Get("/"), "MISS", 200, strconv.FormatInt(version.Load(), 10))
+			require.NoError(t, other.Edge.Close(t.Context()))
+			_, err = s.Edge.PurgeTags(t.Context(), "page")
 			require.NoError(t, err)
 		}
-		require.NoError(t, s.edge.Close(t.Context()))
+		require.NoError(t, s.Edge.Close(t.Context()))
 	})
 }
 
@@ -151,12 +152,12 @@ func TestUnreachableStoreAndStrangers(t *testing.T) {
 		const pages = 100
 		writer := process(t, store, handler)
 		for i := range pages {
-			writer.get("/" + strconv.Itoa(i))
+			writer.Get("/" + strconv.Itoa(i))
 		}
-		require.NoError(t, writer.edge.Close(t.Context()))
-		hits := func(s *site, from, to int) (n int) {
+		require.NoError(t, writer.Edge.Close(t.Context()))
+		hits := func(s *harness.Site, from, to int) (n int) {
 			for i := from; i < to; i++ {
-				if s.get("/"+strconv.Itoa(i)).Header.Get("X-Cache") == "HIT" {
+				if s.Get("/"+strconv.Itoa(i)).Header.Get("X-Cache") == "HIT" {
 					n++
 				}
 			}
@@ -165,20 +166,20 @@ func TestUnreachableStoreAndStrangers(t *testing.T) {
 		s := process(t, store, handler)
 		store.down.Store(true)
 		for i := range 2100 {
-			s.do("POST", "/made/up/"+strconv.Itoa(i))
+			s.Do("POST", "/made/up/"+strconv.Itoa(i))
 		}
-		s.do("POST", "/0")
-		require.Positive(t, s.edge.Stats().Store.PendingPurges)
-		want(t, s.get("/0"), "MISS", 200, "page /0")
+		s.Do("POST", "/0")
+		require.Positive(t, s.Edge.Stats().Store.PendingPurges)
+		harness.Want(t, s.Get("/0"), "MISS", 200, "page /0")
 		if n := hits(s, 1, pages/2); n < pages/2*9/10 {
 			t.Errorf("while the store is away: got %d of %d from it", n, pages/2-1)
 		}
 		store.down.Store(false)
 		time.Sleep(time.Minute)
-		require.Zero(t, s.edge.Stats().Store.PendingPurges)
+		require.Zero(t, s.Edge.Stats().Store.PendingPurges)
 		if n := hits(s, pages/2, pages); n < pages/2*9/10 {
 			t.Errorf("when the store is back: got %d of %d from it", n, pages/2)
 		}
-		require.NoError(t, s.edge.Close(t.Context()))
+		require.NoError(t, s.Edge.Close(t.Context()))
 	})
 }

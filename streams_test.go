@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // line writes a line and flushes it.
@@ -31,7 +32,7 @@ func TestStreamsAreForTheirOwnClients(t *testing.T) {
 	} {
 		t.Run(contentType, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 					w.Header().Set("Content-Type", contentType)
 					time.Sleep(100 * time.Millisecond)
 					for i := range 3 {
@@ -39,16 +40,16 @@ func TestStreamsAreForTheirOwnClients(t *testing.T) {
 						time.Sleep(time.Second)
 					}
 				})
-				all := s.visits(3, "/")
+				all := s.Visits(3, "/")
 				seen := map[string]bool{}
 				for _, v := range all {
-					v.wants(t, "BYPASS", 200, "*")
-					require.Equal(t, "stream", v.detail())
-					seen[v.text()] = true
+					v.Wants(t, "BYPASS", 200, "*")
+					require.Equal(t, "stream", v.Detail())
+					seen[v.Text()] = true
 				}
 				require.Len(t, seen, 3)
-				require.Zero(t, s.edge.Stats().Entries)
-				require.Equal(t, "stream", s.edge.Explain(request("GET", "/")).Reason.String())
+				require.Zero(t, s.Edge.Stats().Entries)
+				require.Equal(t, "stream", s.Edge.Explain(harness.Request("GET", "/")).Reason.String())
 			})
 		})
 	}
@@ -72,8 +73,8 @@ func TestStreamsWithoutATypeAreForTheirOwnClients(t *testing.T) {
 		"a text": {func(w http.ResponseWriter) { _, _ = io.WriteString(w, "page") }, "MISS"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) { tt.write(w) })
-			s.visit("/").wants(t, tt.status, 200, "*")
+			s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) { tt.write(w) })
+			s.Visit("/").Wants(t, tt.status, 200, "*")
 		})
 	}
 }
@@ -81,7 +82,7 @@ func TestStreamsWithoutATypeAreForTheirOwnClients(t *testing.T) {
 // One that says how long it is has an end. A 304 that does not repeat the length takes nothing back (RFC 9110, 15.4.5).
 func TestMediaOfKnownLengthIsStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			w.Header().Set("Content-Type", "audio/mpeg")
 			w.Header().Set("Etag", `"1"`)
 			w.Header().Set("Cache-Control", "max-age=10")
@@ -92,11 +93,11 @@ func TestMediaOfKnownLengthIsStored(t *testing.T) {
 			w.Header().Set("Content-Length", "4")
 			_, _ = io.WriteString(w, "song")
 		})
-		s.visit("/").wants(t, "MISS", 200, "song")
-		s.visit("/", "Range", "bytes=1-2").wants(t, "HIT", 206, "on")
+		s.Visit("/").Wants(t, "MISS", 200, "song")
+		s.Visit("/", "Range", "bytes=1-2").Wants(t, "HIT", 206, "on")
 		time.Sleep(11 * time.Second)
-		s.visit("/").wants(t, "REVALIDATED", 200, "song")
-		s.visit("/").wants(t, "HIT", 200, "song")
+		s.Visit("/").Wants(t, "REVALIDATED", 200, "song")
+		s.Visit("/").Wants(t, "HIT", 200, "song")
 	})
 }
 
@@ -117,11 +118,11 @@ func TestLiveResponsesTakeNoNewReaders(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newRehearsal(t, edgecache.Config{})
-				first := s.send("GET", "/")
-				c := s.called()
+				s := harness.NewOrigin(t, edgecache.Config{})
+				first := s.Send("GET", "/")
+				c := s.Called()
 				for i := range tt.lines {
-					c.says(func(w http.ResponseWriter) {
+					c.Says(func(w http.ResponseWriter) {
 						if i == 0 && tt.header != nil {
 							w.Header().Set(tt.header[0], tt.header[1])
 						}
@@ -130,29 +131,29 @@ func TestLiveResponsesTakeNoNewReaders(t *testing.T) {
 					time.Sleep(50 * time.Millisecond)
 				}
 				time.Sleep(tt.after - time.Duration(tt.lines)*50*time.Millisecond)
-				second := s.send("GET", "/")
+				second := s.Send("GET", "/")
 				if tt.shared {
-					s.idle()
+					s.Idle()
 				} else {
-					own := s.called()
-					third := s.send("GET", "/") // waits for the second
-					s.idle()
-					own.writes("own")
-					second.gets("MISS", 200, "own")
-					third.gets("HIT", 200, "own")
+					own := s.Called()
+					third := s.Send("GET", "/") // waits for the second
+					s.Idle()
+					own.Writes("own")
+					second.Gets(t, "MISS", 200, "own")
+					third.Gets(t, "HIT", 200, "own")
 				}
-				first.waits()
-				c.says(func(w http.ResponseWriter) {
+				first.Waits(t)
+				c.Says(func(w http.ResponseWriter) {
 					rest := 0
 					if tt.header != nil {
 						rest = 1000 - 2*tt.lines
 					}
 					_, _ = io.WriteString(w, strings.Repeat("x", rest))
 				})
-				c.ends()
-				first.gets("MISS", 200, first.w.Body.String())
+				c.Ends()
+				first.Gets(t, "MISS", 200, first.Body.String())
 				if tt.shared {
-					second.gets("HIT", 200, first.w.Body.String())
+					second.Gets(t, "HIT", 200, first.Body.String())
 				}
 			})
 		})
@@ -162,7 +163,7 @@ func TestLiveResponsesTakeNoNewReaders(t *testing.T) {
 // A page that is made slowly, or comes through a proxy, is flushed after each piece. It is stored when its handler is done.
 func TestSlowPageThatFlushesIsStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			w.Header().Set("Cache-Control", "max-age=10, stale-while-revalidate=100")
 			for i := range 5 {
 				line(w, fmt.Sprint(call, i))
@@ -175,16 +176,16 @@ func TestSlowPageThatFlushesIsStored(t *testing.T) {
 			}
 			return all
 		}
-		first := s.visit("/")
+		first := s.Visit("/")
 		time.Sleep(500 * time.Millisecond)
-		along := s.visit("/")
-		first.wants(t, "MISS", 200, text(1))
-		along.wants(t, "HIT", 200, text(1))
-		s.visit("/").wants(t, "HIT", 200, text(1))
+		along := s.Visit("/")
+		first.Wants(t, "MISS", 200, text(1))
+		along.Wants(t, "HIT", 200, text(1))
+		s.Visit("/").Wants(t, "HIT", 200, text(1))
 		time.Sleep(20 * time.Second)
-		s.visit("/").wants(t, "UPDATING", 200, text(1)) // nobody reads along in the background
+		s.Visit("/").Wants(t, "UPDATING", 200, text(1)) // nobody reads along in the background
 		time.Sleep(6 * time.Second)
-		s.visit("/").wants(t, "HIT", 200, text(2))
+		s.Visit("/").Wants(t, "HIT", 200, text(2))
 	})
 }
 
@@ -202,7 +203,7 @@ func TestLiveResponseEndsWithItsLastClient(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				start, ended := time.Now(), make(chan time.Duration, 1)
-				s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+				s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 					for r.Context().Err() == nil {
 						line(w, "line")
 						select {
@@ -212,17 +213,17 @@ func TestLiveResponseEndsWithItsLastClient(t *testing.T) {
 					}
 					ended <- time.Since(start)
 				})
-				one := s.visit("/")
+				one := s.Visit("/")
 				synctest.Wait()
-				two := s.visit("/")
+				two := s.Visit("/")
 				synctest.Wait()
-				time.AfterFunc(tt.leave[0], one.leave)
-				time.AfterFunc(tt.leave[1], two.leave)
+				time.AfterFunc(tt.leave[0], one.Leave)
+				time.AfterFunc(tt.leave[1], two.Leave)
 				require.Equal(t, tt.ends, <-ended)
 				synctest.Wait()
-				require.EqualValues(t, 1, s.calls.Load())
-				require.Zero(t, s.edge.Stats().Entries)
-				require.Zero(t, s.edge.Stats().BytesInFlight)
+				require.EqualValues(t, 1, s.Calls())
+				require.Zero(t, s.Edge.Stats().Entries)
+				require.Zero(t, s.Edge.Stats().BytesInFlight)
 			})
 		})
 	}
@@ -230,7 +231,7 @@ func TestLiveResponseEndsWithItsLastClient(t *testing.T) {
 
 // goneWriter is that of a client whose connection breaks.
 type goneWriter struct {
-	screen
+	harness.Client
 	gone chan struct{}
 }
 
@@ -239,7 +240,7 @@ func (w *goneWriter) Write(p []byte) (int, error) {
 	case <-w.gone:
 		return 0, io.ErrClosedPipe
 	default:
-		return w.screen.Write(p)
+		return w.Client.Write(p)
 	}
 }
 
@@ -260,9 +261,9 @@ func TestWritesOfALiveResponseFailWhenNobodyReads(t *testing.T) {
 			}
 			wrote <- nil
 		}))
-		w := &goneWriter{screen: screen{header: http.Header{}}, gone: make(chan struct{})}
+		w := &goneWriter{gone: make(chan struct{})}
 		time.AfterFunc(2*time.Second, func() { close(w.gone) })
-		h.ServeHTTP(w, request("GET", "/"))
+		h.ServeHTTP(w, harness.Request("GET", "/"))
 		require.ErrorContains(t, <-wrote, "left")
 		require.Zero(t, edge.Stats().Entries)
 	})
@@ -276,26 +277,26 @@ func TestWhoWaitsForALiveResponseRunsAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newRehearsal(t, edgecache.Config{})
-				first := s.send("GET", "/")
-				c := s.called()
-				c.says(func(w http.ResponseWriter) { line(w, "1") })
-				waiter := s.send("GET", "/", header...)
-				c.says(func(w http.ResponseWriter) { line(w, "2") })
-				waiter.waits()
-				s.idle()
+				s := harness.NewOrigin(t, edgecache.Config{})
+				first := s.Send("GET", "/")
+				c := s.Called()
+				c.Says(func(w http.ResponseWriter) { line(w, "1") })
+				waiter := s.Send("GET", "/", header...)
+				c.Says(func(w http.ResponseWriter) { line(w, "2") })
+				waiter.Waits(t)
+				s.Idle()
 				time.Sleep(time.Second)
-				own := s.called() // at once, without another line
+				own := s.Called() // at once, without another line
 				// It leads, and is as live: its client gets all of it, as it comes.
-				own.says(func(w http.ResponseWriter) { line(w, "one") })
-				own.says(func(w http.ResponseWriter) { line(w, "two") })
+				own.Says(func(w http.ResponseWriter) { line(w, "one") })
+				own.Says(func(w http.ResponseWriter) { line(w, "two") })
 				time.Sleep(1100 * time.Millisecond)
-				own.says(func(w http.ResponseWriter) { line(w, "three") })
-				require.Equal(t, "one\ntwo\nthree\n", waiter.w.Body.String())
-				own.ends()
-				waiter.gets("MISS", 200, "one\ntwo\nthree\n")
-				c.ends()
-				first.gets("MISS", 200, "1\n2\n")
+				own.Says(func(w http.ResponseWriter) { line(w, "three") })
+				require.Equal(t, "one\ntwo\nthree\n", waiter.Body.String())
+				own.Ends()
+				waiter.Gets(t, "MISS", 200, "one\ntwo\nthree\n")
+				c.Ends()
+				first.Gets(t, "MISS", 200, "1\n2\n")
 			})
 		})
 	}
@@ -305,7 +306,7 @@ func TestWhoWaitsForALiveResponseRunsAtOnce(t *testing.T) {
 func TestClientOfALiveResponseThatIsNotModified(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ended := false
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			w.Header().Set("Etag", `"1"`)
 			for r.Context().Err() == nil {
 				line(w, "line")
@@ -313,9 +314,9 @@ func TestClientOfALiveResponseThatIsNotModified(t *testing.T) {
 			}
 			ended = true
 		})
-		v := s.visit("/", "If-None-Match", `"1"`)
-		v.wants(t, "MISS", 304, "")
-		require.LessOrEqual(t, v.took, 1200*time.Millisecond)
+		v := s.Visit("/", "If-None-Match", `"1"`)
+		v.Wants(t, "MISS", 304, "")
+		require.LessOrEqual(t, v.Took, 1200*time.Millisecond)
 		require.True(t, ended)
 	})
 }
@@ -327,7 +328,7 @@ func TestRFC10036_IncrementalResponsesAreNotBufferedOrShared(t *testing.T) {
 		for _, private := range []bool{false, true} {
 			t.Run(fmt.Sprintf("declared %v, private %v", declared, private), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+					s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 						time.Sleep(time.Second)
 						w.Header().Set("Incremental", "?1")
 						if declared {
@@ -347,17 +348,17 @@ func TestRFC10036_IncrementalResponsesAreNotBufferedOrShared(t *testing.T) {
 					if private {
 						status = "BYPASS"
 					}
-					all := s.visits(3, "/")
+					all := s.Visits(3, "/")
 					for i, v := range all {
-						v.wants(t, status, 200, "onetwo")
-						require.LessOrEqual(t, v.took, 5*time.Second, i)
-						require.Equal(t, "?1", v.sent.Get("Incremental"))
+						v.Wants(t, status, 200, "onetwo")
+						require.LessOrEqual(t, v.Took, 5*time.Second, i)
+						require.Equal(t, "?1", v.Sent.Get("Incremental"))
 					}
-					require.EqualValues(t, 3, s.calls.Load())
+					require.EqualValues(t, 3, s.Calls())
 					if !private {
-						v := s.visit("/")
-						v.wants(t, "HIT", 200, "onetwo")
-						require.Equal(t, "?1", v.sent.Get("Incremental"))
+						v := s.Visit("/")
+						v.Wants(t, "HIT", 200, "onetwo")
+						require.Equal(t, "?1", v.Sent.Get("Incremental"))
 					}
 				})
 			})
@@ -416,7 +417,7 @@ func TestIncrementalWritesArriveWhileTheHandlerWaits(t *testing.T) {
 func TestLiveResponsesTakeNoPlace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gate := make(chan struct{})
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
 			if r.URL.RawQuery != "" {
 				line(w, "1")
 				line(w, "2")
@@ -426,18 +427,18 @@ func TestLiveResponsesTakeNoPlace(t *testing.T) {
 			}
 			_, _ = io.WriteString(w, "page")
 		})
-		all := make([]*visit, 600)
+		all := make([]*harness.Client, 600)
 		for i := range all {
-			all[i] = s.visit(fmt.Sprint("/x?", i))
+			all[i] = s.Visit(fmt.Sprint("/x?", i))
 			if i%100 == 99 {
 				time.Sleep(2 * time.Second)
 			}
 		}
-		s.visit("/x").wants(t, "MISS", 200, "page")
-		s.visit("/x").wants(t, "HIT", 200, "page")
+		s.Visit("/x").Wants(t, "MISS", 200, "page")
+		s.Visit("/x").Wants(t, "HIT", 200, "page")
 		close(gate)
 		for _, v := range all {
-			v.wants(t, "MISS", 200, "*")
+			v.Wants(t, "MISS", 200, "*")
 		}
 	})
 }
@@ -453,7 +454,7 @@ func TestLiveResponseOfARecorder(t *testing.T) {
 		}))
 		for _, status := range []string{"MISS", "HIT"} {
 			w := httptest.NewRecorder()
-			h.ServeHTTP(w, request("GET", "/"))
+			h.ServeHTTP(w, harness.Request("GET", "/"))
 			require.Equal(t, status, w.Header().Get("X-Cache"))
 			require.Equal(t, "0\n1\n2\n", w.Body.String())
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // lateFramework is one that calls write only when the handler behind the decorator has returned, as those do whose handlers return
@@ -66,7 +67,7 @@ func TestTransparencyOfLateWriters(t *testing.T) {
 // randomLate plays random late writers against one cache each, and returns the first difference that it finds.
 func randomLate(t *testing.T, seed uint64, cached func(*testing.T, http.Handler) map[string]http.Handler) error {
 	t.Helper()
-	steps := newDice(seed).steps()
+	steps := drawSteps(harness.NewDice(seed))
 	var names []string
 	for _, s := range steps {
 		names = append(names, s.name)
@@ -93,7 +94,7 @@ func randomLate(t *testing.T, seed uint64, cached func(*testing.T, http.Handler)
 }
 
 func TestTransparencyOfRandomLateWriters(t *testing.T) {
-	first, n := numberOfBatches(t, 20, 1000)
+	first, n := harness.Batches(t, 20, 1000)
 	for seed := first; seed < first+n; seed++ {
 		require.NoError(t, randomLate(t, seed, lateHandlers))
 	}

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // step is one thing that a handler does with its writer.
@@ -15,17 +17,17 @@ type step struct {
 }
 
 // steps draws a handler.
-func (d dice) steps() []step {
+func drawSteps(d harness.Dice) []step {
 	var all []step
 	add := func(do func(http.ResponseWriter), name string, args ...any) {
 		all = append(all, step{fmt.Sprintf(name, args...), do})
 	}
 	add(typed, "type")
-	if d.oneIn(4) {
+	if d.OneIn(4) {
 		add(func(w http.ResponseWriter) { w.Header().Set("Trailer", "X-Field") }, "trailer")
 	}
 	length := 0 // of all that is written
-	declares, more := d.oneIn(4), pick(d, 0, 0, 7)
+	declares, more := d.OneIn(4), harness.Pick(d, 0, 0, 7)
 	if declares { // never too little: then HTTP/2 differs, see manners
 		add(func(w http.ResponseWriter) { w.Header().Set("Content-Length", fmt.Sprint(length+more)) }, "length and %d", more)
 	}
@@ -37,24 +39,24 @@ func (d dice) steps() []step {
 			value := d.IntN(9)
 			add(func(w http.ResponseWriter) { w.Header().Set("X-Field", fmt.Sprint(value)) }, "field %d", value)
 		case 2:
-			word := pick(d, "no-store", "private", "public", "max-age=60", "no-cache", "max-age=0")
+			word := harness.Pick(d, "no-store", "private", "public", "max-age=60", "no-cache", "max-age=0")
 			add(func(w http.ResponseWriter) { w.Header().Set("Cache-Control", word) }, "%s", word)
 		case 3:
-			status := pick(d, 200, 201, 204, 304, 404, 500, 503, 200)
+			status := harness.Pick(d, 200, 201, 204, 304, 404, 500, 503, 200)
 			add(func(w http.ResponseWriter) { w.WriteHeader(status) }, "status %d", status)
 		case 4:
 			add(func(w http.ResponseWriter) { w.WriteHeader(http.StatusProcessing) }, "interim")
 		case 5:
-			n := pick(d, 0, 1, 5000)
+			n := harness.Pick(d, 0, 1, 5000)
 			add(func(w http.ResponseWriter) { _, _ = io.Copy(w, strings.NewReader(strings.Repeat("c", n))) }, "copy %d", n)
 			length += n
 		default:
-			n := pick(d, 0, 1, 5, 10, 2038, 2048, 9000)
+			n := harness.Pick(d, 0, 1, 5, 10, 2038, 2048, 9000)
 			add(func(w http.ResponseWriter) { fmt.Fprint(w, strings.Repeat("w", n)) }, "write %d", n)
 			length += n
 		}
 	}
-	if !declares && d.oneIn(10) {
+	if !declares && d.OneIn(10) {
 		add(func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, "abort")
 	}
 	return all
@@ -62,9 +64,9 @@ func (d dice) steps() []step {
 
 // Whatever a handler does, in whichever order, its client sees the same.
 func TestTransparencyOfRandomHandlers(t *testing.T) {
-	first, n := numberOfBatches(t, 150, 3000)
+	first, n := harness.Batches(t, 150, 3000)
 	for seed := first; seed < first+n; seed++ {
-		steps := newDice(seed).steps()
+		steps := drawSteps(harness.NewDice(seed))
 		var names []string
 		for _, s := range steps {
 			names = append(names, s.name)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // rangesModel is a resource of which clients ask for parts.
@@ -22,12 +24,12 @@ type rangesModel struct {
 	whole        string
 }
 
-func (d dice) rangesModel() rangesModel {
+func drawRangesModel(d harness.Dice) rangesModel {
 	m := rangesModel{
-		control: pick(d, "private", "no-store", "max-age=60", "public, max-age=60", "no-cache", "max-age=0"),
-		tag:     pick(d, `"v1"`, `"v1"`, `W/"v1"`, ""),
-		size:    pick(d, 1, 10, 3000, 9000, 150_000),
-		kind:    pick(d, "serves content", "ignores ranges", "knows no length", "writes and flushes"),
+		control: harness.Pick(d, "private", "no-store", "max-age=60", "public, max-age=60", "no-cache", "max-age=0"),
+		tag:     harness.Pick(d, `"v1"`, `"v1"`, `W/"v1"`, ""),
+		size:    harness.Pick(d, 1, 10, 3000, 9000, 150_000),
+		kind:    harness.Pick(d, "serves content", "ignores ranges", "knows no length", "writes and flushes"),
 	}
 	m.whole = digits(m.size)
 	return m
@@ -63,27 +65,27 @@ func (m *rangesModel) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // asks draws a request for a part.
-func (d dice) asks(m *rangesModel) http.Header {
+func drawRanges(d harness.Dice, m *rangesModel) http.Header {
 	h := http.Header{}
 	spec := func() string {
 		first := d.IntN(m.size + 2)
-		return pick(d, fmt.Sprintf("%d-%d", first, first+d.IntN(m.size+1)), fmt.Sprintf("%d-", first), fmt.Sprintf("-%d", 1+d.IntN(m.size+2)), "0-", "0-0")
+		return harness.Pick(d, fmt.Sprintf("%d-%d", first, first+d.IntN(m.size+1)), fmt.Sprintf("%d-", first), fmt.Sprintf("-%d", 1+d.IntN(m.size+2)), "0-", "0-0")
 	}
 	switch d.IntN(8) {
 	case 0:
 		h.Set("Range", "bytes="+spec()+", "+spec())
 	case 1:
-		h.Set("Range", pick(d, "bytes=", "bytes=a-b", "lines=1-2", "bytes", "bytes=9-1"))
+		h.Set("Range", harness.Pick(d, "bytes=", "bytes=a-b", "lines=1-2", "bytes", "bytes=9-1"))
 	default:
 		h.Set("Range", "bytes="+spec())
 	}
-	if d.oneIn(3) {
-		h.Set("If-Range", pick(d, `"v1"`, `"v0"`, `W/"v1"`, rangesModified.Format(http.TimeFormat), rangesModified.Add(time.Second).Format(http.TimeFormat)))
+	if d.OneIn(3) {
+		h.Set("If-Range", harness.Pick(d, `"v1"`, `"v0"`, `W/"v1"`, rangesModified.Format(http.TimeFormat), rangesModified.Add(time.Second).Format(http.TimeFormat)))
 	}
-	if d.oneIn(6) {
-		h.Set("If-None-Match", pick(d, `"v1"`, `"v0"`))
+	if d.OneIn(6) {
+		h.Set("If-None-Match", harness.Pick(d, `"v1"`, `"v0"`))
 	}
-	if d.oneIn(3) {
+	if d.OneIn(3) {
 		h.Set("Cookie", "session=1")
 	}
 	return h
@@ -182,12 +184,12 @@ func (m *rangesModel) parse(text string) (one []int, many, outside bool) {
 
 // playRanges asks for parts of a random resource behind wrap, and returns what is wrong first.
 func playRanges(t *testing.T, seed uint64, wrap func(http.Handler) http.Handler) error {
-	d := newDice(seed)
-	m := d.rangesModel()
-	s := startServer(t, wrap(&m), d.oneIn(4))
+	d := harness.NewDice(seed)
+	m := drawRangesModel(d)
+	s := startServer(t, wrap(&m), d.OneIn(4))
 	defer s.Close()
 	for range 8 {
-		asked := d.asks(&m)
+		asked := drawRanges(d, &m)
 		if err := m.judge(asked, look(t, s, "GET", "/file", asked, nil)); err != nil {
 			return fmt.Errorf("EDGECACHE_SEED=%d: %d bytes of a handler that %s, says %s and has the tag %s; asked for %v: %w", seed, m.size, m.kind, m.control, m.tag, asked, err)
 		}
@@ -198,7 +200,7 @@ func playRanges(t *testing.T, seed uint64, wrap func(http.Handler) http.Handler)
 // Whether it is stored or not, for whoever it is, and however its handler writes it: a client gets the part that it asked for,
 // or all of it, and no other part.
 func TestTransparencyOfRanges(t *testing.T) {
-	first, n := numberOfBatches(t, 100, 3000)
+	first, n := harness.Batches(t, 100, 3000)
 	for seed := first; seed < first+n; seed++ {
 		if err := playRanges(t, seed, func(next http.Handler) http.Handler { return transparentCache(t, next, false) }); err != nil {
 			t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // After a refusal Cache-Status and Explain say which it was, each time.
@@ -31,7 +32,7 @@ func TestRefusalsAreRemembered(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var events []edgecache.Event
 				cfg := edgecache.Config{MaxObjectBytes: 10_000, Observer: func(ev edgecache.Event) { events = append(events, ev) }}
-				s := newStage(t, cfg, func(w http.ResponseWriter, _ *http.Request, _ int) {
+				s := harness.NewCountedSite(t, cfg, func(w http.ResponseWriter, _ *http.Request, _ int) {
 					row.say(w)
 					for range 20 {
 						_, _ = io.WriteString(w, strings.Repeat("x", 1000))
@@ -39,13 +40,13 @@ func TestRefusalsAreRemembered(t *testing.T) {
 				})
 				for i := range 3 {
 					events = nil
-					v := s.visit("/")
-					require.False(t, v.cut())
-					require.Len(t, v.text(), 20_000)
+					v := s.Visit("/")
+					require.False(t, v.Cut())
+					require.Len(t, v.Text(), 20_000)
 					synctest.Wait()
 					if name == "a body" && i == 0 {
 						// Nobody can know it before it has come.
-						require.Contains(t, v.header.Get("Cache-Status"), "; stored")
+						require.Contains(t, v.Header().Get("Cache-Status"), "; stored")
 						require.Len(t, events, 2)
 						require.True(t, events[0].Stored)
 						require.Equal(t, edgecache.Unkept, events[1].Kind)
@@ -53,14 +54,14 @@ func TestRefusalsAreRemembered(t *testing.T) {
 						require.Equal(t, "unkept", events[1].Kind.String())
 						continue
 					}
-					require.Contains(t, v.header.Get("Cache-Status"), "detail="+row.reason)
-					require.NotContains(t, v.header.Get("Cache-Status"), "stored")
-					require.Equal(t, "BYPASS", v.header.Get("X-Cache"))
+					require.Contains(t, v.Header().Get("Cache-Status"), "detail="+row.reason)
+					require.NotContains(t, v.Header().Get("Cache-Status"), "stored")
+					require.Equal(t, "BYPASS", v.Header().Get("X-Cache"))
 					require.Len(t, events, 1)
 					require.Equal(t, row.reason, events[0].Reason.String())
-					require.Equal(t, row.reason, s.edge.Explain(request("GET", "/")).Reason.String())
+					require.Equal(t, row.reason, s.Edge.Explain(harness.Request("GET", "/")).Reason.String())
 				}
-				require.Zero(t, s.edge.Stats().Entries)
+				require.Zero(t, s.Edge.Stats().Entries)
 			})
 		})
 	}
@@ -70,7 +71,7 @@ func TestRefusalsAreRemembered(t *testing.T) {
 func TestTooLargeIsForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, declares := 20, false
-		s := newStage(t, edgecache.Config{MaxObjectBytes: 10_000}, func(w http.ResponseWriter, _ *http.Request, _ int) {
+		s := harness.NewCountedSite(t, edgecache.Config{MaxObjectBytes: 10_000}, func(w http.ResponseWriter, _ *http.Request, _ int) {
 			if declares {
 				w.Header().Set("Content-Length", fmt.Sprint(n*1000))
 			}
@@ -79,9 +80,9 @@ func TestTooLargeIsForgotten(t *testing.T) {
 			}
 		})
 		status := func() string {
-			v := s.visit("/")
-			require.False(t, v.cut())
-			return v.header.Get("X-Cache")
+			v := s.Visit("/")
+			require.False(t, v.Cut())
+			return v.Header().Get("X-Cache")
 		}
 		require.Equal(t, "MISS BYPASS", status()+" "+status())
 		n = 5
@@ -107,26 +108,26 @@ func TestEventOfWhatWasNotKept(t *testing.T) {
 	}
 	for name, row := range map[string]struct {
 		want    string
-		handler func(s *stage, w http.ResponseWriter)
+		handler func(s *harness.Site, w http.ResponseWriter)
 	}{
-		"it is whole":           {"", func(_ *stage, w http.ResponseWriter) { begins(w) }},
-		"it breaks off":         {"aborted", func(_ *stage, w http.ResponseWriter) { begins(w); panic(http.ErrAbortHandler) }},
-		"it is too short":       {"incomplete", func(_ *stage, w http.ResponseWriter) { w.Header().Set("Content-Length", "9"); begins(w) }},
-		"an error comes late":   {"aborted", func(_ *stage, w http.ResponseWriter) { begins(w); http.Error(w, "!", 500) }},
-		"it is forbidden late":  {"no-store", func(_ *stage, w http.ResponseWriter) { begins(w); edgecache.NoStore(w) }},
-		"a purge comes between": {"purged", func(s *stage, w http.ResponseWriter) { begins(w); _, _ = s.edge.PurgeAll(s.t.Context()) }},
+		"it is whole":           {"", func(_ *harness.Site, w http.ResponseWriter) { begins(w) }},
+		"it breaks off":         {"aborted", func(_ *harness.Site, w http.ResponseWriter) { begins(w); panic(http.ErrAbortHandler) }},
+		"it is too short":       {"incomplete", func(_ *harness.Site, w http.ResponseWriter) { w.Header().Set("Content-Length", "9"); begins(w) }},
+		"an error comes late":   {"aborted", func(_ *harness.Site, w http.ResponseWriter) { begins(w); http.Error(w, "!", 500) }},
+		"it is forbidden late":  {"no-store", func(_ *harness.Site, w http.ResponseWriter) { begins(w); edgecache.NoStore(w) }},
+		"a purge comes between": {"purged", func(s *harness.Site, w http.ResponseWriter) { begins(w); _, _ = s.Edge.PurgeAll(s.T.Context()) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var kinds, told []string
-				var s *stage
-				s = newStage(t, edgecache.Config{Observer: func(ev edgecache.Event) {
+				var s *harness.Site
+				s = harness.NewCountedSite(t, edgecache.Config{Observer: func(ev edgecache.Event) {
 					kinds = append(kinds, ev.Kind.String())
 					if ev.Kind == edgecache.Unkept {
 						told = append(told, ev.Reason.String())
 					}
 				}}, func(w http.ResponseWriter, _ *http.Request, _ int) { row.handler(s, w) })
-				s.visit("/").cut()
+				s.Visit("/").Cut()
 				synctest.Wait()
 				if row.want == "" {
 					require.Empty(t, told)

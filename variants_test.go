@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // What memory keeps of a URL with several variants (RFC 9111, 4.1).
@@ -26,25 +27,25 @@ func bySort(w http.ResponseWriter, r *http.Request, _ int) {
 }
 
 // has reports whether the page is fresh in memory, without asking for it.
-func (s *stage) has(target string, header ...string) bool {
-	s.t.Helper()
-	return s.edge.Explain(request("GET", target, header...)).Status == edgecache.Hit
+func hasStored(s *harness.Site, target string, header ...string) bool {
+	s.T.Helper()
+	return s.Edge.Explain(harness.Request("GET", target, header...)).Status == edgecache.Hit
 }
 
 // ask asks so many times.
-func (s *stage) ask(times int, target string, header ...string) {
-	s.t.Helper()
+func askTimes(s *harness.Site, times int, target string, header ...string) {
+	s.T.Helper()
 	for range times {
-		require.False(s.t, s.visit(target, header...).cut())
+		require.False(s.T, s.Visit(target, header...).Cut())
 	}
 }
 
 // crowd fills memory with pages that are asked for again and again.
-func (s *stage) crowd(pages, rounds int) {
-	s.t.Helper()
+func crowdedSite(s *harness.Site, pages, rounds int) {
+	s.T.Helper()
 	for range rounds {
 		for i := range pages {
-			s.ask(1, fmt.Sprint("/crowd/", i, "?1"))
+			askTimes(s, 1, fmt.Sprint("/crowd/", i, "?1"))
 		}
 	}
 }
@@ -61,21 +62,21 @@ func TestVariantUsedLeastGivesWay(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, row.cfg, bySort)
+				s := harness.NewCountedSite(t, row.cfg, bySort)
 				page := fmt.Sprint("/?", row.kib)
-				s.ask(3, page, "Sort", "popular")
+				askTimes(s, 3, page, "Sort", "popular")
 				for i := range 100 {
-					s.ask(1, page, "Sort", fmt.Sprint(i))
-					require.True(t, s.has(page, "Sort", fmt.Sprint(i)), "the newest is kept")
-					require.True(t, s.has(page, "Sort", "popular"), "after %d others", i+1)
+					askTimes(s, 1, page, "Sort", fmt.Sprint(i))
+					require.True(t, hasStored(s, page, "Sort", fmt.Sprint(i)), "the newest is kept")
+					require.True(t, hasStored(s, page, "Sort", "popular"), "after %d others", i+1)
 				}
 				// Made anew it is as popular as before.
 				time.Sleep(time.Hour)
-				s.ask(1, page, "Sort", "popular")
+				askTimes(s, 1, page, "Sort", "popular")
 				for i := range 100 {
-					s.ask(1, page, "Sort", fmt.Sprint("new", i))
+					askTimes(s, 1, page, "Sort", fmt.Sprint("new", i))
 				}
-				require.True(t, s.has(page, "Sort", "popular"))
+				require.True(t, hasStored(s, page, "Sort", "popular"))
 			})
 		})
 	}
@@ -84,24 +85,24 @@ func TestVariantUsedLeastGivesWay(t *testing.T) {
 // A new variant for which a URL would need more room than it is worth is not stored; the others stay.
 func TestURLThatFindsNoMoreRoomKeepsWhatItHas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, bySort)
-		s.ask(20, "/?20", "Sort", "a")
-		s.ask(20, "/?20", "Sort", "b")
-		s.crowd(600, 5)
-		require.True(t, s.has("/?20", "Sort", "a"))
-		before := s.edge.Stats()
+		s := harness.NewCountedSite(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, bySort)
+		askTimes(s, 20, "/?20", "Sort", "a")
+		askTimes(s, 20, "/?20", "Sort", "b")
+		crowdedSite(s, 600, 5)
+		require.True(t, hasStored(s, "/?20", "Sort", "a"))
+		before := s.Edge.Stats()
 		lost := 0
 		for i := range 15 {
-			s.ask(1, "/?20", "Sort", fmt.Sprint(i))
-			if !s.has("/?20", "Sort", fmt.Sprint(i)) {
+			askTimes(s, 1, "/?20", "Sort", fmt.Sprint(i))
+			if !hasStored(s, "/?20", "Sort", fmt.Sprint(i)) {
 				lost++
 			}
 			for _, sort := range []string{"a", "b"} {
-				require.True(t, s.has("/?20", "Sort", sort), "%s after %d others", sort, i+1)
+				require.True(t, hasStored(s, "/?20", "Sort", sort), "%s after %d others", sort, i+1)
 			}
 		}
 		require.Positive(t, lost, "all have found room: this shows nothing")
-		require.Greater(t, s.edge.Stats().Rejections, before.Rejections)
+		require.Greater(t, s.Edge.Stats().Rejections, before.Rejections)
 	})
 }
 
@@ -109,7 +110,7 @@ func TestURLThatFindsNoMoreRoomKeepsWhatItHas(t *testing.T) {
 func TestWhatIsReplacedGoesEvenIfTheNewOneFindsNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		kib := 5
-		s := newStage(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
 			if strings.HasPrefix(r.URL.Path, "/crowd") {
 				w.Header().Set("Cache-Control", "max-age=36000")
 				_, _ = io.WriteString(w, text(1000))
@@ -122,47 +123,47 @@ func TestWhatIsReplacedGoesEvenIfTheNewOneFindsNoRoom(t *testing.T) {
 			}
 			_, _ = io.WriteString(w, fmt.Sprint(call)+text(kib<<10))
 		})
-		s.ask(60, "/", "Sort", "a")
-		s.ask(60, "/", "Sort", "b")
-		s.crowd(600, 5)
-		require.True(t, s.has("/", "Sort", "a"))
+		askTimes(s, 60, "/", "Sort", "a")
+		askTimes(s, 60, "/", "Sort", "b")
+		crowdedSite(s, 600, 5)
+		require.True(t, hasStored(s, "/", "Sort", "a"))
 		time.Sleep(2 * time.Minute)
 		kib = 300
-		s.ask(1, "/", "Sort", "a") // stale, and made anew behind it
+		askTimes(s, 1, "/", "Sort", "a") // stale, and made anew behind it
 		synctest.Wait()
-		ex := s.edge.Explain(request("GET", "/", "Sort", "a"))
+		ex := s.Edge.Explain(harness.Request("GET", "/", "Sort", "a"))
 		require.Equal(t, edgecache.Miss, ex.Status, "neither the new one, which is not worth its room, nor the old one: %v", ex)
-		require.True(t, s.has("/", "Sort", "b"), "its sibling stays")
+		require.True(t, hasStored(s, "/", "Sort", "b"), "its sibling stays")
 	})
 }
 
 // What a tag purge has made unusable does not stay either.
 func TestWhatIsPurgedDoesNotStayWithTheRest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, func(w http.ResponseWriter, r *http.Request, call int) {
 			if sort := r.Header.Get("Sort"); sort != "" {
 				edgecache.Tag(w, "sort-"+sort)
 			}
 			bySort(w, r, call)
 		})
 		for _, sort := range []string{"a", "b", "c"} {
-			s.ask(40, "/?10", "Sort", sort)
+			askTimes(s, 40, "/?10", "Sort", sort)
 		}
-		s.crowd(600, 5)
-		n, err := s.edge.PurgeTags(t.Context(), "sort-b")
+		crowdedSite(s, 600, 5)
+		n, err := s.Edge.PurgeTags(t.Context(), "sort-b")
 		require.NoError(t, err)
 		require.Equal(t, 1, n)
-		entries := s.edge.Stats().Entries
+		entries := s.Edge.Stats().Entries
 		lost := false
 		for i := 0; i < 20 && !lost; i++ {
-			s.ask(1, "/?10", "Sort", fmt.Sprint(i))
-			lost = !s.has("/?10", "Sort", fmt.Sprint(i))
-			require.False(t, s.has("/?10", "Sort", "b"))
-			require.True(t, s.has("/?10", "Sort", "a"))
-			require.True(t, s.has("/?10", "Sort", "c"))
+			askTimes(s, 1, "/?10", "Sort", fmt.Sprint(i))
+			lost = !hasStored(s, "/?10", "Sort", fmt.Sprint(i))
+			require.False(t, hasStored(s, "/?10", "Sort", "b"))
+			require.True(t, hasStored(s, "/?10", "Sort", "a"))
+			require.True(t, hasStored(s, "/?10", "Sort", "c"))
 		}
 		require.True(t, lost, "all have found room: this shows nothing")
-		require.Less(t, s.edge.Stats().Entries, entries+20)
+		require.Less(t, s.Edge.Stats().Entries, entries+20)
 	})
 }
 
@@ -181,21 +182,21 @@ func TestForwardedHostOfAStrangerCostsNoPageItsPlace(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s := newStage(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, bySort)
-				s.ask(row.times, "/?20", row.header...)
+				s := harness.NewCountedSite(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, bySort)
+				askTimes(s, row.times, "/?20", row.header...)
 				for i := range 120 {
-					s.ask(1, "/?20", "X-Forwarded-Host", fmt.Sprint("stranger", i, ".test"))
+					askTimes(s, 1, "/?20", "X-Forwarded-Host", fmt.Sprint("stranger", i, ".test"))
 				}
-				require.True(t, s.has("/?20", row.header...), "after a flood of scopes")
+				require.True(t, hasStored(s, "/?20", row.header...), "after a flood of scopes")
 				if row.times < 2 {
 					return
 				}
 				// The stranger's variants make the URL large. Others need room: his go, and the page stays.
-				big := s.edge.Stats().Bytes
-				s.crowd(800, 4)
+				big := s.Edge.Stats().Bytes
+				crowdedSite(s, 800, 4)
 				require.Greater(t, big, int64(200<<10), "the stranger has blown the URL up")
-				require.True(t, s.has("/?20", row.header...), "in a crowd")
-				require.False(t, s.has("/?20", "X-Forwarded-Host", "stranger110.test"))
+				require.True(t, hasStored(s, "/?20", row.header...), "in a crowd")
+				require.False(t, hasStored(s, "/?20", "X-Forwarded-Host", "stranger110.test"))
 			})
 		})
 	}
@@ -210,22 +211,22 @@ func TestVariantsThatAreAskedForOnceCostNoPageItsPlace(t *testing.T) {
 		for _, kib := range []int{2, 40} {
 			t.Run(fmt.Sprint(name, ", KiB: ", kib), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					s := newStage(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, bySort)
+					s := harness.NewCountedSite(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, bySort)
 					const pages, popular = 200, 20
 					for i := range pages {
-						s.ask(2, fmt.Sprintf("/%d?2", i))
+						askTimes(s, 2, fmt.Sprintf("/%d?2", i))
 					}
 					for i := range popular {
-						s.ask(20, fmt.Sprintf("/popular%d?%d", i, min(kib, 4)))
+						askTimes(s, 20, fmt.Sprintf("/popular%d?%d", i, min(kib, 4)))
 					}
-					require.Zero(t, s.edge.Stats().Evictions, "all fits")
+					require.Zero(t, s.Edge.Stats().Evictions, "all fits")
 					for i := range 2000 {
-						s.ask(1, fmt.Sprintf("/popular%d?%d", i%popular, min(kib, 4)), stranger(i)...)
-						s.ask(1, fmt.Sprintf("/%d?2", i%pages), stranger(i)...)
+						askTimes(s, 1, fmt.Sprintf("/popular%d?%d", i%popular, min(kib, 4)), stranger(i)...)
+						askTimes(s, 1, fmt.Sprintf("/%d?2", i%pages), stranger(i)...)
 					}
 					lost := 0
 					for i := range pages {
-						if !s.has(fmt.Sprintf("/%d?2", i)) {
+						if !hasStored(s, fmt.Sprintf("/%d?2", i)) {
 							lost++
 						}
 					}
@@ -241,15 +242,15 @@ func TestVariantsThatAreAskedForOnceCostNoPageItsPlace(t *testing.T) {
 // A variant that found no room when it was asked for once competes like others when it is asked for again.
 func TestVariantThatComesBackFindsRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, bySort)
-		s.crowd(800, 3)
-		s.ask(200, "/?20")
-		require.True(t, s.has("/?20"))
-		s.crowd(800, 1)
-		s.ask(1, "/?20", "Sort", "b")
-		require.False(t, s.has("/?20", "Sort", "b"), "there is no room")
-		s.ask(1, "/?20", "Sort", "b")
-		require.True(t, s.has("/?20", "Sort", "b"))
-		require.True(t, s.has("/?20"))
+		s := harness.NewCountedSite(t, edgecache.Config{MaxBytes: 1 << 20, MaxObjectBytes: 400 << 10}, bySort)
+		crowdedSite(s, 800, 3)
+		askTimes(s, 200, "/?20")
+		require.True(t, hasStored(s, "/?20"))
+		crowdedSite(s, 800, 1)
+		askTimes(s, 1, "/?20", "Sort", "b")
+		require.False(t, hasStored(s, "/?20", "Sort", "b"), "there is no room")
+		askTimes(s, 1, "/?20", "Sort", "b")
+		require.True(t, hasStored(s, "/?20", "Sort", "b"))
+		require.True(t, hasStored(s, "/?20"))
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // seesCookies answers with the lines of Cookie that reach it, and says Vary: Cookie as session middleware does.
@@ -24,17 +25,17 @@ func seesCookies(w http.ResponseWriter, r *http.Request, _ int) {
 // A thousand visitors with an analytics cookie each, and no session, make one page.
 func TestVaryCookieOfVisitorsWithoutASession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{}, seesCookies)
+		s := harness.NewCountedSite(t, edgecache.Config{}, seesCookies)
 		for i := range 1000 {
-			v := s.visit("/", "Cookie", fmt.Sprintf("_ga=GA1.1.%d; _gid=%d", i, i))
-			require.False(t, v.cut())
-			require.Equal(t, `[]`, v.text())
-			if status := v.header.Get("X-Cache"); (status == "HIT") != (i > 0) {
+			v := s.Visit("/", "Cookie", fmt.Sprintf("_ga=GA1.1.%d; _gid=%d", i, i))
+			require.False(t, v.Cut())
+			require.Equal(t, `[]`, v.Text())
+			if status := v.Header().Get("X-Cache"); (status == "HIT") != (i > 0) {
 				t.Fatalf("visitor %d: %s", i, status)
 			}
 		}
-		require.Equal(t, uint64(999), s.edge.Stats().Hits)
-		s.steps("/", asking{"", "HIT []"}, asking{"Cookie: _ga=1|Cookie: __cf_bm=2", "HIT []"})
+		require.Equal(t, uint64(999), s.Edge.Stats().Hits)
+		playSteps(s, "/", asking{"", "HIT []"}, asking{"Cookie: _ga=1|Cookie: __cf_bm=2", "HIT []"})
 	})
 }
 
@@ -42,7 +43,7 @@ func TestVaryCookieOfVisitorsWithoutASession(t *testing.T) {
 func TestIgnoredCookiesReachNoFetch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var seen []string
-		s := newStage(t, edgecache.Config{IgnoreFields: []string{"HX-Current-URL", "X_Acme_*"}}, func(w http.ResponseWriter, r *http.Request, _ int) {
+		s := harness.NewCountedSite(t, edgecache.Config{IgnoreFields: []string{"HX-Current-URL", "X_Acme_*"}}, func(w http.ResponseWriter, r *http.Request, _ int) {
 			seen = append(seen, fmt.Sprintf("%q %q %q", r.Header["Cookie"], r.Header["Hx-Current-Url"], r.Header["X-Acme-User"]))
 			w.Header().Set("Cache-Control", "public, max-age=10, stale-while-revalidate=60")
 			w.Header().Set("Vary", "Cookie, HX-Current-URL")
@@ -51,12 +52,12 @@ func TestIgnoredCookiesReachNoFetch(t *testing.T) {
 		send := func(method, cookie, want string) {
 			t.Helper()
 			seen = nil
-			w, r := httptest.NewRecorder(), request(method, "/", "HX-Current-URL", "https://evil/", "X-Acme-User", "eve")
+			w, r := httptest.NewRecorder(), harness.Request(method, "/", "HX-Current-URL", "https://evil/", "X-Acme-User", "eve")
 			for line := range strings.SplitSeq(cookie, "|") {
 				r.Header.Add("Cookie", line)
 			}
 			header := r.Header.Clone()
-			s.h.ServeHTTP(w, r)
+			s.Handler.ServeHTTP(w, r)
 			synctest.Wait()
 			require.Equal(t, header, r.Header, "the client's own request stays as it is")
 			require.Equal(t, want, w.Header().Get("X-Cache")+" "+strings.Join(seen, ", "))
@@ -72,13 +73,13 @@ func TestIgnoredCookiesReachNoFetch(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) {
 		var seen string
-		s := newStage(t, edgecache.Config{IgnoreFields: []string{"HX-Current-URL"}}, func(w http.ResponseWriter, r *http.Request, _ int) {
+		s := harness.NewCountedSite(t, edgecache.Config{IgnoreFields: []string{"HX-Current-URL"}}, func(w http.ResponseWriter, r *http.Request, _ int) {
 			seen = fmt.Sprint(r.Header["Cookie"], r.Header["Hx-Current-Url"])
 			fmt.Fprint(w, "page")
 		})
-		s.ask(1, "/healthz", "Cookie", "_ga=1", "HX-Current-URL", "/")
+		askTimes(s, 1, "/healthz", "Cookie", "_ga=1", "HX-Current-URL", "/")
 		require.Equal(t, "[_ga=1] [/]", seen, "what is passed on keeps them")
-		s.ask(1, "/", "Cookie", "_ga=1", "HX-Current-URL", "/", "If-Match", `"x"`)
+		askTimes(s, 1, "/", "Cookie", "_ga=1", "HX-Current-URL", "/", "If-Match", `"x"`)
 		require.Equal(t, "[_ga=1] [/]", seen)
 	})
 }
@@ -87,12 +88,12 @@ func TestIgnoredCookiesReachNoFetch(t *testing.T) {
 func TestIgnoreFields(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		runs := func(cfg edgecache.Config) int {
-			s := newStage(t, cfg, func(w http.ResponseWriter, _ *http.Request, _ int) { fmt.Fprint(w, "part") })
+			s := harness.NewCountedSite(t, cfg, func(w http.ResponseWriter, _ *http.Request, _ int) { fmt.Fprint(w, "part") })
 			for i := range 10 {
-				s.ask(1, "/", "HX-Request", "true", "HX-Current-URL", fmt.Sprint("/", i))
+				askTimes(s, 1, "/", "HX-Request", "true", "HX-Current-URL", fmt.Sprint("/", i))
 			}
-			s.ask(1, "/", "HX-Request", "true")
-			return int(s.calls.Load())
+			askTimes(s, 1, "/", "HX-Request", "true")
+			return int(s.Calls())
 		}
 		require.Equal(t, 11, runs(edgecache.Config{}), "a part may depend on the page that it is for")
 		require.Equal(t, 1, runs(edgecache.Config{IgnoreFields: []string{"hx_current_url"}}))
@@ -100,11 +101,11 @@ func TestIgnoreFields(t *testing.T) {
 	})
 	// A language that the application does not read is no preference.
 	synctest.Test(t, func(t *testing.T) {
-		s := newStage(t, edgecache.Config{IgnoreFields: []string{"Accept-Language"}}, func(w http.ResponseWriter, r *http.Request, call int) {
+		s := harness.NewCountedSite(t, edgecache.Config{IgnoreFields: []string{"Accept-Language"}}, func(w http.ResponseWriter, r *http.Request, call int) {
 			w.Header().Set("Vary", "Accept-Language")
 			byLanguage(w, r, call)
 		})
-		s.steps("/", asking{"Accept-Language: de", "MISS en"}, asking{"Accept-Language: en", "HIT en"}, asking{"Accept-Language: fr", "HIT en"}, asking{"", "HIT en"})
+		playSteps(s, "/", asking{"Accept-Language: de", "MISS en"}, asking{"Accept-Language: en", "HIT en"}, asking{"Accept-Language: fr", "HIT en"}, asking{"", "HIT en"})
 	})
 }
 
@@ -135,11 +136,11 @@ func TestDefaultIgnoreCookies(t *testing.T) {
 		"_ga", "_ga_ABC", "AWSALB", "AWSALBCORS", "AWSALBTG", "AWSALBTGCORS", "AWSELB", "__cf_bm", "_cfuvid", "cf_clearance", "ak_bmsc", "ARRAffinity", "ARRAffinitySameSite", "GCLB",
 		"incap_ses_1_2", "visid_incap_3", "CookieConsent", "OptanonConsent", "cookieyes-consent", "euconsent-v2", "__stripe_mid", "_ttp",
 	} {
-		require.Equal(t, edgecache.Miss, edge.Explain(request("GET", "/", "Cookie", name+"=1")).Status)
-		require.Empty(t, edge.Explain(request("GET", "/", "Cookie", name+"=1")).Credential, name)
+		require.Equal(t, edgecache.Miss, edge.Explain(harness.Request("GET", "/", "Cookie", name+"=1")).Status)
+		require.Empty(t, edge.Explain(harness.Request("GET", "/", "Cookie", name+"=1")).Credential, name)
 	}
 	for _, name := range []string{"session", "lang", "theme", "SERVERID", "PHPSESSID", "sessionid", "connect.sid", "AWS", "__stripe", "incap"} {
-		require.Equal(t, "Cookie: "+name, edge.Explain(request("GET", "/", "Cookie", "_ga=1; "+name+"=secret")).Credential)
+		require.Equal(t, "Cookie: "+name, edge.Explain(harness.Request("GET", "/", "Cookie", "_ga=1; "+name+"=secret")).Credential)
 		require.False(t, slices.Contains(names, name))
 	}
 }
@@ -148,16 +149,16 @@ func TestDefaultIgnoreCookies(t *testing.T) {
 func TestCredentialIsNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var events []edgecache.Event
-		s := newStage(t, edgecache.Config{Observer: func(ev edgecache.Event) { events = append(events, ev) }}, func(w http.ResponseWriter, _ *http.Request, _ int) { fmt.Fprint(w, "page") })
+		s := harness.NewCountedSite(t, edgecache.Config{Observer: func(ev edgecache.Event) { events = append(events, ev) }}, func(w http.ResponseWriter, _ *http.Request, _ int) { fmt.Fprint(w, "page") })
 		for header, want := range map[string]string{
 			"Cookie=_ga=1; sid=secret": "Cookie: sid", "X-Tenant-Id=secret": "X-Tenant-Id", "X_api_key=secret": "X-Api-Key", "Authorization=Bearer secret": "Authorization", "Cookie=secret": "Cookie", "Cookie=_ga=1": "",
 		} {
 			events = nil
 			name, value, _ := strings.Cut(header, "=")
-			s.ask(1, "/", name, value)
+			askTimes(s, 1, "/", name, value)
 			require.Len(t, events, 1)
 			require.Equal(t, want, events[0].Credential)
-			x := s.edge.Explain(request("GET", "/", name, value))
+			x := s.Edge.Explain(harness.Request("GET", "/", name, value))
 			require.Equal(t, want, x.Credential)
 			require.NotContains(t, fmt.Sprint(x), "secret")
 		}
@@ -168,15 +169,15 @@ func TestCredentialIsNamed(t *testing.T) {
 func TestIgnoredCookiesOfWhatIsPassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		secret := true
-		s := newStage(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, _ int) {
+		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, _ int) {
 			if secret {
 				edgecache.NoStore(w)
 			}
 			fmt.Fprintf(w, "%q", r.Header["Cookie"])
 		})
 		ga := "Cookie: _ga=1"
-		s.steps("/", asking{ga, "BYPASS []"}, asking{ga, `BYPASS ["_ga=1"]`}, asking{ga, `BYPASS ["_ga=1"]`})
+		playSteps(s, "/", asking{ga, "BYPASS []"}, asking{ga, `BYPASS ["_ga=1"]`}, asking{ga, `BYPASS ["_ga=1"]`})
 		secret = false
-		s.steps("/", asking{ga, `BYPASS ["_ga=1"]`}, asking{ga, "MISS []"}, asking{ga, "HIT []"}, asking{"", "HIT []"})
+		playSteps(s, "/", asking{ga, `BYPASS ["_ga=1"]`}, asking{ga, "MISS []"}, asking{ga, "HIT []"}, asking{"", "HIT []"})
 	})
 }

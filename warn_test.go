@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // What a handler cannot mean reaches the observer, and a restriction that comes too late still keeps the page from the next visitor.
@@ -75,16 +76,16 @@ func TestWarnings(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			var warnings []string
-			s := newSite(t, edgecache.Config{Logger: silent(), Observer: func(ev edgecache.Event) {
+			s := harness.NewSite(t, edgecache.Config{Logger: harness.Silent(), Observer: func(ev edgecache.Event) {
 				if ev.Kind == edgecache.Warned {
 					warnings = append(warnings, ev.Err.Error())
 				}
 			}}, row.handler)
-			require.Equal(t, 200, s.get("/").StatusCode)
+			require.Equal(t, 200, s.Get("/").StatusCode)
 			if row.warning == "" && len(warnings) > 0 || row.warning != "" && (len(warnings) != 1 || !strings.Contains(warnings[0], row.warning)) {
 				t.Errorf("got warnings %q, want one of %q", warnings, row.warning)
 			}
-			if kept := s.get("/").Header.Get("X-Cache") == "HIT"; kept != row.kept {
+			if kept := s.Get("/").Header.Get("X-Cache") == "HIT"; kept != row.kept {
 				t.Errorf("kept %v, want %v", kept, row.kept)
 			}
 		})

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
 // By what the client accepts it is decided in which coding it gets the page, not by what the handler has made of its header: one that http.TimeoutHandler gave up may still change that. Run with -race.
@@ -36,7 +37,7 @@ func TestHandlerMayChangeItsRequestWhileACodedPageStandsIn(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}))
 		get := func(method, accepts string) *http.Response {
-			r := request(method, "/", "Accept-Encoding", accepts)
+			r := harness.Request(method, "/", "Accept-Encoding", accepts)
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
 			synctest.Wait()
@@ -73,7 +74,7 @@ func TestHandlerMayChangeTheRequestOfAHeadOfACodablePage(t *testing.T) {
 		w.WriteHeader(http.StatusOK)
 	}))
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, request("HEAD", "/"))
+	h.ServeHTTP(w, harness.Request("HEAD", "/"))
 	<-left
 	require.Equal(t, "Accept-Encoding", w.Header().Get("Vary"))
 }

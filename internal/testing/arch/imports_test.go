@@ -27,6 +27,7 @@ var layers = map[string][]string{
 	"internal/clock":     {},
 	"internal/coding":    {"internal/field"},
 	"internal/directive": {"internal/field"},
+	"internal/engine":    {},
 	"internal/field":     {},
 	"internal/flight":    {"internal/object", "internal/readers"},
 	"internal/frame":     {},
@@ -40,6 +41,8 @@ var layers = map[string][]string{
 	"internal/rules":     {"internal/clock", "internal/field", "internal/key"},
 	"internal/l2":        {"internal/frame", "internal/key", "internal/object", "internal/rules"},
 
+	"internal/engine/model": {}, // has tests only
+
 	"cmd/precompress": {"internal/assets"},
 
 	"storetest":     {door},
@@ -48,17 +51,22 @@ var layers = map[string][]string{
 	"examples/...":  {door}, // only the public face: an example that needs more shows a hole in it
 
 	"internal/testing/arch":        {},
-	"internal/testing/session":     {}, // runs documents
-	"internal/testing/conformance": {}, // knows no cache, so that it can judge any
+	"internal/testing/harness":     {door}, // for tests only
+	"internal/testing/session":     {},     // runs documents
+	"internal/testing/conformance": {},     // knows no cache, so that it can judge any
 
 	"internal/testing/conformance/play": {"internal/testing/conformance"},
 }
 
 // testsOfTheDoor are the packages below the door whose tests may import it.
-var testsOfTheDoor = []string{"internal/testing/conformance"}
+var testsOfTheDoor = []string{
+	"internal/assets", "internal/engine", "internal/engine/model", "internal/testing/conformance",
+}
 
-// toolsForTests are the packages on top of the door that its own tests may use.
-var toolsForTests = []string{"edgecachetest", "storetest"}
+// toolsForTests are the packages on top of the door that its own tests and testsOfTheDoor may use.
+var toolsForTests = []string{"edgecachetest", "storetest", harness}
+
+const harness = "internal/testing/harness" // may use what tests may
 
 // dependencies is every module outside the standard library, with the packages whose non-test code may import it.
 // Whoever imports edgecache downloads these; a longer list needs a reason in docs/design.md.
@@ -69,7 +77,7 @@ var dependencies = map[string][]string{
 	"github.com/pquerna/cachecontrol": {"internal/field"},
 }
 
-// testDependencies may be imported by any test.
+// testDependencies may be imported by any test, and by harness.
 var testDependencies = []string{"github.com/stretchr/testify"}
 
 // pure packages decide from their arguments alone: no I/O, no locks, and time is an argument.
@@ -163,6 +171,15 @@ func TestViolations(t *testing.T) {
 		{"a test imports a package that stands on it",
 			file{pkg: "internal/field", test: true, imports: []string{module + "/internal/key"}},
 			"internal/field imports internal/key"},
+		{"a test below the door that may import it",
+			file{pkg: "internal/engine", test: true, imports: []string{module, module + "/" + harness}}, ""},
+		{"code of the engine imports the door", file{pkg: "internal/engine", imports: []string{module}},
+			"internal/engine imports the root package"},
+		{"code of the engine imports what tests share", file{pkg: "internal/engine", imports: []string{module + "/" + harness}},
+			"internal/engine imports " + harness},
+		{"a test of another package imports what tests share",
+			file{pkg: "internal/memory", test: true, imports: []string{module + "/" + harness}}, "internal/memory imports " + harness},
+		{"testify in what tests share", file{pkg: harness, imports: []string{"github.com/stretchr/testify/require"}}, ""},
 		{"a test imports sideways", file{pkg: "internal/flight", test: true, imports: []string{module + "/internal/key"}}, ""},
 		{"an external test imports its own package",
 			file{pkg: "internal/key", test: true, imports: []string{module + "/internal/key"}}, ""},
