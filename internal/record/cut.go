@@ -36,11 +36,11 @@ func (f *Fill) writePart(p []byte) (n int, err error) {
 		f.part.rest -= int64(m)
 		n += m
 		if err != nil {
-			f.written += int64(n)
+			f.length.written += int64(n)
 			return n, err
 		}
 	}
-	f.written += int64(n)
+	f.length.written += int64(n)
 	if f.part.rest == 0 {
 		f.mode = over
 		f.part.whole()
