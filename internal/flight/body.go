@@ -4,7 +4,6 @@ package flight
 import (
 	"context"
 	"errors"
-	"io"
 	"sync"
 	"time"
 
@@ -47,31 +46,59 @@ type Body struct {
 	leader   Leader
 
 	mu       sync.Mutex
-	chunks   [][]byte    // all but the last are full
-	one      [1][]byte   // for chunks, as a rule
-	dropped  int         // chunks that are gone from the front of an outgrown body
-	base     int64       // bytes in them
-	size     int64       // bytes written so far
-	held     int64       // what the chunks take
-	reserved int64       // of that, what is drawn from room; the rest is at most looseWindow
-	flushed  int64       // size at the writer's last Flush; -1 before the first
-	flushes  int         // up to liveFlushes
-	timer    *time.Timer // until it may be live; nil without
-	live     bool        // see Live
-	outgrown bool
-	done     bool
-	left     bool                 // the leader wants nothing of it any more
-	stored   bool                 // the bytes are those of an object that was in memory
-	whole    object.Body          // once somebody has asked for the object
-	made     bool                 // whole is there
-	gone     bool                 // nobody wanted them any more
-	err      error                // why it ended early
-	reading  map[*Reader]struct{} // those that have not closed
-	wake     chan struct{}        // closed when there is news for readers; nil while nobody waits
-	flight   Queue                // of those who read it; nil for nobody
-	hold     Queue                // the same, while the beginning is kept for those who are still about to read it
-	moved    chan struct{}        // closed when there may be news for the writer; nil while it does not wait
-	waited   time.Duration        // by the writer, for readers of an outgrown body, while others wanted to go on
+	buf      buffer
+	size     int64 // bytes written so far
+	flushed  int64 // size at the writer's last Flush; -1 before the first
+	state    state
+	liveness liveness
+	object   stored
+	readers  reading
+	queue    queues
+	writer   writer
+}
+
+// buffer is the bytes of a body that are in memory.
+type buffer struct {
+	chunks   [][]byte  // all but the last are full
+	one      [1][]byte // for chunks: usually there is one
+	dropped  int       // chunks that are gone from the front of an outgrown body
+	base     int64     // bytes in them
+	held     int64     // what the chunks take
+	reserved int64     // of that, what is drawn from room; the rest is at most looseWindow
+}
+
+// state is what has become of a body.
+type state struct {
+	outgrown bool  // it cannot be stored: see Body
+	done     bool  // it has ended
+	left     bool  // the leader wants nothing of it any more
+	gone     bool  // nothing wanted the bytes any more
+	err      error // why it ended early
+}
+
+// stored is the object that a body became.
+type stored struct {
+	body   object.Body // once somebody has asked for the object
+	made   bool        // body is there
+	stored bool        // the bytes are those of an object that was in memory
+}
+
+// reading is who reads a body.
+type reading struct {
+	open map[*Reader]struct{} // those that have not closed
+	wake chan struct{}        // closed when there is news for them; nil while nobody waits
+}
+
+// queues is who is on the way to read a body.
+type queues struct {
+	joined Queue // nil for nobody
+	held   Queue // the same, while the beginning is kept for those who are still about to read it
+}
+
+// writer is how the writer of an outgrown body waits for readers.
+type writer struct {
+	moved  chan struct{} // closed when there may be news for it; nil while it does not wait
+	waited time.Duration // for readers while others wanted to go on
 }
 
 // NewBody returns an empty body that keeps up to limit bytes. declared is the length that the handler announced, or -1.
@@ -96,10 +123,10 @@ func write[T []byte | string](b *Body, p T) (n int, err error) {
 		if err := b.makeRoom(int64(len(p) - n)); err != nil {
 			return n, err
 		}
-		last := len(b.chunks) - 1
-		c := b.chunks[last]
+		last := len(b.buf.chunks) - 1
+		c := b.buf.chunks[last]
 		m := copy(c[len(c):cap(c)], p[n:])
-		b.chunks[last] = c[:len(c)+m]
+		b.buf.chunks[last] = c[:len(c)+m]
 		b.size += int64(m)
 		n += m
 		b.tellReaders()
@@ -120,7 +147,7 @@ type Queue interface {
 func (b *Body) Hold(queue Queue) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.flight, b.hold = queue, queue
+	b.queue.joined, b.queue.held = queue, queue
 }
 
 // Wake makes a writer that waits look again.
@@ -144,30 +171,30 @@ func (b *Body) Flush() {
 func (b *Body) Close(err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.done {
+	if !b.state.done {
 		b.end(err)
 	}
 }
 
 func (b *Body) end(err error) {
-	b.done, b.err = true, err
-	if b.timer != nil {
-		b.timer.Stop()
+	b.state.done, b.state.err = true, err
+	if b.liveness.timer != nil {
+		b.liveness.timer.Stop()
 	}
 	b.tellReaders()
 }
 
 func (b *Body) tellReaders() {
-	if b.wake != nil {
-		close(b.wake)
-		b.wake = nil
+	if b.readers.wake != nil {
+		close(b.readers.wake)
+		b.readers.wake = nil
 	}
 }
 
 func (b *Body) tellWriter() {
-	if b.moved != nil {
-		close(b.moved)
-		b.moved = nil
+	if b.writer.moved != nil {
+		close(b.writer.moved)
+		b.writer.moved = nil
 	}
 }
 
@@ -175,8 +202,8 @@ func (b *Body) tellWriter() {
 func (b *Body) Ready(ctx context.Context, n int64) error {
 	for {
 		b.mu.Lock()
-		if b.done || b.size > n || b.flushed >= 0 || b.outgrown {
-			err := b.err
+		if b.state.done || b.size > n || b.flushed >= 0 || b.state.outgrown {
+			err := b.state.err
 			b.mu.Unlock()
 			return err
 		}
@@ -196,14 +223,14 @@ func (b *Body) Done(ctx context.Context) error {
 	for {
 		b.mu.Lock()
 		switch {
-		case b.outgrown:
+		case b.state.outgrown:
 			b.mu.Unlock()
 			return ErrOutgrown
-		case b.done:
-			err := b.err
+		case b.state.done:
+			err := b.state.err
 			b.mu.Unlock()
 			return err
-		case b.live:
+		case b.liveness.found:
 			b.mu.Unlock()
 			return ErrLive
 		}
@@ -218,10 +245,10 @@ func (b *Body) Done(ctx context.Context) error {
 }
 
 func (b *Body) waker() <-chan struct{} {
-	if b.wake == nil {
-		b.wake = make(chan struct{})
+	if b.readers.wake == nil {
+		b.readers.wake = make(chan struct{})
 	}
-	return b.wake
+	return b.readers.wake
 }
 
 // Size is the number of bytes written so far.
@@ -235,172 +262,5 @@ func (b *Body) Size() int64 {
 func (b *Body) Outgrown() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.outgrown
-}
-
-// Object returns the body for storing, the same each time; ok is false when it ended early, has not ended, or outgrew its limit.
-// Until it is Stored, or nobody can want it any more, what the body has drawn pays for it.
-func (b *Body) Object() (body object.Body, ok bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if !b.done || b.err != nil || b.outgrown || b.gone {
-		return object.Body{}, false
-	}
-	if !b.made {
-		b.trim()
-		b.whole, b.made = object.NewBody(b.chunks...), true
-		if set := b.whole.Readers(); set != nil {
-			set.Pay()
-		}
-	}
-	return b.whole, true
-}
-
-// trim copies the last chunk if it has much slack, which would be charged to the budget for as long as the object lives; but not a large one that a client is about to take, for then both
-// would be there, and only one would be charged.
-func (b *Body) trim() {
-	last := len(b.chunks) - 1
-	if last < 0 {
-		return
-	}
-	c := b.chunks[last]
-	if cap(c)-len(c) <= len(c)/8 {
-		return
-	}
-	if cap(c) > readers.CountedAbove {
-		for r := range b.reading {
-			if r.chunk-b.dropped == last && r.at > 0 && !r.hungry {
-				return
-			}
-		}
-	}
-	b.chunks[last] = append(make([]byte, 0, len(c)), c...)
-	b.held -= int64(cap(c) - cap(b.chunks[last]))
-	b.giveBack(b.held)
-}
-
-// Reader reads a body from its beginning while it grows. It belongs to one goroutine, which must Close it.
-type Reader struct {
-	readers.Reader // of the object that the body became, if it is in memory
-	body           *Body
-	chunk          int   // the chunk it stands in, dropped ones counted
-	at             int   // where in it
-	total          int64 // bytes returned so far
-	flushed        int64 // the last Flush it has reported
-	err            error // why it was let go
-
-	// How it did while the writer of an outgrown body waited.
-	hungry bool          // it waits for bytes
-	inHand int           // the bytes returned last
-	mark   int64         // total when the writer began to wait
-	behind time.Duration // for how long the writer waited, others wanted to go on, and it had bytes to read
-	took   int64         // bytes meanwhile
-}
-
-// Reader returns a reader that stands at the beginning, or nil when the beginning is gone because the body has outgrown its limit, or because nobody wanted it any more. A live body that has not
-// ended takes no new readers.
-func (b *Body) Reader() *Reader {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.base > 0 || b.gone || b.live && !b.done {
-		return nil
-	}
-	return b.newReader()
-}
-
-// LeaderReader is Reader for the leader, who may read a live body.
-func (b *Body) LeaderReader() *Reader {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.newReader()
-}
-
-func (b *Body) newReader() *Reader {
-	r := &Reader{body: b, flushed: -1}
-	r.In(b.pinned)
-	if b.reading == nil {
-		b.reading = make(map[*Reader]struct{})
-	}
-	b.reading[r] = struct{}{}
-	if set := b.whole.Readers(); set != nil && b.stored {
-		r.Join(set)
-	}
-	return r
-}
-
-// Close says that the reader is done; the writer no longer waits for it. Nobody uses the client's writer any more when it has returned.
-func (r *Reader) Close() {
-	r.leave()
-	r.Stop()
-}
-
-func (r *Reader) leave() {
-	r.body.mu.Lock()
-	defer r.body.mu.Unlock()
-	delete(r.body.reading, r)
-	r.body.tellWriter()
-	r.body.forget()
-}
-
-// Next returns the bytes after those returned before, read only, waiting until there are some. flush says that the writer asked for all bytes returned so far to be on their way; it may come without bytes.
-// At the end Next returns io.EOF, or the reason why the body ended early; when ctx ends first, its cause.
-func (r *Reader) Next(ctx context.Context) (p []byte, flush bool, err error) {
-	for {
-		p, flush, wake, err := r.poll()
-		if wake == nil {
-			return p, flush, err
-		}
-		select {
-		case <-wake:
-		case <-ctx.Done():
-			return nil, false, context.Cause(ctx)
-		}
-	}
-}
-
-// poll is Next without waiting: when there is nothing to tell it returns a channel to wait on.
-func (r *Reader) poll() (p []byte, flush bool, wake <-chan struct{}, err error) {
-	b := r.body
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if r.err != nil {
-		return nil, false, nil, r.err
-	}
-	for ; r.chunk-b.dropped < len(b.chunks); r.chunk, r.at = r.chunk+1, 0 {
-		c := b.chunks[r.chunk-b.dropped]
-		if r.at < len(c) {
-			end := min(len(c), r.at+b.piece())
-			p = c[r.at:end:end]
-			r.at = end
-			r.total += int64(len(p))
-			break
-		}
-		if len(c) < cap(c) {
-			break // the writer is not done with this chunk
-		}
-	}
-	r.hungry, r.inHand = p == nil, len(p)
-	if b.outgrown {
-		b.tellWriter()
-	}
-	if b.flushed > r.flushed && b.flushed <= r.total {
-		r.flushed, flush = b.flushed, true
-	}
-	switch {
-	case p != nil || flush:
-		return p, flush, nil, nil
-	case b.done && b.err != nil:
-		return nil, false, nil, b.err
-	case b.done:
-		return nil, false, nil, io.EOF
-	}
-	return nil, false, b.waker(), nil
-}
-
-// piece is the most that a reader is given at once.
-func (b *Body) piece() int {
-	if b.outgrown || b.declared < 0 {
-		return smallPiece
-	}
-	return piece
+	return b.state.outgrown
 }

@@ -148,10 +148,10 @@ func TestBodyHandsOutSlicesThatCannotReachWhatComesNext(t *testing.T) {
 func TestBodyAllocatesNoMoreForADeclarationThanAChunk(t *testing.T) {
 	b := NewBody(1<<40, 1<<40)
 	mustWrite(t, b, []byte("x"))
-	require.LessOrEqual(t, cap(b.chunks[0]), maxChunk)
+	require.LessOrEqual(t, cap(b.buf.chunks[0]), maxChunk)
 	b = NewBody(10, 1000)
 	mustWrite(t, b, []byte("x"))
-	require.LessOrEqual(t, cap(b.chunks[0]), 10)
+	require.LessOrEqual(t, cap(b.buf.chunks[0]), 10)
 }
 
 // The chunks grow with the body, so that small pages cost little and large ones few allocations.
@@ -161,12 +161,12 @@ func TestBodyGrowsInFewChunks(t *testing.T) {
 		mustWrite(t, b, pattern(512))
 	}
 	b.Close(nil)
-	if got, want := len(b.chunks), 40; got > want {
+	if got, want := len(b.buf.chunks), 40; got > want {
 		t.Errorf("8 MiB in %d chunks, want at most %d", got, want)
 	}
-	for i, c := range b.chunks {
-		if cap(c) > maxChunk || i < len(b.chunks)-1 && len(c) < cap(c) {
-			t.Errorf("chunk %d of %d has %d of %d bytes", i, len(b.chunks), len(c), cap(c))
+	for i, c := range b.buf.chunks {
+		if cap(c) > maxChunk || i < len(b.buf.chunks)-1 && len(c) < cap(c) {
+			t.Errorf("chunk %d of %d has %d of %d bytes", i, len(b.buf.chunks), len(c), cap(c))
 		}
 	}
 }

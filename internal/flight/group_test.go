@@ -141,14 +141,14 @@ func TestFlightsWhoseIDsHaveTheSameHashAreToldApart(t *testing.T) {
 	var s shard[string]
 	flights := make([]*Flight[string], 3)
 	for i := range flights {
-		flights[i] = &Flight[string]{id: []byte{byte(i)}, hash: 1}
+		flights[i] = &Flight[string]{entry: entry[string]{id: []byte{byte(i)}, hash: 1}}
 		s.add(flights[i])
 	}
 	for _, gone := range []int{1, 2, 0} { // from the middle, the first, the last
 		if flights[gone] != nil {
 			s.remove(flights[gone])
 		}
-		s.remove(&Flight[string]{id: []byte{byte(gone)}, hash: 1}) // another of that name
+		s.remove(&Flight[string]{entry: entry[string]{id: []byte{byte(gone)}, hash: 1}}) // another of that name
 		flights[gone] = nil
 		for i, f := range flights {
 			require.Same(t, f, s.find(1, []byte{byte(i)}))

@@ -13,6 +13,13 @@ const (
 	liveFlushes = 2           // that make it one of these
 )
 
+// liveness is what is known of whether a body is live.
+type liveness struct {
+	flushes uint8       // up to liveFlushes
+	timer   *time.Timer // until it may be live; nil without
+	found   bool        // see Live
+}
+
 // ErrLive is why a live body cannot be had as a whole.
 var ErrLive = errors.New("edgecache: body may have no end")
 
@@ -21,13 +28,13 @@ var ErrLive = errors.New("edgecache: body may have no end")
 func (b *Body) Live() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.done || b.live {
+	if b.state.done || b.liveness.found {
 		return
 	}
-	b.live = true
+	b.liveness.found = true
 	b.tellReaders()
-	if b.flight != nil {
-		b.flight.Shut()
+	if b.queue.joined != nil {
+		b.queue.joined.Shut()
 	}
 }
 
@@ -35,15 +42,15 @@ func (b *Body) Live() {
 func (b *Body) IsLive() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.live
+	return b.liveness.found
 }
 
 // countFlush notes a flush, after which the body may be live, now or when it is old enough.
 func (b *Body) countFlush() {
-	if b.declared >= 0 || b.done || b.flushes == liveFlushes {
+	if b.declared >= 0 || b.state.done || b.liveness.flushes == liveFlushes {
 		return
 	}
-	if b.flushes++; b.flushes == liveFlushes {
-		b.timer = time.AfterFunc(liveAge-time.Since(b.born), b.Live) // at once, if that is over
+	if b.liveness.flushes++; b.liveness.flushes == liveFlushes {
+		b.liveness.timer = time.AfterFunc(liveAge-time.Since(b.born), b.Live) // at once, if that is over
 	}
 }

@@ -114,11 +114,11 @@ func TestBodyTakesLittleBesideItsRoom(t *testing.T) {
 			synctest.Wait() // the writer is as far ahead as it may
 			b.mu.Lock()
 			var kept int64
-			for _, c := range b.chunks {
+			for _, c := range b.buf.chunks {
 				kept += int64(cap(c))
 			}
-			if kept != b.held || kept-b.reserved > looseWindow || b.reserved != p.has() {
-				t.Errorf("%d bytes are kept, %d counted, %d reserved, %d drawn", kept, b.held, b.reserved, p.has())
+			if kept != b.buf.held || kept-b.buf.reserved > looseWindow || b.buf.reserved != p.has() {
+				t.Errorf("%d bytes are kept, %d counted, %d reserved, %d drawn", kept, b.buf.held, b.buf.reserved, p.has())
 			}
 			b.mu.Unlock()
 			piece, _, err := r.Next(t.Context())

@@ -47,7 +47,7 @@ func TestOutgrownBodyStaysInsideItsWindow(t *testing.T) {
 			synctest.Wait() // the writer is as far ahead as it may
 			b.mu.Lock()
 			kept := int64(0)
-			for _, c := range b.chunks {
+			for _, c := range b.buf.chunks {
 				kept += int64(cap(c))
 			}
 			b.mu.Unlock()
@@ -61,7 +61,7 @@ func TestOutgrownBodyStaysInsideItsWindow(t *testing.T) {
 		}
 		r.Close()
 		require.True(t, bytes.Equal(want, got))
-		require.Nil(t, b.one[0], "the first chunk is kept by the list that it was in first")
+		require.Nil(t, b.buf.one[0], "the first chunk is kept by the list that it was in first")
 		if bound := int64(window + 2*maxChunk); most > bound {
 			t.Errorf("%d bytes were kept at once, want at most %d", most, bound)
 		}
