@@ -130,7 +130,7 @@ func shardCount(cfg Config) int {
 // OnRemove is to be called before anything else.
 func (t *Tier[V]) OnRemove(f func(V)) {
 	for i := range t.shards {
-		t.shards[i].removed = f
+		t.shards[i].hooks.removed = f
 	}
 }
 
@@ -140,7 +140,7 @@ func (t *Tier[V]) OnRemove(f func(V)) {
 // before anything else.
 func (t *Tier[V]) OnEvict(f func(v V) (less V, cost int64, ok bool)) {
 	for i := range t.shards {
-		t.shards[i].lessen = f
+		t.shards[i].hooks.lessen = f
 	}
 }
 
@@ -149,7 +149,7 @@ func (t *Tier[V]) OnEvict(f func(v V) (less V, cost int64, ok bool)) {
 // make room, and take none from what was asked for twice. The conditions of OnEvict hold.
 func (t *Tier[V]) OnSpare(f func(V) bool) {
 	for i := range t.shards {
-		t.shards[i].spare = f
+		t.shards[i].hooks.spare = f
 	}
 }
 

@@ -153,7 +153,7 @@ func (s *shard[V]) compete(e *entry[V], again bool) bool {
 		}
 		spares := v.again() && s.spares(v)
 		s.detach(v)
-		if spares && s.become(v, s.lessen, v.cost()-1) {
+		if spares && s.become(v, s.hooks.lessen, v.cost()-1) {
 			s.pushMain(v)
 			continue
 		}
@@ -177,7 +177,7 @@ func forgetful[V any](list []*entry[V]) []*entry[V] {
 }
 
 // spares reports whether e has something to spare.
-func (s *shard[V]) spares(e *entry[V]) bool { return s.spare != nil && s.spare(e.value) }
+func (s *shard[V]) spares(e *entry[V]) bool { return s.hooks.spare != nil && s.hooks.spare(e.value) }
 
 // rival returns who must make room for e next; nil if nobody who is worth less
 // than e is found. again says that e was asked for at least twice, and all that is in it.
