@@ -151,10 +151,10 @@ func (t *Cache) available() bool {
 		}
 		go func() {
 			defer t.tasks.end()
-			ctx, cancel := context.WithTimeout(t.ctx, t.config.Timeout)
+			ctx, cancel := context.WithTimeout(t.background.ctx, t.config.Timeout)
 			defer cancel()
 			// Any key will do: a store that says that there is nothing is well.
-			_, _, err := t.get(ctx, t.probes, probeKey)
+			_, _, err := t.get(ctx, t.calls.probes, probeKey)
 			t.breaker.probed(err == nil, time.Now())
 			if err == nil && t.config.OnBreaker != nil {
 				t.config.OnBreaker(false, nil)

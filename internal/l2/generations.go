@@ -3,10 +3,11 @@ package l2
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/clock"
+	"github.com/edgecache-go/edgecache/internal/generations"
 	"github.com/edgecache-go/edgecache/internal/object"
 )
 
@@ -21,43 +22,32 @@ type Mark struct{ local, shared uint64 }
 
 // Mark returns where they stand now: to be asked when, or before, a response begins to be made, and to be given to Put with it.
 func (t *Cache) Mark() Mark {
-	return Mark{local: t.marks.now(), shared: t.position.Load()}
+	return Mark{local: t.marks.Now(), shared: t.shared.now.Load()}
 }
 
-// marks is the generations of this process: a mark for each slot. See slots.go.
-type marks struct {
-	sequence atomic.Uint64
-	marks    [places]atomic.Uint64
-}
+// marks is the generations of this process.
+type marks struct{ *generations.Table }
 
-func (f *marks) now() uint64 { return f.sequence.Load() }
+func newMarks() marks { return marks{generations.New(places)} }
 
-// bump gives each of list the next number.
-func (f *marks) bump(list []slot) uint64 {
-	n := f.sequence.Add(1)
+// bump gives all of list the next number.
+func (m marks) bump(list []slot) uint64 {
+	at := make([]uint32, 0, 2*len(list))
 	for i := range list {
-		for _, at := range list[i].at {
-			lift(&f.marks[at], n)
-		}
+		at = append(at, list[i].at[:]...)
 	}
-	return n
+	return m.Bump(at...)
 }
 
-// purgedSince reports whether one of list was, or may have been, purged after the sequence stood at began.
-func (f *marks) purgedSince(list []slot, began uint64) bool {
-	return slices.ContainsFunc(list, func(p slot) bool {
-		return f.marks[p.at[0]].Load() > began && f.marks[p.at[1]].Load() > began
-	})
-}
-
-// lift sets a mark that only ever grows.
-func lift(mark *atomic.Uint64, n uint64) {
-	for {
-		old := mark.Load()
-		if old >= n || mark.CompareAndSwap(old, n) {
-			return
+// purgedSince reports whether one of list was, or may have been, purged after the sequence stood at
+// gen.
+func (m marks) purgedSince(list []slot, gen uint64) bool {
+	for i := range list {
+		if m.PurgedSince(gen, list[i].at[:]...) {
+			return true
 		}
 	}
+	return false
 }
 
 // purged reports whether r must not be used: because of a purge since it began to be made, or since
@@ -122,7 +112,7 @@ func (t *Cache) load(ctx context.Context, names []string) ([]uint64, uint64, err
 		generations []uint64
 		now         uint64
 	}
-	a, err := call(t, ctx, t.lookups, func(ctx context.Context) (answer, error) {
+	a, err := call(t, ctx, t.calls.lookups, func(ctx context.Context) (answer, error) {
 		generations, now, err := t.generations.Load(ctx, names...)
 		return answer{generations, now}, err
 	})
@@ -132,22 +122,30 @@ func (t *Cache) load(ctx context.Context, names []string) ([]uint64, uint64, err
 	if err != nil {
 		return nil, 0, err
 	}
-	t.at(a.now)
+	t.shared.set(a.now)
 	return a.generations, a.now, nil
 }
 
-// at remembers where the shared sequence stands.
-func (t *Cache) at(now uint64) {
-	t.position.Store(now)
-	t.positioned.Store(int64(time.Since(t.epoch)) + 1)
+// position is where the sequence of the store stands, as last heard of. An older one makes stamps
+// older than they are, which is safe.
+type position struct {
+	now   atomic.Uint64
+	heard atomic.Int64 // when: a clock.Instant
 }
 
-// locate asks where the shared sequence stands, if that was not asked lately.
+func (p *position) set(now uint64) {
+	p.now.Store(now)
+	p.heard.Store(int64(clock.Of(time.Now())))
+}
+
+// outdated reports whether it was heard of too long ago.
+func (p *position) outdated() bool {
+	return clock.Instant(p.heard.Load()).Until(time.Now()) >= positionFor
+}
+
+// locate asks where the shared sequence stands, if it was not asked lately.
 func (t *Cache) locate(ctx context.Context) error {
-	if t.generations == nil {
-		return nil
-	}
-	if at := t.positioned.Load(); at != 0 && time.Since(t.epoch)-time.Duration(at) < positionFor {
+	if t.generations == nil || !t.shared.outdated() {
 		return nil
 	}
 	_, _, err := t.load(ctx, nil)

@@ -9,13 +9,10 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"math/rand/v2"
-	"net/http"
-	"slices"
-	"sync/atomic"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/clock"
 	"github.com/edgecache-go/edgecache/internal/frame"
-	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/object"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -80,23 +77,26 @@ type Cache struct {
 	instance    uint64       // tells what this Tier has stored from what others have
 	naming      naming
 
-	marks      marks
-	position   atomic.Uint64 // of the shared sequence, as last heard of; an older one makes stamps older than they are, which is safe
-	positioned atomic.Int64  // when that was, since epoch
-	epoch      time.Time
-	pending    pending
+	marks   marks
+	shared  position // of the sequence of the store
+	pending pending
 
-	breaker breaker
-	lookups chan struct{}
-	writes  chan struct{}
-	bumps   chan struct{}
-	probes  chan struct{}
-	queue   queue
-	tasks   tasks
-	ctx     context.Context // of the background; ends when Close gives up
+	breaker    breaker
+	calls      calls
+	queue      queue
+	tasks      tasks
+	background background
+	stats      counters
+}
+
+// calls are the calls of the store that are in progress: a channel for each kind, full at its limit.
+type calls struct{ lookups, writes, bumps, probes chan struct{} }
+
+// background is what runs while no client waits.
+type background struct {
+	ctx     context.Context // ends when Close gives up
 	cancel  context.CancelFunc
-	closing chan struct{}
-	stats   counters
+	closing chan struct{} // closed when Close begins
 }
 
 // New returns a Tier over cfg.Store. Close ends what it starts.
@@ -119,12 +119,17 @@ func New(cfg Config) *Cache {
 	sealer, names := frame.NewSealer(subkey(cfg.Key, "values")), subkey(cfg.Key, "names")
 	cfg.Key = nil // what is derived from it is enough
 	t := &Cache{
-		config: cfg, store: cfg.Store, codec: object.NewCodec(cfg.Rules, sealer), sealer: sealer, naming: newNaming(names), instance: rand.Uint64(), epoch: time.Now(),
-		lookups: make(chan struct{}, maxLookups), writes: make(chan struct{}, maxWrites),
-		bumps: make(chan struct{}, maxBumps), probes: make(chan struct{}, 1), closing: make(chan struct{}),
+		config: cfg, store: cfg.Store, codec: object.NewCodec(cfg.Rules, sealer), sealer: sealer,
+		instance: rand.Uint64(), naming: newNaming(names), marks: newMarks(),
+		calls: calls{
+			lookups: make(chan struct{}, maxLookups), writes: make(chan struct{}, maxWrites),
+			bumps: make(chan struct{}, maxBumps), probes: make(chan struct{}, 1),
+		},
+		background: background{closing: make(chan struct{})},
 	}
 	t.generations, _ = cfg.Store.(Generations)
-	t.ctx, t.cancel = context.WithCancel(context.Background())
+	t.background.ctx, t.background.cancel = context.WithCancel(context.Background())
+	t.shared.heard.Store(int64(clock.Of(time.Now().Add(-positionFor)))) // outdated
 	t.queue.init()
 	t.pending.init(t.naming.slot(everything))
 	return t
@@ -141,130 +146,6 @@ func subkey(key []byte, purpose string) []byte {
 		panic(err) // only for a length that HKDF cannot give
 	}
 	return sub
-}
-
-// Outcome is what became of a Lookup.
-type Outcome uint8
-
-const (
-	Absent      Outcome = iota // nothing is stored for this URL that could be used
-	Mismatch                   // something is, for other values of the fields in Vary
-	Found                      // here it is
-	Unavailable                // the store was not asked, or did not answer in time
-)
-
-// Result is what a Lookup has found.
-type Result struct {
-	Outcome Outcome
-	Object  *object.Object // if Found: sealed, and nobody else has it
-	Tags    []string       // as they were given to Put
-}
-
-// Lookup returns the stored response for the primary key k in the given scope, for a request with the given header and what is known of its fields: one that fits by Vary, that today's rules would store, and that has not been purged since it began to be made.
-// takes says whether a Form will do; nil takes any. Whether the request may use it is for Reuse to say. Lookup takes no longer than Config.Timeout, and no time at all while the breaker is open. It keeps nothing of what it is given.
-//
-// A purge that comes while Lookup runs counts. One that comes afterwards is the caller's: where it keeps the object, its own fence must hold from a point before the call, and be raised after that of the Cache: see Purge.
-func (t *Cache) Lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields, takes func(Representation) bool) Result {
-	if !t.available() {
-		t.stats.skipped.Add(1)
-		return Result{Outcome: Unavailable}
-	}
-	began := t.marks.now()
-	asked := ctx
-	ctx, cancel := context.WithTimeout(ctx, t.config.Timeout)
-	defer cancel()
-	result, err := t.lookup(ctx, k, scope, header, fields, takes, began)
-	if !t.settle(asked, err) {
-		return Result{Outcome: Unavailable}
-	}
-	if result.Outcome == Found {
-		t.stats.hits.Add(1)
-	} else {
-		t.stats.misses.Add(1)
-	}
-	return result
-}
-
-// maxTries is how many values a Lookup reads. Lists of Vary that differ may fit the same request, and the newest of these may be outdated.
-const maxTries = 2
-
-func (t *Cache) lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields, takes func(Representation) bool, began uint64) (Result, error) {
-	at := indexed(k, scope)
-	value, found, err := t.get(ctx, t.lookups, t.indexKey(at))
-	if err != nil {
-		return Result{}, err
-	}
-	now := time.Now()
-	var x index
-	if found {
-		if x, found = t.readIndex(value, at, now); !found {
-			t.stats.refused.Add(1)
-		}
-	}
-	result := Result{}
-	tries := 0
-	var variant []byte
-	for i, v := range x.variants {
-		if i == 0 || !slices.Equal(v.vary, x.variants[i-1].vary) {
-			variant = key.Values(variant[:0], v.vary, header, fields)
-		}
-		if v.id != t.variantID(k, scope, v.vary, variant, v.form.What) || takes != nil && !takes(v.form) {
-			result.Outcome = Mismatch
-			continue
-		}
-		if tries++; tries > maxTries {
-			break
-		}
-		value, found, err := t.get(ctx, t.lookups, variantKey(v.id))
-		if err != nil {
-			return Result{}, err
-		}
-		if !found {
-			continue // it had to make room
-		}
-		r, ok := t.decode(value, v.id, k, scope, v.vary, variant)
-		if !ok {
-			t.stats.refused.Add(1)
-			continue
-		}
-		purged, err := t.purged(ctx, r, began)
-		if err != nil {
-			return Result{}, err
-		}
-		if purged {
-			t.stats.purged.Add(1)
-			continue
-		}
-		return Result{Outcome: Found, Object: r.Object, Tags: r.Tags}, nil
-	}
-	// A page is going to be made. Where the sequence stands is asked before that, so that its stamp need not be older than it is.
-	return result, t.locate(ctx)
-}
-
-// decode returns the record in value, if it is what was asked for.
-func (t *Cache) decode(value []byte, id identity, k, scope []byte, vary []string, variant []byte) (*object.Record, bool) {
-	if int64(len(value)) > t.config.MaxBytes {
-		return nil, false
-	}
-	r, err := t.codec.Decode(value, variantKey(id), time.Now())
-	if err != nil || r.Key != string(k) {
-		return nil, false
-	}
-	s := r.Selector()
-	return r, s.Scope == string(scope) && s.Variant == string(variant) && slices.Equal(s.Vary.Append(nil), vary)
-}
-
-// get asks the store for a value.
-func (t *Cache) get(ctx context.Context, slots chan struct{}, key string) (value []byte, found bool, err error) {
-	type answer struct {
-		value []byte
-		found bool
-	}
-	a, err := call(t, ctx, slots, func(ctx context.Context) (answer, error) {
-		value, found, err := t.store.Get(ctx, key)
-		return answer{value, found}, err
-	})
-	return a.value, a.found, err
 }
 
 // Put stores o, which is what form says, under the primary key k, in the background, and reports whether it will be tried. tags are the names under which it can be purged beside those that its URL gives; mark is where the
@@ -285,46 +166,9 @@ func (t *Cache) Put(k []byte, o *object.Object, tags []string, form Representati
 // No goroutine is left then but those whose call of the store ignores its context.
 func (t *Cache) Close(ctx context.Context) error {
 	if t.queue.close() {
-		close(t.closing)
+		close(t.background.closing)
 	}
 	err := t.tasks.wait(ctx)
-	t.cancel()
+	t.background.cancel()
 	return err
-}
-
-// Stats describes a Tier. Counts are since New.
-type Stats struct {
-	Hits, Misses uint64 // of Lookups that the store answered
-	Refused      uint64 // values that were garbled, outdated, or not what was asked for
-	Purged       uint64 // values that a purge had come after
-	Skipped      uint64 // Lookups that did not ask the store, because of the breaker
-	Busy         uint64 // calls that were not made because too many are under way
-
-	Errors, Timeouts, Panics uint64 // of calls
-	Opened                   uint64 // how often the breaker has opened
-
-	Written uint64 // responses
-	Dropped uint64 // responses that were not written: the queue was full, or the breaker open, or the call failed
-
-	Open         bool // the breaker is open
-	QueueEntries int
-	QueueBytes   int64
-	Pending      int // names, two for most purges, that the store does not know to be purged yet
-}
-
-type counters struct {
-	hits, misses, refused, purged, skipped, busy, errors, timeouts, panics, opened, written, dropped atomic.Uint64
-}
-
-// Stats returns the counts. Each is seen at its own moment.
-func (t *Cache) Stats() Stats {
-	c := &t.stats
-	s := Stats{
-		Hits: c.hits.Load(), Misses: c.misses.Load(), Refused: c.refused.Load(), Purged: c.purged.Load(), Skipped: c.skipped.Load(), Busy: c.busy.Load(),
-		Errors: c.errors.Load(), Timeouts: c.timeouts.Load(), Panics: c.panics.Load(), Opened: c.opened.Load(),
-		Written: c.written.Load(), Dropped: c.dropped.Load(),
-		Open: t.breaker.open.Load(), Pending: t.pending.size(),
-	}
-	s.QueueEntries, s.QueueBytes = t.queue.size()
-	return s
 }

@@ -136,16 +136,16 @@ func (t *Cache) work(l *lane) {
 }
 
 func (t *Cache) do(j *job) {
-	if t.ctx.Err() != nil || !t.available() {
+	if t.background.ctx.Err() != nil || !t.available() {
 		t.dropped(j)
 		return
 	}
 	if j.put == nil {
-		t.settle(t.ctx, t.erase(j.key))
+		t.settle(t.background.ctx, t.erase(j.key))
 		return
 	}
 	written, err := t.write(j.put, j.form)
-	switch ok := t.settle(t.ctx, err); {
+	switch ok := t.settle(t.background.ctx, err); {
 	case !ok:
 		t.dropped(j)
 	case written:
@@ -186,7 +186,7 @@ func (t *Cache) write(r *object.Record, form Representation) (written bool, err 
 	if err := t.set(t.indexKey(at), list, x.keep(now)); err != nil {
 		return false, err
 	}
-	t.settle(t.ctx, t.remove(crowded)) // what is left behind takes up room for a while
+	t.settle(t.background.ctx, t.remove(crowded)) // what is left behind takes up room for a while
 	return true, nil
 }
 
@@ -207,9 +207,9 @@ func (t *Cache) erase(k string) error {
 
 // index returns that of k, which is that of indexed; an empty one if there is none that can be read.
 func (t *Cache) index(k []byte, now time.Time) (index, error) {
-	ctx, cancel := context.WithTimeout(t.ctx, t.config.WriteTimeout)
+	ctx, cancel := context.WithTimeout(t.background.ctx, t.config.WriteTimeout)
 	defer cancel()
-	value, found, err := t.get(ctx, t.writes, t.indexKey(k))
+	value, found, err := t.get(ctx, t.calls.writes, t.indexKey(k))
 	if err != nil || !found {
 		return index{key: string(k)}, err
 	}
@@ -221,9 +221,9 @@ func (t *Cache) index(k []byte, now time.Time) (index, error) {
 }
 
 func (t *Cache) set(key string, value []byte, ttl time.Duration) error {
-	ctx, cancel := context.WithTimeout(t.ctx, t.config.WriteTimeout)
+	ctx, cancel := context.WithTimeout(t.background.ctx, t.config.WriteTimeout)
 	defer cancel()
-	_, err := call(t, ctx, t.writes, func(ctx context.Context) (struct{}, error) {
+	_, err := call(t, ctx, t.calls.writes, func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, t.store.Set(ctx, key, value, ttl)
 	})
 	return err
@@ -231,8 +231,8 @@ func (t *Cache) set(key string, value []byte, ttl time.Duration) error {
 
 func (t *Cache) remove(keys []string) error {
 	for _, k := range keys {
-		ctx, cancel := context.WithTimeout(t.ctx, t.config.WriteTimeout)
-		_, err := call(t, ctx, t.writes, func(ctx context.Context) (struct{}, error) { return struct{}{}, t.store.Delete(ctx, k) })
+		ctx, cancel := context.WithTimeout(t.background.ctx, t.config.WriteTimeout)
+		_, err := call(t, ctx, t.calls.writes, func(ctx context.Context) (struct{}, error) { return struct{}{}, t.store.Delete(ctx, k) })
 		cancel()
 		if err != nil {
 			return err

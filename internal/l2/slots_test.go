@@ -69,7 +69,7 @@ func TestSlotsAreHit(t *testing.T) {
 		{"folders", 300, func(i int) Target { return Prefix("a", "/x/"+number(i)+"/") }, nil, 20},
 	} {
 		n := newNaming(nil)
-		var f marks
+		f := newMarks()
 		for i := range row.purges {
 			f.bump(n.slots(row.target(i).names))
 		}

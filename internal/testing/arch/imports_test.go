@@ -39,7 +39,9 @@ var layers = map[string][]string{
 	"internal/readers":   {},
 	"internal/record":    {"internal/field"},
 	"internal/rules":     {"internal/clock", "internal/field", "internal/key"},
-	"internal/l2":        {"internal/frame", "internal/key", "internal/object", "internal/rules"},
+	"internal/l2":        {"internal/clock", "internal/frame", "internal/generations", "internal/key", "internal/object", "internal/rules"},
+
+	"internal/generations": {},
 
 	"internal/engine/model": {}, // has tests only
 
