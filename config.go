@@ -11,6 +11,7 @@ import (
 
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/mistake"
 	"github.com/edgecache-go/edgecache/internal/pattern"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -270,6 +271,15 @@ func (e *ConfigError) Error() string {
 		return fmt.Sprintf("edgecache: %s is %q: %s", e.Field, s, e.Reason)
 	}
 	return fmt.Sprintf("edgecache: %s is %v: %s", e.Field, e.Value, e.Reason)
+}
+
+// configErrors joins mistakes, each a *ConfigError. It returns nil if there are none.
+func configErrors(mistakes mistake.List) error {
+	errs := make([]error, len(mistakes))
+	for i := range mistakes {
+		errs[i] = (*ConfigError)(&mistakes[i])
+	}
+	return errors.Join(errs...)
 }
 
 // keyLength is what a ConfigError says of a secret.

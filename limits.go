@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -51,25 +50,6 @@ func serveLimited(w http.ResponseWriter, r *http.Request, next http.Handler, lim
 	inner := r.WithContext(&limited{r.Context(), limits})
 	defer handBack(r, inner)
 	next.ServeHTTP(w, inner)
-}
-
-// limits returns what p restricts for caches inside; nil if that is nothing.
-func (p *Policy) limits() *rules.Limits {
-	vary, star, ok := key.VaryNames(p.Vary)
-	l := rules.Limits{
-		Pass:     p.NoStore || p.Private || star || !ok,
-		NoCache:  p.NoCache,
-		NoStale:  p.MustRevalidate || p.SharedMaxAge > 0, // which implies proxy-revalidate (RFC 9111, 5.2.2.10)
-		Lifetime: p.MaxAge, WhileRevalidate: p.StaleWhileRevalidate, IfError: p.StaleIfError,
-		Vary: vary,
-	}
-	if p.SharedMaxAge > 0 {
-		l.Lifetime = p.SharedMaxAge
-	}
-	if !l.Pass && !l.NoCache && !l.NoStale && l.Lifetime == 0 && l.WhileRevalidate == 0 && l.IfError == 0 && len(l.Vary) == 0 {
-		return nil
-	}
-	return &l
 }
 
 // outside returns what policies outside of this Edge restrict, usually nil. entered reports that another handler of this Edge

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/edgecache-go/edgecache/internal/policy"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -52,7 +53,7 @@ func TestLimitsOfAVaryThatIsTooLong(t *testing.T) {
 	for i := range names {
 		names[i] = "X-" + string(rune('A'+i%26)) + string(rune('A'+i/26))
 	}
-	require.True(t, (&Policy{Vary: names}).limits().Passes())
-	require.False(t, (&Policy{Vary: names[:3]}).limits().Passes())
-	require.Nil(t, (&Policy{Public: true, Immutable: true, Tags: []string{"a"}}).limits())
+	require.True(t, (&policy.Policy{Vary: names}).Limits().Passes())
+	require.False(t, (&policy.Policy{Vary: names[:3]}).Limits().Passes())
+	require.Nil(t, (&policy.Policy{Public: true, Immutable: true, Tags: []string{"a"}}).Limits())
 }

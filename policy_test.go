@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/policy"
 )
 
 // answer is a handler that sets header fields, name and value in turn, and answers status.
@@ -201,7 +202,7 @@ func TestPolicyTouchesA304LikeThePage(t *testing.T) {
 	}
 }
 
-func configErrors(err error) (fields []string) {
+func mistakesIn(err error) (fields []string) {
 	for _, e := range flatten(err) {
 		var ce *ConfigError
 		if errors.As(e, &ce) {
@@ -254,7 +255,7 @@ func TestPolicyValidate(t *testing.T) {
 		{"as many tags as are read", Policy{Tags: numbered(field.MaxStrings)}, nil},
 		{"one more", Policy{Tags: numbered(field.MaxStrings + 1)}, []string{"Policy.Tags=1025"}},
 	} {
-		if got := configErrors(tt.policy.Validate()); !slices.Equal(got, tt.want) {
+		if got := mistakesIn(tt.policy.Validate()); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
 		for name, construct := range map[string]func(){
@@ -286,7 +287,7 @@ func TestRoutesReportsEveryMistake(t *testing.T) {
 		})
 	})
 	want := []string{"Routes=", "Routes=/b/{name}", "Routes=GET /a/{", `Routes["/c"].MaxAge=5s`}
-	if got := configErrors(err); !slices.Equal(got, want) {
+	if got := mistakesIn(err); !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	if !strings.Contains(err.Error(), `edgecache: Routes is "GET /a/{": want a pattern for http.ServeMux: `) {
@@ -367,7 +368,7 @@ func FuzzPolicyNeverLoosens(f *testing.F) {
 	f.Add("private, max-age=5", `ext="`, uint8(1))
 	f.Add("s-maxage=7", "no-cache", uint8(2))
 	f.Add("max-age=7, max-age=1", "Max-Age=x", uint8(3))
-	policies := []Policy{
+	policies := []policy.Policy{
 		{Public: true, MaxAge: time.Hour, SharedMaxAge: 2 * time.Hour, StaleIfError: time.Hour},
 		{NoCache: true, Public: true}, {Private: true, MaxAge: time.Minute}, {NoStore: true},
 	}
@@ -376,7 +377,7 @@ func FuzzPolicyNeverLoosens(f *testing.F) {
 		w := httptest.NewRecorder()
 		w.Header()["Cache-Control"] = []string{one, two}
 		before := field.ParseCacheControl(w.Header()["Cache-Control"])
-		p.apply(httptest.NewRequest("GET", "/", nil), 200, w.Header())
+		p.Apply("GET", 200, w.Header(), time.Now())
 		line := slices.Collect(maps.Values(w.Header()))
 		after := field.ParseCacheControl(w.Header()["Cache-Control"])
 		if before.NoStore && !after.NoStore || before.NoCache && !after.NoCache || before.Private && !after.Private ||

@@ -16,6 +16,9 @@ const (
 	Targeted = "Cdn-Cache-Control"
 )
 
+// Of returns what a field in the form of Cache-Control means to a cache. name is canonical.
+func Of(h http.Header, name string) field.CacheControl { return Parse(Lines(h, name)).Meaning() }
+
 // Edit rewrites the Cache-Control field of h.
 func Edit(h http.Header, change func(*List)) { EditField(h, cacheControl, change) }
 
@@ -66,7 +69,7 @@ func Share(h http.Header) {
 // ShareTargeted adds the public of Cache-Control to every targeted field, if it is there and no
 // restriction has removed it.
 func ShareTargeted(h http.Header) {
-	if Parse(Lines(h, cacheControl)).Meaning().Public {
+	if Of(h, cacheControl).Public {
 		editTargeted(h, func(l *List) { l.Set(Public) })
 	}
 }
@@ -74,7 +77,7 @@ func ShareTargeted(h http.Header) {
 // CacheFor gives CDN-Cache-Control a lifetime, in the place of what it had, and makes Cache-Control
 // no-cache, which is for browsers here. Beside no-store and private it does nothing.
 func CacheFor(h http.Header, lifetime time.Duration) {
-	said := Parse(Lines(h, cacheControl)).Meaning()
+	said := Of(h, cacheControl)
 	if said.NoStore || said.Private {
 		return
 	}

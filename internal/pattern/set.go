@@ -52,8 +52,8 @@ func firstSegment(pattern string) (segment string, literal bool) {
 	return segment, err == nil
 }
 
-// DiffersByMethod reports whether a pattern names a method, so that the set may have only one of GET
-// and HEAD.
+// DiffersByMethod reports whether a pattern names a method, so that the set may have only one of
+// GET and HEAD.
 func (s *Set) DiffersByMethod() bool { return s.byMethod }
 
 // Contains reports whether a pattern matches r: its method, host and path, not its query.

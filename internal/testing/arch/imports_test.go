@@ -20,7 +20,7 @@ const door = "" // the root package, as a path inside the module
 var layers = map[string][]string{
 	door: {
 		"internal/assets", "internal/coding", "internal/directive", "internal/field", "internal/flight", "internal/key", "internal/memory", "internal/mistake",
-		"internal/object", "internal/pattern",
+		"internal/object", "internal/pattern", "internal/policy",
 		"internal/readers", "internal/record", "internal/rules", "internal/l2",
 	},
 	"internal/assets":    {"internal/coding", "internal/field", "internal/rules"},
@@ -36,6 +36,7 @@ var layers = map[string][]string{
 	"internal/mistake":   {},
 	"internal/object":    {"internal/field", "internal/frame", "internal/readers", "internal/rules"},
 	"internal/pattern":   {},
+	"internal/policy":    {"internal/directive", "internal/field", "internal/key", "internal/mistake", "internal/pattern", "internal/record", "internal/rules"},
 	"internal/readers":   {},
 	"internal/record":    {"internal/field"},
 	"internal/rules":     {"internal/clock", "internal/field", "internal/key"},

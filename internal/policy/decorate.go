@@ -1,0 +1,160 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/mistake"
+	"github.com/edgecache-go/edgecache/internal/pattern"
+	"github.com/edgecache-go/edgecache/internal/record"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// An Engine tells the caches around a handler what a policy says beside the header.
+type Engine struct {
+	// ServeLimited runs next for r, with limits for the caches inside.
+	ServeLimited func(w http.ResponseWriter, r *http.Request, next http.Handler, limits *rules.Limits)
+
+	// InvalidateExact tells the caches outside that the response to r makes invalid what is stored
+	// for its own URLs alone.
+	InvalidateExact func(r *http.Request)
+}
+
+// Handler returns next with p, which is valid, applied to its responses.
+func (p Policy) Handler(engine Engine, next http.Handler) http.Handler {
+	return p.decoration(engine).decorate(next)
+}
+
+// Routes returns a decorator that applies the policy whose pattern matches the request. It adds
+// what is wrong with patterns and policies to wrong; the decorator is then of no use.
+func Routes(engine Engine, routes map[string]Policy, wrong *mistake.List) func(http.Handler) http.Handler {
+	mux := new(pattern.Mux)
+	applies := make(map[string]*decoration, len(routes))
+	for _, one := range slices.Sorted(maps.Keys(routes)) {
+		p := routes[one]
+		p.Check(fmt.Sprintf("Routes[%q]", one), wrong)
+		plain, refused := mux.Add(one)
+		if refused != "" {
+			wrong.Add("Routes", one, "want a pattern for http.ServeMux: "+refused)
+		}
+		applies[plain] = p.decoration(engine)
+	}
+	return func(next http.Handler) http.Handler {
+		return &decorator{next, func(r *http.Request) *decoration { return applies[mux.Match(r)] }}
+	}
+}
+
+// After returns a decorator that calls hook for every response, when its status is known.
+func After(hook func(r *http.Request, status int, h http.Header)) func(http.Handler) http.Handler {
+	return (&decoration{hook: hook}).decorate
+}
+
+func (p Policy) decoration(engine Engine) *decoration {
+	own := p.clone()
+	return &decoration{policy: true, limits: own.Limits(), engine: engine, hook: func(r *http.Request, status int, h http.Header) {
+		if own.InvalidateExact && status != http.StatusSwitchingProtocols {
+			engine.InvalidateExact(r)
+		}
+		own.Apply(r.Method, status, h, time.Now())
+	}}
+}
+
+// A decorator is a handler that changes the header of responses when their status is known.
+type decorator struct {
+	next   http.Handler
+	choose func(r *http.Request) *decoration // nil if r passes unchanged
+}
+
+// decoration is what a decorator does to a response.
+type decoration struct {
+	hook   func(r *http.Request, status int, h http.Header)
+	policy bool          // hook is that of a policy, which knows what StatusOpen means
+	limits *rules.Limits // for caches inside; usually nil
+	engine Engine
+}
+
+func (d *decoration) decorate(next http.Handler) http.Handler {
+	return &decorator{next, func(*http.Request) *decoration { return d }}
+}
+
+func (d *decorator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	chosen := d.choose(r)
+	if chosen == nil {
+		d.next.ServeHTTP(w, r)
+		return
+	}
+	a := &decorated{decoration: chosen, w: w, r: r}
+	hw := a.Init(w, a)
+	if chosen.limits == nil {
+		d.next.ServeHTTP(hw, r)
+	} else {
+		chosen.engine.ServeLimited(hw, r, d.next, chosen.limits)
+	}
+	if !a.Committed() {
+		a.unwritten(d)
+	}
+}
+
+// decorated is one response of a decorator.
+type decorated struct {
+	record.Hooked
+	*decoration
+	w      http.ResponseWriter
+	r      *http.Request
+	undone []change // what hook has done for a handler that returned without writing
+}
+
+// change is what hook has done to a field.
+type change struct {
+	name       string
+	was, is    []string
+	had, there bool
+}
+
+// Commit is record.Committer's.
+func (a *decorated) Commit(status int) {
+	h := a.w.Header()
+	for _, c := range a.undone {
+		if is, there := h[c.name]; there != c.there || !slices.Equal(is, c.is) {
+			continue // something else has changed it since
+		}
+		if delete(h, c.name); c.had {
+			h[c.name] = c.was
+		}
+	}
+	a.undone = nil
+	a.hook(a.r, status, h)
+}
+
+// Context is record.Committer's.
+func (a *decorated) Context() context.Context { return a.r.Context() }
+
+// unwritten is called when the handler has returned without writing. Then net/http sends an empty
+// 200, and hook must have been called, unless a framework outside still writes an error, through
+// our writer or its own. So a policy gives no lifetime if it knows that something stands outside.
+// If another status comes through our writer after all, what hook has done is put back, and it is
+// called again.
+func (a *decorated) unwritten(d *decorator) {
+	status := http.StatusOK
+	server, ok := a.r.Context().Value(http.ServerContextKey).(*http.Server)
+	if ok && a.policy && server.Handler != http.Handler(d) {
+		status = StatusOpen
+	}
+	h := a.w.Header()
+	before := h.Clone()
+	a.hook(a.r, status, h)
+	for name, was := range before {
+		if is, there := h[name]; !there || !slices.Equal(was, is) {
+			a.undone = append(a.undone, change{name, was, slices.Clone(is), true, there})
+		}
+	}
+	for name, is := range h {
+		if _, had := before[name]; !had {
+			a.undone = append(a.undone, change{name, nil, slices.Clone(is), false, true})
+		}
+	}
+}
