@@ -5,15 +5,13 @@ import (
 	"hash/maphash"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/l2"
-	"github.com/edgecache-go/edgecache/internal/memory"
 	"github.com/edgecache-go/edgecache/internal/pattern"
-	"github.com/edgecache-go/edgecache/internal/readers"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -23,8 +21,6 @@ const (
 	leaderAge = 30 * time.Second
 	// finishTimeout is how long a page that is being stored is finished after every client has left.
 	finishTimeout = 30 * time.Second
-	// pinnedPart is the part of MaxBytes that bodies may take that clients still read, but that have left memory.
-	pinnedPart = 4
 	// maxWaiters is how many requests wait for one handler; more run alone.
 	maxWaiters = 1 << 16
 )
@@ -41,17 +37,13 @@ func Cache(next http.Handler) http.Handler {
 
 // An Edge is a shared HTTP cache (RFC 9111) in front of handlers. Make one with [New]. All its methods are safe for concurrent use.
 type Edge struct {
-	config      Config // resolved
-	rules       rules.Options
-	except      pattern.Set // requests in which the cache has no part
-	memory      *memory.Tier[resource]
-	maxObject   int64
-	pinned      *readers.Room // of bodies that are read, but not in memory any more
-	addresses   addresses
-	generations generations
-	flights     *flight.Group[result]
-	counters    counters
-	l2          *l2.Cache // nil without Config.Store
+	config   Config // resolved
+	rules    rules.Options
+	except   pattern.Set // requests in which the cache has no part
+	cache    *cache.Cache
+	flights  *flight.Group[result]
+	counters counters
+	l2       *l2.Cache // nil without Config.Store
 
 	lifetime   context.Context // of background work
 	cancel     context.CancelCauseFunc
@@ -59,10 +51,6 @@ type Edge struct {
 	closing    sync.Mutex
 	closed     bool
 
-	tags         *tags        // apart, for the clean-ups of tags hold it: were it part of the Edge, they would hold the pages, too
-	entries      atomic.Int64 // stored responses, purged ones that have not been met yet included
-	remembering  atomic.Int64 // of these, those that remember further preferences: see also
-	hitForMiss   hitForMiss
 	refreshes    refreshes
 	out          way // from handlers that are made for each request
 	places       places
@@ -84,17 +72,13 @@ func New(cfg Config) (*Edge, error) {
 	e := &Edge{
 		config: cfg,
 		rules:  cfg.rules(),
-		memory: memory.New[resource](memory.Config{MaxBytes: cfg.MaxBytes, MaxEntryBytes: cfg.MaxObjectBytes}),
-		tags:   new(tags),
 	}
 	e.except = pattern.NewSet(cfg.Except, nil) // resolve has reported the mistakes
-	e.addresses.init()
-	e.memory.OnRemove(e.removed)
-	e.memory.OnEvict(e.evicting)
-	e.memory.OnSpare(resource.spares)
-	e.memory.ListBy(e.words)
-	e.maxObject = e.memory.MaxReserve()
-	e.pinned = readers.NewRoom(cfg.MaxBytes / pinnedPart)
+	storing := cache.Config{MaxBytes: cfg.MaxBytes, MaxObjectBytes: cfg.MaxObjectBytes}
+	if cfg.Compress {
+		storing.Encodable = e.encodableObject
+	}
+	e.cache = cache.New(storing)
 	if cfg.StatusHeader != "-" {
 		e.statusHeader = cfg.StatusHeader
 	}
@@ -105,7 +89,6 @@ func New(cfg Config) (*Edge, error) {
 	e.flights = flight.NewGroup[result](flight.Limits{Wait: cfg.MaxWait, Leader: leaderAge, Finish: finishTimeout, Waiters: maxWaiters})
 	e.places.seed = maphash.MakeSeed()
 	e.refreshes.max = cfg.MaxRefreshes
-	e.generations.init()
 	if cfg.Store != nil {
 		e.openStore(cfg.Store, cfg.StoreKey)
 		e.config.StoreKey = nil // the caller may change it, and what is derived from it is enough

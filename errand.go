@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/rules"
@@ -54,7 +55,7 @@ type errand struct {
 	edge   *Edge
 	key    []byte
 	vary   []string
-	old    *variant // the response that it is about
+	old    *cache.Variant // the response that it is about
 	reason Reason
 	began  time.Time
 	flight *flight.Flight[result]
@@ -104,13 +105,13 @@ type way struct {
 
 func (w *way) isOpen(now time.Time) bool {
 	closed := w.closed.Load()
-	return w.reached.Load() || closed == 0 || int64(now.Sub(epoch)) >= closed
+	return w.reached.Load() || closed == 0 || int64(now.Sub(cache.Epoch)) >= closed
 }
 
 func (w *way) failed(now time.Time) {
 	if !w.reached.Load() {
 		n := w.failures.Add(1)
-		w.closed.Store(int64(now.Sub(epoch) + min(wayPause<<min(n-1, 10), wayMaxPause)))
+		w.closed.Store(int64(now.Sub(cache.Epoch) + min(wayPause<<min(n-1, 10), wayMaxPause)))
 	}
 }
 
@@ -164,10 +165,10 @@ func serverOf(r *http.Request) *http.Server {
 }
 
 // errandsFor returns the handler that errands are sent to, and the context that they begin with; nil if none is to be sent.
-func (h *handler) errandsFor(r *http.Request, old *variant, now time.Time) (http.Handler, context.Context) {
+func (h *handler) errandsFor(r *http.Request, old *cache.Variant, now time.Time) (http.Handler, context.Context) {
 	server, way := serverOf(r), h.way()
 	// What ConnContext adds is of one client's connection, and a handler may need it.
-	if server == nil || server.ConnContext != nil || r.RequestURI == "" || !way.isOpen(now) || old.strays(now) {
+	if server == nil || server.ConnContext != nil || r.RequestURI == "" || !way.isOpen(now) || old.Strays(now) {
 		return nil, nil
 	}
 	local, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
@@ -193,7 +194,7 @@ func (f *fetch) runErrand(fl *flight.Flight[result], server http.Handler) {
 	defer e.refreshes.leave()
 	fl.Depart()
 	t := &errand{
-		edge: e, key: f.key, vary: f.old.vary(), old: f.old, reason: f.reason, began: f.received,
+		edge: e, key: f.key, vary: f.old.Vary(), old: f.old, reason: f.reason, began: f.received,
 		flight: fl, way: f.handler.way(), done: make(chan struct{}),
 	}
 	defer func() {
@@ -216,24 +217,14 @@ func (f *fetch) runErrand(fl *flight.Flight[result], server http.Handler) {
 func (f *fetch) strayed(fl *flight.Flight[result], w *way) {
 	e := f.handler.edge
 	now := time.Now()
-	f.old.untried(now)
-	f.old.giveUpRefresh()
+	f.old.Untried(now)
+	f.old.GiveUpRefresh()
 	if e.lifetime.Err() == nil {
 		w.failed(now)
-		f.old.withFailures().straysUntil.Store(int64(now.Sub(epoch) + strayPause))
+		f.old.Stray(now.Add(strayPause))
 		e.warnedOnce(f.r, f.pattern(), errStray)
 	}
 	fl.Finish()
-}
-
-// strays reports whether no errand is to be sent for v.
-func (v *variant) strays(now time.Time) bool {
-	t := v.failures.Load()
-	if t == nil {
-		return false
-	}
-	until := t.straysUntil.Load()
-	return until != 0 && int64(now.Sub(epoch)) < until
 }
 
 // asReceived returns a request like r as the server gets it from a client, with nothing that routers have put into it; nil if
@@ -261,7 +252,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, t *errand, lim
 	req := e.classify(r, limits)
 	k, ok := key.Of(nil, r)
 	selector := t.old.Selector()
-	if !ok || string(k) != string(t.key) || req.Bypass != rules.None || req.Head || class(&req) != 0 || e.except.Contains(r) ||
+	if !ok || string(k) != string(t.key) || req.Bypass != rules.None || req.Head || cache.ClassOf(&req) != cache.Anonymous || e.except.Contains(r) ||
 		string(e.scope(nil, r, &req)) != selector.Scope || string(key.Values(nil, t.vary, r.Header, &req.Scope)) != selector.Variant {
 		t.state.CompareAndSwap(underway, lost)
 	}

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -48,25 +49,25 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 		return x
 	}
 	now := time.Now()
-	res, _ := e.memory.Peek(k)
+	res := e.cache.Peek(k)
 	scope := e.scope(nil, r, &req)
-	v := res.find(scope, &req, r.Header)
-	x.Variants = res.alive()
-	x.Vary = append(x.Vary, res.expectedVary(v)...)
+	v := res.Find(scope, &req, r.Header)
+	x.Variants = res.Alive()
+	x.Vary = append(x.Vary, res.ExpectedVary(v)...)
 	if e.passesUnit(r, &req, k, scope, v, now) {
 		x.Status, x.Reason = Dynamic, rules.RangeUnit
 		return x
 	}
 	if v == nil {
 		x.Status, x.Reason = Miss, rules.URIMiss
-		switch refused := e.hitForMiss.of(k, string(scope), class(&req), now); {
+		switch refused := e.cache.Refused(k, string(scope), cache.ClassOf(&req), now); {
 		case refused != rules.None:
 			x.Reason = refused
-		case res.alike(scope, &req, r.Header) > 0:
+		case res.Alike(scope, &req, r.Header) > 0:
 			x.Reason = rules.Accept
 		case x.Variants > 0:
 			x.Reason = rules.VaryMiss
-		case res.newest != nil:
+		case !res.IsEmpty():
 			x.Reason = rules.Purged
 		}
 		if req.Head && !e.isOutermost(r) {
@@ -74,14 +75,14 @@ func (e *Edge) Explain(r *http.Request) Explanation {
 		}
 		return x
 	}
-	for _, name := range v.tagNames() {
+	for _, name := range v.TagNames() {
 		if !isInOrigin(name) {
 			x.Tags = append(x.Tags, name)
 		}
 	}
-	x.Codings = v.encodings().names()
+	x.Codings = v.Encodings().Names()
 	x.Age, x.Lifetime, x.Inferred = v.Terms.Age(now), v.Terms.Lifetime(), !v.Terms.Explicit()
-	action, reason := v.reuse(&e.rules, &req, now)
+	action, reason := v.Reuse(&e.rules, &req, now)
 	x.Reason = reason
 	switch action {
 	case rules.Serve:

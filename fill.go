@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/flight"
@@ -34,12 +35,12 @@ func (s lateError) Error() string {
 
 // result is what a flight tells those who wait for it: one of these.
 type result struct {
-	response  *response // being made
-	stored    *variant  // what was stored holds
-	confirmed bool      // because the handler said so
-	failed    bool      // the handler failed: who may use a stale page should
-	broken    bool      // and gave no answer at all
-	again     bool      // its context had ended before it was done: one of the waiters leads again
+	response  *response      // being made
+	stored    *cache.Variant // what was stored holds
+	confirmed bool           // because the handler said so
+	failed    bool           // the handler failed: who may use a stale page should
+	broken    bool           // and gave no answer at all
+	again     bool           // its context had ended before it was done: one of the waiters leads again
 }
 
 // fetch makes a page with the handler, for the client that asked, for those who wait for the same, and for the store.
@@ -54,27 +55,27 @@ type fetch struct {
 	r          *http.Request // as the client sent it; but the handler may have its header, see asked
 	snapshot   requestSnapshot
 	req        rules.Request
-	prefers    preferences // of r, as it came
-	class      int         // see resource.refused
+	prefers    cache.Preferences // of r, as it came
+	class      cache.Class       // see resource.refused
 	key        []byte
-	marks      marks     // where the fence has what concerns it
-	names      [160]byte // room for key, and what else is in the name of a flight
+	marks      cache.Marks // where the fence has what concerns it
+	names      [160]byte   // room for key, and what else is in the name of a flight
 	scope      string
-	refused    Reason    // why the answer could not be stored lately; None if it could, or that is not known
-	reason     Reason    // why nothing stored could be used
-	old        *variant  // what is being validated or replaced; nil if there is nothing
-	tags       []string  // those that the page is expected to carry
-	vary       []string  // the fields by which it is expected to vary
-	plain      bool      // the client's conditions and ranges are taken off
-	posts      bool      // the request is a POST
-	background bool      // nobody waits: a refresh
-	received   time.Time // when the request came
-	alone      bool      // too much is going on already: do not store
-	unkeyed    bool      // the answer could be stored but for that: see passesUnkeyed
-	silent     bool      // the handler returned without writing: see unwritten
-	cut        bool      // the run was ended because its client, a HEAD, wants no more: see endHead
-	asHead     bool      // the handler gets the HEAD as it is: it takes no GET
-	gone       bool      // the client left while it waited for another request's page
+	refused    Reason         // why the answer could not be stored lately; None if it could, or that is not known
+	reason     Reason         // why nothing stored could be used
+	old        *cache.Variant // what is being validated or replaced; nil if there is nothing
+	tags       []string       // those that the page is expected to carry
+	vary       []string       // the fields by which it is expected to vary
+	plain      bool           // the client's conditions and ranges are taken off
+	posts      bool           // the request is a POST
+	background bool           // nobody waits: a refresh
+	received   time.Time      // when the request came
+	alone      bool           // too much is going on already: do not store
+	unkeyed    bool           // the answer could be stored but for that: see passesUnkeyed
+	silent     bool           // the handler returned without writing: see unwritten
+	cut        bool           // the run was ended because its client, a HEAD, wants no more: see endHead
+	asHead     bool           // the handler gets the HEAD as it is: it takes no GET
+	gone       bool           // the client left while it waited for another request's page
 	flight     *flight.Flight[result]
 	own        flight.Flight[result] // if it is not another's
 	mark       l2.Mark               // where the purges of the second tier stood
@@ -119,15 +120,15 @@ const (
 func (h *handler) newFetch(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, reason Reason, came time.Time) *fetch {
 	f := &fetch{
 		handler: h, w: w, r: r, req: *req, reason: reason, received: came,
-		scope: string(scope), class: class(req), length: -1,
+		scope: string(scope), class: cache.ClassOf(req), length: -1,
 	}
-	f.prefers = preferencesOf(r.Header, &f.req.Scope)
+	f.prefers = cache.PreferencesOf(r.Header, &f.req.Scope)
 	f.key = append(f.names[:0], k...)
 	var hosts []string
 	if f.scope != "" {
 		hosts = key.Hosts(nil, f.scope)
 	}
-	f.marks = h.edge.marks(k, hosts)
+	f.marks = h.edge.cache.Marks(k, hosts)
 	return f
 }
 
@@ -334,7 +335,7 @@ func (f *fetch) Commit(status int) {
 		reason = f.refused // this time once more; the next request makes what can be stored
 		f.unkeyed = true
 	}
-	limit := e.maxObject - footprint(canonical, f.key)
+	limit := e.cache.MaxBody() - footprint(canonical, f.key)
 	if reason == rules.None && (limit <= 0 || f.Declared() > limit) {
 		reason = rules.TooLarge
 	}
@@ -364,8 +365,8 @@ func (f *fetch) Commit(status int) {
 	}
 	p.encodable = e.config.Compress && e.encodable(status, without(canonical, meta.Strip), meta.Vary, meta.ETag) && (p.declared < 0 || coding.MinSize <= p.declared && p.declared <= coding.MaxSize)
 	f.response = p
-	p.body.Draw((*growing)(e), f)
-	p.body.Pin(e.pinned)
+	p.body.Draw(e.cache, f)
+	p.body.Pin(e.cache.ReadRoom())
 	f.Keep(p.body)
 	p.body.Hold(f.flight)
 	f.flight.OnStartedReading(p.body)
@@ -424,7 +425,7 @@ func (f *fetch) passOn(status int, header http.Header, reason Reason) {
 		reason = rules.Method // nobody expects a POST to be stored
 	}
 	if f.background && f.old != nil && reason != rules.Unreachable && reason != rules.Aborted {
-		f.old.recovered()
+		f.old.Recovered()
 	}
 	f.place.leave()
 	f.refuse(reason)
@@ -472,7 +473,7 @@ func (f *fetch) refuse(reason Reason) {
 		return
 	}
 	if f.unkeyed {
-		f.handler.edge.hitForMiss.forget(f.key, f.scope, f.class)
+		f.handler.edge.cache.ForgetRefusal(f.key, f.scope, f.class)
 		return
 	}
 	if !f.posts && f.reason != rules.Accept && tellsOfURL(f.Status()) {
@@ -517,20 +518,20 @@ func (f *fetch) complete() (again bool) {
 			f.serveStale(broken)
 			return false
 		}
-		var v *variant
+		var v *cache.Variant
 		lost := rules.None // why it is not kept
 		late := e.tooLate(f.inner, f.Said("Cache-Control"), f.Header()["Cache-Control"])
 		if body, ok := f.response.body.Object(); ok && !late {
-			v = e.newVariant(f.response.sealed(body, f.old), tagNames(f.response.groups, f.key), f.flight.Began, f.r.Pattern)
-			v.isFor(&f.prefers, f.reason == rules.Accept)
-			e.inherit(v, f.old, f.key)
-			if f.reason == rules.Accept && e.repeats(f.key, v, &f.req, f.now) {
+			v = e.cache.NewVariant(f.response.sealed(body, f.old), tagNames(f.response.groups, f.key), f.flight.Began, f.r.Pattern)
+			v.SetMadeFor(&f.prefers, f.reason == rules.Accept)
+			e.cache.Inherit(v, f.old, f.key)
+			if f.reason == rules.Accept && e.cache.Repeats(f.key, v, &f.req, f.now) {
 				// What is stored already answers the next request of this kind.
 			} else {
-				if e.askedAgain(f.key, v, f.flight.Joined()) {
-					v.touch()
+				if e.cache.AskedAgain(f.key, v, f.flight.Joined()) {
+					v.Touch()
 				}
-				if e.publish(f.key, v, f.old, f.class) {
+				if e.cache.Publish(f.key, v, f.old, f.class) {
 					f.response.body.Stored(v.Body)
 				} else if lost = rules.Busy; f.purged(v) {
 					lost = rules.Purged
@@ -617,18 +618,18 @@ func (f *fetch) freshen() {
 	e := f.handler.edge
 	v, reason := e.freshened(f.key, f.old, &update{f.fields, f.edits, f.w.Header()}, &f.req, f.r, f.flight.Began, f.start, f.now)
 	a := f.newStatus(Revalidated, rules.Revalidated)
-	a.fwdStatus, a.pattern = http.StatusNotModified, v.pattern.Value()
+	a.fwdStatus, a.pattern = http.StatusNotModified, v.Pattern.Value()
 	switch {
 	case f.ended():
 		f.flight.Share(result{again: true}) // good for this answer only
 	case f.Late() != 0:
 		f.failed(lateError(f.Late())) // it confirmed nothing
 	case reason == rules.None:
-		a.stored = e.replace(f.key, v, f.old, f.class)
+		a.stored = e.cache.Replace(f.key, v, f.old, f.class)
 		f.putL2(v)
 		f.flight.Share(result{stored: v, confirmed: true})
 		a.ttl, a.hasTTL = v.Terms.TTL(f.now), true
-	case f.class != 0 || reason == rules.RequestNoStore:
+	case f.class != cache.Anonymous || reason == rules.RequestNoStore:
 		a.reason = reason // about this request
 	default:
 		// A 304 has the Cache-Control that a 200 would have (RFC 9110, 15.4.5).

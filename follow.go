@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/object"
@@ -29,15 +30,15 @@ func (f *fetch) fetchOrJoin(vary []string, collapse bool) {
 			break
 		}
 		f.vary = vary
-		began, now := e.generations.now(), time.Now()
+		began, now := e.cache.Generation(), time.Now()
 		fl, role := e.flights.Join(&f.own, f.flightID(vary), began, now, func(fl *flight.Flight[result]) bool {
 			return f.mayJoin(fl, began, now)
 		})
 		if role != flight.Follow {
 			f.alone = role == flight.Alone
 			if v := f.recheck(fl); v != nil {
-				v.touch()
-				a := cacheStatus{status: Hit, received: f.received, pattern: v.pattern.Value()}
+				v.Touch()
+				a := cacheStatus{status: Hit, received: f.received, pattern: v.Pattern.Value()}
 				e.deliver(f.w, f.r, &f.req, v, time.Now(), &a)
 				return
 			}
@@ -57,25 +58,25 @@ func (f *fetch) fetchOrJoin(vary []string, collapse bool) {
 		collapse = next != nil
 		vary = next
 	}
-	if f.req.Range && f.plain && f.old == nil && e.hitForMiss.of(f.key, f.scope, f.class, time.Now()) != rules.None {
+	if f.req.Range && f.plain && f.old == nil && e.cache.Refused(f.key, f.scope, f.class, time.Now()) != rules.None {
 		f.plain = false // who was waited for has found out that nothing is stored
 	}
-	f.lead(e.flights.Single(&f.own, e.generations.now(), time.Now()))
+	f.lead(e.flights.Single(&f.own, e.cache.Generation(), time.Now()))
 }
 
 // recheck ends a flight whose page another one has stored since memory was looked at, and returns that page; nil if there is none that is fresh. Without this second look,
 // a request that falls between the storing and the landing of one flight and its own place in the table would make the page once more.
-func (f *fetch) recheck(fl *flight.Flight[result]) *variant {
+func (f *fetch) recheck(fl *flight.Flight[result]) *cache.Variant {
 	e := f.handler.edge
-	res, _ := e.memory.Peek(f.key)
-	v := res.find([]byte(f.scope), &f.req, f.r.Header)
+	res := e.cache.Peek(f.key)
+	v := res.Find([]byte(f.scope), &f.req, f.r.Header)
 	if v == nil || v == f.old || nonceOutside(f.w.Header(), v) {
 		return nil
 	}
 	if f.purged(v) {
 		return nil // a purge is on its way; those who join later may have come after it
 	}
-	if action, reason := v.reuse(&e.rules, &f.req, time.Now()); action != rules.Serve || reason != rules.Fresh {
+	if action, reason := v.Reuse(&e.rules, &f.req, time.Now()); action != rules.Serve || reason != rules.Fresh {
 		return nil
 	}
 	fl.Share(result{stored: v})
@@ -84,15 +85,15 @@ func (f *fetch) recheck(fl *flight.Flight[result]) *variant {
 }
 
 // purged reports whether v is older than a purge. Of one that has not left its mark yet it does not know: who shares v is to be asked again by those who get it.
-func (f *fetch) purged(v *variant) bool {
+func (f *fetch) purged(v *cache.Variant) bool {
 	e := f.handler.edge
-	return e.generations.purgedSince(&f.marks, v.gen) || e.generations.tagsPurgedSince(v.tagNames(), v.gen)
+	return e.cache.PurgedSince(&f.marks, v.TagNames(), v.Gen)
 }
 
 // mayJoin reports whether a request that comes now may wait for fl, as far as that is known: not if a purge has come since it began, nor if what it has brought is past its time already.
 func (f *fetch) mayJoin(fl *flight.Flight[result], came uint64, now time.Time) bool {
 	e := f.handler.edge
-	if e.generations.purgedSince(&f.marks, fl.Began) || fl.Away() {
+	if e.cache.PurgedSince(&f.marks, nil, fl.Began) || fl.Away() {
 		return false
 	}
 	switch result, _ := fl.Result(); {
@@ -102,7 +103,7 @@ func (f *fetch) mayJoin(fl *flight.Flight[result], came uint64, now time.Time) b
 		action, _ := result.response.meta.Reuse(&e.rules, &f.req, now)
 		return action != rules.Validate && !f.late(fl, tagNames(result.response.groups, f.key), came)
 	case result.stored != nil:
-		return !f.late(fl, result.stored.tagNames(), came)
+		return !f.late(fl, result.stored.TagNames(), came)
 	}
 	return !f.late(fl, f.tags, came)
 }
@@ -143,7 +144,7 @@ func (f *fetch) collapse(fl *flight.Flight[result], result result, outcome fligh
 	case outcome != flight.Shared:
 		return false, nil
 	case result.failed:
-		if f.old == nil || !f.old.usableOnError(&e.rules, &f.req, result.broken, now) {
+		if f.old == nil || !f.old.UsableOnError(&e.rules, &f.req, result.broken, now) {
 			if result.again {
 				return false, append([]string{}, f.vary...)
 			}
@@ -160,13 +161,13 @@ func (f *fetch) collapse(fl *flight.Flight[result], result result, outcome fligh
 		return false, append([]string{}, f.vary...)
 	case result.stored != nil:
 		v := result.stored
-		if f.late(fl, v.tagNames(), came) || v.gen < fl.Began && f.purged(v) {
-			return false, append([]string{}, v.vary()...)
+		if f.late(fl, v.TagNames(), came) || v.Gen < fl.Began && f.purged(v) {
+			return false, append([]string{}, v.Vary()...)
 		}
-		if v.rank(&f.prefers) == 0 {
-			return false, byPreference(v.vary())
+		if v.Rank(&f.prefers) == 0 {
+			return false, byPreference(v.Vary())
 		}
-		if nonceOutside(f.w.Header(), v) || !f.fits(&v.Terms, v.vary(), v.Selector().Variant, now) {
+		if nonceOutside(f.w.Header(), v) || !f.fits(&v.Terms, v.Vary(), v.Selector().Variant, now) {
 			return false, nil
 		}
 		a := f.collapsedStatus(v.Terms.TTL(now))
@@ -198,7 +199,7 @@ func (f *fetch) collapse(fl *flight.Flight[result], result result, outcome fligh
 // late reports whether the page is too old for this request: one of its tags was purged after the flight began, and the request may have come after that. Who came before the purge may
 // have the page; but a tag remembers its last purge only, so that goes for those who came before every purge.
 func (f *fetch) late(fl *flight.Flight[result], tags []string, came uint64) bool {
-	return fl.Began < came && f.handler.edge.generations.tagsPurgedSince(tags, fl.Began)
+	return fl.Began < came && f.handler.edge.cache.TagsPurgedSince(tags, fl.Began)
 }
 
 // fits reports whether a page that was made for another request may answer this one: by the fields that it varies by, by this client's credentials, and as fresh.
@@ -238,7 +239,7 @@ func (f *fetch) readAlong(p *response, now time.Time, seated func()) (done, agai
 		err := p.body.Done(ctx)
 		if err == nil {
 			body, _ := p.body.Object()
-			e.deliver(f.w, f.r, &f.req, e.newVariant(p.sealed(body, nil), nil, 0, ""), now, &a)
+			e.deliver(f.w, f.r, &f.req, e.cache.NewVariant(p.sealed(body, nil), nil, 0, ""), now, &a)
 			return true, false
 		}
 		if errors.Is(err, flight.ErrLive) {
@@ -315,7 +316,7 @@ func (f *fetch) giveUp() {
 	if errors.Is(f.r.Context().Err(), context.DeadlineExceeded) {
 		e := f.handler.edge
 		f.alone = true
-		f.lead(e.flights.Single(&f.own, e.generations.now(), time.Now()))
+		f.lead(e.flights.Single(&f.own, e.cache.Generation(), time.Now()))
 		return
 	}
 	panic(http.ErrAbortHandler)

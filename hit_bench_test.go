@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
@@ -28,22 +29,22 @@ func BenchmarkHit(b *testing.B) {
 		r := httptest.NewRequest(http.MethodGet, "/page", nil)
 		r.Header.Set("Accept-Encoding", "gzip, deflate, br, zstd")
 		r.Header.Set("Accept", browserAccept)
-		for i := range maxVariants {
+		for i := range cache.MaxVariants {
 			r.Header.Set("X-Forwarded-Prefix", "/"+strconv.Itoa(i)) // so many scopes
 			h.ServeHTTP(httptest.NewRecorder(), r)
 		}
 		k, ok := key.Of(nil, r)
 		require.True(b, ok)
-		for where, i := range map[string]int{"newest": maxVariants - 1, "oldest of 64": 0} {
+		for where, i := range map[string]int{"newest": cache.MaxVariants - 1, "oldest of 64": 0} {
 			r.Header.Set("X-Forwarded-Prefix", "/"+strconv.Itoa(i))
 			req := edge.rules.Request(r)
 			scope := edge.scope(nil, r, &req)
-			res, _ := edge.memory.Get(k)
-			require.NotNil(b, res.find(scope, &req, r.Header))
+			res := edge.cache.Get(k)
+			require.NotNil(b, res.Find(scope, &req, r.Header))
 			b.Run("find/"+name+"/"+where, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					res.find(scope, &req, r.Header)
+					res.Find(scope, &req, r.Header)
 				}
 			})
 			if where != "newest" || vary != "" {
@@ -54,14 +55,14 @@ func BenchmarkHit(b *testing.B) {
 				defer r.Header.Set("Accept", browserAccept)
 				b.ReportAllocs()
 				for b.Loop() {
-					res.find(scope, &req, r.Header)
+					res.Find(scope, &req, r.Header)
 				}
 			})
-			v, now := res.find(scope, &req, r.Header), time.Now()
+			v, now := res.Find(scope, &req, r.Header), time.Now()
 			b.Run("plan", func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
-					v.reuse(&edge.rules, &req, now)
+					v.Reuse(&edge.rules, &req, now)
 				}
 			})
 			header, room := http.Header{}, make([]string, 0, statusRoom)

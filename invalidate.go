@@ -2,22 +2,16 @@ package edgecache
 
 import (
 	"net/http"
-	"time"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/directive"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/key"
-	"github.com/edgecache-go/edgecache/internal/l2"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-const (
-	// maxInvalidations is how many URLs beside its own one unsafe request invalidates (RFC 9111, 4.4).
-	maxInvalidations = 4
-
-	// maxInvalid is how many URLs of one path stay, as invalid, for the case that the handler fails. The others are removed: else each of many requests would have all queries of a list to mark again.
-	maxInvalid = 64
-)
+// maxInvalidations is how many URLs beside its own one unsafe request invalidates (RFC 9111, 4.4).
+const maxInvalidations = 4
 
 // An invalidation is what one response to an unsafe request makes of what is stored (RFC 9111, 4.4).
 type invalidation struct {
@@ -51,11 +45,11 @@ func (i *invalidation) carryOut(r *http.Request, status int, header http.Header)
 	e := i.edge
 	var buf [256]byte
 	if k, ok := key.Of(buf[:0], r); ok {
+		how := cache.Remove
 		if i.unsure {
-			i.mark(k)
-		} else {
-			i.remove(k)
+			how = cache.Invalidate
 		}
+		i.purge(how, cache.Key(k, !i.exact))
 		if lines := header[directive.GroupInvalidation]; len(lines) > 0 {
 			if groups, ok := field.ParseStringList(lines); ok {
 				i.groups(originOf(k), groups)
@@ -65,10 +59,10 @@ func (i *invalidation) carryOut(r *http.Request, status int, header http.Header)
 	if len(header["Location"]) > 0 || len(header["Content-Location"]) > 0 || len(r.Header["Destination"]) > 0 {
 		hosts := e.proxiedHostsOf(r)
 		if t, ok := rules.Destination(r, status, hosts); ok {
-			i.remove(key.OfURL(buf[:0], t.Scheme, t.Host, t.Target))
+			i.purge(cache.Remove, cache.Key(key.OfURL(buf[:0], t.Scheme, t.Host, t.Target), !i.exact))
 		}
 		for _, t := range rules.InvalidationTargets(r, header, hosts, maxInvalidations) {
-			i.mark(key.OfURL(buf[:0], t.Scheme, t.Host, t.Target))
+			i.purge(cache.Invalidate, cache.Key(key.OfURL(buf[:0], t.Scheme, t.Host, t.Target), !i.exact))
 		}
 	}
 	if i.removed > 0 {
@@ -78,96 +72,27 @@ func (i *invalidation) carryOut(r *http.Request, status int, header http.Header)
 	return i.purges
 }
 
+// groups purges the tags within the origin.
+func (i *invalidation) groups(origin string, groups []string) {
+	targets := make([]cache.Target, len(groups))
+	for at, g := range groups {
+		targets[at] = cache.Tag(inOrigin(origin, directive.GroupName(g)))
+	}
+	i.purge(cache.Remove, targets...)
+}
+
+// purge does it, and lets other processes be told later.
+func (i *invalidation) purge(how cache.Effect, targets ...cache.Target) {
+	n, told := i.edge.purgeTargets(how, targets...)
+	if told != nil {
+		told.TellLater()
+	}
+	i.removed += n
+	i.purges += uint64(len(targets))
+}
+
 // proxiedHostsOf returns the hosts that proxies have told with r.
 func (e *Edge) proxiedHostsOf(r *http.Request) []string {
 	req := e.rules.Request(r)
 	return key.Hosts(nil, string(key.Scope(nil, r, &req.Scope)))
-}
-
-// raise keeps fills that have begun from bringing back what is invalid, and forgets that in the second l2. It returns what the listing of memory has of it.
-func (i *invalidation) raise(k []byte) (word, mask uint64) {
-	e := i.edge
-	i.purges++
-	e.forgetHitForMiss(k)
-	at := e.addresses.of(k)
-	if i.exact {
-		e.dropL2URL(k)
-		e.generations.bump(at)
-		return at.word(), pathMask | hostMask | queryMask
-	}
-	if e.l2 != nil {
-		e.dropL2(l2.Path(k))
-	}
-	e.generations.bumpPath(at)
-	return at.word(), pathMask | hostMask
-}
-
-// concerns reports whether other is invalid together with k.
-func (i *invalidation) concerns(k *plainURL, other string) bool {
-	o := plainOf(other)
-	return o.host == k.host && o.path == k.path && (!i.exact || o.query == k.query)
-}
-
-// remove forgets a URL with every query.
-func (i *invalidation) remove(k []byte) {
-	word, mask := i.raise(k)
-	own := plainOf(string(k))
-	i.edge.memory.Visit(word, mask, func(_ uint64, k string, res resource) bool {
-		if !i.concerns(&own, k) {
-			return false
-		}
-		i.removed += res.alive()
-		return true
-	})
-}
-
-// mark makes a URL invalid, with every query.
-func (i *invalidation) mark(k []byte) {
-	e := i.edge
-	word, mask := i.raise(k)
-	own, now := plainOf(string(k)), time.Now()
-	// The URL itself comes first, as it is the one that is surely asked for.
-	e.memory.Visit(word, pathMask|hostMask|queryMask, func(_ uint64, k string, res resource) bool {
-		if plainOf(k) == own {
-			i.removed += res.invalidate(now)
-		}
-		return false
-	})
-	if i.exact {
-		return
-	}
-	marked := 0
-	e.memory.Visit(word, mask, func(_ uint64, k string, res resource) bool {
-		if plainOf(k) == own || !i.concerns(&own, k) {
-			return false
-		}
-		if marked++; marked > maxInvalid {
-			i.removed += res.alive()
-			return true
-		}
-		i.removed += res.invalidate(now)
-		return false
-	})
-}
-
-// groups purges the tags within the origin.
-func (i *invalidation) groups(origin string, groups []string) {
-	e := i.edge
-	for _, g := range groups {
-		e.dropL2(l2.Tag(inOrigin(origin, directive.GroupName(g))))
-	}
-	for _, g := range groups {
-		i.removed += e.hard().tag(inOrigin(origin, directive.GroupName(g)))
-		i.purges++
-	}
-}
-
-// plainURL is a URL without its scheme, plain.
-type plainURL struct{ host, path, query string }
-
-func plainOf(k string) (u plainURL) {
-	_, host, target, _ := key.Split(k)
-	u.host = key.PlainHost(host)
-	u.path, u.query = key.PlainPath(key.PlainTarget(target))
-	return u
 }

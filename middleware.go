@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/rules"
@@ -65,9 +66,9 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 		return
 	}
 	scope := e.scope(scopeBuf[:0], r, req)
-	res, _ := e.memory.Get(k)
+	res := e.cache.Get(k)
 	now := time.Now()
-	v := res.find(scope, req, r.Header)
+	v := res.Find(scope, req, r.Header)
 	// What is excepted is never stored, so a hit need not ask. Only methods can make a difference, which share a key.
 	if (v == nil || e.except.DiffersByMethod()) && e.except.Contains(r) {
 		h.pass(w, r, req, rules.Excepted)
@@ -84,14 +85,14 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	action, reason := rules.Validate, rules.URIMiss
 	switch {
 	case v != nil:
-		action, reason = v.reuse(&e.rules, req, now)
+		action, reason = v.Reuse(&e.rules, req, now)
 	case req.CC.OnlyIfCached:
 		action, reason = rules.Fail, rules.OnlyIfCached
-	case res.newest != nil:
+	case !res.IsEmpty():
 		switch {
-		case res.alive() == 0:
+		case res.Alive() == 0:
 			reason = rules.Purged
-		case res.alike(scope, req, r.Header) > 0:
+		case res.Alike(scope, req, r.Header) > 0:
 			reason = rules.Accept
 		default:
 			reason = rules.VaryMiss
@@ -99,16 +100,16 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	}
 	switch action {
 	case rules.Serve:
-		v.touch()
+		v.Touch()
 		var after func()
-		if v.Terms.ForbidsStale() && class(req) == 0 && h.fetches(r, req) && v.ending(now) {
+		if v.Terms.ForbidsStale() && cache.ClassOf(req) == cache.Anonymous && h.fetches(r, req) && v.Ending(now) {
 			after, _ = h.refresh(w, r, req, k, scope, v, rules.Fresh)
 		}
-		a := cacheStatus{status: Hit, reason: reason, received: now, pattern: v.pattern.Value()}
+		a := cacheStatus{status: Hit, reason: reason, received: now, pattern: v.Pattern.Value()}
 		if reason == rules.Fresh {
 			a.reason = rules.None // "hit" says it all
 		} else if reason != rules.None {
-			a.status, a.ttl, a.hasTTL = Stale, v.ttl(now), true
+			a.status, a.ttl, a.hasTTL = Stale, v.TTL(now), true
 		}
 		e.deliver(w, r, req, v, now, &a)
 		if after != nil {
@@ -117,13 +118,13 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 		return
 	case rules.ServeAndRefresh:
 		if !h.fetches(r, req) {
-			v.touch()
-			e.deliver(w, r, req, v, now, &cacheStatus{status: Stale, reason: reason, ttl: v.ttl(now), hasTTL: true, received: now, pattern: v.pattern.Value()})
+			v.Touch()
+			e.deliver(w, r, req, v, now, &cacheStatus{status: Stale, reason: reason, ttl: v.TTL(now), hasTTL: true, received: now, pattern: v.Pattern.Value()})
 			return
 		}
 		if after, ok := h.refresh(w, r, req, k, scope, v, rules.StaleWhileRevalidate); ok {
-			v.touch()
-			e.deliver(w, r, req, v, now, &cacheStatus{status: Updating, reason: reason, ttl: v.ttl(now), hasTTL: true, received: now, pattern: v.pattern.Value()})
+			v.Touch()
+			e.deliver(w, r, req, v, now, &cacheStatus{status: Updating, reason: reason, ttl: v.TTL(now), hasTTL: true, received: now, pattern: v.Pattern.Value()})
 			if after != nil {
 				after()
 			}
@@ -141,14 +142,14 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 		return
 	}
 	if action == rules.Validate && v != nil {
-		if open, due, broken := v.breaker(now); open && v.usableOnError(&e.rules, req, broken, now) {
+		if open, due, broken := v.Breaker(now); open && v.UsableOnError(&e.rules, req, broken, now) {
 			var after func()
 			tried := true
 			if due {
 				after, tried = h.refresh(w, r, req, k, scope, v, reason)
 			}
 			if tried { // else the request tries itself, and takes the try from nobody: its client may break it off
-				e.deliver(w, r, req, v, now, &cacheStatus{status: Stale, reason: rules.Breaker, ttl: v.ttl(now), hasTTL: true, received: now, pattern: v.pattern.Value()})
+				e.deliver(w, r, req, v, now, &cacheStatus{status: Stale, reason: rules.Breaker, ttl: v.TTL(now), hasTTL: true, received: now, pattern: v.Pattern.Value()})
 				if after != nil {
 					after()
 				}
@@ -158,12 +159,12 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	}
 	f := h.newFetch(w, r, req, k, scope, reason, now)
 	f.old = v
-	f.refused = e.hitForMiss.of(k, f.scope, f.class, now)
+	f.refused = e.cache.Refused(k, f.scope, f.class, now)
 	refused := f.refused != rules.None
 	f.plain = v != nil || !refused || req.Head
-	f.tags = res.expectedTags(v)
-	vary := res.expectedVary(v)
-	if reason == rules.Accept || v != nil && res.more != nil && res.alike(scope, req, r.Header) > 1 {
+	f.tags = res.ExpectedTags(v)
+	vary := res.ExpectedVary(v)
+	if reason == rules.Accept || v != nil && res.HasSeveral() && res.Alike(scope, req, r.Header) > 1 {
 		vary = byPreference(vary)
 	}
 	f.fetchOrJoin(vary, !refused && mayWait(&req.CC))
@@ -214,12 +215,6 @@ func (e *Edge) scope(dst []byte, r *http.Request, req *rules.Request) []byte {
 	dst = append(dst, 0, 'V') // no other part of a scope begins so
 	dst = binary.AppendUvarint(dst, uint64(len(version)))
 	return append(dst, version...)
-}
-
-// forgetHitForMiss forgets that the answers for a URL could not be stored. Of those in a scope it does not know: they end by themselves.
-func (e *Edge) forgetHitForMiss(k []byte) {
-	e.hitForMiss.forget(k, "", 0)
-	e.hitForMiss.forget(k, "", 1)
 }
 
 // gatewayTimeout answers a request for which only a stored response would do, when none may be used (RFC 9111, 5.2.1.7 and 5.2.2.2).

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/rules"
@@ -22,21 +23,15 @@ type negotiation struct {
 }
 
 // encodedOutside reports whether h, which is what middleware outside says about every answer, keeps v from being coded.
-func (e *Edge) encodedOutside(h http.Header, v *variant) bool {
-	return len(h) > 0 && (e.forbidsEncoding(h) || len(h["Etag"]) > 0 && v.tag().Opaque == "")
+func (e *Edge) encodedOutside(h http.Header, v *cache.Variant) bool {
+	return len(h) > 0 && (e.forbidsEncoding(h) || len(h["Etag"]) > 0 && v.Tag().Opaque == "")
 }
 
 // negotiate chooses a form of v, which may be coded.
-func negotiate(r *http.Request, req *rules.Request, v *variant) negotiation {
+func negotiate(r *http.Request, req *rules.Request, v *cache.Variant) negotiation {
 	n := negotiation{on: true, accepts: accepted(r, req)}
-	n.chosen, n.wanted = v.encodings().best(&n.accepts)
+	n.chosen, n.wanted = v.Encodings().Best(&n.accepts)
 	return n
-}
-
-// tag is the entity tag of v; zero if there is none.
-func (v *variant) tag() field.ETag {
-	page := v.Validators()
-	return page.ETag
 }
 
 // reuses reports whether the answer is made of what an earlier request has left. Only then it is worth to code the page: those that are asked for once cost no more than without.
@@ -51,8 +46,8 @@ func accepted(r *http.Request, req *rules.Request) coding.Weights {
 	return coding.Accepted(r.Header["Accept-Encoding"])
 }
 
-// outcome evaluates the request's conditions and ranges against what is stored.
-func (v *variant) outcome(h http.Header, req *rules.Request, n *negotiation, now time.Time) ([]field.Range, rules.Outcome) {
+// outcomeOf evaluates the request's conditions and ranges against what is stored.
+func outcomeOf(v *cache.Variant, h http.Header, req *rules.Request, n *negotiation, now time.Time) ([]field.Range, rules.Outcome) {
 	if req.Conditional {
 		if n.on {
 			page := v.Validators()
@@ -103,7 +98,7 @@ func (n *negotiation) wantsWhole(h http.Header) bool {
 }
 
 // describe puts into h what tells the form that is sent from the others. room is a slice to cut values from.
-func (n *negotiation) describe(h http.Header, v *variant, outcome rules.Outcome, room []string) []string {
+func (n *negotiation) describe(h http.Header, v *cache.Variant, outcome rules.Outcome, room []string) []string {
 	put := func(name, value string) {
 		room = append(room, value)
 		h[name] = room[len(room)-1 : len(room) : len(room)]
@@ -116,16 +111,16 @@ func (n *negotiation) describe(h http.Header, v *variant, outcome rules.Outcome,
 	if n.chosen == coding.Identity {
 		return room
 	}
-	f := v.encodings().encoded[n.chosen].Load()
+	f := v.Encodings().Encoded[n.chosen].Load()
 	switch {
 	case outcome == rules.Unmodified && f == nil:
-		put("Etag", coding.Tag(v.tag(), n.chosen).String()) // only by its tag can it be the one that the client has
+		put("Etag", coding.Tag(v.Tag(), n.chosen).String()) // only by its tag can it be the one that the client has
 	case outcome == rules.Unmodified || outcome == rules.Full:
-		if f.etag != "" {
-			put("Etag", f.etag)
+		if f.ETag != "" {
+			put("Etag", f.ETag)
 		}
 		put("Content-Encoding", n.chosen.String()) // which a 304 drops
-		put("Content-Length", f.length)
+		put("Content-Length", f.Length)
 	}
 	return room
 }

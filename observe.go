@@ -139,14 +139,14 @@ func (c *counters) total(s Status) (n uint64) {
 
 // Stats returns the counts. Each is exact; together they are of slightly different moments.
 func (e *Edge) Stats() Stats {
-	m := e.memory.Stats()
+	m := e.cache.Stats()
 	c := &e.counters
 	s := Stats{
 		Hits: c.total(Hit), Misses: c.total(Miss), Expired: c.total(Expired), Revalidated: c.total(Revalidated),
 		Stale: c.total(Stale), Updating: c.total(Updating), Bypassed: c.total(Bypass), Dynamic: c.total(Dynamic),
 		Collapsed: c.collapsed.Load(), Refreshes: c.refreshes.Load(), Purges: c.purges.Load(), Invalidated: c.invalidated.Load(),
 		Evictions: m.Evictions, Rejections: m.Rejections + c.outgrown.Load(), Compressed: e.encoders.made.Load(), Fetches: e.flights.Len(),
-		URLs: m.Len, Entries: int(e.entries.Load()), Bytes: m.Bytes, BytesInFlight: m.Reserved, MaxBytes: m.MaxBytes, BytesPinned: e.pinned.Used(),
+		URLs: m.Len, Entries: m.Entries, Bytes: m.Bytes, BytesInFlight: m.Reserved, MaxBytes: m.MaxBytes, BytesPinned: m.BytesPinned,
 	}
 	if e.l2 != nil {
 		t := e.l2.Stats()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/directive"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/rules"
@@ -105,7 +106,7 @@ func tighten(h http.Header, name string, restrictions field.Restrictions) {
 }
 
 // copyHeader puts the header of v into h, which has what middleware outside says on this answer; see object.Header.CopyTo.
-func (e *Edge) copyHeader(h http.Header, v *variant, extra int) []string {
+func (e *Edge) copyHeader(h http.Header, v *cache.Variant, extra int) []string {
 	if len(h) == 0 {
 		return v.CopyHeader(h, extra)
 	}
@@ -149,8 +150,8 @@ func nonceOutside(h http.Header, response edited) bool {
 }
 
 // passNonce passes a request on because of nonceOutside, to which v would have been the answer.
-func (h *handler) passNonce(w http.ResponseWriter, r *http.Request, req *rules.Request, v *variant, came time.Time) {
-	h.edge.warnedOnce(r, v.pattern.Value(), errNonceOutside)
+func (h *handler) passNonce(w http.ResponseWriter, r *http.Request, req *rules.Request, v *cache.Variant, came time.Time) {
+	h.edge.warnedOnce(r, v.Pattern.Value(), errNonceOutside)
 	p := h.newPass(w, r, req, &cacheStatus{status: Bypass, forward: rules.CSPNonce, reason: rules.CSPNonce, received: came})
 	p.in.edge = h.edge
 	p.run()

@@ -29,7 +29,7 @@ func TestPageThatOvertookAFlightIsNotForWhoComesAfterAPurge(t *testing.T) {
 			return h.newFetch(httptest.NewRecorder(), r, &req, k, nil, rules.URIMiss, time.Now())
 		}
 		leader, follower := come(), come()
-		number := e.generations.sequence.Add(1)
+		number := e.Mutants().NextNumber()
 		enter := func(f *fetch) (*flight.Flight[result], flight.Role) {
 			return e.flights.Join(&f.own, f.flightID(nil), number, time.Now(), func(fl *flight.Flight[result]) bool {
 				return f.mayJoin(fl, number, time.Now())
@@ -41,8 +41,7 @@ func TestPageThatOvertookAFlightIsNotForWhoComesAfterAPurge(t *testing.T) {
 		require.Equal(t, flight.Follow, role)
 		require.NotNil(t, leader.recheck(fl))
 		if purged {
-			lift(&e.generations.urls[e.addresses.of(leader.key).url()], number)
-			e.memory.Delete(leader.key)
+			e.Mutants().FinishPurge(leader.key, number)
 		}
 		result, outcome := fl.Wait(t.Context())
 		require.Equal(t, flight.Shared, outcome)

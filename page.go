@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/flight"
@@ -24,7 +25,7 @@ type response struct {
 	declared  int64 // its length, or -1
 	scope     string
 	variant   string
-	prefers   *preferences // of the request that it is made for
+	prefers   *cache.Preferences // of the request that it is made for
 	choice    object.Choice
 	typeOf    string // media type, "" if it is not known yet
 	language  string
@@ -90,7 +91,7 @@ func (p *response) asksForMade(h http.Header) bool {
 }
 
 // sealed returns the stored form of a page whose body has ended. If old has the same bytes they are kept, so that they are not in memory twice.
-func (p *response) sealed(body object.Body, old *variant) object.Object {
+func (p *response) sealed(body object.Body, old *cache.Variant) object.Object {
 	if old != nil && old.Body.Equal(body) {
 		body = old.Body
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/record"
 	"github.com/edgecache-go/edgecache/internal/rules"
@@ -39,7 +40,7 @@ func (f *fetch) passPart(status int, header http.Header, reason Reason) bool {
 		unsatisfiable(f.w, size)
 	case outcome != rules.Partial || len(ranges) > 1:
 		return false
-	case ranges[0].Start >= e.maxObject && e.hitForMiss.of(f.key, f.scope, f.class, f.now) != rules.None:
+	case ranges[0].Start >= e.cache.MaxBody() && e.cache.Refused(f.key, f.scope, f.class, f.now) != rules.None:
 		// What comes before would be made for nothing. The handler knows a quicker way, if there is one, and
 		// is asked at once from the next request on.
 		f.next, f.plain = askAgain, false
@@ -93,7 +94,7 @@ func (f *fetch) knownReason(status int, reason Reason) Reason {
 	default:
 		return reason
 	}
-	if known := f.handler.edge.hitForMiss.of(f.key, f.scope, f.class, f.now); known != rules.None {
+	if known := f.handler.edge.cache.Refused(f.key, f.scope, f.class, f.now); known != rules.None {
 		return known
 	}
 	return reason
@@ -118,17 +119,17 @@ const (
 
 // passesUnit reports whether req, with a Range in another unit, goes to the handler; v is the response
 // that would answer it otherwise, or nil.
-func (e *Edge) passesUnit(r *http.Request, req *rules.Request, k, scope []byte, v *variant, now time.Time) bool {
+func (e *Edge) passesUnit(r *http.Request, req *rules.Request, k, scope []byte, v *cache.Variant, now time.Time) bool {
 	if !req.OtherUnit || req.CC.OnlyIfCached {
 		return false
 	}
-	if e.hitForMiss.of(k, string(scope), class(req)+knowsUnits, now) != rules.None {
+	if e.cache.Refused(k, string(scope), cache.ClassOf(req)+knowsUnits, now) != rules.None {
 		return true
 	}
 	if v != nil {
 		return field.HasToken([]string{v.Header().Get("Accept-Ranges")}, rules.RangeUnitOf(r.Header["Range"][0]))
 	}
-	return e.hitForMiss.of(k, string(scope), class(req)+ignoresUnits, now) == rules.None
+	return e.cache.Refused(k, string(scope), cache.ClassOf(req)+ignoresUnits, now) == rules.None
 }
 
 // passUnit passes such a request on.
@@ -148,14 +149,14 @@ type unitCheck struct {
 
 // note remembers what the answer to req tells.
 func (c *unitCheck) note(e *Edge, req *rules.Request, status int, header http.Header) {
-	knows := class(req) + ignoresUnits
+	knows := cache.ClassOf(req) + ignoresUnits
 	header = field.Canonical(header)
 	other := slices.ContainsFunc(header["Content-Range"], func(line string) bool { return !strings.HasPrefix(line, "bytes ") })
 	switch {
 	case other || field.HasToken(header["Accept-Ranges"], c.unit):
-		knows = class(req) + knowsUnits
+		knows = cache.ClassOf(req) + knowsUnits
 	case !tellsOfURL(status) && status != http.StatusRequestedRangeNotSatisfiable: // which net/http says of units that it does not know
 		return
 	}
-	e.hitForMiss.note(c.key, c.scope, knows, rules.RangeUnit, time.Now())
+	e.cache.Refuse(c.key, c.scope, knows, rules.RangeUnit, time.Now())
 }

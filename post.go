@@ -24,7 +24,7 @@ func (p *poster) Commit(status int) {
 	p.status = status
 	own := p.invalidate()
 	// What is stored now is newer than this invalidation; but if anything else has been purged since the handler began, it may be older than that, and its own invalidation keeps it out.
-	if now := p.handler.edge.generations.now(); now == p.flight.Began+own {
+	if now := p.handler.edge.cache.Generation(); now == p.flight.Began+own {
 		p.flight.Began = now
 	}
 	p.fetch.Commit(status)
@@ -48,7 +48,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	}
 	f := h.newFetch(w, r, req, k, e.scope(scopeBuf[:0], r, req), rules.Method, time.Now())
 	f.posts, f.start = true, time.Now()
-	f.flight = e.flights.Single(&f.own, e.generations.now(), f.start)
+	f.flight = e.flights.Single(&f.own, e.cache.Generation(), f.start)
 	f.in = newInnerContext(r)
 	f.in.Context, f.ctx = r.Context(), r.Context()
 	f.inner = f.in.request(r, f.in)

@@ -3,16 +3,9 @@ package edgecache
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/url"
-	"slices"
-	"strings"
-	"time"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/directive"
-	"github.com/edgecache-go/edgecache/internal/key"
-	"github.com/edgecache-go/edgecache/internal/l2"
-	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
 // A Purger removes stored responses, or, if it is soft, makes them stale: see [Edge.Soft]. The methods of [Edge] of the same names are those of the hard one.
@@ -57,197 +50,44 @@ func (e *Edge) PurgePrefix(ctx context.Context, prefix string) (int, error) {
 func (e *Edge) PurgeAll(ctx context.Context) (int, error) { return e.hard().PurgeAll(ctx) }
 
 // Purge is like [Edge.Purge].
-func (p Purger) Purge(ctx context.Context, urls ...string) (n int, err error) {
-	targets := make([]purgeTarget, len(urls))
+func (p Purger) Purge(ctx context.Context, urls ...string) (int, error) {
+	targets := make([]cache.Target, len(urls))
 	for i, u := range urls {
-		if targets[i], err = parsePurge(u); err != nil {
+		var err error
+		if targets[i], err = cache.URL(u); err != nil {
 			return 0, err
 		}
 	}
-	seconds := make([]l2.Target, len(targets))
-	for i := range targets {
-		seconds[i] = l2.Page(targets[i].host, targets[i].target)
-	}
-	tell := p.edge.purgeL2(seconds...)
-	for i := range targets {
-		n += p.url(&targets[i])
-	}
-	p.done(n)
-	return n, tell(ctx)
-}
-
-// url purges one URL.
-func (p Purger) url(t *purgeTarget) (n int) {
-	e := p.edge
-	at := e.addresses.of(key.OfURL(nil, "http", t.host, t.target))
-	mask := pathMask | hostMask | queryMask
-	if t.host == "" {
-		at, mask = at.onEveryHost(), pathMask|queryMask
-	}
-	e.generations.bump(at)
-	for _, scheme := range [...]string{"http", "https"} {
-		e.forgetHitForMiss(key.OfURL(nil, scheme, t.host, t.target))
-	}
-	now := time.Now()
-	e.memory.Visit(at.word(), mask, func(word uint64, k string, res resource) bool {
-		if t.host == "" && !e.lists(word, k, res) || !t.means(k, res, false) {
-			return false
-		}
-		if p.soft {
-			n += res.softPurge(now)
-			return false
-		}
-		n += res.alive()
-		return true
-	})
-	return n
+	return p.edge.purge(ctx, p.soft, targets...)
 }
 
 var errEmptyTag = errors.New(`edgecache: tag is "": want at least one byte`)
 
 // PurgeTags is like [Edge.PurgeTags].
-func (p Purger) PurgeTags(ctx context.Context, tags ...string) (n int, err error) {
-	for _, t := range tags {
+func (p Purger) PurgeTags(ctx context.Context, tags ...string) (int, error) {
+	targets := make([]cache.Target, len(tags))
+	for i, t := range tags {
 		if t == "" {
 			return 0, errEmptyTag
 		}
+		targets[i] = cache.Tag(directive.GroupName(t))
 	}
-	seconds := make([]l2.Target, len(tags))
-	for i, t := range tags {
-		seconds[i] = l2.Tag(directive.GroupName(t))
-	}
-	tell := p.edge.purgeL2(seconds...)
-	for _, t := range tags {
-		n += p.tag(directive.GroupName(t))
-	}
-	p.done(n)
-	return n, tell(ctx)
-}
-
-func (p Purger) tag(name string) int {
-	e := p.edge
-	t := e.tags.get(name)
-	number := func() uint64 { return e.generations.bumpTag(name) }
-	if p.soft {
-		return t.softPurge(number, time.Now())
-	}
-	return t.purge(number)
+	return p.edge.purge(ctx, p.soft, targets...)
 }
 
 // PurgePrefix is like [Edge.PurgePrefix].
-func (p Purger) PurgePrefix(ctx context.Context, prefix string) (n int, err error) {
-	t, err := parsePurge(prefix)
+func (p Purger) PurgePrefix(ctx context.Context, prefix string) (int, error) {
+	t, err := cache.Prefix(prefix)
 	if err != nil {
 		return 0, err
 	}
-	tell := p.edge.purgeL2(l2.Prefix(t.host, t.target))
-	n = p.matching(&t)
-	p.done(n)
-	return n, tell(ctx)
-}
-
-// matching purges all URLs that begin as t. Pages that are being made are not kept, whatever their URL.
-func (p Purger) matching(t *purgeTarget) (n int) {
-	e := p.edge
-	e.generations.bumpAll()
-	now := time.Now()
-	e.memory.DeleteFunc(func(k string, res resource) bool {
-		if !t.means(k, res, true) {
-			return false
-		}
-		if p.soft {
-			n += res.softPurge(now)
-			return false
-		}
-		n += res.alive()
-		return true
-	})
-	return n
+	return p.edge.purge(ctx, p.soft, t)
 }
 
 // PurgeAll is like [Edge.PurgeAll].
-func (p Purger) PurgeAll(ctx context.Context) (n int, err error) {
-	e := p.edge
-	tell := e.purgeL2(l2.Everything())
-	if p.soft {
-		n = p.matching(&purgeTarget{})
-	} else {
-		e.generations.bumpAll()
-		for _, res := range e.memory.All() {
-			n += res.alive()
-		}
-		e.memory.Clear()
-		e.hitForMiss.clear()
-	}
-	p.done(n)
-	return n, tell(ctx)
+func (p Purger) PurgeAll(ctx context.Context) (int, error) {
+	return p.edge.purge(ctx, p.soft, cache.Everything())
 }
 
-// done counts a purge and tells of it.
-func (p Purger) done(n int) {
-	e := p.edge
-	e.counters.purges.Add(1)
-	reason := rules.None
-	if p.soft {
-		reason = rules.Purged
-	}
-	e.tell(Event{Kind: Purged, Count: n, Reason: reason})
-}
-
-// purgeTarget is a URL, or the beginning of one.
-type purgeTarget struct {
-	host   string // plain; "" for every host
-	target string // path and query as they were written
-	plain  string // the same, plain
-}
-
-// means reports whether t is the URL with the primary key k, or with prefix its beginning. Its host may also be one that a proxy has told with a request.
-func (t *purgeTarget) means(k string, res resource, prefix bool) bool {
-	_, host, target, ok := key.Split(k)
-	if !ok {
-		return false
-	}
-	if plain := key.PlainTarget(target); plain != t.plain && !(prefix && strings.HasPrefix(plain, t.plain)) {
-		return false
-	}
-	return t.host == "" || t.host == key.PlainHost(host) || res.any(func(v *variant) bool { return slices.Contains(v.proxiedHosts(), t.host) })
-}
-
-// parsePurge reads what a purge is given.
-func parsePurge(s string) (t purgeTarget, err error) {
-	given := s
-	wrong := func(why string) (purgeTarget, error) {
-		return purgeTarget{}, fmt.Errorf("edgecache: cannot purge %q: %s", given, why)
-	}
-	u, err := url.Parse(s)
-	switch {
-	case err != nil:
-		return wrong(`want a URL such as "https://host/path?query" or "/path?query"`)
-	case u.Fragment != "" || strings.Contains(s, "#"):
-		return wrong("want no fragment: it never reaches a server")
-	case u.User != nil:
-		return wrong("want no user name or password")
-	case u.Scheme != "" && u.Scheme != "http" && u.Scheme != "https":
-		return wrong("want http or https")
-	case u.Host == "" && (u.Scheme != "" || !strings.HasPrefix(s, "/")):
-		return wrong(`want a URL such as "https://host/path?query", or a path that begins with /`)
-	}
-	if u.Host != "" {
-		if u.Hostname() == "" || strings.IndexFunc(u.Host, func(r rune) bool { return r <= ' ' || r > '~' }) >= 0 {
-			return wrong("want a host as it stands in a request, in ASCII")
-		}
-		scheme := u.Scheme
-		if scheme == "" {
-			scheme = "https"
-		}
-		_, host, _, _ := key.Split(string(key.OfURL(nil, scheme, u.Host, "")))
-		t.host = key.PlainHost(host)
-		_, s, _ = strings.Cut(s, "//")
-		s = strings.TrimLeftFunc(s, func(r rune) bool { return r != '/' && r != '?' })
-	}
-	if s == "" || s[0] == '?' {
-		s = "/" + s
-	}
-	t.target, t.plain = s, key.PlainTarget(s)
-	return t, nil
-}
+// parsePurge reports what is wrong with a URL to purge.
+func parsePurge(s string) (cache.Target, error) { return cache.URL(s) }

@@ -130,19 +130,19 @@ func TestPurgeModelCanFail(t *testing.T) {
 	}{
 		{"a purge by URL that lets fills store again", func(p *purges) {
 			p.url = func(e *edgecache.Edge, soft bool, host, path string) {
-				e.PurgeUnfenced(max(host, ownHost), path)
+				e.Mutants().PurgeUnfenced(max(host, ownHost), path)
 			}
 		}},
 		{"a purge by URL that removes nothing", func(p *purges) {
 			p.url = func(e *edgecache.Edge, soft bool, host, path string) {
-				e.PurgeFencedOnly(max(host, ownHost), path)
+				e.Mutants().PurgeFencedOnly(max(host, ownHost), path)
 			}
 		}},
 		{"a purge by tag that lets fills store again", func(p *purges) {
-			p.tag = func(e *edgecache.Edge, soft bool, tag string) { e.PurgeTagUnfenced(tag) }
+			p.tag = func(e *edgecache.Edge, soft bool, tag string) { e.Mutants().PurgeTagUnfenced(tag) }
 		}},
 		{"a purge of everything that lets fills store again", func(p *purges) {
-			p.all = func(e *edgecache.Edge, soft bool) { e.PurgeAllUnfenced() }
+			p.all = func(e *edgecache.Edge, soft bool) { e.Mutants().PurgeAllUnfenced() }
 		}},
 		{"a purge by prefix that forgets one page", func(p *purges) {
 			p.prefix = func(e *edgecache.Edge, soft bool, prefix string) {
@@ -156,16 +156,16 @@ func TestPurgeModelCanFail(t *testing.T) {
 			p.wrap = edgecache.AfterRequest(func(_ *http.Request, _ int, header http.Header) { header.Del("Location") })
 		}},
 		{"an unsafe method that lets fills store again", func(p *purges) {
-			p.after = func(e *edgecache.Edge) { e.ForgetPaths() }
+			p.after = func(e *edgecache.Edge) { e.Mutants().ForgetPaths() }
 		}},
 		{"an unsafe method that lets what it names be served while it is made anew", func(p *purges) {
-			p.after = func(e *edgecache.Edge) { e.MakeInvalidOutdated() }
+			p.after = func(e *edgecache.Edge) { e.Mutants().MakeInvalidSoft() }
 		}},
 		{"a soft purge that lets a 304 on its way make the page fresh", func(p *purges) {
 			hard := p.url
 			p.url = func(e *edgecache.Edge, soft bool, host, path string) {
 				if soft {
-					e.SoftenUnfenced(ownHost, path)
+					e.Mutants().SoftenUnfenced(ownHost, path)
 				} else {
 					hard(e, soft, host, path)
 				}

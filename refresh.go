@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/record"
@@ -24,7 +25,7 @@ const refreshTimeout = 30 * time.Second
 //
 // A goroutine of its own does it: with the handler, where nothing stands outside, else by an errand. Where neither can be, it is to be done after the answer, by calling after, before
 // ServeHTTP returns: routers and frameworks keep in the context of a request, or in the handler that they make for it, what they use again for another request as soon as ServeHTTP has returned.
-func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, old *variant, reason Reason) (after func(), ok bool) {
+func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, old *cache.Variant, reason Reason) (after func(), ok bool) {
 	e := h.edge
 	if Refreshing(r) {
 		return nil, false // what another Edge stores must be of now
@@ -41,34 +42,34 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 		case req.Head:
 			return nil, false // what stands here may be for HEAD only
 		case h.reused.Load() && isBare(r.Context()):
-		case class(req) == 0 && record.CanFlush(w): // middleware outside may have put into the context who asks
+		case cache.ClassOf(req) == cache.Anonymous && record.CanFlush(w): // middleware outside may have put into the context who asks
 			within = true
 		default:
 			return nil, false
 		}
 	}
-	vary := old.vary()
+	vary := old.Vary()
 	if req.Limits != nil {
 		vary = append(vary, req.Limits.Vary...)
 	}
-	anonymous := anonymize(ctx, r, vary)
-	e.rules.RemoveUnkeyed(req, anonymous.Header)
-	plain := e.rules.Request(anonymous)
+	plainRequest := anonymize(ctx, r, vary)
+	e.rules.RemoveUnkeyed(req, plainRequest.Header)
+	plain := e.rules.Request(plainRequest)
 	plain.Limits = req.Limits
 	if !sent { // else Config.Personal is asked when it arrives, with what middleware has put into its context by then
-		plain = e.classify(anonymous, req.Limits)
+		plain = e.classify(plainRequest, req.Limits)
 	}
-	if plain.Bypass != rules.None || class(&plain) != 0 || string(e.scope(nil, anonymous, &plain)) != old.Selector().Scope {
+	if plain.Bypass != rules.None || cache.ClassOf(&plain) != cache.Anonymous || string(e.scope(nil, plainRequest, &plain)) != old.Selector().Scope {
 		return nil, false // the page depends on something that a refresh must not carry
 	}
-	if open, due, _ := old.breaker(now); open && !due {
+	if open, due, _ := old.Breaker(now); open && !due {
 		return nil, true // the handler has failed again and again
 	}
 	if e.isClosed() {
 		return nil, false
 	}
 	// What outer middleware has put on this answer counts for the new one, too.
-	f := h.newFetch(&discardClient{header: w.Header().Clone()}, anonymous, &plain, k, scope, reason, now)
+	f := h.newFetch(&discardClient{header: w.Header().Clone()}, plainRequest, &plain, k, scope, reason, now)
 	f.old, f.plain, f.background = old, true, true
 	if within {
 		return func() {
@@ -92,7 +93,7 @@ func (h *handler) standsAlone(r *http.Request) bool {
 // depart begins the flight of a refresh that has got a place, and returns nil if there is none. Then run, if it is not nil, is called when there is.
 func (f *fetch) depart(run func(*fetch, *flight.Flight[result])) *flight.Flight[result] {
 	e := f.handler.edge
-	id := f.flightID(f.old.vary())
+	id := f.flightID(f.old.Vary())
 	fl := f.join(id)
 	if fl == nil {
 		return nil // it is being made already
@@ -104,11 +105,11 @@ func (f *fetch) depart(run func(*fetch, *flight.Flight[result])) *flight.Flight[
 	}
 	entered, queued := e.refreshes.enter(id, later, now)
 	switch {
-	case entered && !f.old.try(now): // another request has been quicker
+	case entered && !f.old.Try(now): // another request has been quicker
 	case entered && e.begin():
 		return fl
 	case !entered && !queued:
-		f.old.giveUpRefresh() // the next request may try again
+		f.old.GiveUpRefresh() // the next request may try again
 	}
 	if entered {
 		e.refreshes.leave()
@@ -122,12 +123,12 @@ func (f *fetch) later(run func(*fetch, *flight.Flight[result])) func() {
 	h, w, r, req, key, scope, reason := f.handler, f.w, f.r, f.req, bytes.Clone(f.key), []byte(f.scope), f.reason
 	return func() {
 		e := h.edge
-		res, _ := e.memory.Peek(key)
+		res := e.cache.Peek(key)
 		now := time.Now()
-		if v := res.find(scope, &req, r.Header); v != nil && v.wantsRefresh(&e.rules, &req, reason, now) {
+		if v := res.Find(scope, &req, r.Header); v != nil && v.WantsRefresh(&e.rules, &req, reason, now) {
 			f := h.newFetch(w, r, &req, key, scope, reason, now)
 			f.old, f.plain, f.background = v, true, true
-			if fl := f.join(f.flightID(v.vary())); fl != nil && v.try(now) && e.begin() {
+			if fl := f.join(f.flightID(v.Vary())); fl != nil && v.Try(now) && e.begin() {
 				run(f, fl)
 				return
 			} else if fl != nil {
@@ -150,29 +151,11 @@ func (f *fetch) waitingSize() int {
 	return n
 }
 
-// wantsRefresh reports whether a refresh that had to wait is still wanted, for the reason that it had.
-func (v *variant) wantsRefresh(o *rules.Options, req *rules.Request, reason Reason, now time.Time) bool {
-	if v.purged() {
-		return false
-	}
-	switch action, _ := v.reuse(o, req, now); action {
-	case rules.ServeAndRefresh:
-		open, due, _ := v.breaker(now)
-		return !open || due
-	case rules.Serve:
-		return reason == rules.Fresh && v.nearEnd(now)
-	case rules.Validate:
-		open, due, broken := v.breaker(now)
-		return open && due && v.usableOnError(o, req, broken, now)
-	}
-	return false
-}
-
 // join begins the flight of a refresh, or returns nil when somebody else makes the page already.
 func (f *fetch) join(id []byte) *flight.Flight[result] {
 	e := f.handler.edge
-	fl, role := e.flights.Join(&f.own, id, e.generations.now(), time.Now(), func(fl *flight.Flight[result]) bool {
-		return !e.generations.purgedSince(&f.marks, fl.Began) && !e.generations.tagsPurgedSince(f.old.tagNames(), fl.Began)
+	fl, role := e.flights.Join(&f.own, id, e.cache.Generation(), time.Now(), func(fl *flight.Flight[result]) bool {
+		return !e.cache.PurgedSince(&f.marks, f.old.TagNames(), fl.Began)
 	})
 	switch role {
 	case flight.Lead:
@@ -208,22 +191,6 @@ var bareContext = regexp.MustCompile(`^context\.Background(\.WithValue\(net/http
 
 // isBare reports whether nothing outside has put anything into a context. When in doubt it has.
 func isBare(ctx context.Context) bool { return bareContext.MatchString(fmt.Sprint(ctx)) }
-
-const (
-	endingHits  = 16              // in its lifetime make a page worth being made anew before it ends
-	endingShare = 10              // of its lifetime: the last tenth is its end
-	endingMost  = 5 * time.Second // but no more than this
-)
-
-// ending reports, once, that v is in demand and about to end.
-func (v *variant) ending(now time.Time) bool {
-	return v.nearEnd(now) && v.uses() >= endingHits && v.beginRefresh()
-}
-
-func (v *variant) nearEnd(now time.Time) bool {
-	ttl := v.Terms.TTL(now)
-	return ttl < endingMost && ttl < v.Terms.Lifetime()/endingShare
-}
 
 // contain keeps a panic of the handler from ending the process, or the connection of a client that has got its answer.
 func (f *fetch) contain() {

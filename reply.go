@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -54,7 +55,7 @@ func (f *fetch) pattern() string {
 	case f.inner != nil && f.inner.Pattern != "":
 		return f.inner.Pattern
 	case f.old != nil:
-		return f.old.pattern.Value()
+		return f.old.Pattern.Value()
 	}
 	return f.r.Pattern
 }
@@ -256,7 +257,7 @@ func copyBody(ctx context.Context, w http.ResponseWriter, reader *flight.Reader,
 }
 
 // finish gives the client the rest. o is what was stored, or nil.
-func (f *fetch) finish(o *variant) {
+func (f *fetch) finish(o *cache.Variant) {
 	e := f.handler.edge
 	switch f.clientState {
 	case answered:

@@ -51,7 +51,7 @@ func (f *fetch) mayServeStale(broken bool) bool {
 
 // staleUsable reports whether what is stored stands in for a failure of the handler. In the background it always does: it is still being served, and that one try failed changes nothing.
 func (f *fetch) staleUsable(broken bool, now time.Time) bool {
-	return f.old != nil && (f.background || f.old.usableOnError(&f.handler.edge.rules, &f.req, broken, now))
+	return f.old != nil && (f.background || f.old.UsableOnError(&f.handler.edge.rules, &f.req, broken, now))
 }
 
 // afterPanic saves the client's answer if it can.
@@ -93,7 +93,7 @@ func (e *Edge) logPanic(r *http.Request, p any, what string) {
 // serveStale answers with the stale page because the handler failed.
 func (f *fetch) serveStale(broken bool) {
 	now := time.Now()
-	f.old.failed(broken, now)
+	f.old.Failed(broken, now)
 	f.flight.Finish() // the client may be slow, and who comes next may have better luck with the handler
 	f.leaveBody()     // likewise
 	a := f.newStatus(Stale, rules.StaleIfError)

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/object"
@@ -19,11 +20,11 @@ import (
 const statusRoom = 3
 
 // deliver sends a stored response to the client: whole, or what its conditions and ranges ask for.
-func (e *Edge) deliver(w http.ResponseWriter, r *http.Request, req *rules.Request, v *variant, now time.Time, a *cacheStatus) {
+func (e *Edge) deliver(w http.ResponseWriter, r *http.Request, req *rules.Request, v *cache.Variant, now time.Time, a *cacheStatus) {
 	h := w.Header()
 	var n negotiation
 	extra := statusRoom
-	if v.encodings() != nil && !e.encodedOutside(h, v) {
+	if v.Encodings() != nil && !e.encodedOutside(h, v) {
 		n = negotiate(r, req, v)
 		extra += encodedRoom
 	}
@@ -34,12 +35,12 @@ func (e *Edge) deliver(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	if a.forward == rules.None && !a.hasTTL {
 		a.ttl, a.hasTTL = v.Terms.TTLFor(req, now), true
 	}
-	ranges, outcome := v.outcome(r.Header, req, &n, now)
+	ranges, outcome := outcomeOf(v, r.Header, req, &n, now)
 	body := &v.Body
 	if n.on {
 		room = n.describe(h, v, outcome, room)
 		if outcome == rules.Full && n.chosen != coding.Identity {
-			body = &v.encodings().encoded[n.chosen].Load().body
+			body = &v.Encodings().Encoded[n.chosen].Load().Body
 		}
 		if outcome == rules.Full && n.chosen != n.wanted && !req.Head && a.reuses() {
 			e.requestEncoding(r, v, n.wanted)
@@ -81,7 +82,7 @@ func (e *Edge) serve(w http.ResponseWriter, body object.Body, write func(to io.W
 	}
 	r := new(readers.Reader)
 	defer r.Stop()
-	r.In(e.pinned)
+	r.In(e.cache.ReadRoom())
 	r.Start(w)
 	r.Join(set)
 	write(r)

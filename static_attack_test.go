@@ -96,7 +96,7 @@ func TestStaticShellOfManyPaths(t *testing.T) {
 			}
 		}
 	}
-	for k := range e.memory.All() {
+	for k := range e.Mutants().Keys() {
 		t.Fatalf("the page cache has %q, want nothing", k)
 	}
 	if after := e.Stats(); after.Bytes != before.Bytes || after.Entries != before.Entries {

@@ -468,7 +468,7 @@ func TestStaticBehindTwoCaches(t *testing.T) {
 		}
 	}
 	for _, e := range []*Edge{inner, outer} {
-		for k := range e.memory.All() {
+		for k := range e.Mutants().Keys() {
 			t.Errorf("%s has stored %q", e.statusName, k)
 		}
 	}

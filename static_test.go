@@ -65,7 +65,7 @@ func TestStaticBehindCache(t *testing.T) {
 			}
 		}
 	}
-	for k := range e.memory.All() {
+	for k := range e.Mutants().Keys() {
 		t.Errorf("the page cache has %q, want nothing", k)
 	}
 }

@@ -19,11 +19,12 @@ const door = "" // the root package, as a path inside the module
 // A name that ends in /... stands for every package below it.
 var layers = map[string][]string{
 	door: {
-		"internal/assets", "internal/coding", "internal/directive", "internal/field", "internal/flight", "internal/key", "internal/memory", "internal/mistake",
+		"internal/assets", "internal/cache", "internal/coding", "internal/directive", "internal/field", "internal/flight", "internal/key", "internal/memory", "internal/mistake",
 		"internal/object", "internal/pattern", "internal/policy",
 		"internal/readers", "internal/record", "internal/rules", "internal/l2",
 	},
 	"internal/assets":    {"internal/coding", "internal/field", "internal/rules"},
+	"internal/cache":     {"internal/coding", "internal/field", "internal/key", "internal/memory", "internal/object", "internal/readers", "internal/rules"},
 	"internal/clock":     {},
 	"internal/coding":    {"internal/field"},
 	"internal/directive": {"internal/field"},

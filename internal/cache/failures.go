@@ -1,4 +1,4 @@
-package edgecache
+package cache
 
 import (
 	"sync/atomic"
@@ -11,8 +11,8 @@ const (
 	breakerMaxPause = 30 * time.Second // at most
 )
 
-// epoch is what the breakers' times count from: they must fit an atomic, and keep to the monotonic clock.
-var epoch = time.Now()
+// Epoch is what the breakers' times count from: they must fit an atomic, and keep to the monotonic clock.
+var Epoch = time.Now()
 
 // failures is what has happened to a stored response since. It goes with it.
 //
@@ -31,7 +31,7 @@ type failures struct {
 }
 
 // withFailures returns the trouble of v, which has some from now on.
-func (v *variant) withFailures() *failures {
+func (v *Variant) withFailures() *failures {
 	if t := v.failures.Load(); t != nil {
 		return t
 	}
@@ -39,8 +39,8 @@ func (v *variant) withFailures() *failures {
 	return v.failures.Load()
 }
 
-// failed counts a failure.
-func (v *variant) failed(broken bool, now time.Time) {
+// Failed counts a failure.
+func (v *Variant) Failed(broken bool, now time.Time) {
 	t := v.withFailures()
 	t.broken.Store(broken)
 	n := t.count.Add(1)
@@ -48,23 +48,23 @@ func (v *variant) failed(broken bool, now time.Time) {
 		return
 	}
 	pause := breakerPause << min(n-breakerFailures, 10)
-	t.retryAt.Store(int64(now.Sub(epoch) + min(pause, breakerMaxPause)))
+	t.retryAt.Store(int64(now.Sub(Epoch) + min(pause, breakerMaxPause)))
 }
 
-// breaker reports whether the breaker is open, so that v is served without asking the handler, and whether the handler
+// Breaker reports whether the breaker is open, so that v is served without asking the handler, and whether the handler
 // is due to be tried again. broken says that the last failure was no answer at all.
-func (v *variant) breaker(now time.Time) (open, due, broken bool) {
+func (v *Variant) Breaker(now time.Time) (open, due, broken bool) {
 	t := v.failures.Load()
 	if t == nil {
 		return false, false, false
 	}
 	retryAt := t.retryAt.Load()
-	return retryAt != 0, int64(now.Sub(epoch)) >= retryAt, t.broken.Load()
+	return retryAt != 0, int64(now.Sub(Epoch)) >= retryAt, t.broken.Load()
 }
 
-// try reports whether the caller may ask the handler: the breaker is closed, or the caller is the one that tries.
+// Try reports whether the caller may ask the handler: the breaker is closed, or the caller is the one that tries.
 // Whoever moves the time on is that one; it fails or replaces the variant well before the others are due.
-func (v *variant) try(now time.Time) bool {
+func (v *Variant) Try(now time.Time) bool {
 	t := v.failures.Load()
 	if t == nil {
 		return true
@@ -73,18 +73,18 @@ func (v *variant) try(now time.Time) bool {
 	if retryAt == 0 {
 		return true
 	}
-	return int64(now.Sub(epoch)) >= retryAt && t.retryAt.CompareAndSwap(retryAt, int64(now.Sub(epoch)+breakerMaxPause))
+	return int64(now.Sub(Epoch)) >= retryAt && t.retryAt.CompareAndSwap(retryAt, int64(now.Sub(Epoch)+breakerMaxPause))
 }
 
-// untried takes back a try that did not get to the handler: the next one is due.
-func (v *variant) untried(now time.Time) {
+// Untried takes back a try that did not get to the handler: the next one is due.
+func (v *Variant) Untried(now time.Time) {
 	if t := v.failures.Load(); t != nil && t.retryAt.Load() != 0 {
-		t.retryAt.Store(int64(now.Sub(epoch)))
+		t.retryAt.Store(int64(now.Sub(Epoch)))
 	}
 }
 
-// recovered closes the breaker: the handler has answered, if only that there is nothing new to store.
-func (v *variant) recovered() {
+// Recovered closes the breaker: the handler has answered, if only that there is nothing new to store.
+func (v *Variant) Recovered() {
 	if t := v.failures.Load(); t != nil {
 		t.count.Store(0)
 		t.retryAt.Store(0)

@@ -2,21 +2,18 @@ package edgecache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/l2"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// errUntold is what a purge says that other processes do not know of yet.
-var errUntold = errors.New("edgecache: purged here, but the store does not know yet, and is told again")
-
 // openStore puts the second tier behind memory.
 func (e *Edge) openStore(s Store, key []byte) {
 	e.l2 = l2.New(l2.Config{
-		Store: s, Key: key, Rules: &e.rules, MaxBytes: 2 * e.maxObject,
+		Store: s, Key: key, Rules: &e.rules, MaxBytes: 2 * e.cache.MaxBody(),
 		OnBreaker: func(open bool, cause error) {
 			if open {
 				e.tell(Event{Kind: Failed, Reason: rules.StoreFailed, Err: fmt.Errorf("edgecache: the store is left alone for a while: %w", cause)})
@@ -34,21 +31,21 @@ func (f *fetch) restore() (answered bool) {
 	}
 	// It takes no longer than its deadline. That this client leaves in the meantime is no reason to make
 	// the response again for those who wait with it.
-	found := e.l2.Lookup(context.WithoutCancel(f.r.Context()), f.key, []byte(f.scope), f.r.Header, &f.req.Scope, f.prefers.takesStored)
+	found := e.l2.Lookup(context.WithoutCancel(f.r.Context()), f.key, []byte(f.scope), f.r.Header, &f.req.Scope, func(r l2.Representation) bool { return f.prefers.Takes(r.What, r.For) })
 	if found.Outcome != l2.Found {
 		return false
 	}
-	v := e.newVariant(*found.Object, found.Tags, f.flight.Began, "")
-	v.isFor(&f.prefers, false)
-	e.publish(f.key, v, nil, f.class)
-	if e.generations.purgedSince(&f.marks, v.gen) || v.purged() || e.generations.tagsPurgedSince(v.tagNames(), v.gen) {
+	v := e.cache.NewVariant(*found.Object, found.Tags, f.flight.Began, "")
+	v.SetMadeFor(&f.prefers, false)
+	e.cache.Publish(f.key, v, nil, f.class)
+	if v.Purged() || e.cache.PurgedSince(&f.marks, v.TagNames(), v.Gen) {
 		return false // a purge came in between
 	}
 	if nonceOutside(f.w.Header(), v) {
 		return false
 	}
 	now := time.Now()
-	switch action, reason := v.reuse(&e.rules, &f.req, now); action {
+	switch action, reason := v.Reuse(&e.rules, &f.req, now); action {
 	case rules.Serve:
 		f.flight.Share(result{stored: v})
 		f.flight.Finish()
@@ -74,36 +71,9 @@ func (f *fetch) markL2() {
 }
 
 // putL2 writes v to the second tier, in the background.
-func (f *fetch) putL2(v *variant) {
-	if second := f.handler.edge.l2; second != nil && !v.IsTold() && v.made&madeAlone == 0 {
-		second.Put(f.key, &v.Object, v.tagNames(), f.prefers.stored(v), f.mark)
-	}
-}
-
-// purgeL2 makes targets unusable in the second l2. It is called before the fence is raised and memory is cleared; the result is to be called after that: it tells other processes.
-func (e *Edge) purgeL2(targets ...l2.Target) (tell func(context.Context) error) {
-	if e.l2 == nil || len(targets) == 0 {
-		return func(context.Context) error { return nil }
-	}
-	p := e.l2.Purge(targets...)
-	return func(ctx context.Context) error {
-		if err := p.Tell(ctx); err != nil {
-			return fmt.Errorf("%w: %w", errUntold, err)
-		}
-		return nil
-	}
-}
-
-// dropL2 is purgeSecond where nobody waits for other processes to know.
-func (e *Edge) dropL2(targets ...l2.Target) {
-	if e.l2 != nil {
-		e.l2.Purge(targets...).TellLater()
-	}
-}
-
-// dropL2URL is dropSecond of the page with the primary key k.
-func (e *Edge) dropL2URL(k []byte) {
-	if e.l2 != nil {
-		e.dropL2(l2.Key(k))
+func (f *fetch) putL2(v *cache.Variant) {
+	if second := f.handler.edge.l2; second != nil && !v.IsTold() && !v.IsForOne() {
+		what, made := f.prefers.Representation(v)
+		second.Put(f.key, &v.Object, v.TagNames(), l2.Representation{What: what, For: made}, f.mark)
 	}
 }

@@ -1,4 +1,4 @@
-package edgecache
+package cache
 
 import (
 	"hash/maphash"
@@ -21,8 +21,8 @@ type generations struct {
 	tags     [1 << 12]atomic.Uint64
 }
 
-// marks is where the fence has what concerns the fills of one URL: by the host in its key, by each other host that a proxy tells with the request, by none, and by its path.
-type marks struct {
+// Marks is where the fence has what concerns the fills of one URL: by the host in its key, by each other host that a proxy tells with the request, by none, and by its path.
+type Marks struct {
 	urls [2 + key.MaxHosts]uint16
 	used int // of urls
 	path uint16
@@ -34,7 +34,7 @@ func (f *generations) init() { f.seed = maphash.MakeSeed() }
 func (f *generations) now() uint64 { return f.sequence.Load() }
 
 // add makes m one that is concerned by what raises the given address.
-func (m *marks) add(at address) {
+func (m *Marks) add(at address) {
 	m.urls[m.used] = at.url()
 	m.used++
 }
@@ -85,7 +85,7 @@ func lift(mark *atomic.Uint64, n uint64) {
 }
 
 // purgedSince reports whether the URL of m was, or may have been, purged after a fill that began at the given point.
-func (f *generations) purgedSince(m *marks, began uint64) bool {
+func (f *generations) purgedSince(m *Marks, began uint64) bool {
 	for _, slot := range m.urls[:m.used] {
 		if f.urls[slot].Load() > began {
 			return true

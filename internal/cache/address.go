@@ -1,9 +1,8 @@
-package edgecache
+package cache
 
 import (
 	"bytes"
 	"hash/maphash"
-	"slices"
 
 	"github.com/edgecache-go/edgecache/internal/key"
 )
@@ -60,49 +59,6 @@ func (at address) word() uint64 {
 	return word
 }
 
-// words says how memory lists a resource: by its URL, and by the same with each other host that a proxy has told with a request for it.
-func (e *Edge) words(dst []uint64, k string, r resource) []uint64 {
-	var buf [256]byte
-	kb := append(buf[:0], k...)
-	at := e.addresses.of(kb)
-	tail := maphash.Bytes(e.addresses.seed, kb) & keyMask
-	first := len(dst)
-	dst = append(dst, at.word()|tail)
-	for host := range r.proxiedHosts {
-		dst = append(dst, e.addresses.on(at, host).word()|tail)
-	}
-	if told := dst[first:]; len(told) > 1 {
-		slices.Sort(told)
-		dst = dst[:first+len(slices.Compact(told))]
-	}
-	return dst
-}
-
-// lists reports whether word is the one by which k is listed under its own host.
-func (e *Edge) lists(word uint64, k string, r resource) bool {
-	return r.hasNoProxiedHost() || e.addresses.of([]byte(k)).word() == word&^keyMask
-}
-
-// marks returns where the fence has what concerns the URL with the primary key k, in a scope that tells the given hosts.
-func (e *Edge) marks(k []byte, hosts []string) (m marks) {
-	at := e.addresses.of(k)
-	m.path = at.everyQuery()
-	m.add(at)
-	m.add(at.onEveryHost())
-	for _, host := range hosts {
-		m.add(e.addresses.on(at, host))
-	}
-	return m
-}
-
-// proxiedHosts returns the hosts, plain, that proxies have told with the request for v.
-func (v *variant) proxiedHosts() []string {
-	if v.extras == nil || v.extras.proxiedHosts == nil {
-		return nil
-	}
-	return *v.extras.proxiedHosts
-}
-
 // hasNoProxiedHost reports whether no proxy has told a host.
 func (r resource) hasNoProxiedHost() bool {
 	for range r.proxiedHosts {
@@ -113,7 +69,7 @@ func (r resource) hasNoProxiedHost() bool {
 
 // proxiedHosts yields the hosts that proxies have told with the requests for the variants.
 func (r resource) proxiedHosts(yield func(string) bool) {
-	for v := range r.variants {
+	for v := range r.Variants {
 		for _, host := range v.proxiedHosts() {
 			if !yield(host) {
 				return

@@ -1,4 +1,4 @@
-package edgecache
+package cache
 
 import (
 	"hash/maphash"
@@ -27,6 +27,22 @@ const (
 	reasonMask          = 1<<8 - 1
 )
 
+// Class tells apart for whom a response is refused: see hitForMiss.
+type Class uint8
+
+const (
+	Anonymous    Class = 0
+	credentialed Class = 1
+)
+
+// ClassOf tells whether a request carries credentials.
+func ClassOf(req *rules.Request) Class {
+	if req.Credentialed() {
+		return credentialed
+	}
+	return Anonymous
+}
+
 // hitForMiss remember URLs whose answers could not be stored, and why: what others call hit-for-miss. They are kept by hash in
 // a table of fixed size, so that made-up URLs take nothing from what is stored. Two URLs may share a slot: then the
 // later one counts. At worst requests for a page wait for each other once more, or once do not.
@@ -43,12 +59,12 @@ type hitForMissTable struct {
 }
 
 // of returns why the answer for the URL with the primary key k could not be stored lately; None if it could, or is not known.
-func (rs *hitForMiss) of(k []byte, scope string, class int, now time.Time) Reason {
+func (rs *hitForMiss) of(k []byte, scope string, who Class, now time.Time) rules.Reason {
 	t := rs.table.Load()
 	if t == nil {
 		return rules.None
 	}
-	slot, tag := t.find(k, scope, class)
+	slot, tag := t.find(k, scope, who)
 	s := slot.Load()
 	if s>>tagShift != tag {
 		return rules.None
@@ -57,11 +73,11 @@ func (rs *hitForMiss) of(k []byte, scope string, class int, now time.Time) Reaso
 	if left := (s>>tickShift - ticks(now)) & tickMask; left == 0 || left > uint64(hitForMissTTL/hitForMissTick) {
 		return rules.None
 	}
-	return Reason(s & reasonMask)
+	return rules.Reason(s & reasonMask)
 }
 
 // note remembers that the answer could not be stored, for that reason.
-func (rs *hitForMiss) note(k []byte, scope string, class int, reason Reason, now time.Time) {
+func (rs *hitForMiss) note(k []byte, scope string, who Class, reason rules.Reason, now time.Time) {
 	t := rs.table.Load()
 	if t == nil {
 		t = &hitForMissTable{seed: maphash.MakeSeed()}
@@ -69,7 +85,7 @@ func (rs *hitForMiss) note(k []byte, scope string, class int, reason Reason, now
 			t = rs.table.Load()
 		}
 	}
-	slot, tag := t.find(k, scope, class)
+	slot, tag := t.find(k, scope, who)
 	until := (ticks(now) + uint64(hitForMissTTL/hitForMissTick)) & tickMask
 	if s := tag<<tagShift | until<<tickShift | uint64(reason); slot.Load() != s { // a busy page writes four times a second
 		slot.Store(s)
@@ -77,12 +93,12 @@ func (rs *hitForMiss) note(k []byte, scope string, class int, reason Reason, now
 }
 
 // forget is called when an answer for the URL could be stored, or the URL was purged.
-func (rs *hitForMiss) forget(k []byte, scope string, class int) {
+func (rs *hitForMiss) forget(k []byte, scope string, who Class) {
 	t := rs.table.Load()
 	if t == nil {
 		return
 	}
-	slot, tag := t.find(k, scope, class)
+	slot, tag := t.find(k, scope, who)
 	if s := slot.Load(); s>>tagShift == tag && s&reasonMask != 0 {
 		slot.CompareAndSwap(s, 0)
 	}
@@ -92,8 +108,8 @@ func (rs *hitForMiss) forget(k []byte, scope string, class int) {
 func (rs *hitForMiss) clear() { rs.table.Store(nil) }
 
 // find returns the slot of a URL, and what the slot holds in its highest bits if it is about that URL.
-func (t *hitForMissTable) find(k []byte, scope string, class int) (slot *atomic.Uint64, tag uint64) {
-	h := maphash.Bytes(t.seed, k) + uint64(class)*0x9e3779b97f4a7c15
+func (t *hitForMissTable) find(k []byte, scope string, who Class) (slot *atomic.Uint64, tag uint64) {
+	h := maphash.Bytes(t.seed, k) + uint64(who)*0x9e3779b97f4a7c15
 	if scope != "" {
 		h += 3 * maphash.String(t.seed, scope) // were it added as it is, a key and a scope could change places
 	}
@@ -101,4 +117,4 @@ func (t *hitForMissTable) find(k []byte, scope string, class int) (slot *atomic.
 }
 
 // ticks is now in the unit of a slot.
-func ticks(now time.Time) uint64 { return uint64(now.Sub(epoch) / hitForMissTick) }
+func ticks(now time.Time) uint64 { return uint64(now.Sub(Epoch) / hitForMissTick) }

@@ -1,0 +1,151 @@
+package cache
+
+import (
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/coding"
+	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/object"
+)
+
+// The states of a form.
+const (
+	untried uint32 = iota
+	queued         // a hit has asked for it
+	making
+	settled // made, or not to be had: not worth it, or not worth the room
+)
+
+// encodings are the forms of one stored page beside identity, which is what the page itself is. Each is made when a hit asks for it.
+type encodings struct {
+	states  [coding.Count]atomic.Uint32
+	Encoded [coding.Count]atomic.Pointer[encoded]
+}
+
+// encoded is a page in one coding. It is immutable.
+type encoded struct {
+	Body   object.Body
+	ETag   string // "" if the page has none
+	Length string // of body, as it is written
+}
+
+func newEncoded(c coding.Coding, body object.Body, page field.ETag) *encoded {
+	f := &encoded{Body: body, Length: strconv.FormatInt(body.Size(), 10)}
+	if page.Opaque != "" {
+		f.ETag = coding.Tag(page, c).String()
+	}
+	return f
+}
+
+func (f *encoded) size() int64 {
+	return encodedOverhead + f.Body.Footprint() + int64(len(f.ETag)+len(f.Length))
+}
+
+// size is what the forms keep in memory, in bytes. nil has none.
+func (s *encodings) size() int64 {
+	if s == nil {
+		return 0
+	}
+	n := int64(encodingsOverhead)
+	for c := range s.Encoded {
+		if f := s.Encoded[c].Load(); f != nil {
+			n += f.size()
+		}
+	}
+	return n
+}
+
+// Names are those of the codings that are there.
+func (s *encodings) Names() (names []string) {
+	for c := coding.Brotli; s != nil && c < coding.Count; c++ {
+		if s.Encoded[c].Load() != nil {
+			names = append(names, c.String())
+		}
+	}
+	return names
+}
+
+// Best returns what a client likes best: among the forms that are there, and among all. Of those that it likes equally the first counts, and identity only if it likes that more.
+func (s *encodings) Best(accepts *coding.Weights) (there, wanted coding.Coding) {
+	for c := coding.Brotli; c < coding.Count; c++ {
+		if accepts[c] == 0 || accepts[c] < accepts[coding.Identity] {
+			continue
+		}
+		if wanted == coding.Identity || accepts[c] > accepts[wanted] {
+			wanted = c
+		}
+		if s.Encoded[c].Load() != nil && (there == coding.Identity || accepts[c] > accepts[there]) {
+			there = c
+		}
+	}
+	return there, wanted
+}
+
+// Inherit takes the forms of old over, if v has the same bytes, so that a refresh costs no coding. k is the key of both.
+func (c *Cache) Inherit(v, old *Variant, k []byte) {
+	if old != nil && old.Strays(time.Now()) {
+		v.withFailures().straysUntil.Store(old.failures.Load().straysUntil.Load())
+	}
+	if old == nil || v.Encodings() == nil || old.Encodings() == nil || !v.Body.Equal(old.Body) {
+		return
+	}
+	from, to := old.Encodings(), v.Encodings()
+	alone := resource{newest: v}
+	if alone.size()+from.size()+int64(len(k))+1<<10 > c.maxObject {
+		return // the page itself comes first
+	}
+	for c := range to.Encoded {
+		if from.states[c].Load() != settled {
+			continue
+		}
+		to.states[c].Store(settled)
+		if f := from.Encoded[c].Load(); f != nil {
+			to.Encoded[c].Store(newEncoded(coding.Coding(c), f.Body, v.Tag()))
+		}
+	}
+}
+
+// What a response that may be encoded, and each of its encodings, keep beside the bytes, in bytes.
+const (
+	encodingsOverhead = 64
+	encodedOverhead   = 112
+)
+
+// Ask notes that a hit wants an encoding, and reports whether it is to be made: not if it was tried, or asked for, before.
+func (s *encodings) Ask(c coding.Coding) bool {
+	state := &s.states[c]
+	return state.Load() == untried && state.CompareAndSwap(untried, queued)
+}
+
+// TakeBack takes back what ask has noted.
+func (s *encodings) TakeBack(c coding.Coding) { s.states[c].Store(untried) }
+
+// Begin reports whether an encoding that was asked for is not being made yet, and notes that the caller makes it. It must settle it.
+func (s *encodings) Begin(c coding.Coding) bool { return s.states[c].CompareAndSwap(queued, making) }
+
+// Settle notes that there is nothing to try any more.
+func (s *encodings) Settle(c coding.Coding) { s.states[c].Store(settled) }
+
+// SettleAll settles every encoding.
+func (s *encodings) SettleAll() {
+	for c := range s.states {
+		s.states[c].Store(settled)
+	}
+}
+
+// AddEncoded publishes an encoding of v, the packed bytes, if v is still stored and there is room.
+func (c *Cache) AddEncoded(k []byte, v *Variant, as coding.Coding, packed []byte) bool {
+	f := newEncoded(as, object.NewBody(packed), v.Tag())
+	return c.memory.Grow(k, f.size(), func(r resource) bool {
+		if !r.has(v) || v.Purged() {
+			return false // no client would get it, and it is charged to no entry
+		}
+		v.Encodings().Encoded[as].Store(f)
+		if set := f.Body.Readers(); set != nil {
+			set.Pay()
+		}
+		return true
+	})
+}

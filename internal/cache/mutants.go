@@ -1,0 +1,90 @@
+package cache
+
+import (
+	"iter"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/key"
+)
+
+// Mutants are broken forms of purging, and steps of one. Tests use them to show that they can fail; nothing else calls them.
+type Mutants struct{ c *Cache }
+
+// Mutants returns those of c.
+func (c *Cache) Mutants() Mutants { return Mutants{c} }
+
+// Keys yields the primary keys of all that is in memory.
+func (m Mutants) Keys() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for k := range m.c.memory.All() {
+			if !yield(k) {
+				return
+			}
+		}
+	}
+}
+
+// TagCount is how many tags have not been collected yet.
+func (m Mutants) TagCount() int {
+	m.c.tags.mu.RLock()
+	defer m.c.tags.mu.RUnlock()
+	return len(m.c.tags.named)
+}
+
+// PurgeUnfenced removes the response of the path on the host, but lets fetches in progress store it again.
+func (m Mutants) PurgeUnfenced(host, path string) {
+	for _, scheme := range [...]string{"http", "https"} {
+		m.c.memory.Delete(key.OfURL(nil, scheme, host, path))
+	}
+}
+
+// PurgeFencedOnly keeps fetches in progress from storing, but removes nothing.
+func (m Mutants) PurgeFencedOnly(host, path string) {
+	m.c.generations.bump(m.c.addresses.of(key.OfURL(nil, "http", host, path)))
+}
+
+// PurgeTagUnfenced makes what carries the tag unusable, but lets fetches in progress store it, and be joined.
+func (m Mutants) PurgeTagUnfenced(name string) {
+	if t := m.c.tags.find(name); t != nil {
+		t.purge(func() uint64 { return m.c.generations.sequence.Add(1) })
+	}
+}
+
+// PurgeAllUnfenced empties memory, but lets fetches in progress store again.
+func (m Mutants) PurgeAllUnfenced() { m.c.memory.Clear() }
+
+// ForgetPaths forgets the generations that unsafe methods have bumped.
+func (m Mutants) ForgetPaths() {
+	for i := range m.c.generations.paths {
+		m.c.generations.paths[i].Store(0)
+	}
+}
+
+// MakeInvalidSoft makes what is invalid as if a soft purge had concerned it.
+func (m Mutants) MakeInvalidSoft() {
+	for _, r := range m.c.memory.All() {
+		for v := range r.Variants {
+			if t := v.failures.Load(); t != nil {
+				t.invalid.Store(false)
+			}
+		}
+	}
+}
+
+// SoftenUnfenced makes the response of the path on the host stale, but lets a 304 on its way make it fresh again.
+func (m Mutants) SoftenUnfenced(host, path string) {
+	for _, scheme := range [...]string{"http", "https"} {
+		if r, ok := m.c.memory.Peek(key.OfURL(nil, scheme, host, path)); ok {
+			r.softPurge(time.Now())
+		}
+	}
+}
+
+// NextNumber takes the next number of the sequence, as a purge does first.
+func (m Mutants) NextNumber() uint64 { return m.c.generations.sequence.Add(1) }
+
+// FinishPurge does the rest of a purge of the URL with the primary key k that has taken this number.
+func (m Mutants) FinishPurge(k []byte, number uint64) {
+	lift(&m.c.generations.urls[m.c.addresses.of(k).url()], number)
+	m.c.memory.Delete(k)
+}

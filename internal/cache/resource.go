@@ -1,0 +1,314 @@
+package cache
+
+import (
+	"cmp"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/object"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+const (
+	// MaxVariants is how many responses one URL may have in memory.
+	MaxVariants = 64
+
+	// What a resource keeps beside its objects, in bytes.
+	moreOverhead    = 96  // of a resource that has more than one variant, and for each further one 8
+	variantOverhead = 48  // beside its object
+	extrasOverhead  = 64  // of a variant with tags, or with codings
+	hostOverhead    = 80  // of a host that a proxy has told: its name and its place in the listing
+	tagOverhead     = 184 // for each tag: that it may be the only one to carry
+)
+
+// resource is all that memory knows of one URL. It is immutable: changes make a new one. The zero value knows nothing.
+type resource struct {
+	newest *Variant // nil if there is none
+	more   *more    // usually nil
+}
+
+type more struct {
+	older []*Variant // newest first, at least one; with the newest of all at most maxVariants
+}
+
+// resourceOf returns a resource with these variants, newest first.
+func resourceOf(variants []*Variant) (r resource) {
+	if len(variants) > 0 {
+		r.newest, variants = variants[0], variants[1:]
+	}
+	if len(variants) > 0 {
+		r.more = &more{slices.Clip(variants)}
+	}
+	return r
+}
+
+// Variants yields all, newest first.
+func (r resource) Variants(yield func(*Variant) bool) {
+	if r.newest == nil || !yield(r.newest) || r.more == nil {
+		return
+	}
+	for _, v := range r.more.older {
+		if !yield(v) {
+			return
+		}
+	}
+}
+
+// Find returns the variant that answers the request with the header h best: it fits by scope, by whether there is an
+// Origin, by the values of the fields that its Vary names (RFC 9111, 4.1), and by what the request prefers (see
+// preferences). Of several the newest.
+func (r resource) Find(scope []byte, req *rules.Request, h http.Header) (best *Variant) {
+	var (
+		buf   [256]byte
+		list  [8]string
+		vary  object.Names
+		wants []byte
+		p     Preferences
+		most  int
+	)
+	for v := range r.Variants {
+		if most >= rankEqual && v.Choice()&object.ByVary == 0 {
+			continue // it cannot be better
+		}
+		s := v.Selector()
+		if s.Scope != string(scope) || !v.Terms.Fits(req) || v.Purged() {
+			continue
+		}
+		if wants == nil || vary != s.Vary {
+			vary = s.Vary
+			wants = key.Values(buf[:0], vary.Append(list[:0]), h, &req.Scope)
+		}
+		if s.Variant != string(wants) {
+			continue
+		}
+		if !p.known {
+			p = PreferencesOf(h, &req.Scope)
+		}
+		if rank := v.Rank(&p); rank > most {
+			best, most = v, rank
+			if r.more == nil || most >= rankBest {
+				break
+			}
+		}
+	}
+	return best
+}
+
+// Alike returns how many variants fit the request but for what it prefers.
+func (r resource) Alike(scope []byte, req *rules.Request, h http.Header) (n int) {
+	var (
+		vary  object.Names
+		wants []byte // by vary; nil before the first
+	)
+	for v := range r.Variants {
+		s := v.Selector()
+		if s.Scope != string(scope) || !v.Terms.Fits(req) || v.Purged() {
+			continue
+		}
+		if wants == nil || vary != s.Vary {
+			vary = s.Vary
+			wants = key.Values([]byte{}, vary.Append(nil), h, &req.Scope)
+		}
+		if s.Variant == string(wants) {
+			n++
+		}
+	}
+	return n
+}
+
+// ExpectedVary returns the fields by which the page is expected to vary: as the variant that fitted last, or as the newest.
+func (r resource) ExpectedVary(v *Variant) []string {
+	if v = r.model(v); v != nil {
+		return v.Vary()
+	}
+	return nil
+}
+
+// ExpectedTags returns the tags that the page is expected to carry, likewise.
+func (r resource) ExpectedTags(v *Variant) []string {
+	if v = r.model(v); v != nil {
+		return v.TagNames()
+	}
+	return nil
+}
+
+// model is what the next page will likely be like: v if it is not nil, else the newest variant, purged or not.
+func (r resource) model(v *Variant) *Variant {
+	if v == nil {
+		return r.newest
+	}
+	return v
+}
+
+// has reports whether v is one of the variants.
+func (r resource) has(v *Variant) bool { return r.any(func(o *Variant) bool { return o == v }) }
+
+// any reports whether a variant fits.
+func (r resource) any(fits func(*Variant) bool) bool {
+	for v := range r.Variants {
+		if fits(v) {
+			return true
+		}
+	}
+	return false
+}
+
+// Alive is the number of variants that have not been purged by a tag before.
+func (r resource) Alive() (n int) {
+	for v := range r.Variants {
+		if !v.Purged() {
+			n++
+		}
+	}
+	return n
+}
+
+// invalidate marks every variant as one that has to be validated, and returns how many had not to.
+func (r resource) invalidate(now time.Time) (n int) {
+	for v := range r.Variants {
+		if !v.Purged() && v.invalidate(int64(now.Sub(Epoch))) {
+			n++
+		}
+	}
+	return n
+}
+
+// softPurge makes every variant stale, and returns how many there are.
+func (r resource) softPurge(now time.Time) (n int) {
+	for v := range r.Variants {
+		if !v.Purged() {
+			v.softPurge(int64(now.Sub(Epoch)))
+			n++
+		}
+	}
+	return n
+}
+
+// with returns the resource with v in place of what v replaces, and the resource without all that: what
+// stays if there is no room for v. v replaces the variant for the same requests, and old, if it is not nil,
+// unless that is another representation; it is as popular as they were.
+//
+// A list that is full, or larger than maxBytes, loses the variants that were used least, so that somebody
+// who makes up request headers cannot push out what others use.
+func (r resource) with(v *Variant, old *Variant, maxBytes int64) (next, rest resource) {
+	if r == (resource{}) {
+		return resource{newest: v}, r
+	}
+	selector := v.Selector()
+	variants := []*Variant{v}
+	for o := range r.Variants {
+		switch {
+		case o.Selector() != selector && o == old, o.Selector() == selector && v.supersedes(o, old):
+			v.used.Store(max(v.uses(), o.uses()))
+		case !o.Purged():
+			variants = append(variants, o)
+		}
+	}
+	rest = resourceOf(slices.Clone(variants[1:]))
+	size := sizeOf(variants)
+	for len(variants) > 1 && (len(variants) > MaxVariants || size > maxBytes) {
+		i := 1 + leastUsed(variants[1:])
+		variants = slices.Delete(variants, i, i+1)
+		size = sizeOf(variants)
+	}
+	return resourceOf(variants), rest
+}
+
+// leastUsed returns the index of the variant that gives way first: the one that was used least; of several, one
+// of the scope that was used least in all, and not of plain requests; of several, the oldest. A scope that somebody
+// has made up is one that nobody else uses.
+func leastUsed(variants []*Variant) (least int) {
+	scopes := make(map[string]uint64, len(variants))
+	for _, v := range variants {
+		scopes[v.Selector().Scope] += uint64(v.uses())
+	}
+	rank := func(v *Variant) (used uint32, ofScope uint64, plain int) {
+		scope := v.Selector().Scope
+		if scope == "" {
+			plain = 1
+		}
+		return v.uses(), scopes[scope], plain
+	}
+	used, ofScope, plain := rank(variants[0])
+	for i, v := range variants[1:] {
+		u, s, p := rank(v)
+		if cmp.Or(cmp.Compare(u, used), cmp.Compare(s, ofScope), cmp.Compare(p, plain)) <= 0 {
+			least, used, ofScope, plain = i+1, u, s, p
+		}
+	}
+	return least
+}
+
+// usedOnes returns the resource without the variants that nobody has asked for since they were stored. ok is false if
+// that is all, or nothing.
+func (r resource) usedOnes() (next resource, ok bool) {
+	if r.more == nil {
+		return r, false
+	}
+	var variants []*Variant
+	for v := range r.Variants {
+		if v.uses() > 0 && !v.Purged() {
+			variants = append(variants, v)
+		}
+	}
+	return resourceOf(variants), len(variants) > 0 && len(variants) < 1+len(r.more.older)
+}
+
+// spares reports whether usedOnes would leave variants out, and others not.
+func (r resource) spares() bool {
+	if r.more == nil {
+		return false
+	}
+	used, unused := false, false
+	for v := range r.Variants {
+		if v.used.Load() > 0 && !v.Purged() {
+			used = true
+		} else {
+			unused = true
+		}
+	}
+	return used && unused
+}
+
+// without returns the resource without v.
+func (r resource) without(v *Variant) resource {
+	var variants []*Variant
+	for o := range r.Variants {
+		if o != v {
+			variants = append(variants, o)
+		}
+	}
+	return resourceOf(variants)
+}
+
+// size is what the resource keeps in memory, in bytes, beside itself.
+func (r resource) size() (n int64) {
+	if r.more != nil {
+		n = moreSize(len(r.more.older))
+	}
+	for v := range r.Variants {
+		n += v.size()
+	}
+	return n
+}
+
+// sizeOf is the size of a resource with these variants.
+func sizeOf(variants []*Variant) (n int64) {
+	if len(variants) > 1 {
+		n = moreSize(len(variants) - 1)
+	}
+	for _, v := range variants {
+		n += v.size()
+	}
+	return n
+}
+
+func moreSize(older int) int64 { return moreOverhead + 8*int64(older) }
+
+// IsEmpty reports whether nothing is stored.
+func (r resource) IsEmpty() bool { return r.newest == nil }
+
+// HasSeveral reports whether there is more than one variant.
+func (r resource) HasSeveral() bool { return r.more != nil }
