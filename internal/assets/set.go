@@ -2,7 +2,6 @@
 package assets
 
 import (
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -218,14 +217,6 @@ func (s *Set) at(name string) string {
 	return s.options.Host + s.options.Base + s.options.Prefix + escape(name)
 }
 
-// public is the name under which an asset is best asked for.
-func (a *Asset) public() string {
-	if a.target != "" {
-		return a.target
-	}
-	return a.Name
-}
-
 // Integrity is the value of an integrity attribute (Subresource Integrity) for a file, "" in development and for a file that is not there.
 func (s *Set) Integrity(name string) string {
 	if s.options.Dev {
@@ -237,8 +228,6 @@ func (s *Set) Integrity(name string) string {
 	}
 	return a.integrity()
 }
-
-func (a *Asset) integrity() string { return "sha256-" + base64.StdEncoding.EncodeToString(a.Sum[:]) }
 
 // Version changes whenever a file changes, comes or goes. It is asked for with every page, so it looks once in a while only.
 func (s *Set) Version() string {
