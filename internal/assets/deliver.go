@@ -5,6 +5,7 @@ import (
 
 	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/partial"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -40,7 +41,7 @@ func (a *answer) serve(asset *Asset, control string, judge func(seen bool) Verdi
 	if (w[coding.Identity] > 0 || asset.media.encoding != "") && a.r.Method == http.MethodGet && len(a.conditions["Range"]) > 0 && mayResume(a.conditions, tag) {
 		switch parts, result := field.ParseRange(a.conditions["Range"], asset.size, maxRanges); result {
 		case field.RangeUnsatisfiable:
-			a.w.Header()["Content-Range"] = []string{"bytes */" + asset.length}
+			a.w.Header()["Content-Range"] = []string{partial.Unsatisfied(asset.size)}
 			a.set.refuse(a.w, a.r, http.StatusRequestedRangeNotSatisfiable, rules.NoStore, asset.varies)
 			return true
 		case field.RangeOK:

@@ -20,10 +20,10 @@ const door = "" // the root package, as a path inside the module
 var layers = map[string][]string{
 	door: {
 		"internal/assets", "internal/cache", "internal/coding", "internal/directive", "internal/field", "internal/flight", "internal/key", "internal/memory", "internal/mistake",
-		"internal/object", "internal/pattern", "internal/policy",
+		"internal/object", "internal/partial", "internal/pattern", "internal/policy",
 		"internal/readers", "internal/record", "internal/rules", "internal/l2",
 	},
-	"internal/assets":    {"internal/coding", "internal/field", "internal/rules"},
+	"internal/assets":    {"internal/coding", "internal/field", "internal/partial", "internal/rules"},
 	"internal/cache":     {"internal/coding", "internal/field", "internal/key", "internal/memory", "internal/object", "internal/readers", "internal/rules"},
 	"internal/clock":     {},
 	"internal/coding":    {"internal/field"},
@@ -38,6 +38,7 @@ var layers = map[string][]string{
 	"internal/object":    {"internal/field", "internal/frame", "internal/readers", "internal/rules"},
 	"internal/pattern":   {},
 	"internal/policy":    {"internal/directive", "internal/field", "internal/key", "internal/mistake", "internal/pattern", "internal/record", "internal/rules"},
+	"internal/partial":   {"internal/field"},
 	"internal/readers":   {},
 	"internal/record":    {"internal/field"},
 	"internal/rules":     {"internal/clock", "internal/field", "internal/key"},
