@@ -13,16 +13,18 @@ var kind = frame.Kind{'e', 'c', 'i', layout}
 const (
 	// maxVariants is how many responses an index lists: one more pushes out the oldest.
 	maxVariants = 64
-	// maxVary is how many names a Vary may have: key.MaxVary, and those that a response implies.
+	// maxVary is how many names a Vary may have: key.MaxVary, and the names that a response
+	// implies.
 	maxVary = 64
 	// maxIndex is the largest index in bytes: 64 times key.MaxVaryLength are a quarter of it.
 	maxIndex = 1 << 20
 )
 
-// index is the small value from which a Lookup learns which variant to ask for. It is a hint: what it lists may be gone, purged or outdated, and each response proves itself.
+// index is the small value from which a Lookup learns which variant to ask for. It is a hint: what
+// it lists may be gone, purged or outdated, and each response proves itself.
 //
-// A URL has one for each scope that it was asked for in: a client that makes up forwarded hosts pushes out
-// nothing but its own.
+// A URL has one for each scope that it was asked for in: a client that makes up forwarded hosts
+// pushes out only its own responses.
 type index struct {
 	key      string   // the primary key and the scope: see indexed
 	variants []listed // newest first, at most maxVariants, no identity twice
@@ -36,10 +38,11 @@ type listed struct {
 	expires time.Time
 }
 
-// indexed is what an index is about. A primary key says where it ends, so this is of one URL and scope.
+// indexed is what an index is about. A primary key says where it ends, so this is one URL and
+// scope.
 func indexed(k, scope []byte) []byte { return slices.Concat(k, scope) }
 
-// add puts v at the front, and returns the keys of those that it has pushed out.
+// add puts v at the front, and returns the keys of the variants that it has pushed out.
 func (x *index) add(v listed, now time.Time) (crowded []string) {
 	kept := []listed{v}
 	for _, old := range x.variants {
@@ -77,8 +80,8 @@ func (t *Cache) encodeIndex(x index) []byte {
 	return dst
 }
 
-// readIndex returns the index in value, without what is past its time; ok is false if it is not that of
-// k, which is that of indexed.
+// readIndex returns the index in value, without what is past its time. ok is false if it is not the
+// index of k, which comes from indexed.
 func (t *Cache) readIndex(value, k []byte, now time.Time) (x index, ok bool) {
 	if len(value) > maxIndex || int64(len(value)) > t.config.MaxBytes {
 		return index{}, false
