@@ -7,7 +7,7 @@ package memory
 //
 // f runs under the lock of the key's shard: it must be short, and must not call the cache. If f
 // panics, nothing is charged. Grow reports whether the value is charged for more.
-func (t *Tier[V]) Grow(key []byte, more int64, f func(V) bool) bool {
+func (t *Cache[V]) Grow(key []byte, more int64, f func(V) bool) bool {
 	h := t.hashOf(key)
 	s := t.shard(h)
 	s.mu.Lock()

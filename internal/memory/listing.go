@@ -22,7 +22,7 @@ const (
 // extended slice, as append does. They must depend only on its arguments. words is called under a
 // lock: it must be short, and must not call the cache. Without ListBy nothing is listed. ListBy
 // must be called before anything else.
-func (t *Tier[V]) ListBy(words func(dst []uint64, key string, v V) []uint64) {
+func (t *Cache[V]) ListBy(words func(dst []uint64, key string, v V) []uint64) {
 	for i := range t.shards {
 		t.shards[i].words = words
 	}
@@ -39,7 +39,7 @@ func (t *Tier[V]) ListBy(words func(dst []uint64, key string, v V) []uint64) {
 // An entry that is resident, and listed so, from beginning to end is visited. One that is new
 // meanwhile may be missed. f runs under the lock of a shard, for about visitBatch entries at a
 // time: it must be short, and must not call the cache.
-func (t *Tier[V]) Visit(want, mask uint64, f func(word uint64, key string, v V) (remove bool)) (looked int) {
+func (t *Cache[V]) Visit(want, mask uint64, f func(word uint64, key string, v V) (remove bool)) (looked int) {
 	for i := range t.shards {
 		looked += t.shards[i].visit(want, mask, f)
 	}

@@ -48,7 +48,7 @@ type Config struct {
 
 // Cache holds values of type V by key. It is safe for concurrent use. Values are handed out as they
 // were put in: what they point to must not be changed.
-type Tier[V any] struct {
+type Cache[V any] struct {
 	shards []shard[V]
 	seed   maphash.Seed
 	fixed  func(key string) uint64 // in place of seed, in tests; else nil
@@ -74,11 +74,11 @@ type Stats struct {
 }
 
 // New returns an empty Cache.
-func New[V any](cfg Config) *Tier[V] {
+func New[V any](cfg Config) *Cache[V] {
 	budget := max(cfg.MaxBytes, 0)
 	n := shardCount(cfg)
 	perShard := budget / int64(n)
-	t := &Tier[V]{
+	t := &Cache[V]{
 		shards:   make([]shard[V], n),
 		seed:     maphash.MakeSeed(),
 		fixed:    cfg.hash,
@@ -127,7 +127,7 @@ func shardCount(cfg Config) int {
 // one of its key has replaced: the function of that Update has seen it. f may be called under a
 // lock: it must be short, and must not call the cache. OnRemove must be called before anything
 // else.
-func (t *Tier[V]) OnRemove(f func(V)) {
+func (t *Cache[V]) OnRemove(f func(V)) {
 	for i := range t.shards {
 		t.shards[i].hooks.removed = f
 	}
@@ -137,7 +137,7 @@ func (t *Tier[V]) OnRemove(f func(V)) {
 // with Update. It stays if there is room for it. false means that nothing of it is worth staying. f
 // may be called under a lock: it must be short, and must not call the cache. OnEvict must be called
 // before anything else.
-func (t *Tier[V]) OnEvict(f func(v V) (less V, cost int64, ok bool)) {
+func (t *Cache[V]) OnEvict(f func(v V) (less V, cost int64, ok bool)) {
 	for i := range t.shards {
 		t.shards[i].hooks.lessen = f
 	}
@@ -147,18 +147,18 @@ func (t *Tier[V]) OnEvict(f func(v V) (less V, cost int64, ok bool)) {
 // again. The parts to spare were asked for once, and are what the function of OnEvict leaves out.
 // They are the first to make room, and take none from what was asked for twice. The conditions of
 // OnEvict hold.
-func (t *Tier[V]) OnSpare(f func(V) bool) {
+func (t *Cache[V]) OnSpare(f func(V) bool) {
 	for i := range t.shards {
 		t.shards[i].hooks.spare = f
 	}
 }
 
 // MaxEntryBytes is the most that one entry may be charged, its key and overhead included.
-func (t *Tier[V]) MaxEntryBytes() int64 { return t.maxEntry }
+func (t *Cache[V]) MaxEntryBytes() int64 { return t.maxEntry }
 
 // Get returns the value of key and counts a hit for it. It does not allocate, and takes only a read
 // lock.
-func (t *Tier[V]) Get(key []byte) (V, bool) {
+func (t *Cache[V]) Get(key []byte) (V, bool) {
 	h := t.hashOf(key)
 	s := t.shard(h)
 	s.mu.RLock()
@@ -175,7 +175,7 @@ func (t *Tier[V]) Get(key []byte) (V, bool) {
 }
 
 // Peek is Get without counting a hit.
-func (t *Tier[V]) Peek(key []byte) (V, bool) {
+func (t *Cache[V]) Peek(key []byte) (V, bool) {
 	h := t.hashOf(key)
 	s := t.shard(h)
 	s.mu.RLock()
@@ -197,14 +197,14 @@ func (t *Tier[V]) Peek(key []byte) (V, bool) {
 // Update reports whether the new value is resident now. It is not if f did not want it, if it is
 // larger than MaxEntryBytes, or if it is not worth the room. Then the old one is gone as well. A
 // value that replaces another keeps the hits that its key had.
-func (t *Tier[V]) Update(key []byte, f func(old V, found bool) (v V, cost int64, keep bool)) (resident bool) {
+func (t *Cache[V]) Update(key []byte, f func(old V, found bool) (v V, cost int64, keep bool)) (resident bool) {
 	return t.UpdateOr(key, f, nil)
 }
 
 // UpdateOr is Update, but if a new value that replaces another finds no room, rest gets it and says
 // what stays in its place, and what that costs. It stays if it costs no more than the old value
 // did. The conditions for f hold for rest. UpdateOr reports false then.
-func (t *Tier[V]) UpdateOr(key []byte, f func(old V, found bool) (v V, cost int64, keep bool), rest func(v V) (less V, cost int64, ok bool)) (resident bool) {
+func (t *Cache[V]) UpdateOr(key []byte, f func(old V, found bool) (v V, cost int64, keep bool), rest func(v V) (less V, cost int64, ok bool)) (resident bool) {
 	h := t.hashOf(key)
 	s := t.shard(h)
 	s.mu.Lock()
@@ -239,7 +239,7 @@ func (t *Tier[V]) UpdateOr(key []byte, f func(old V, found bool) (v V, cost int6
 
 // Remember notes that an absent key was asked for, so that an Update that makes it resident soon
 // counts as asked for twice. It reports whether that was known.
-func (t *Tier[V]) Remember(key []byte) (known bool) {
+func (t *Cache[V]) Remember(key []byte) (known bool) {
 	h := t.hashOf(key)
 	s := t.shard(h)
 	s.mu.Lock()
@@ -248,7 +248,7 @@ func (t *Tier[V]) Remember(key []byte) (known bool) {
 }
 
 // Delete removes key and returns the value that it had.
-func (t *Tier[V]) Delete(key []byte) (V, bool) {
+func (t *Cache[V]) Delete(key []byte) (V, bool) {
 	h := t.hashOf(key)
 	s := t.shard(h)
 	s.mu.Lock()
@@ -264,7 +264,7 @@ func (t *Tier[V]) Delete(key []byte) (V, bool) {
 
 // All yields what each shard holds when the iteration reaches it. No lock is held meanwhile, so the
 // loop may use the cache, and it may meet values that have been replaced or deleted since.
-func (t *Tier[V]) All() iter.Seq2[string, V] {
+func (t *Cache[V]) All() iter.Seq2[string, V] {
 	return func(yield func(string, V) bool) {
 		for i := range t.shards {
 			for _, p := range t.shards[i].pairs() {
@@ -282,7 +282,7 @@ func (t *Tier[V]) All() iter.Seq2[string, V] {
 //
 // f runs under the lock of a shard, for at most deleteBatch keys at a time: it must be short, and
 // must not call the cache.
-func (t *Tier[V]) DeleteFunc(f func(key string, v V) bool) (n int) {
+func (t *Cache[V]) DeleteFunc(f func(key string, v V) bool) (n int) {
 	for i := range t.shards {
 		n += t.shards[i].deleteFunc(f)
 	}
@@ -290,14 +290,14 @@ func (t *Tier[V]) DeleteFunc(f func(key string, v V) bool) (n int) {
 }
 
 // Clear deletes everything, and forgets what was popular.
-func (t *Tier[V]) Clear() {
+func (t *Cache[V]) Clear() {
 	for i := range t.shards {
 		t.shards[i].clear()
 	}
 }
 
 // Stats locks one shard after the other, for reading and for a moment.
-func (t *Tier[V]) Stats() Stats {
+func (t *Cache[V]) Stats() Stats {
 	st := Stats{MaxBytes: t.maxBytes, Reserved: t.pool.reserved(), Refused: t.pool.refused.Load(), Looked: t.looked.Load()}
 	for i := range t.shards {
 		t.shards[i].addTo(&st)
@@ -307,7 +307,7 @@ func (t *Tier[V]) Stats() Stats {
 
 // hashOf is seeded at random for each cache: a client that could choose keys which share a shard
 // would have a fraction of the cache and all of a lock.
-func (t *Tier[V]) hashOf(key []byte) uint64 {
+func (t *Cache[V]) hashOf(key []byte) uint64 {
 	if t.fixed != nil {
 		return t.fixed(string(key))
 	}
@@ -315,7 +315,7 @@ func (t *Tier[V]) hashOf(key []byte) uint64 {
 }
 
 // hash is hashOf for a string.
-func (t *Tier[V]) hash(key string) uint64 {
+func (t *Cache[V]) hash(key string) uint64 {
 	if t.fixed != nil {
 		return t.fixed(key)
 	}
@@ -332,6 +332,6 @@ func fixedHash(seed uint64, key string) uint64 {
 }
 
 // shard takes the high bits of h; the sketch takes the low ones.
-func (t *Tier[V]) shard(h uint64) *shard[V] {
+func (t *Cache[V]) shard(h uint64) *shard[V] {
 	return &t.shards[h>>32&uint64(len(t.shards)-1)]
 }

@@ -97,7 +97,7 @@ func (p *pool) giveBack(cost int64) {
 //
 // Release what is reserved for a value when Update has made it resident, not before: so it must be
 // worth its room like any other, and its bytes are counted at every moment.
-func (t *Tier[V]) Reserve(n, has int64, passing bool) bool {
+func (t *Cache[V]) Reserve(n, has int64, passing bool) bool {
 	p := &t.pool
 	limit := p.limit
 	switch {
@@ -114,7 +114,7 @@ func (t *Tier[V]) Reserve(n, has int64, passing bool) bool {
 }
 
 // grant takes n bytes that must first be taken from residents.
-func (t *Tier[V]) grant(n int64) bool {
+func (t *Cache[V]) grant(n int64) bool {
 	p := &t.pool
 	p.growing.Lock()
 	defer p.growing.Unlock()
@@ -145,7 +145,7 @@ func (t *Tier[V]) grant(n int64) bool {
 }
 
 // makeRoom makes every shard keep to its limits, see shard.makeRoom.
-func (t *Tier[V]) makeRoom(all bool) bool {
+func (t *Cache[V]) makeRoom(all bool) bool {
 	for i := range t.shards {
 		if !t.shards[i].makeRoom(all) {
 			return false
@@ -155,12 +155,12 @@ func (t *Tier[V]) makeRoom(all bool) bool {
 }
 
 // Release gives back n bytes that Reserve has set aside.
-func (t *Tier[V]) Release(n int64) { t.pool.free.Add(n) }
+func (t *Cache[V]) Release(n int64) { t.pool.free.Add(n) }
 
 // MaxReserve is the most that can be reserved for one value, when nothing else is reserved, and
 // that may be charged for it then, key and overhead included. It is less than half of what one
 // shard holds, because a value and the one that takes its place must fit side by side.
-func (t *Tier[V]) MaxReserve() int64 { return t.pool.largest }
+func (t *Cache[V]) MaxReserve() int64 { return t.pool.largest }
 
 // fit makes the limits of s what is left beside what is granted.
 func (s *shard[V]) fit() {
