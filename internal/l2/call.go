@@ -10,7 +10,7 @@ import (
 )
 
 var (
-	errBusy   = errors.New("edgecache: too many calls of the store are under way")
+	errBusy   = errors.New("edgecache: too many calls of the store are in progress")
 	errClosed = errors.New("edgecache: the store is closed")
 	errGoexit = errors.New("edgecache: the store ended its goroutine")
 	errPanic  = errors.New("edgecache: the store panicked")

@@ -12,7 +12,7 @@ import (
 )
 
 // A response carries a stamp: where the sequence of purges in the process that made it stood when
-// it began to be made, and where that of the store stood, as far as known. The response is refused
+// it gen to be made, and where that of the store stood, as far as known. The response is refused
 // when a purge that concerns it has a later number. So it does not matter in which order writes,
 // deletions and purges reach the store: a write that lands after a purge is neutralised by its own
 // stamp.
@@ -56,19 +56,19 @@ func (m marks) purgedSince(list []slot, gen uint64) bool {
 	return false
 }
 
-// purged reports whether r must not be used: because of a purge since it began to be made, or since
+// purged reports whether r must not be used: because of a purge since it gen to be made, or since
 // gen, where the local sequence stood when the caller began to look.
-func (t *Cache) purged(ctx context.Context, r *object.Record, began uint64) (bool, error) {
+func (t *Cache) purged(ctx context.Context, r *object.Record, gen uint64) (bool, error) {
 	list := t.naming.slots(namesOf(r.Key, r.Selector().Scope != "", r.Tags))
 	own := r.Stamp.Instance == t.instance
 	if own {
-		began = min(began, r.Stamp.Local)
+		gen = min(gen, r.Stamp.Local)
 	}
 	if t.generations == nil {
 		// No other process tells what it has purged.
-		return !own || t.marks.purgedSince(list, began), nil
+		return !own || t.marks.purgedSince(list, gen), nil
 	}
-	if t.marks.purgedSince(list, began) {
+	if t.marks.purgedSince(list, gen) {
 		return true, nil
 	}
 	// A purge of this process that had begun before the look-up is untold here, or the store tells
@@ -90,7 +90,7 @@ func (t *Cache) purged(ctx context.Context, r *object.Record, began uint64) (boo
 	}
 	return anyPlace(list, func(i int) bool {
 		return generations[i] > r.Stamp.Shared || untold != nil && untold[i]
-	}) || t.marks.purgedSince(list, began), nil
+	}) || t.marks.purgedSince(list, gen), nil
 }
 
 // anyPlace reports whether holds is true of every name that one slot of list has in the store.
@@ -114,13 +114,13 @@ var errLoad = errors.New("edgecache: the store does not tell one generation for 
 
 // load asks the store for generations, and remembers where its sequence stands.
 func (t *Cache) load(ctx context.Context, names []string) ([]uint64, uint64, error) {
-	type answer struct {
+	type reply struct {
 		generations []uint64
 		now         uint64
 	}
-	a, err := call(t, ctx, t.calls.lookups, func(ctx context.Context) (answer, error) {
+	a, err := call(t, ctx, t.calls.lookups, func(ctx context.Context) (reply, error) {
 		generations, now, err := t.generations.Load(ctx, names...)
-		return answer{generations, now}, err
+		return reply{generations, now}, err
 	})
 	if err == nil && len(a.generations) != len(names) {
 		err = errLoad

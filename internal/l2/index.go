@@ -32,10 +32,10 @@ type index struct {
 
 // listed is one response as an index lists it.
 type listed struct {
-	id      identity
-	vary    []string
-	form    Representation
-	expires time.Time
+	id             identity
+	vary           []string
+	representation Representation
+	expires        time.Time
 }
 
 // indexed is what an index is about. A primary key says where it ends, so this is one URL and
@@ -74,7 +74,7 @@ func (t *Cache) encodeIndex(x index) []byte {
 		dst = frame.AppendText(dst, v.id[:])
 		dst = frame.AppendFixed(dst, uint64(v.expires.UnixNano()))
 		dst = frame.AppendTexts(dst, v.vary)
-		dst = frame.AppendText(frame.AppendText(dst, v.form.What), v.form.For)
+		dst = frame.AppendText(frame.AppendText(dst, v.representation.What), v.representation.For)
 	}
 	t.sealer.Seal(dst, t.indexKey([]byte(x.key)))
 	return dst
@@ -101,7 +101,7 @@ func (t *Cache) readIndex(value, k []byte, now time.Time) (x index, ok bool) {
 		id := r.Text()
 		v.expires = time.Unix(0, int64(r.Fixed()))
 		v.vary = r.Texts(maxVary)
-		v.form = Representation{What: r.Text(), For: r.Text()}
+		v.representation = Representation{What: r.Text(), For: r.Text()}
 		if copy(v.id[:], id) != len(id) || len(id) != len(v.id) || slices.ContainsFunc(x.variants, func(o listed) bool { return o.id == v.id }) {
 			return index{}, false
 		}

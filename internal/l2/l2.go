@@ -161,15 +161,15 @@ func subkey(key []byte, purpose string) []byte {
 // reports whether that will be tried. tags are the names under which o can be purged beside those
 // of its URL. mark is where the purges stood when o, or the last confirmation of it, began to be
 // made. Neither o nor tags may be changed afterwards. Put does not block.
-func (t *Cache) Put(k []byte, o *object.Object, tags []string, form Representation, mark Mark) bool {
+func (t *Cache) Put(k []byte, o *object.Object, tags []string, representation Representation, mark Mark) bool {
 	if !t.available() {
 		t.stats.dropped.Add(1)
 		return false
 	}
 	return t.push(job{
-		key:  string(k),
-		form: form,
-		put:  &object.Record{Object: o, Key: string(k), Tags: tags, Stamp: object.Stamp{Instance: t.instance, Local: mark.local, Shared: mark.shared}},
+		key:            string(k),
+		representation: representation,
+		put:            &object.Record{Object: o, Key: string(k), Tags: tags, Stamp: object.Stamp{Instance: t.instance, Local: mark.local, Shared: mark.shared}},
 	})
 }
 

@@ -29,7 +29,7 @@ type Result struct {
 
 // Lookup returns the stored response for the primary key k in the given scope, for a request with
 // the given header and what is known of its fields. The response fits by Vary, today's rules would
-// store it, and it was not purged since it began to be made. takes says whether a Representation
+// store it, and it was not purged since it gen to be made. takes says whether a Representation
 // will do; nil takes any. Lookup does not say whether the request may use the response: Reuse does.
 //
 // Lookup takes no longer than Config.Timeout, and no time at all while the breaker is open. It
@@ -43,12 +43,12 @@ func (t *Cache) Lookup(ctx context.Context, k, scope []byte, header http.Header,
 		t.stats.skipped.Add(1)
 		return Result{Outcome: Unavailable}
 	}
-	began := t.marks.Now()
-	asked := ctx
+	gen := t.marks.Now()
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, t.config.Timeout)
 	defer cancel()
-	result, err := t.lookup(ctx, k, scope, header, fields, takes, began)
-	if !t.settle(asked, err) {
+	result, err := t.lookup(ctx, k, scope, header, fields, takes, gen)
+	if !t.settle(caller, err) {
 		return Result{Outcome: Unavailable}
 	}
 	if result.Outcome == Found {
@@ -63,7 +63,7 @@ func (t *Cache) Lookup(ctx context.Context, k, scope []byte, header http.Header,
 // the newest of these may be outdated.
 const maxTries = 2
 
-func (t *Cache) lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields, takes func(Representation) bool, began uint64) (Result, error) {
+func (t *Cache) lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields, takes func(Representation) bool, gen uint64) (Result, error) {
 	at := indexed(k, scope)
 	value, found, err := t.get(ctx, t.calls.lookups, t.indexKey(at))
 	if err != nil {
@@ -83,7 +83,7 @@ func (t *Cache) lookup(ctx context.Context, k, scope []byte, header http.Header,
 		if i == 0 || !slices.Equal(v.vary, x.variants[i-1].vary) {
 			variant = key.Values(variant[:0], v.vary, header, fields)
 		}
-		if v.id != t.variantID(k, scope, v.vary, variant, v.form.What) || takes != nil && !takes(v.form) {
+		if v.id != t.variantID(k, scope, v.vary, variant, v.representation.What) || takes != nil && !takes(v.representation) {
 			result.Outcome = Mismatch
 			continue
 		}
@@ -102,7 +102,7 @@ func (t *Cache) lookup(ctx context.Context, k, scope []byte, header http.Header,
 			t.stats.refused.Add(1)
 			continue
 		}
-		purged, err := t.purged(ctx, r, began)
+		purged, err := t.purged(ctx, r, gen)
 		if err != nil {
 			return Result{}, err
 		}
@@ -132,13 +132,13 @@ func (t *Cache) decode(value []byte, id identity, k, scope []byte, vary []string
 
 // get asks the store for a value.
 func (t *Cache) get(ctx context.Context, slots chan struct{}, key string) (value []byte, found bool, err error) {
-	type answer struct {
+	type reply struct {
 		value []byte
 		found bool
 	}
-	a, err := call(t, ctx, slots, func(ctx context.Context) (answer, error) {
+	a, err := call(t, ctx, slots, func(ctx context.Context) (reply, error) {
 		value, found, err := t.store.Get(ctx, key)
-		return answer{value, found}, err
+		return reply{value, found}, err
 	})
 	return a.value, a.found, err
 }

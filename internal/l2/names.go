@@ -21,7 +21,7 @@ const (
 	ofIndex   = 'i' // what variants a URL has
 	ofVariant = 'v' // a stored response
 
-	ofPage         = 'u' // a URL of one host
+	ofURL          = 'u' // a URL of one host
 	ofQueries      = 'y' // a URL of one host with every query
 	ofPath         = 'w' // a URL of every host
 	ofScopedPath   = 'x' // a URL of every host, for responses with a scope
@@ -109,7 +109,7 @@ func namesOf(k string, scoped bool, tags []string) []string {
 	if ok {
 		host, target = key.PlainHost(host), key.PlainTarget(target)
 		path, _ := key.PlainPath(target)
-		names = append(names, name(ofPage, host, target), name(ofQueries, host, path), name(ofPath, target))
+		names = append(names, name(ofURL, host, target), name(ofQueries, host, path), name(ofPath, target))
 		if scoped {
 			names = append(names, name(ofScopedPath, target))
 		}
@@ -143,7 +143,7 @@ func Page(host, target string) Target {
 		return Target{names: []string{name(ofPath, plain)}}
 	}
 	return Target{
-		names:  []string{name(ofPage, key.PlainHost(host), plain), name(ofScopedPath, plain)},
+		names:  []string{name(ofURL, key.PlainHost(host), plain), name(ofScopedPath, plain)},
 		erased: []string{string(key.OfURL(nil, "http", host, target)), string(key.OfURL(nil, "https", host, target))},
 	}
 }

@@ -24,13 +24,13 @@ const (
 
 // job is something to be done in the store.
 type job struct {
-	key  string         // the primary key
-	put  *object.Record // nil to erase all that is stored under key
-	form Representation // of put
+	key            string         // the primary key
+	put            *object.Record // nil to erase all that is stored under key
+	representation Representation // of put
 }
 
 func (j *job) cost() int64 {
-	n := int64(jobOverhead + len(j.key) + len(j.form.What) + len(j.form.For))
+	n := int64(jobOverhead + len(j.key) + len(j.representation.What) + len(j.representation.For))
 	if j.put != nil {
 		n += j.put.Size()
 		for _, tag := range j.put.Tags {
@@ -145,7 +145,7 @@ func (t *Cache) do(j *job) {
 		t.settle(t.background.ctx, t.erase(j.key))
 		return
 	}
-	written, err := t.write(j.put, j.form)
+	written, err := t.write(j.put, j.representation)
 	switch ok := t.settle(t.background.ctx, err); {
 	case !ok:
 		t.dropped(j)
@@ -155,7 +155,7 @@ func (t *Cache) do(j *job) {
 }
 
 // write stores a response and lists it in the index of its URL.
-func (t *Cache) write(r *object.Record, form Representation) (written bool, err error) {
+func (t *Cache) write(r *object.Record, representation Representation) (written bool, err error) {
 	selector := r.Selector()
 	if t.marks.purgedSince(t.naming.slots(namesOf(r.Key, selector.Scope != "", r.Tags)), r.Stamp.Local) {
 		return false, nil // its stamp would keep it from being used
@@ -163,7 +163,7 @@ func (t *Cache) write(r *object.Record, form Representation) (written bool, err 
 	now := time.Now()
 	k := []byte(r.Key)
 	vary := selector.Vary.Append(nil)
-	v := listed{id: t.variantID(k, []byte(selector.Scope), vary, []byte(selector.Variant), form.What), vary: vary, form: form}
+	v := listed{id: t.variantID(k, []byte(selector.Scope), vary, []byte(selector.Variant), representation.What), vary: vary, representation: representation}
 	value, keep := t.codec.Append(nil, variantKey(v.id), r, now)
 	if keep <= 0 || int64(len(value)) > t.config.MaxBytes {
 		return false, nil

@@ -22,11 +22,11 @@ import (
 // responses: they keep names of their own.
 const (
 	queriesSlots = 6 << 12 // of URLs with every query: every unsafe request purges one
-	pageSlots    = 4 << 12 // of URLs of one host
+	urlSlots     = 4 << 12 // of URLs of one host
 	scopedSlots  = 2 << 12 // of URLs of every host, for responses with a scope
 	pathSlots    = 1 << 12 // of URLs of every host
 	tagSlots     = 3 << 12
-	slots        = queriesSlots + pageSlots + scopedSlots + pathSlots + tagSlots
+	slots        = queriesSlots + urlSlots + scopedSlots + pathSlots + tagSlots
 
 	// exactSlots exist only in this process, for names that the store knows as they are.
 	exactSlots = 1 << 13
@@ -79,11 +79,11 @@ func slotsOf(kind byte) (from, size uint32) {
 	case ofTag:
 		return slots - tagSlots, tagSlots
 	case ofPath:
-		return queriesSlots + pageSlots + scopedSlots, pathSlots
+		return queriesSlots + urlSlots + scopedSlots, pathSlots
 	case ofScopedPath:
-		return queriesSlots + pageSlots, scopedSlots
-	case ofPage:
-		return queriesSlots, pageSlots
+		return queriesSlots + urlSlots, scopedSlots
+	case ofURL:
+		return queriesSlots, urlSlots
 	}
 	return 0, queriesSlots
 }

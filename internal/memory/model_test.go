@@ -142,7 +142,7 @@ func TestConcurrentUse(t *testing.T) {
 	var (
 		written [keys]atomic.Int64 // the latest version that Update was given
 		floor   [keys]atomic.Int64 // no version below this may be seen
-		cache    = New[value](Config{MaxBytes: 150_000, Shards: 4})
+		cache   = New[value](Config{MaxBytes: 150_000, Shards: 4})
 	)
 	cache.ListBy(func(dst []uint64, key string, v value) []uint64 {
 		return append(dst, uint64(v.key%10), 100+uint64(v.version%2))
