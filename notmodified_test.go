@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/edgecache-go/edgecache/internal/validator"
 )
 
 type (
@@ -176,6 +178,8 @@ func TestLastModifiedOfTheRunningSecondIsNotSentRFC9110Section8_8_2(t *testing.T
 	})
 }
 
+func together(a, b Validator) Validator { return Validator{validator.Combine(a.is, b.is)} }
+
 func TestVersionChangesWithEveryPart(t *testing.T) {
 	text, number, none := "a", namedID(1), (*time.Time)(nil)
 	same := [][2]Validator{
@@ -190,8 +194,8 @@ func TestVersionChangesWithEveryPart(t *testing.T) {
 		{Revision(netip.MustParseAddr("::1")), Revision(netip.MustParseAddr("::1"))},
 	}
 	for i, pair := range same {
-		if pair[0] != pair[1] || pair[0].tag.Opaque == "" {
-			t.Errorf("row %d: %v and %v, want the same tag", i, pair[0].tag, pair[1].tag)
+		if pair[0] != pair[1] || pair[0].is.Tag.Opaque == "" {
+			t.Errorf("row %d: %v and %v, want the same tag", i, pair[0].is.Tag, pair[1].is.Tag)
 		}
 	}
 	different := []Validator{
@@ -199,36 +203,36 @@ func TestVersionChangesWithEveryPart(t *testing.T) {
 		Revision(1), Revision(2), Revision(-1), Revision(uint(1)), Revision(1.0), Revision(1.5), Revision(true), Revision(false), Revision(nil), Revision(nil, nil),
 		Revision(march), Revision(march.Add(1)), Revision(march.Add(time.Second)), Revision(march.Format(time.RFC3339Nano)),
 		Revision(netip.MustParseAddr("::1")), Revision("::1"), Revision([]byte("abc")),
-		ETag("a"), WeakETag("b"), ETag("a b"), ETag(`a"b`), ETag("a\nb"), combine([]Validator{ETag("a"), ETag("b")}), combine([]Validator{ETag("b"), ETag("a")}),
+		ETag("a"), WeakETag("b"), ETag("a b"), ETag(`a"b`), ETag("a\nb"), together(ETag("a"), ETag("b")), together(ETag("b"), ETag("a")),
 	}
 	seen := map[string]int{}
 	for i, v := range different {
-		if other, ok := seen[v.tag.Opaque]; ok {
-			t.Errorf("rows %d and %d have one tag %q", other, i, v.tag.Opaque)
+		if other, ok := seen[v.is.Tag.Opaque]; ok {
+			t.Errorf("rows %d and %d have one tag %q", other, i, v.is.Tag.Opaque)
 		}
-		seen[v.tag.Opaque] = i
+		seen[v.is.Tag.Opaque] = i
 		w := httptest.NewRecorder()
 		r := httptest.NewRequest("GET", "/", nil)
-		r.Header.Set("If-None-Match", v.tag.String())
+		r.Header.Set("If-None-Match", v.is.Tag.String())
 		if !NotModified(w, r, v) {
-			t.Errorf("row %d: %q does not match itself", i, v.tag)
+			t.Errorf("row %d: %q does not match itself", i, v.is.Tag)
 		}
 	}
 }
 
 func TestVersionRefusesWhatCouldChangeUnseen(t *testing.T) {
 	for _, part := range []any{struct{ A int }{1}, &struct{ A int }{1}, map[string]int{}, []string{"a"}, []any{1}, func() {}, make(chan int), unreadable{}, 1i} {
-		if v := Revision("a", part); !v.unknown {
-			t.Errorf("%T was taken as %q", part, v.tag)
+		if v := Revision("a", part); !v.is.Unknown {
+			t.Errorf("%T was taken as %q", part, v.is.Tag)
 		}
 	}
 }
 
 func TestTagsTogetherAreWeakIfOneIs(t *testing.T) {
-	if v := combine([]Validator{ETag("a"), ETag("b")}); v.tag.Weak {
+	if v := together(ETag("a"), ETag("b")); v.is.Tag.Weak {
 		t.Error("two strong tags made a weak one")
 	}
-	if v := combine([]Validator{ETag("a"), WeakETag("b")}); !v.tag.Weak {
+	if v := together(ETag("a"), WeakETag("b")); !v.is.Tag.Weak {
 		t.Error("a strong and a weak tag made a strong one")
 	}
 }

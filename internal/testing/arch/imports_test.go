@@ -20,7 +20,7 @@ const door = "" // the root package, as a path inside the module
 var layers = map[string][]string{
 	door: {
 		"internal/assets", "internal/cache", "internal/coding", "internal/directive", "internal/field", "internal/flight", "internal/key", "internal/memory", "internal/mistake",
-		"internal/object", "internal/partial", "internal/pattern", "internal/policy",
+		"internal/object", "internal/partial", "internal/pattern", "internal/policy", "internal/validator",
 		"internal/readers", "internal/record", "internal/rules", "internal/l2",
 	},
 	"internal/assets":    {"internal/coding", "internal/field", "internal/partial", "internal/rules"},
@@ -41,6 +41,7 @@ var layers = map[string][]string{
 	"internal/partial":   {"internal/field"},
 	"internal/readers":   {},
 	"internal/record":    {"internal/field"},
+	"internal/validator": {"internal/field", "internal/rules"},
 	"internal/rules":     {"internal/clock", "internal/field", "internal/key"},
 	"internal/l2":        {"internal/clock", "internal/frame", "internal/generations", "internal/key", "internal/object", "internal/rules"},
 

@@ -1,0 +1,141 @@
+// Package validator makes the validators of a response, ETag and Last-Modified, and tells whether a
+// client's copy is still current.
+package validator
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"net/http"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// A Validator changes whenever the response changes. The zero value says nothing.
+type Validator struct {
+	Tag      field.ETag
+	Modified time.Time
+	Unknown  bool // a revision that cannot be told from others
+}
+
+// ETag returns the strong entity tag for text: a whole tag, a tag without quotes, or else a hash.
+// An empty text says nothing.
+func ETag(text string) Validator {
+	if text == "" {
+		return Validator{}
+	}
+	if tag, ok := field.ParseETag(text); ok {
+		return Validator{Tag: tag}
+	}
+	if tag, ok := field.ParseETag(`"` + text + `"`); ok {
+		return Validator{Tag: tag}
+	}
+	return Validator{Tag: field.ETag{Opaque: hashed([]byte(text))}}
+}
+
+// WeakETag is [ETag] with a weak tag.
+func WeakETag(text string) Validator {
+	v := ETag(text)
+	v.Tag.Weak = v.Tag.Opaque != ""
+	return v
+}
+
+// LastModified returns the time of the last change. The zero time and the Unix epoch say nothing.
+func LastModified(t time.Time) Validator {
+	if t.Unix() <= 0 {
+		return Validator{}
+	}
+	return Validator{Modified: t}
+}
+
+// Revision returns a weak entity tag for parts. It is unknown if one of them cannot be hashed.
+func Revision(parts []any) Validator {
+	if len(parts) == 0 {
+		return Validator{}
+	}
+	sum := sha256.New()
+	for _, part := range parts {
+		if !hashPart(sum, part) {
+			return Validator{Unknown: true}
+		}
+	}
+	return Validator{Tag: field.ETag{Opaque: opaque(sum.Sum(nil)), Weak: true}}
+}
+
+// Combine returns what validators say together: of several tags all count, of several times the
+// latest.
+func Combine(validators ...Validator) (all Validator) {
+	var text []byte
+	for _, v := range validators {
+		all.Unknown = all.Unknown || v.Unknown
+		if v.Modified.After(all.Modified) {
+			all.Modified = v.Modified
+		}
+		if v.Tag.Opaque == "" {
+			continue
+		}
+		if text == nil {
+			all.Tag, text = v.Tag, []byte(v.Tag.String())
+			continue
+		}
+		// No tag contains a blank, so the text says where one ends.
+		text = append(append(text, ' '), v.Tag.String()...)
+		all.Tag = field.ETag{Opaque: hashed(text), Weak: all.Tag.Weak || v.Tag.Weak}
+	}
+	return all
+}
+
+// Confirm sets ETag and Last-Modified in the header of the response w to r from v, and answers
+// 304 Not Modified if the client's copy is still current. It reports whether it has answered.
+func (v *Validator) Confirm(w http.ResponseWriter, r *http.Request, now time.Time) bool {
+	if v.Unknown || r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	h := w.Header()
+	if v.Tag.Opaque != "" {
+		h.Set("ETag", v.Tag.String())
+	}
+	if !v.Modified.IsZero() {
+		h.Del("Last-Modified")
+		if v.Modified.Unix() < now.Unix() {
+			h.Set("Last-Modified", v.Modified.UTC().Format(http.TimeFormat))
+		}
+	}
+	if !isCurrent(h, r.Header, now) {
+		return false
+	}
+	for _, name := range []string{"Content-Type", "Content-Length", "Content-Encoding", "Content-Range"} {
+		h.Del(name)
+	}
+	if h.Get("ETag") != "" {
+		h.Del("Last-Modified") // RFC 9110, 15.4.5: no more than the client needs
+	}
+	w.WriteHeader(http.StatusNotModified)
+	return true
+}
+
+// isCurrent evaluates the conditions of a GET against the validators of the response header h.
+func isCurrent(h, request http.Header, now time.Time) bool {
+	if len(request["If-Match"]) > 0 || len(request["If-Unmodified-Since"]) > 0 {
+		return false
+	}
+	own := rules.NewValidators(first(h["Etag"]), first(h["Last-Modified"]), nil, now)
+	if !own.Has() || len(request["If-None-Match"]) == 0 && own.LastModified().IsZero() {
+		return false // a cache may compare with Date instead; a handler has none
+	}
+	return own.Condition(request, http.StatusOK, now) == rules.Unmodified
+}
+
+// first returns the first line, which is the one that http.Header's Get returns.
+func first(lines []string) []string { return lines[:min(len(lines), 1)] }
+
+func hashed(text []byte) string {
+	sum := sha256.Sum256(text)
+	return opaque(sum[:])
+}
+
+// opaque keeps 128 bits of a hash, enough that no two contents have one tag by accident.
+func opaque(sum []byte) string {
+	return `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
+}
