@@ -46,7 +46,8 @@ func fails(t *testing.T, one test, open func() edgecache.Store) bool {
 	return r.failed
 }
 
-// TestBrokenStoresAreCaught: for each store that breaks one sentence of the contract, a test says so; and for each test there is a store that fails it.
+// TestBrokenStoresAreCaught: for each store that breaks one sentence of the contract, a test says
+// so; and for each test there is a store that fails it.
 func TestBrokenStoresAreCaught(t *testing.T) {
 	all := slices.Concat(storeTests(), generationsTests(), streamTests())
 	caught := make([]bool, len(all))

@@ -29,7 +29,8 @@ const (
 	faults
 )
 
-// Faulty wraps a store, and makes a part of its calls go wrong. It also lies about values, but not about generations: those nobody could check.
+// Faulty wraps a store, and makes a part of its calls go wrong. It also lies about values, but not
+// about generations: those nobody could check.
 type Faulty struct {
 	inner edgecache.Store
 
@@ -54,8 +55,9 @@ var (
 	_ edgecache.Generations = (*FaultyGenerations)(nil)
 )
 
-// NewFaulty returns a store that makes the given part of its calls, from 0 to 1, go wrong, in one of the given ways or in any if there is none. The same seed makes the same faults in the same order of calls.
-// It has no generations; see [NewFaultyGenerations].
+// NewFaulty returns a store that makes the given part of its calls, from 0 to 1, go wrong, in one
+// of the given ways or in any if there is none. The same seed makes the same faults in the same
+// order of calls. It has no generations; see [NewFaultyGenerations].
 func NewFaulty(inner edgecache.Store, seed uint64, rate float64, ways ...Fault) *Faulty {
 	if len(ways) == 0 {
 		for f := range faults {
@@ -65,7 +67,8 @@ func NewFaulty(inner edgecache.Store, seed uint64, rate float64, ways ...Fault) 
 	return &Faulty{inner: inner, random: rand.New(rand.NewPCG(seed, 1)), rate: rate, only: ways, seen: make(map[string][]byte)}
 }
 
-// NewFaultyGenerations is like [NewFaulty] for a store that also implements [edgecache.Generations], such as a [Map].
+// NewFaultyGenerations is like [NewFaulty] for a store that also implements
+// [edgecache.Generations], such as a [Map].
 func NewFaultyGenerations[S interface {
 	edgecache.Store
 	edgecache.Generations
@@ -127,7 +130,8 @@ func (f *Faulty) fail(ctx context.Context) (lies bool, lie int, err error) {
 	return true, lie, nil
 }
 
-// Get implements [edgecache.Store]. Its lies are: nothing there, garbage, a part, a flipped bit, the value of another key, an older value of this one.
+// Get implements [edgecache.Store]. Its lies are: nothing there, garbage, a part, a flipped bit,
+// the value of another key, an older value of this one.
 func (f *Faulty) Get(ctx context.Context, key string) (value []byte, found bool, err error) {
 	lies, lie, err := f.fail(ctx)
 	if err != nil {
@@ -157,7 +161,8 @@ func (f *Faulty) Get(ctx context.Context, key string) (value []byte, found bool,
 	return append([]byte(nil), f.seen[key]...), true, nil
 }
 
-// Set implements [edgecache.Store]. Its lies are: storing nothing, or half of it, or under another key.
+// Set implements [edgecache.Store]. Its lies are: storing nothing, or half of it, or under another
+// key.
 func (f *Faulty) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	lies, lie, err := f.fail(ctx)
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 	"github.com/edgecache-go/edgecache"
 )
 
-// Map is a store in a map, without any bound: the simplest that keeps to the whole contract, to test with. Time is that of package time, so it runs in a bubble of testing/synctest.
+// Map is a store in a map, without any bound: the simplest that keeps to the whole contract, to
+// test with. Time is that of package time, so it runs in a bubble of testing/synctest.
 type Map struct {
 	mu          sync.Mutex
 	values      map[string]entry

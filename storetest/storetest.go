@@ -1,4 +1,5 @@
-// Package storetest holds implementations of [edgecache.Store] to its contract, and has two stores to test with: [Map], which keeps to it, and [Faulty], which does not.
+// Package storetest holds implementations of [edgecache.Store] to its contract, and has two stores
+// to test with: [Map], which keeps to it, and [Faulty], which does not.
 package storetest
 
 import (
@@ -15,8 +16,10 @@ type test struct {
 	run  func(t testing.TB, s edgecache.Store)
 }
 
-// Run holds stores to the contract of [edgecache.Store], and to those of [edgecache.Generations] and [edgecache.StreamStore] if they implement them. Every store must pass.
-// open returns an empty store, and registers with t.Cleanup what is to be done when the test is over. It is called once for each sentence of the contract, by parallel tests.
+// Run holds stores to the contract of [edgecache.Store], and to those of [edgecache.Generations]
+// and [edgecache.StreamStore] if they implement them. Every store must pass. open returns an empty
+// store, and registers with t.Cleanup what is to be done when the test is over. It is called once
+// for each sentence of the contract, by parallel tests.
 //
 // Time is real: values live for ttl, which is a second, and the run takes about three.
 func Run(t *testing.T, open func(t *testing.T) edgecache.Store) {
@@ -24,7 +27,9 @@ func Run(t *testing.T, open func(t *testing.T) edgecache.Store) {
 	each(t, (*testing.T).Parallel, func(t *testing.T, one test) { one.run(t, open(t)) })
 }
 
-// RunInBubble is like [Run] for stores that live in this process and take time from package time: each test runs in a bubble of testing/synctest, so that it takes no time at all. open is called inside the bubble.
+// RunInBubble is like [Run] for stores that live in this process and take time from package time:
+// each test runs in a bubble of testing/synctest, so that it takes no time at all. open is called
+// inside the bubble.
 func RunInBubble(t *testing.T, open func(t *testing.T) edgecache.Store) {
 	t.Helper()
 	each(t, func(*testing.T) {}, func(t *testing.T, one test) {

@@ -1,8 +1,10 @@
-// Precompress puts brotli, zstd and gzip files beside static files, as small as they get, so that edgecache.Static need not make them while it serves:
+// Precompress puts brotli, zstd and gzip files beside static files, as small as they get, so that
+// edgecache.Static need not make them while it serves:
 //
 //	go run github.com/edgecache-go/edgecache/cmd/precompress ./static
 //
-// Run it after every build, before the files are embedded. Files that are still right are left alone, those that are not are made anew or removed.
+// Run it after every build, before the files are embedded. Files that are still right are left
+// alone, those that are not are made anew or removed.
 package main
 
 import (

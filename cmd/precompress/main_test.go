@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPrecompress holds that every file that is worth it gets three good sidecars, that those are left alone, and that wrong ones do not stay.
+// TestPrecompress holds that every file that is worth it gets three good sidecars, that those are
+// left alone, and that wrong ones do not stay.
 func TestPrecompress(t *testing.T) {
 	dir := t.TempDir()
 	text := strings.Repeat("a { color: red } /* of course */\n", 100)
@@ -91,7 +92,8 @@ func TestPrecompressComplains(t *testing.T) {
 	}
 }
 
-// TestPrecompressBelowABase holds that a stylesheet is compressed as it is served with StaticOptions.BaseURL.
+// TestPrecompressBelowABase holds that a stylesheet is compressed as it is served with
+// StaticOptions.BaseURL.
 func TestPrecompressBelowABase(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "i.png"), []byte("i"), 0o600))

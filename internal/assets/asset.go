@@ -58,7 +58,8 @@ func (s *Set) finish(a *Asset, ix, before *index) {
 	if a.kind == hashed {
 		hash := a.hash
 		if of := ix.byName[mapped(a.Name)]; of != nil {
-			// Its script names it without a hash, so nothing is checked by this one; it only says which script it belongs to.
+			// Its script names it without a hash, so nothing is checked by this one; it only says
+			// which script it belongs to.
 			hash, a.bound = of.shared(), false
 			a.watch = append(a.watch[:len(a.watch):len(a.watch)], of.watch...)
 			if of.kind != hashed {

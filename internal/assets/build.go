@@ -75,10 +75,12 @@ func readManifest(fsys fs.FS, name string, originals map[string]*original) (*ori
 	return read(fsys, name, false)
 }
 
-// viteHash is how many characters Vite's hashes have. A shorter name has none: older manifests do not say what a chunk was made of.
+// viteHash is how many characters Vite's hashes have. A shorter name has none: older manifests do
+// not say what a chunk was made of.
 const viteHash = 8
 
-// vite reads a manifest (Vite, "Backend Integration"). Its names are relative to the folder that .vite lies in.
+// vite reads a manifest (Vite, "Backend Integration"). Its names are relative to the folder that
+// .vite lies in.
 func (b *build) vite(dir string, text []byte) error {
 	if path.Base(dir) == ".vite" {
 		dir = path.Dir(dir)
@@ -100,7 +102,8 @@ func (b *build) vite(dir string, text []byte) error {
 	for key := range manifest {
 		chunks[key] = &chunk{}
 	}
-	// What keeps the name of its source has no hash: for it the next build makes other bytes under the same name.
+	// What keeps the name of its source has no hash: for it the next build makes other bytes under
+	// the same name.
 	add := func(file string, sources ...string) string {
 		name := path.Join(dir, file)
 		if file != "" && len(bare(name)) >= viteHash && !slices.ContainsFunc(sources, func(s string) bool { return s != "" && bare(s) == bare(name) }) {
@@ -142,7 +145,8 @@ func bare(name string) string {
 	return strings.TrimSuffix(base, path.Ext(base))
 }
 
-// esbuild reads a metafile. Its names are relative to where esbuild ran, so leading folders are taken off until its outputs are found.
+// esbuild reads a metafile. Its names are relative to where esbuild ran, so leading folders are
+// taken off until its outputs are found.
 func (b *build) esbuild(text []byte, exists func(string) bool) error {
 	var meta struct {
 		Outputs map[string]struct {
@@ -206,8 +210,9 @@ func without(name string, n int) string {
 	return name
 }
 
-// esbuildHash reports whether an output of esbuild has a hash in its name: eight base32 digits, set off from the rest. A metafile also lists outputs
-// that have none, those of --outfile for instance, and does not say so.
+// esbuildHash reports whether an output of esbuild has a hash in its name: eight base32 digits, set
+// off from the rest. A metafile also lists outputs that have none, those of --outfile for instance,
+// and does not say so.
 func esbuildHash(name string) bool {
 	for part := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '-' || r == '.' || r == '/' || r == '_' }) {
 		if len(part) == 8 && strings.Trim(part, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == "" {
@@ -217,7 +222,8 @@ func esbuildHash(name string) bool {
 	return false
 }
 
-// files lists what an entry needs: stylesheets in the order in which they apply, and the scripts that it imports, itself left out.
+// files lists what an entry needs: stylesheets in the order in which they apply, and the scripts
+// that it imports, itself left out.
 func (c *chunk) files() (css, imports []string) {
 	seen := map[*chunk]bool{c: true}
 	var add func(*chunk)

@@ -10,8 +10,9 @@ type reference struct {
 	url        string // what it says, escapes resolved
 }
 
-// references finds what url(), @import and image-set() name, in order. It reads as a browser does (CSS Syntax 3, section 4): nothing inside
-// comments and other strings, function names in any case and with escapes.
+// references finds what url(), @import and image-set() name, in order. It reads as a browser does
+// (CSS Syntax 3, section 4): nothing inside comments and other strings, function names in any case
+// and with escapes.
 func references(css string) []reference {
 	t := tokenizer{css: css}
 	t.run()
@@ -38,7 +39,8 @@ func rewrite(css string, replace func(url string) (string, bool)) string {
 	return b.String()
 }
 
-// writeURL writes next in the way that before was written: with its quotes if it had any, and with some if it needs them now.
+// writeURL writes next in the way that before was written: with its quotes if it had any, and with
+// some if it needs them now.
 func writeURL(b *strings.Builder, before, next string) {
 	quote := byte(0)
 	if before != "" && (before[0] == '"' || before[0] == '\'') {

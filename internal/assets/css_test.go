@@ -98,7 +98,8 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
-// FuzzReferences holds that references lie in order inside of the stylesheet, that rewriting them changes nothing else, and that what was written is read again.
+// FuzzReferences holds that references lie in order inside of the stylesheet, that rewriting them
+// changes nothing else, and that what was written is read again.
 func FuzzReferences(f *testing.F) {
 	for _, seed := range []string{
 		`@import "a.css";a{b:url(x.png)}`, `a{b:image-set("a" 1x,url('b') 2x)}`, `url(\`, `url("\`, "\\", `@`, "-", "--", "<!-", "url(x y\\", "/*", `u\`, "@namespace url(\"x\")",

@@ -9,7 +9,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// serve sends an asset, or what the conditions make of it. It returns false, and has sent nothing, if the file has changed.
+// serve sends an asset, or what the conditions make of it. It returns false, and has sent nothing,
+// if the file has changed.
 func (a *answer) serve(asset *Asset, control string, judge func(seen bool) Verdict) bool {
 	tag := field.ETag{Opaque: asset.etag}
 	w := coding.Accepted(a.r.Header["Accept-Encoding"])
@@ -45,7 +46,8 @@ func (a *answer) serve(asset *Asset, control string, judge func(seen bool) Verdi
 			a.set.refuse(a.w, a.r, http.StatusRequestedRangeNotSatisfiable, rules.NoStore, asset.varies)
 			return true
 		case field.RangeOK:
-			// Whether Content-Encoding is about a part or about the multipart body, clients disagree.
+			// Whether Content-Encoding is about a part or about the multipart body, clients
+			// disagree.
 			if len(parts) == 1 || asset.media.encoding == "" {
 				return a.parts(asset, control, judge, parts)
 			}
@@ -91,7 +93,8 @@ func (a *answer) serve(asset *Asset, control string, judge func(seen bool) Verdi
 	return true
 }
 
-// header writes what every answer about an asset has. The values are cut from one fresh array with room for more.
+// header writes what every answer about an asset has. The values are cut from one fresh array with
+// room for more.
 func (a *answer) header(h http.Header, asset *Asset, control string, room int) []string {
 	values := make([]string, 0, room)
 	h["Cache-Control"] = put(&values, control)
@@ -123,11 +126,12 @@ func addVary(h http.Header, name string) {
 	}
 }
 
-// choose picks the variant that the client likes best; among those that it likes equally the smallest.
+// choose picks the variant that the client likes best; among those that it likes equally the
+// smallest.
 //
-// Deviation: a file that lies coded on disk, as .svgz does, is sent as it is, whatever Accept-Encoding says
-// (RFC 9110, 12.5.3). It is the only representation that there is, its readers know the coding by its
-// name, and it does not vary.
+// Deviation: a file that lies coded on disk, as .svgz does, is sent as it is, whatever
+// Accept-Encoding says (RFC 9110, 12.5.3). It is the only representation that there is, its readers
+// know the coding by its name, and it does not vary.
 func (s *Set) choose(a *Asset, w coding.Weights) (c coding.Coding, e *encoded, ok bool) {
 	if a.media.encoding != "" {
 		return coding.Identity, nil, true

@@ -7,7 +7,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/coding"
 )
 
-// maxQueue is how many variants may wait to be made. What comes on top is asked for again by a later request.
+// maxQueue is how many variants may wait to be made. What comes on top is asked for again by a
+// later request.
 const maxQueue = 256
 
 // encoded is one variant of an asset.
@@ -120,8 +121,8 @@ func (w *worker) make(a *Asset, c coding.Coding) *encoded {
 	}
 	data, err := a.bytes()
 	if err != nil {
-		// Changed meanwhile. A file of the same bytes may take its place, and shares its state: what could not be
-		// made for this one can be for that.
+		// Changed meanwhile. A file of the same bytes may take its place, and shares its state:
+		// what could not be made for this one can be for that.
 		a.state.tried[c].Store(untried)
 		return nil
 	}

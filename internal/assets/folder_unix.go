@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// Folder returns the files in root. It does not wait for any: what was a file a moment ago may be a pipe by now, and to open that would take until somebody
-// writes to it.
+// Folder returns the files in root. It does not wait for any: what was a file a moment ago may be a
+// pipe by now, and to open that would take until somebody writes to it.
 func Folder(root *os.Root) fs.FS {
 	return folder{root.FS().(listed), root}
 }

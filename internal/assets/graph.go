@@ -11,7 +11,8 @@ import (
 	"strings"
 )
 
-// resolve rewrites the references of stylesheets, those first that others refer to: the hash of a file covers the hashes in it.
+// resolve rewrites the references of stylesheets, those first that others refer to: the hash of a
+// file covers the hashes in it.
 func (s *Set) resolve(ix *index) {
 	g := graph{set: s, ix: ix, order: map[*Asset]int{}, low: map[*Asset]int{}, stacked: map[*Asset]bool{}}
 	for _, name := range ix.names {
@@ -23,7 +24,8 @@ func (s *Set) resolve(ix *index) {
 
 func (a *Asset) rewritable() bool { return a.kind == hashed && a.media.class == style }
 
-// graph finds groups of stylesheets that import each other (Tarjan's strongly connected components): a group is complete when everything that it refers to is.
+// graph finds groups of stylesheets that import each other (Tarjan's strongly connected
+// components): a group is complete when everything that it refers to is.
 type graph struct {
 	set     *Set
 	ix      *index
@@ -62,8 +64,9 @@ func (g *graph) visit(a *Asset) {
 	g.complete(group)
 }
 
-// complete hashes a group. A stylesheet that stands alone is hashed after rewriting. In a cycle no file could contain the hash of what contains its own: there
-// the hash covers all files of the group, with the references among them as they are written.
+// complete hashes a group. A stylesheet that stands alone is hashed after rewriting. In a cycle no
+// file could contain the hash of what contains its own: there the hash covers all files of the
+// group, with the references among them as they are written.
 func (g *graph) complete(group []*Asset) {
 	inside := func(a *Asset) bool { return slices.Contains(group, a) }
 	slices.SortFunc(group, func(a, b *Asset) int { return strings.Compare(a.Name, b.Name) })
@@ -138,8 +141,9 @@ func (g *graph) target(from *Asset, ref string) *Asset {
 	return g.ix.byName[name]
 }
 
-// refersTo resolves a reference. It returns false for what leads out of the prefix. baseless says that it
-// is a path without Base, as an author writes it who does not know what the application will lie below.
+// refersTo resolves a reference. It returns false for what leads out of the prefix. baseless says
+// that it is a path without Base, as an author writes it who does not know what the application
+// will lie below.
 func (s *Set) refersTo(from, ref string) (name string, baseless, ok bool) {
 	raw, _ := cutSuffix(ref)
 	if raw == "" || strings.HasPrefix(raw, "//") || hasScheme(raw) {

@@ -32,7 +32,8 @@ type index struct {
 	version   string
 }
 
-// newIndex looks at all files of t. What has not changed since before, which may be nil, is not read again.
+// newIndex looks at all files of t. What has not changed since before, which may be nil, is not
+// read again.
 func (s *Set) newIndex(t *tree, before *index) (*index, error) {
 	w := walk{fsys: t.files, follow: s.options.Follow}
 	if err := w.below(".", nil, false); err != nil {
@@ -78,7 +79,8 @@ func (s *Set) newIndex(t *tree, before *index) (*index, error) {
 	return ix, nil
 }
 
-// changed reports whether an output of a build tool has had other bytes before, under the same name. Then its name is no hash, whatever the tool says, and it never is one again.
+// changed reports whether an output of a build tool has had other bytes before, under the same
+// name. Then its name is no hash, whatever the tool says, and it never is one again.
 func (s *Set) changed(name string, o *original, before *index) bool {
 	if before != nil && before.originals[name] != nil && before.originals[name].sum != o.sum {
 		s.unreliable[name] = true
@@ -86,7 +88,8 @@ func (s *Set) changed(name string, o *original, before *index) bool {
 	return s.unreliable[name]
 }
 
-// readAll hashes files, on all processors. One that is being written all the time, or that nobody may read, is left out: it must not keep the others from being served.
+// readAll hashes files, on all processors. One that is being written all the time, or that nobody
+// may read, is left out: it must not keep the others from being served.
 func (s *Set) readAll(ix *index, found []entry, before *index) error {
 	all := make([]*original, len(found))
 	errs := make([]error, len(found))
@@ -96,8 +99,8 @@ func (s *Set) readAll(ix *index, found []entry, before *index) error {
 		group.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(found); i = int(next.Add(1)) - 1 {
 				e := found[i]
-				// Nothing that another folder said of its files holds for those in this one: not even their
-				// numbers, which the file system may have given out again.
+				// Nothing that another folder said of its files holds for those in this one: not
+				// even their numbers, which the file system may have given out again.
 				if before != nil && before.tree == ix.tree {
 					if o := before.originals[e.name]; o != nil && (o.constant || o.is(e.info) && !o.racy.Load() && !o.replaced(e.info)) {
 						all[i] = o
@@ -125,7 +128,8 @@ func (s *Set) readAll(ix *index, found []entry, before *index) error {
 	return nil
 }
 
-// outdated reports whether ix does not know, or no longer, what lies under a name: then it has to be made anew.
+// outdated reports whether ix does not know, or no longer, what lies under a name: then it has to
+// be made anew.
 func (s *Set) outdated(ix *index, name string) bool {
 	if a := ix.byName[name]; a != nil {
 		return !a.current()

@@ -9,14 +9,16 @@ import (
 	"strings"
 )
 
-// Limits of what one response preloads: more than a few compete with each other, and some servers refuse large headers.
+// Limits of what one response preloads: more than a few compete with each other, and some servers
+// refuse large headers.
 const (
 	maxLinks     = 8
 	maxLinkBytes = 2 << 10
 )
 
-// ImportMap is the JSON of an import map (HTML, 8.1.5): it leads scripts that import each other by plain names to their hashed URLs, and says what
-// those contain. It is keyed by URL, so that a relative import works from wherever a script lies.
+// ImportMap is the JSON of an import map (HTML, 8.1.5): it leads scripts that import each other by
+// plain names to their hashed URLs, and says what those contain. It is keyed by URL, so that a
+// relative import works from wherever a script lies.
 func (s *Set) ImportMap() ([]byte, error) {
 	var m struct {
 		Imports   map[string]string `json:"imports"`
@@ -66,7 +68,8 @@ func nonceOf(nonce string) string {
 	return ` nonce="` + html.EscapeString(nonce) + `"`
 }
 
-// EntryTags are the elements that a page needs for an entry of a build tool: its stylesheets, its script, and what that imports.
+// EntryTags are the elements that a page needs for an entry of a build tool: its stylesheets, its
+// script, and what that imports.
 func (s *Set) EntryTags(source, nonce string) (string, error) {
 	ix := s.recent()
 	var c *chunk
@@ -96,7 +99,8 @@ func (s *Set) EntryTags(source, nonce string) (string, error) {
 	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
-// relation says how a file is preloaded: the parameters of a Link field, or the attributes of a link element.
+// relation says how a file is preloaded: the parameters of a Link field, or the attributes of a
+// link element.
 func (s *Set) relation(name string) (rel, as string, cors bool) {
 	switch s.options.Types.of(name).class {
 	case style:
@@ -112,7 +116,8 @@ func (s *Set) relation(name string) (rel, as string, cors bool) {
 	}
 }
 
-// PreloadTags are link elements that make a browser fetch files before it finds out that it needs them.
+// PreloadTags are link elements that make a browser fetch files before it finds out that it needs
+// them.
 func (s *Set) PreloadTags(names ...string) string {
 	var b strings.Builder
 	for _, name := range names {

@@ -28,7 +28,8 @@ type mediaType struct {
 	encoding string // the Content-Encoding in which the file lies on disk; usually ""
 }
 
-// unknownType is for files that are not in the table. Nothing is guessed from their bytes: what a visitor uploads must not become a page.
+// unknownType is for files that are not in the table. Nothing is guessed from their bytes: what a
+// visitor uploads must not become a page.
 const unknownType = "application/octet-stream"
 
 //go:embed types.txt
@@ -66,8 +67,8 @@ var namedTypes = map[string]string{
 	".well-known/webfinger":                                     "application/jrd+json", // RFC 7033
 }
 
-// Types says of which type a file is: by extension, with its dot and in lower case, what the user has
-// said. The rest is the same on every machine; package mime reads the system's files.
+// Types says of which type a file is: by extension, with its dot and in lower case, what the user
+// has said. The rest is the same on every machine; package mime reads the system's files.
 type Types map[string]string
 
 // of returns the type of a file by its name.
@@ -107,7 +108,8 @@ func (t Types) value(name, ext string) string {
 }
 
 // tableType looks an extension up in types.txt: lines of an extension and its type, sorted, below a
-// notice. A search needs nothing in memory that is not in the program, and nothing done at its start.
+// notice. A search needs nothing in memory that is not in the program, and nothing done at its
+// start.
 func tableType(ext string) string {
 	_, table, _ := strings.Cut(typesText, "\n\n")
 	for table != "" {
@@ -143,7 +145,8 @@ func classOf(value string) class {
 	return other
 }
 
-// fixed reports whether name must never be cached for ever, whatever a build tool says: its URL is known to browsers, crawlers and people.
+// fixed reports whether name must never be cached for ever, whatever a build tool says: its URL is
+// known to browsers, crawlers and people.
 func (t Types) fixed(name string) bool {
 	switch base := path.Base(name); base {
 	case "sw.js", "robots.txt", "favicon.ico":

@@ -50,8 +50,9 @@ func TestTypes(t *testing.T) {
 	}
 }
 
-// TestTypesTable holds that every extension of the table is found, that its types can stand in Content-Type,
-// and that the table is what its script writes: sorted, in lower case, each extension once.
+// TestTypesTable holds that every extension of the table is found, that its types can stand in
+// Content-Type, and that the table is what its script writes: sorted, in lower case, each extension
+// once.
 func TestTypesTable(t *testing.T) {
 	notice, table, _ := strings.Cut(typesText, "\n\n")
 	require.Contains(t, notice, "MIT License")

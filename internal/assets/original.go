@@ -17,12 +17,14 @@ import (
 )
 
 const (
-	// maxKept is the size of the largest file, in bytes, that is kept in memory because its file system cannot seek in it or
-	// does not say when it has changed. The files of an embed.FS are among them: package embed hands out copies only.
+	// maxKept is the size of the largest file, in bytes, that is kept in memory because its file
+	// system cannot seek in it or does not say when it has changed. The files of an embed.FS are
+	// among them: package embed hands out copies only.
 	maxKept = 4 << 20
 	// maxStylesheet is how large a stylesheet may be whose references are rewritten.
 	maxStylesheet = 8 << 20
-	// tick is how old a file must be when it is read for its time of change to tell the next edit: file systems count in up to two seconds.
+	// tick is how old a file must be when it is read for its time of change to tell the next edit:
+	// file systems count in up to two seconds.
 	tick = 2 * time.Second
 	// readAttempts is how often a file is read again that is being written meanwhile.
 	readAttempts = 3
@@ -50,7 +52,8 @@ type original struct {
 
 var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
-// read hashes a file, and keeps the text of a stylesheet. It returns fs.ErrNotExist for what is no regular file.
+// read hashes a file, and keeps the text of a stylesheet. It returns fs.ErrNotExist for what is no
+// regular file.
 func read(fsys fs.FS, name string, sheet bool) (*original, error) {
 	for range readAttempts {
 		o, err := readOnce(fsys, name, sheet)
@@ -138,7 +141,8 @@ func (o *original) is(info fs.FileInfo) bool {
 	return info.Mode().IsRegular() && info.Size() == o.size && info.ModTime().Equal(o.modified)
 }
 
-// replaced reports whether info is about another file in the same place. That one may be as long and as old: builds that can be repeated give all files one time.
+// replaced reports whether info is about another file in the same place. That one may be as long
+// and as old: builds that can be repeated give all files one time.
 func (o *original) replaced(info fs.FileInfo) bool {
 	before := o.info.Load()
 	return before != nil && !os.SameFile(*before, info)
@@ -160,7 +164,8 @@ func (o *original) current() bool {
 	if err != nil || again.sum != o.sum || !again.modified.Equal(o.modified) {
 		return false
 	}
-	// A time that is ahead of our clock proves nothing by itself. But a file that had it a tick ago has got another since, if it was changed.
+	// A time that is ahead of our clock proves nothing by itself. But a file that had it a tick ago
+	// has got another since, if it was changed.
 	o.racy.Store(again.racy.Load() && (o.modified.IsZero() || again.read.Sub(o.read) < tick))
 	o.info.Store(again.info.Load())
 	return true
@@ -214,7 +219,8 @@ func (c *content) close() {
 	}
 }
 
-// send writes length bytes from offset. A file that changes while it is sent ends the connection: the client must not take what came for the whole.
+// send writes length bytes from offset. A file that changes while it is sent ends the connection:
+// the client must not take what came for the whole.
 func (c *content) send(w io.Writer, offset, length int64) error {
 	if c.file == nil {
 		_, err := w.Write(c.data[offset : offset+length])
@@ -241,7 +247,8 @@ func (c *content) send(w io.Writer, offset, length int64) error {
 	return err
 }
 
-// unchanged is the last look at a file that has been read. An archive whose entry was read to its end compares a checksum then.
+// unchanged is the last look at a file that has been read. An archive whose entry was read to its
+// end compares a checksum then.
 func (c *content) unchanged() bool {
 	if !c.from.constant {
 		info, err := c.file.Stat()

@@ -9,8 +9,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// MayBePage reports whether the URL of r may be one of a single-page application's pages: asked for by
-// GET or HEAD, no file's, and none that the application has for itself.
+// MayBePage reports whether the URL of r may be one of a single-page application's pages: asked for
+// by GET or HEAD, no file's, and none that the application has for itself.
 func (s *Set) MayBePage(r *http.Request) bool {
 	if s.options.SPA == "" || r.Method != http.MethodGet && r.Method != http.MethodHead || s.namesFile(r.URL.Path) {
 		return false
@@ -21,9 +21,9 @@ func (s *Set) MayBePage(r *http.Request) bool {
 // WantsPage reports whether r asks for such a page, and takes HTML.
 func (s *Set) WantsPage(r *http.Request) bool { return s.MayBePage(r) && takesHTML(r.Header["Accept"]) }
 
-// takesHTML reports whether an Accept field takes HTML (RFC 9110, 12.5.1): by name, or because it names
-// nothing in particular. In "application/json, */*", with which scripts ask for data, and in that of a
-// picture, the wildcard is an afterthought: 200 and a page would be taken for the data.
+// takesHTML reports whether an Accept field takes HTML (RFC 9110, 12.5.1): by name, or because it
+// names nothing in particular. In "application/json, */*", with which scripts ask for data, and in
+// that of a picture, the wildcard is an afterthought: 200 and a page would be taken for the data.
 func takesHTML(lines []string) bool {
 	html, text, all, others := -1, -1, -1, false
 	for name, weight := range field.Weighted(lines) {
@@ -49,9 +49,10 @@ func takesHTML(lines []string) bool {
 	return !others
 }
 
-// namesFile reports whether a path is that of a file, present or not, by the extension of its last part:
-// there is a type for it, or a file that has it. /users/john.doe is a page, and so are /sites/example.com
-// and /docs/v1.2. What begins with a dot is never one: whoever looks for /.env must not find something.
+// namesFile reports whether a path is that of a file, present or not, by the extension of its last
+// part: there is a type for it, or a file that has it. /users/john.doe is a page, and so are
+// /sites/example.com and /docs/v1.2. What begins with a dot is never one: whoever looks for /.env
+// must not find something.
 func (s *Set) namesFile(p string) bool {
 	for part := range strings.SplitSeq(p, "/") {
 		if strings.HasPrefix(part, ".") && part != "." && part != ".." {
@@ -72,7 +73,8 @@ func (s *Set) namesFile(p string) bool {
 	return s.present().exts[ext]
 }
 
-// endsHosts are the extensions with a type that the names of hosts and of mailboxes end in more often than those of files.
+// endsHosts are the extensions with a type that the names of hosts and of mailboxes end in more
+// often than those of files.
 var endsHosts = map[string]bool{
 	".ac": true, ".ai": true, ".au": true, ".cat": true, ".cc": true, ".com": true, ".fm": true, ".fo": true, ".in": true, ".ma": true, ".me": true,
 	".mobi": true, ".ms": true, ".nc": true, ".one": true, ".org": true, ".pl": true, ".pub": true, ".rs": true, ".sc": true, ".sm": true, ".so": true,

@@ -27,8 +27,9 @@ type Sidecar struct {
 	Removed bool   // it was there, and is not worth it or made of other bytes
 }
 
-// Precompress puts compressed files beside those in root, as well as it can be done: brotli 11, the best of zstd, gzip 9. Stylesheets are compressed as they are served, with
-// their references rewritten. It returns what it has done, sorted by name.
+// Precompress puts compressed files beside those in root, as well as it can be done: brotli 11, the
+// best of zstd, gzip 9. Stylesheets are compressed as they are served, with their references
+// rewritten. It returns what it has done, sorted by name.
 func Precompress(root *os.Root, options Options) ([]Sidecar, error) {
 	options.Follow = false // a link's target has sidecars of its own
 	s := &Set{options: options, proofs: map[proof]error{}, unreliable: map[string]bool{}}

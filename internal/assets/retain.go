@@ -12,13 +12,15 @@ import (
 	"time"
 )
 
-// Below the retention folder a file lies under the name of its URL, and the digest of its bytes under the same name in another folder.
+// Below the retention folder a file lies under the name of its URL, and the digest of its bytes
+// under the same name in another folder.
 const (
 	filesDir = "files/"
 	sumsDir  = "sums/"
 )
 
-// retention is a folder in which files outlive the version that brought them. Several processes may share it.
+// retention is a folder in which files outlive the version that brought them. Several processes may
+// share it.
 type retention struct {
 	root *os.Root
 
@@ -26,7 +28,8 @@ type retention struct {
 	found map[string]*Asset // those that were asked for, by their URLs' names; at most maxFound
 }
 
-// maxFound is how many retained files are remembered: that their bytes are right, and their variants.
+// maxFound is how many retained files are remembered: that their bytes are right, and their
+// variants.
 const maxFound = 1 << 12
 
 func openRetention(dir string) (*retention, error) {
@@ -42,7 +45,8 @@ func openRetention(dir string) (*retention, error) {
 
 func (t *retention) close() error { return t.root.Close() }
 
-// keep puts what has a hash in its name into the folder, and takes out what no version has used for longer than the given time.
+// keep puts what has a hash in its name into the folder, and takes out what no version has used for
+// longer than the given time.
 func (t *retention) keep(ix *index, now time.Time, period time.Duration) error {
 	for _, name := range ix.names {
 		a := ix.byName[name]
@@ -111,7 +115,8 @@ func (t *retention) has(name string) bool {
 	return err == nil
 }
 
-// retained returns what is retained under name, if its bytes are what they were; hash is what stands in the name, or "".
+// retained returns what is retained under name, if its bytes are what they were; hash is what
+// stands in the name, or "".
 func (s *Set) retained(name, hash string) *Asset {
 	t := s.retain
 	if t == nil {

@@ -16,14 +16,15 @@ const (
 	revalidated = "no-cache"
 	unstored    = "no-store"
 
-	// maxRanges is how many ranges one request may ask for; with more, Range is ignored (RFC 9110, 14.2).
+	// maxRanges is how many ranges one request may ask for; with more, Range is ignored (RFC 9110,
+	// 14.2).
 	maxRanges = 16
 	// maxRenewals is how often one request looks again at files that change under its hands.
 	maxRenewals = 3
 )
 
-// Serve answers a request for a static file. conditions are the header fields to look for conditions and ranges in: those of r, unless somebody
-// has taken them off.
+// Serve answers a request for a static file. conditions are the header fields to look for
+// conditions and ranges in: those of r, unless somebody has taken them off.
 func (s *Set) Serve(w http.ResponseWriter, r *http.Request, conditions http.Header) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header()["Allow"] = []string{"GET, HEAD"}
@@ -101,7 +102,8 @@ func (a *answer) find(name string) {
 		}
 		a.set.renew(ix)
 	}
-	// It is listed, and not there: the folder has been taken away, and the next one has not come yet.
+	// It is listed, and not there: the folder has been taken away, and the next one has not come
+	// yet.
 	_, hash, _ := splitHashed(name)
 	if kept := a.set.retained(name, hash); kept != nil && a.serve(kept, forever, verdictOf) {
 		return
@@ -120,8 +122,8 @@ func (s *Set) control(a *Asset) string {
 	return revalidated
 }
 
-// unknown answers for a name that is not there now, but may have been, or may be elsewhere: while a new version is being
-// brought out, pages of one process ask another for their files.
+// unknown answers for a name that is not there now, but may have been, or may be elsewhere: while a
+// new version is being brought out, pages of one process ask another for their files.
 func (a *answer) unknown(ix *index, name string) {
 	base, hash, ok := splitHashed(name)
 	if kept := a.set.retained(name, hash); kept != nil {

@@ -1,4 +1,5 @@
-// Package assets serves static files: hashed URLs, rewritten stylesheets, compressed variants, conditions and ranges.
+// Package assets serves static files: hashed URLs, rewritten stylesheets, compressed variants,
+// conditions and ranges.
 package assets
 
 import (
@@ -158,8 +159,8 @@ func (s *Set) renew(stale *index) *index {
 	return ix
 }
 
-// present returns the index. If another folder has been put in the place of the one that it is made of,
-// that is noticed within a pause, with Dev at once.
+// present returns the index. If another folder has been put in the place of the one that it is made
+// of, that is noticed within a pause, with Dev at once.
 func (s *Set) present() *index {
 	ix := s.index.Load()
 	if s.source.replaced(ix.tree, s.options.Dev) {
@@ -168,7 +169,8 @@ func (s *Set) present() *index {
 	return ix
 }
 
-// latest returns the index, and the asset if name is one, after making sure that it is what the file says.
+// latest returns the index, and the asset if name is one, after making sure that it is what the
+// file says.
 func (s *Set) latest(name string) (*index, *Asset) {
 	ix := s.recent()
 	if s.outdated(ix, name) {
@@ -186,7 +188,8 @@ func (s *Set) recent() *index {
 	return ix
 }
 
-// URL is where the file name is; with a manifest name may also be the source that it was built from. Of a file that is not there it is where it would be.
+// URL is where the file name is; with a manifest name may also be the source that it was built
+// from. Of a file that is not there it is where it would be.
 func (s *Set) URL(name string) string {
 	name = strings.TrimLeft(name, "/") // with two, and "/" as the prefix, it would be another host's URL
 	if s.options.Dev && s.options.ViteManifest == "" && s.options.ESBuildMetafile == "" {
@@ -217,7 +220,8 @@ func (s *Set) at(name string) string {
 	return s.options.Host + s.options.Base + s.options.Prefix + escape(name)
 }
 
-// Integrity is the value of an integrity attribute (Subresource Integrity) for a file, "" in development and for a file that is not there.
+// Integrity is the value of an integrity attribute (Subresource Integrity) for a file, "" in
+// development and for a file that is not there.
 func (s *Set) Integrity(name string) string {
 	if s.options.Dev {
 		return ""
@@ -229,7 +233,8 @@ func (s *Set) Integrity(name string) string {
 	return a.integrity()
 }
 
-// Version changes whenever a file changes, comes or goes. It is asked for with every page, so it looks once in a while only.
+// Version changes whenever a file changes, comes or goes. It is asked for with every page, so it
+// looks once in a while only.
 func (s *Set) Version() string {
 	ix := s.recent()
 	now, before := time.Now().UnixNano(), s.looked.Load()

@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// Source is where files come from: a file system, or a directory on disk. A directory may be replaced
-// while it is served: moved aside, removed and made again, or reached by a symbolic link that is
-// switched. An open os.Root stays with the directory that it has opened, so each one that takes its
-// place is opened in turn. Its methods are safe for concurrent use.
+// Source is where files come from: a file system, or a directory on disk. A directory may be
+// replaced while it is served: moved aside, removed and made again, or reached by a symbolic link
+// that is switched. An open os.Root stays with the directory that it has opened, so each one that
+// takes its place is opened in turn. Its methods are safe for concurrent use.
 type Source struct {
 	dir    string // absolute; "" for a file system, or for a directory that cannot be told from another
 	root   bool   // symbolic links are kept inside
@@ -24,8 +24,9 @@ type Source struct {
 	now *tree // guarded by mu
 }
 
-// tree is a directory that was opened once, or a file system. Its root is open until its last user has
-// released it. Who reads from a tree without using it may find it closed, and looks for the next one then.
+// tree is a directory that was opened once, or a file system. Its root is open until its last user
+// has released it. Who reads from a tree without using it may find it closed, and looks for the
+// next one then.
 type tree struct {
 	files fs.FS
 	root  *os.Root    // nil for a file system
@@ -48,7 +49,8 @@ func FromDir(dir string) (*Source, error) {
 	if absolute, err := filepath.Abs(dir); err == nil {
 		dir = absolute // wherever the program goes
 	}
-	// A file system that gives a directory another number each time would have it read again and again.
+	// A file system that gives a directory another number each time would have it read again and
+	// again.
 	if info, err := os.Stat(dir); err == nil && os.SameFile(info, t.info) {
 		s.dir = dir
 	}
@@ -67,8 +69,8 @@ func openTree(dir string) (*tree, error) {
 	return &tree{files: Folder(root), root: root, info: info, users: 1}, nil
 }
 
-// replaced reports whether another directory is now where t was. It looks once in a pause, unless always
-// is set. Where nothing is, the directory of before is not replaced.
+// replaced reports whether another directory is now where t was. It looks once in a pause, unless
+// always is set. Where nothing is, the directory of before is not replaced.
 func (s *Source) replaced(t *tree, always bool) bool {
 	if s.dir == "" {
 		return false

@@ -5,7 +5,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxNesting is how deep brackets may lie in each other before a stylesheet is left as it is from there on.
+// maxNesting is how deep brackets may lie in each other before a stylesheet is left as it is from
+// there on.
 const maxNesting = 256
 
 // tokenizer reads a stylesheet once, token by token.

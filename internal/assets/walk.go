@@ -8,7 +8,8 @@ import (
 	"slices"
 )
 
-// Bounds of what is indexed: a tree of more is the wrong folder, or one in which symbolic links make ever more ways.
+// Bounds of what is indexed: a tree of more is the wrong folder, or one in which symbolic links
+// make ever more ways.
 const (
 	maxFiles   = 1 << 17
 	maxFolders = 1 << 16
@@ -21,7 +22,8 @@ type entry struct {
 	info fs.FileInfo
 }
 
-// walk lists regular files. follow also takes what symbolic links lead to: only os.Root knows that it lies inside.
+// walk lists regular files. follow also takes what symbolic links lead to: only os.Root knows that
+// it lies inside.
 type walk struct {
 	fsys    fs.FS
 	follow  bool
@@ -30,7 +32,8 @@ type walk struct {
 	found   []entry
 }
 
-// below lists what is in a folder; above are those on the way to it, linked says that a symbolic link is.
+// below lists what is in a folder; above are those on the way to it, linked says that a symbolic
+// link is.
 func (w *walk) below(dir string, above []fs.FileInfo, linked bool) error {
 	if linked {
 		if w.linked++; w.linked > maxLinked {

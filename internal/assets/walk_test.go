@@ -30,8 +30,8 @@ func TestWalkOfOddNames(t *testing.T) {
 	}
 }
 
-// TestWalkWithoutEnd holds that a file system of too many folders is left with an error, though there
-// is no file in any of them.
+// TestWalkWithoutEnd holds that a file system of too many folders is left with an error, though
+// there is no file in any of them.
 func TestWalkWithoutEnd(t *testing.T) {
 	w := walk{fsys: endless{}}
 	require.ErrorContains(t, w.below(".", nil, false), "folders")

@@ -1,4 +1,5 @@
-// Package coding knows content codings: which of them a client takes, what is worth coding, and how it is done.
+// Package coding knows content codings: which of them a client takes, what is worth coding, and how
+// it is done.
 package coding
 
 import (
@@ -7,7 +8,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// Coding is a content coding, or Identity. Those that a client likes equally are to be tried in this order.
+// Coding is a content coding, or Identity. Those that a client likes equally are to be tried in
+// this order.
 type Coding uint8
 
 // The codings that are made here.
@@ -81,7 +83,8 @@ func (w *Weights) say(c Coding, weight int) {
 	}
 }
 
-// Tag is the entity tag of a response in the coding c if t is that of the same response in Identity: codings are different representations, which must not share a tag (RFC 9110, 8.8.3.3).
+// Tag is the entity tag of a response in the coding c if t is that of the same response in
+// Identity: codings are different representations, which must not share a tag (RFC 9110, 8.8.3.3).
 // The zero tag stays none.
 func Tag(t field.ETag, c Coding) field.ETag {
 	if t.Opaque != "" && c != Identity {
@@ -118,7 +121,8 @@ func Plain(tag field.ETag) field.ETag {
 	return tag
 }
 
-// AddVary adds Accept-Encoding to the lines of a Vary, unless that is there already. It writes into nobody's list.
+// AddVary adds Accept-Encoding to the lines of a Vary, unless that is there already. It writes into
+// nobody's list.
 func AddVary(lines []string) []string {
 	if Varies(lines) {
 		return lines

@@ -26,7 +26,8 @@ const (
 // Worthwhile reports whether a coding saves enough: packed bytes are left of size.
 func Worthwhile(packed, size int64) bool { return packed*100 <= size*worthwhile }
 
-// Encode returns what from writes in the coding c, which is not Identity, with little spare capacity. best takes the time that only a build has.
+// Encode returns what from writes in the coding c, which is not Identity, with little spare
+// capacity. best takes the time that only a build has.
 func Encode(c Coding, from io.WriterTo, best bool) ([]byte, error) {
 	var b bytes.Buffer
 	var w io.WriteCloser

@@ -6,7 +6,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// compressible are the media types that are worth coding beside text/* and what ends in +json or +xml.
+// compressible are the media types that are worth coding beside text/* and what ends in +json or
+// +xml.
 var compressible = map[string]bool{
 	"application/ecmascript":        true,
 	"application/graphql":           true,
@@ -34,7 +35,8 @@ var compressible = map[string]bool{
 	"model/gltf-binary":             true,
 }
 
-// Compressible reports whether a body of this Content-Type usually becomes smaller. An event stream never does: it must go on as it comes.
+// Compressible reports whether a body of this Content-Type usually becomes smaller. An event stream
+// never does: it must go on as it comes.
 func Compressible(contentType string) bool {
 	mediaType, _ := field.Cut(contentType, ';')
 	mediaType = strings.ToLower(field.TrimBlanks(mediaType))

@@ -2,12 +2,14 @@ package field
 
 import "strings"
 
-// TypeWeight returns how much an Accept field (RFC 9110, 12.5.1) wants a media type that it names, in thousandths. It is
-// 0 for a type that the field does not name, or refuses: "*/*" names nothing. The most specific range that matches
-// decides, as in RFC 9110; of two equal ones the lower weight. A range with parameters matches a type that has all of
-// them, charset excepted. Types are compared without regard to case.
+// TypeWeight returns how much an Accept field (RFC 9110, 12.5.1) wants a media type that it names,
+// in thousandths. It is 0 for a type that the field does not name, or refuses: "*/*" names nothing.
+// The most specific range that matches decides, as in RFC 9110; of two equal ones the lower weight.
+// A range with parameters matches a type that has all of them, charset excepted. Types are compared
+// without regard to case.
 //
-// Lines of the field are parted by commas or line feeds. contentType is the value of a Content-Type.
+// Lines of the field are parted by commas or line feeds. contentType is the value of a
+// Content-Type.
 func TypeWeight(accept, contentType string) int {
 	name, parameters := Cut(contentType, ';')
 	if name = TrimBlanks(name); strings.IndexByte(name, '/') <= 0 {
@@ -45,8 +47,9 @@ func TypeWeight(accept, contentType string) int {
 	return weight
 }
 
-// LanguageWeight is TypeWeight for an Accept-Language (RFC 9110, 12.5.4) and the value of a Content-Language, which may
-// name several languages. A range matches the languages that it is a prefix of, part by part (RFC 4647, 3.3.1).
+// LanguageWeight is TypeWeight for an Accept-Language (RFC 9110, 12.5.4) and the value of a
+// Content-Language, which may name several languages. A range matches the languages that it is a
+// prefix of, part by part (RFC 4647, 3.3.1).
 func LanguageWeight(accept, language string) (weight int) {
 	for language != "" {
 		var tag string
@@ -82,8 +85,8 @@ func tagWeight(accept, tag string) int {
 	return weight
 }
 
-// TakesAnything reports whether an Accept or an Accept-Language has no preference: it is empty, or has wildcards only,
-// and refuses nothing.
+// TakesAnything reports whether an Accept or an Accept-Language has no preference: it is empty, or
+// has wildcards only, and refuses nothing.
 func TakesAnything(accept string) bool {
 	if accept == "" || accept == "*/*" {
 		return true
@@ -117,8 +120,9 @@ func cutRange(list string) (member, rest string) {
 	return TrimBlanks(list), ""
 }
 
-// cutQuotedRange is cutRange for a list whose first member has its first quote at the given place. Quotes end with their
-// line. It looks at no byte behind the member: clients send lists of a megabyte.
+// cutQuotedRange is cutRange for a list whose first member has its first quote at the given place.
+// Quotes end with their line. It looks at no byte behind the member: clients send lists of a
+// megabyte.
 func cutQuotedRange(list string, at int) (member, rest string) {
 	quoted := false
 	for i := at; i < len(list); i++ {
@@ -140,7 +144,8 @@ const (
 	fullRange
 )
 
-// matchesType tells how specific a media range without its parameters is, if it matches the type; 0 if it does not.
+// matchesType tells how specific a media range without its parameters is, if it matches the type; 0
+// if it does not.
 func matchesType(mediaRange, name string) int {
 	if len(mediaRange) == len(name) && strings.EqualFold(mediaRange, name) {
 		return fullRange
@@ -151,8 +156,8 @@ func matchesType(mediaRange, name string) int {
 	return 0
 }
 
-// matchesParameters reads what follows a media range, and reports whether the parameters of a type have all of it. more
-// is how many of them count.
+// matchesParameters reads what follows a media range, and reports whether the parameters of a type
+// have all of it. more is how many of them count.
 func matchesParameters(ofRange, ofType string) (q, more int, ok bool) {
 	for ofRange != "" {
 		var pair string

@@ -113,7 +113,8 @@ func TestTakesAnything(t *testing.T) {
 	}
 }
 
-// Members are cut as those of a list are, and quotes end with their line. Whoever sends a megabyte of quotes has it read once.
+// Members are cut as those of a list are, and quotes end with their line. Whoever sends a megabyte
+// of quotes has it read once.
 func TestQuotedRanges(t *testing.T) {
 	pieces := []string{`"`, `\`, ",", "\n", "a", " "}
 	for n := range 6 * 6 * 6 * 6 * 6 * 6 {
@@ -140,7 +141,8 @@ func TestQuotedRanges(t *testing.T) {
 	}
 }
 
-// What is refused is not wanted, what is named is not more than all there is, and nothing runs for ever.
+// What is refused is not wanted, what is named is not more than all there is, and nothing runs for
+// ever.
 func FuzzTypeWeight(f *testing.F) {
 	for _, row := range typeRows {
 		f.Add(row.accept, row.actual)

@@ -130,8 +130,9 @@ func TestParseCacheControlAllocations(t *testing.T) {
 	}
 }
 
-// FuzzCacheControl compares with cacheobject, which reads the line as a whole. On what is well-formed both must say the
-// same; on anything that cacheobject understands, ours must restrict at least as much.
+// FuzzCacheControl compares with cacheobject, which reads the line as a whole. On what is
+// well-formed both must say the same; on anything that cacheobject understands, ours must restrict
+// at least as much.
 func FuzzCacheControl(f *testing.F) {
 	for _, row := range cacheControlRows {
 		f.Add(strings.Join(row.lines, ", "))
@@ -225,8 +226,9 @@ func secondsOf(d Delta) int64 {
 	return int64(d.Value / time.Second)
 }
 
-// isOrderly reports whether line is a list as the RFC writes it, without duplicates: token ["=" (token / quoted-string)],
-// where the quoted string has no escape and only no-cache and private take it for a list.
+// isOrderly reports whether line is a list as the RFC writes it, without duplicates: token ["="
+// (token / quoted-string)], where the quoted string has no escape and only no-cache and private
+// take it for a list.
 func isOrderly(line string) bool {
 	seen := map[string]bool{}
 	for _, member := range splitQuoted(line) {

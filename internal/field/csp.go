@@ -2,15 +2,17 @@ package field
 
 import "strings"
 
-// Policies are the fields that hold policies. Of several policies in a response each counts (CSP 3, 8.1).
+// Policies are the fields that hold policies. Of several policies in a response each counts (CSP 3,
+// 8.1).
 var Policies = [...]string{"Content-Security-Policy", "Content-Security-Policy-Report-Only"}
 
 // IsPolicy reports whether name is one of Policies.
 func IsPolicy(name string) bool { return name == Policies[0] || name == Policies[1] }
 
-// HasNonce reports whether a policy in the lines of a Content-Security-Policy, or of its Report-Only form, lets scripts or
-// styles in by a nonce (CSP 3, 2.3.1: 'nonce-…', in any case). Policies are separated by commas and lines, directives by
-// semicolons; a nonce counts in each, since those that know none ignore it.
+// HasNonce reports whether a policy in the lines of a Content-Security-Policy, or of its
+// Report-Only form, lets scripts or styles in by a nonce (CSP 3, 2.3.1: 'nonce-…', in any case).
+// Policies are separated by commas and lines, directives by semicolons; a nonce counts in each,
+// since those that know none ignore it.
 func HasNonce(lines []string) bool {
 	const nonce = "'nonce-"
 	for _, line := range lines {

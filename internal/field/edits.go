@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Edit is what a handler did to a field that middleware outside had set before the handler ran. The zero value is
-// nothing: the field was not there, or its lines take the place of those outside.
+// Edit is what a handler did to a field that middleware outside had set before the handler ran. The
+// zero value is nothing: the field was not there, or its lines take the place of those outside.
 type Edit byte
 
 // The edits.
@@ -25,14 +25,16 @@ func (e Edit) Removes() bool { return e == Removed || e == Overrode }
 // Adds reports whether the lines of middleware outside stay beside those of the response.
 func (e Edit) Adds() bool { return e == Added || e == Before }
 
-// Edits are the edits that one response has made, by the names of the fields. Usually there are none, and it is nil.
+// Edits are the edits that one response has made, by the names of the fields. Usually there are
+// none, and it is nil.
 type Edits map[string]Edit
 
 // Edit returns what was done to the field.
 func (e Edits) Edit(name string) Edit { return e[name] }
 
-// Apply makes dst, which has the fields of middleware outside, what it is with the stored fields of a response: it takes
-// off what the response took off, and puts its fields in place of those outside, behind or before them. Values are shared with fields.
+// Apply makes dst, which has the fields of middleware outside, what it is with the stored fields of
+// a response: it takes off what the response took off, and puts its fields in place of those
+// outside, behind or before them. Values are shared with fields.
 func (e Edits) Apply(dst, fields http.Header) {
 	for name, edit := range e {
 		if edit.Removes() {
@@ -50,7 +52,8 @@ func (e Edits) Apply(dst, fields http.Header) {
 	}
 }
 
-// Prune forgets the edits of fields that the response does not have, or may not have: those of the connection.
+// Prune forgets the edits of fields that the response does not have, or may not have: those of the
+// connection.
 func (e Edits) Prune(fields http.Header) {
 	for name, edit := range e {
 		if _, there := fields[name]; edit.Adds() && !there || isHopByHop(name) {
@@ -59,7 +62,8 @@ func (e Edits) Prune(fields http.Header) {
 	}
 }
 
-// Texts returns e as texts in ascending order of names, each an edit and a name; nil if there is none.
+// Texts returns e as texts in ascending order of names, each an edit and a name; nil if there is
+// none.
 func (e Edits) Texts() []string {
 	if len(e) == 0 {
 		return nil
@@ -94,8 +98,9 @@ func ParseEdits(texts []string) (e Edits, ok bool) {
 	return e, true
 }
 
-// UniteVary returns the lines of a Vary that names what outer and own name (RFC 9110, 12.5.5): own, behind those lines of
-// outer that name something which own does not. The result may be own or outer itself; neither is changed.
+// UniteVary returns the lines of a Vary that names what outer and own name (RFC 9110, 12.5.5): own,
+// behind those lines of outer that name something which own does not. The result may be own or
+// outer itself; neither is changed.
 func UniteVary(outer, own []string) []string {
 	if len(own) == 0 {
 		return outer
@@ -120,8 +125,8 @@ func UniteVary(outer, own []string) []string {
 	return append(united, own...)
 }
 
-// Restrictions are those directives of a response that keep it from being stored, shared, or used without asking
-// (RFC 9111, 5.2.2), in the forms that concern the whole response.
+// Restrictions are those directives of a response that keep it from being stored, shared, or used
+// without asking (RFC 9111, 5.2.2), in the forms that concern the whole response.
 type Restrictions uint8
 
 // The restrictions.
@@ -131,7 +136,8 @@ const (
 	RestrictsReuse                            // no-cache
 )
 
-// RestrictionsOf returns the restrictions that the lines of a Cache-Control, or of a field in its form, name.
+// RestrictionsOf returns the restrictions that the lines of a Cache-Control, or of a field in its
+// form, name.
 func RestrictionsOf(lines []string) (r Restrictions) {
 	if len(lines) == 0 {
 		return 0

@@ -11,7 +11,8 @@ type ETag struct {
 	Weak   bool
 }
 
-// ParseETag reads a field value that is one entity tag. An unquoted tag, a lower-case w/ and a list are refused.
+// ParseETag reads a field value that is one entity tag. An unquoted tag, a lower-case w/ and a list
+// are refused.
 func ParseETag(s string) (ETag, bool) {
 	tag, rest, ok := cutETag(TrimBlanks(s))
 	if !ok || rest != "" {
@@ -28,12 +29,14 @@ func (t ETag) String() string {
 	return t.Opaque
 }
 
-// StrongMatch reports whether both tags are strong and equal (RFC 9110, 8.8.3.2): the bytes are the same.
+// StrongMatch reports whether both tags are strong and equal (RFC 9110, 8.8.3.2): the bytes are the
+// same.
 func (t ETag) StrongMatch(u ETag) bool {
 	return !t.Weak && !u.Weak && t.WeakMatch(u)
 }
 
-// WeakMatch reports whether the opaque parts are equal (RFC 9110, 8.8.3.2): the meaning is the same.
+// WeakMatch reports whether the opaque parts are equal (RFC 9110, 8.8.3.2): the meaning is the
+// same.
 func (t ETag) WeakMatch(u ETag) bool {
 	return t.Opaque == u.Opaque && t.Opaque != ""
 }
@@ -41,9 +44,10 @@ func (t ETag) WeakMatch(u ETag) bool {
 // MaxETags is the longest list of entity tags that is read, in bytes over all lines.
 const MaxETags = 16 << 10
 
-// ETags yields the entity tags of If-Match or If-None-Match over all lines. A comma or a backslash inside a tag is part of
-// it; malformed members, "*" among them, are skipped (HasToken tells whether there is a "*"). Of a list of more than
-// MaxETags bytes it yields nothing: who has so many versions gets the page.
+// ETags yields the entity tags of If-Match or If-None-Match over all lines. A comma or a backslash
+// inside a tag is part of it; malformed members, "*" among them, are skipped (HasToken tells
+// whether there is a "*"). Of a list of more than MaxETags bytes it yields nothing: who has so many
+// versions gets the page.
 func ETags(lines []string) iter.Seq[ETag] {
 	return func(yield func(ETag) bool) {
 		if size(lines) > MaxETags {
@@ -66,7 +70,8 @@ func ETags(lines []string) iter.Seq[ETag] {
 	}
 }
 
-// cutETag cuts a leading entity tag off s. Unlike a quoted string it has no escapes: the next quote ends it.
+// cutETag cuts a leading entity tag off s. Unlike a quoted string it has no escapes: the next quote
+// ends it.
 func cutETag(s string) (tag ETag, rest string, ok bool) {
 	opaque, weak := strings.CutPrefix(s, "W/")
 	if opaque == "" || opaque[0] != '"' {

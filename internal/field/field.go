@@ -1,6 +1,7 @@
-// Package field reads and writes the syntax of HTTP header fields: lists, tokens, dates, entity tags, ranges, cache
-// directives and structured fields. It decides nothing. Every function takes the lines of a field as net/http keeps
-// them, reads all of them (RFC 9110, 5.3), never panics, and answers the stricter reading where bytes are malformed.
+// Package field reads and writes the syntax of HTTP header fields: lists, tokens, dates, entity
+// tags, ranges, cache directives and structured fields. It decides nothing. Every function takes
+// the lines of a field as net/http keeps them, reads all of them (RFC 9110, 5.3), never panics, and
+// answers the stricter reading where bytes are malformed.
 package field
 
 import (
@@ -8,9 +9,10 @@ import (
 	"strings"
 )
 
-// Members yields the members of a comma-separated list over all lines, without surrounding blanks (RFC 9110, 5.6.1).
-// Commas inside quoted strings do not separate, a backslash in a quoted string takes the next byte literally, and empty
-// members are skipped. A quote that is never closed ends with its line, so that one line cannot swallow the next.
+// Members yields the members of a comma-separated list over all lines, without surrounding blanks
+// (RFC 9110, 5.6.1). Commas inside quoted strings do not separate, a backslash in a quoted string
+// takes the next byte literally, and empty members are skipped. A quote that is never closed ends
+// with its line, so that one line cannot swallow the next.
 func Members(lines []string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, line := range lines {
@@ -39,7 +41,8 @@ func HasToken(lines []string, token string) bool {
 	return false
 }
 
-// IsToken reports whether s is a token (RFC 9110, 5.6.2): one or more letters, digits or !#$%&'*+-.^_`|~.
+// IsToken reports whether s is a token (RFC 9110, 5.6.2): one or more letters, digits or
+// !#$%&'*+-.^_`|~.
 func IsToken(s string) bool {
 	for i := range len(s) {
 		if !isTokenByte(s[i]) {
@@ -71,7 +74,8 @@ func cutMember(s string) (member, rest string) {
 	return TrimBlanks(member), rest
 }
 
-// Cut cuts s at the first sep outside quoted strings; sep belongs to neither part. Without one, after is empty.
+// Cut cuts s at the first sep outside quoted strings; sep belongs to neither part. Without one,
+// after is empty.
 func Cut(s string, sep byte) (before, after string) {
 	quoted := false
 	for i := 0; i < len(s); i++ {
@@ -87,7 +91,8 @@ func Cut(s string, sep byte) (before, after string) {
 	return s, ""
 }
 
-// TrimBlanks removes spaces and tabs, which are the only optional white space of HTTP (RFC 9110, 5.6.3), from both ends.
+// TrimBlanks removes spaces and tabs, which are the only optional white space of HTTP (RFC 9110,
+// 5.6.3), from both ends.
 func TrimBlanks(s string) string {
 	for s != "" && isBlank(s[0]) {
 		s = s[1:]

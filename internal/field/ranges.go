@@ -20,10 +20,11 @@ const (
 	RangeUnsatisfiable
 )
 
-// ParseRange reads the lines of a Range field for a representation of size bytes (RFC 9110, 14.1.2 and 14.2). Ranges
-// come in the order asked for, cut to size; those beyond it are left out. The field is ignored when it has another unit
-// than bytes, is malformed in any part, comes in several lines, asks for more than max ranges, or for more bytes in sum
-// than there are, which only overlapping ranges can (14.2 names them as an attack). An empty representation has no ranges.
+// ParseRange reads the lines of a Range field for a representation of size bytes (RFC 9110, 14.1.2
+// and 14.2). Ranges come in the order asked for, cut to size; those beyond it are left out. The
+// field is ignored when it has another unit than bytes, is malformed in any part, comes in several
+// lines, asks for more than max ranges, or for more bytes in sum than there are, which only
+// overlapping ranges can (14.2 names them as an attack). An empty representation has no ranges.
 func ParseRange(lines []string, size int64, max int) ([]Range, RangeResult) {
 	if len(lines) != 1 || size <= 0 {
 		return nil, RangeNone
@@ -64,7 +65,8 @@ func ParseRange(lines []string, size int64, max int) ([]Range, RangeResult) {
 	return ranges, RangeOK
 }
 
-// parseRangeSpec reads "first-", "first-last" or "-suffix". Length 0 means that it is well-formed but not satisfiable.
+// parseRangeSpec reads "first-", "first-last" or "-suffix". Length 0 means that it is well-formed
+// but not satisfiable.
 func parseRangeSpec(spec string, size int64) (Range, bool) {
 	first, last, found := strings.Cut(spec, "-")
 	if !found {
@@ -91,7 +93,8 @@ func parseRangeSpec(spec string, size int64) (Range, bool) {
 	return Range{Start: start, Length: min(end, size-1) - start + 1}, true
 }
 
-// parseDigits reads one or more decimal digits and nothing else; what is too large becomes the largest int64.
+// parseDigits reads one or more decimal digits and nothing else; what is too large becomes the
+// largest int64.
 func parseDigits(s string) (int64, bool) {
 	var n int64
 	for i := range len(s) {

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Weighted yields the members of an Accept-like list (RFC 9110, 12.4.2) in the order of the field: the name in lower
-// case without its parameters, and its weight in thousandths, 1000 when there is none. A member whose weight is
-// malformed is skipped.
+// Weighted yields the members of an Accept-like list (RFC 9110, 12.4.2) in the order of the field:
+// the name in lower case without its parameters, and its weight in thousandths, 1000 when there is
+// none. A member whose weight is malformed is skipped.
 func Weighted(lines []string) iter.Seq2[string, int] {
 	return func(yield func(string, int) bool) {
 		for _, line := range lines {
@@ -27,7 +27,8 @@ func Weighted(lines []string) iter.Seq2[string, int] {
 	}
 }
 
-// weightOf finds q among parameters. The first one counts: what follows it are extensions (RFC 7231, 5.3.2).
+// weightOf finds q among parameters. The first one counts: what follows it are extensions (RFC
+// 7231, 5.3.2).
 func weightOf(parameters string) (weight int, ok bool) {
 	for parameters != "" {
 		var parameter string
@@ -40,7 +41,8 @@ func weightOf(parameters string) (weight int, ok bool) {
 	return 1000, true
 }
 
-// ParseWeight reads a qvalue (RFC 9110, 12.4.2), 0 to 1 with at most three decimals, in thousandths.
+// ParseWeight reads a qvalue (RFC 9110, 12.4.2), 0 to 1 with at most three decimals, in
+// thousandths.
 func ParseWeight(s string) (int, bool) {
 	if s == "" || len(s) > len("0.000") || s[0] != '0' && s[0] != '1' || len(s) > 1 && s[1] != '.' {
 		return 0, false

@@ -8,8 +8,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// Cookies are the names of cookies that the application never reads, by hashes that cost next to nothing to compute.
-// It is not changed after NewCookies.
+// Cookies are the names of cookies that the application never reads, by hashes that cost next to
+// nothing to compute. It is not changed after NewCookies.
 type Cookies struct {
 	names    [64][]string // by length and last byte
 	prefixes [64][]string // by the first two bytes
@@ -46,7 +46,8 @@ func (c *Cookies) has(name string) bool {
 	return len(name) > 1 && slices.ContainsFunc(c.prefixes[ofPrefixes(name)], begins) || slices.ContainsFunc(c.short, begins)
 }
 
-// Identify reports whether a line of Cookie holds a cookie that counts, and whether it holds one that does not.
+// Identify reports whether a line of Cookie holds a cookie that counts, and whether it holds one
+// that does not.
 func (c *Cookies) Identify(line string) (counts, ignored bool) {
 	for cut := (cutter{rest: line}); cut.next(); {
 		switch {
@@ -60,8 +61,8 @@ func (c *Cookies) Identify(line string) (counts, ignored bool) {
 	return counts, ignored
 }
 
-// Strip returns a line of Cookie without the cookies that do not count; the others as they are spelled. It is "" if
-// none is left.
+// Strip returns a line of Cookie without the cookies that do not count; the others as they are
+// spelled. It is "" if none is left.
 func (c *Cookies) Strip(line string) string {
 	var kept []byte
 	for cut := (cutter{rest: line}); cut.next(); {
@@ -122,9 +123,10 @@ func (c *cutter) next() bool {
 	return true
 }
 
-// ignores says whether a cookie, name=value, is on the list. A cookie without a name never is. Nor is one that
-// could hide another: servers that still follow RFC 2109 part cookies at commas, and some at blanks, so a visitor who
-// sends "_ga=1, session=…" would be logged in there and anonymous here.
+// ignores says whether a cookie, name=value, is on the list. A cookie without a name never is. Nor
+// is one that could hide another: servers that still follow RFC 2109 part cookies at commas, and
+// some at blanks, so a visitor who sends "_ga=1, session=…" would be logged in there and anonymous
+// here.
 func (c *Cookies) ignores(pair string) bool {
 	at := strings.IndexByte(pair, '=')
 	if at < 0 {
@@ -154,8 +156,8 @@ func (f *Fields) Cookies(lines []string) []string {
 	return f.stripped(lines)
 }
 
-// RemoveCookies removes the cookies that do not count from h, the header of the request or a copy of it, and the field if
-// none is left. The lists of values in h stay as they are.
+// RemoveCookies removes the cookies that do not count from h, the header of the request or a copy
+// of it, and the field if none is left. The lists of values in h stay as they are.
 func (f *Fields) RemoveCookies(h http.Header) {
 	if f.cookies == nil {
 		return
@@ -202,7 +204,8 @@ const (
 	languageIgnored
 )
 
-// Ignore notes that the request has a field with this canonical name that the application never reads.
+// Ignore notes that the request has a field with this canonical name that the application never
+// reads.
 func (f *Fields) Ignore(canonical string) {
 	f.ignored |= someIgnored
 	switch canonical {
@@ -216,13 +219,14 @@ func (f *Fields) Ignore(canonical string) {
 // Ignores reports whether the request has fields that the application never reads.
 func (f *Fields) Ignores() bool { return f.ignored != 0 }
 
-// isIgnored reports whether Accept or Accept-Language is ignored. Of others nobody asks: what is ignored stands in no Vary.
+// isIgnored reports whether Accept or Accept-Language is ignored. Of others nobody asks: what is
+// ignored stands in no Vary.
 func (f *Fields) isIgnored(name string) bool {
 	return name == "Accept" && f.ignored&acceptIgnored != 0 || name == "Accept-Language" && f.ignored&languageIgnored != 0
 }
 
-// Preference returns the lines of Accept or Accept-Language in h, a header of the request, as far as they count, and
-// those in which it is spelled in another way.
+// Preference returns the lines of Accept or Accept-Language in h, a header of the request, as far
+// as they count, and those in which it is spelled in another way.
 func (f *Fields) Preference(h http.Header, name string) (lines, respelled []string) {
 	if f.ignored != 0 && f.isIgnored(name) {
 		return nil, nil

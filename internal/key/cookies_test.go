@@ -140,7 +140,8 @@ func TestPreference(t *testing.T) {
 	require.Equal(t, []string{"de"}, lines)
 }
 
-// What asks for a part of a page, or refines what is asked for, separates; by the beginning of the name.
+// What asks for a part of a page, or refines what is asked for, separates; by the beginning of the
+// name.
 func TestFragmentsAreInScope(t *testing.T) {
 	for _, name := range []string{
 		"X-Inertia", "X-Inertia-Version", "X-Inertia-Partial-Data", "X-Inertia-Partial-Component", "X-Inertia-Partial-Except", "X-Inertia-Whatever-Comes",

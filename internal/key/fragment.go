@@ -2,9 +2,10 @@ package key
 
 import "strings"
 
-// isFragment reports whether a canonical name is that of a request field by which a script asks for a part of a page, or
-// refines what it asks for. What a library sends tomorrow begins like what it sends today, so its prefix counts, not a
-// list of names: whoever takes one for the other shows parts as pages.
+// isFragment reports whether a canonical name is that of a request field by which a script asks for
+// a part of a page, or refines what it asks for. What a library sends tomorrow begins like what it
+// sends today, so its prefix counts, not a list of names: whoever takes one for the other shows
+// parts as pages.
 func isFragment(name string) bool {
 	switch name[0] {
 	case 'B':

@@ -1,8 +1,10 @@
-// Package key names stored responses: the primary key of a request, the scope of what else reaches a handler unkeyed,
-// and the variant that Vary selects. It is a security boundary: two requests that a handler can tell apart by an input
-// that an attacker chooses must not share a name, or what the attacker provoked is served to everybody.
+// Package key names stored responses: the primary key of a request, the scope of what else reaches
+// a handler unkeyed, and the variant that Vary selects. It is a security boundary: two requests
+// that a handler can tell apart by an input that an attacker chooses must not share a name, or what
+// the attacker provoked is served to everybody.
 //
-// All functions append to dst and return the extended slice, as append does; they keep nothing of what they are given.
+// All functions append to dst and return the extended slice, as append does; they keep nothing of
+// what they are given.
 package key
 
 import (
@@ -14,12 +16,14 @@ import (
 // MaxLength is the longest primary key in bytes. A request with a longer one is not cached.
 const MaxLength = 8 << 10
 
-// Of appends the primary key of r: scheme, host and raw target, each with its length before it. The scheme is that of the
-// connection; forwarded ones belong to Scope. The host is as OfURL says. The target is the path and query as they
-// came, byte for byte: URL.Path is decoded, so that /a%2fb and /a/b would be one. The method is not part of it.
+// Of appends the primary key of r: scheme, host and raw target, each with its length before it. The
+// scheme is that of the connection; forwarded ones belong to Scope. The host is as OfURL says. The
+// target is the path and query as they came, byte for byte: URL.Path is decoded, so that /a%2fb and
+// /a/b would be one. The method is not part of it.
 //
-// ok is false, and dst is returned as it was, when r has no target that could name a resource: CONNECT, "*", authority
-// form, an absolute form that contradicts the connection or r.Host, or a key longer than MaxLength.
+// ok is false, and dst is returned as it was, when r has no target that could name a resource:
+// CONNECT, "*", authority form, an absolute form that contradicts the connection or r.Host, or a
+// key longer than MaxLength.
 func Of(dst []byte, r *http.Request) (key []byte, ok bool) {
 	scheme, host, target, ok := parts(r)
 	if !ok {
@@ -32,9 +36,10 @@ func Of(dst []byte, r *http.Request) (key []byte, ok bool) {
 	return key, true
 }
 
-// OfURL appends the key of a URL in parts, the same that Of appends for a request to it. The scheme and the ASCII
-// letters of the host are lower-cased, one trailing dot of the name and a port that is empty or the scheme's default are
-// dropped, and a target that lacks its path gets "/". Nothing else is normalised.
+// OfURL appends the key of a URL in parts, the same that Of appends for a request to it. The scheme
+// and the ASCII letters of the host are lower-cased, one trailing dot of the name and a port that
+// is empty or the scheme's default are dropped, and a target that lacks its path gets "/". Nothing
+// else is normalised.
 func OfURL(dst []byte, scheme, host, target string) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(scheme)))
 	dst = appendLower(dst, scheme)
@@ -62,8 +67,8 @@ func Split[T string | []byte](key T) (scheme, host, target T, ok bool) {
 	return scheme, host, target, true
 }
 
-// parts finds scheme, host and target of r, none of them normalised except that the target has a path. That r.URL has
-// none then shows in the scope: a handler sees another path than for "/".
+// parts finds scheme, host and target of r, none of them normalised except that the target has a
+// path. That r.URL has none then shows in the scope: a handler sees another path than for "/".
 func parts(r *http.Request) (scheme, host, target string, ok bool) {
 	if r.URL == nil || r.URL.Opaque != "" || r.Method == http.MethodConnect {
 		return "", "", "", false
@@ -111,9 +116,10 @@ func parts(r *http.Request) (scheme, host, target string, ok bool) {
 	return scheme, host, target, target[0] == '/'
 }
 
-// splitHost cuts a host into its name without one trailing dot, and its port with the colon, empty when it is the
-// default of scheme. A host that would change again if it were split again ("a..", "a:80:80") is no host at all; it is
-// left as it is, so that a key can be made again from its parts.
+// splitHost cuts a host into its name without one trailing dot, and its port with the colon, empty
+// when it is the default of scheme. A host that would change again if it were split again ("a..",
+// "a:80:80") is no host at all; it is left as it is, so that a key can be made again from its
+// parts.
 func splitHost(scheme, host string) (name, port string) {
 	if strings.IndexByte(host, ':') < 0 && !strings.HasSuffix(host, ".") {
 		return host, ""
@@ -135,7 +141,8 @@ func splitHost(scheme, host string) (name, port string) {
 	return name, port
 }
 
-// SameHost reports whether two hosts, each with or without port, are spellings of one for URLs of this scheme.
+// SameHost reports whether two hosts, each with or without port, are spellings of one for URLs of
+// this scheme.
 func SameHost(scheme, a, b string) bool {
 	if a == b {
 		return true
@@ -150,7 +157,8 @@ func appendText(dst []byte, s string) []byte {
 	return append(dst, s...)
 }
 
-// cutText undoes appendText. A length that is not written in the shortest way is refused: keys are compared as bytes.
+// cutText undoes appendText. A length that is not written in the shortest way is refused: keys are
+// compared as bytes.
 func cutText[T string | []byte](s T) (text, rest T, ok bool) {
 	var (
 		length uint64

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// read makes a request as net/http's server does. secure puts it on a TLS connection with the host as server name.
+// read makes a request as net/http's server does. secure puts it on a TLS connection with the host
+// as server name.
 func read(t testing.TB, secure bool, text string) *http.Request {
 	t.Helper()
 	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.ReplaceAll(text, "\n", "\r\n") + "\r\n\r\n")))

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// maxNormalized is the longest value that is normalised, in bytes over all lines. No browser sends a
-	// longer one; it is taken as it is.
+	// maxNormalized is the longest value that is normalised, in bytes over all lines. No browser
+	// sends a longer one; it is taken as it is.
 	maxNormalized = 1 << 10
 	// maxCodings is how many members of an Accept-Encoding are put in order.
 	maxCodings = 16
@@ -49,9 +49,9 @@ func appendNormalized(dst []byte, name string, lines []string) []byte {
 	return appendCombined(dst, lines)
 }
 
-// appendUsual appends what browsers send in the fields by which most pages vary, in a quarter of the time that it takes
-// to be ready for anything: codings without weights; types and languages without blanks. ok is false for all else, and
-// nothing is appended then.
+// appendUsual appends what browsers send in the fields by which most pages vary, in a quarter of
+// the time that it takes to be ready for anything: codings without weights; types and languages
+// without blanks. ok is false for all else, and nothing is appended then.
 func appendUsual(dst []byte, name, line string) (extended []byte, ok bool) {
 	switch name {
 	case "Accept-Encoding":
@@ -106,7 +106,8 @@ func appendUsualCodings(dst []byte, line string) (extended []byte, ok bool) {
 	return dst, true
 }
 
-// isCompact reports whether a list has no quotes, blanks or empty members, nor empty parameters: nothing that appendNegotiated would change.
+// isCompact reports whether a list has no quotes, blanks or empty members, nor empty parameters:
+// nothing that appendNegotiated would change.
 func isCompact(line string) bool {
 	separated := true
 	for i := range len(line) {
@@ -125,10 +126,11 @@ func isCompact(line string) bool {
 	return !separated
 }
 
-// appendCodings appends the members of an Accept-Encoding (RFC 9110, 12.5.3) in the order of their names, each with its
-// weight unless that is 1. A field that is odd in any part is taken as appendCombined takes it, since handlers disagree on
-// what it means: malformed weights, a coding twice, capital letters, more than maxCodings members. None of these
-// can be read as the orderly form of another field.
+// appendCodings appends the members of an Accept-Encoding (RFC 9110, 12.5.3) in the order of their
+// names, each with its weight unless that is 1. A field that is odd in any part is taken as
+// appendCombined takes it, since handlers disagree on what it means: malformed weights, a coding
+// twice, capital letters, more than maxCodings members. None of these can be read as the orderly
+// form of another field.
 func appendCodings(dst []byte, lines []string) []byte {
 	type coding struct {
 		name   string
@@ -181,9 +183,10 @@ func appendWeight(dst []byte, weight int) []byte {
 	return dst
 }
 
-// appendNegotiated appends the members of an Accept or Accept-Language in their order, without the blanks around commas
-// and semicolons and, if fold is true, in lower case. Quoted strings stay as they are. Case is kept in Accept: a handler
-// that looks for "text/html" does not find it in "TEXT/HTML", and its answer must not become that of every browser.
+// appendNegotiated appends the members of an Accept or Accept-Language in their order, without the
+// blanks around commas and semicolons and, if fold is true, in lower case. Quoted strings stay as
+// they are. Case is kept in Accept: a handler that looks for "text/html" does not find it in
+// "TEXT/HTML", and its answer must not become that of every browser.
 func appendNegotiated(dst []byte, lines []string, fold bool) []byte {
 	start := len(dst)
 	for member := range field.Members(lines) {
@@ -208,7 +211,8 @@ func appendNegotiated(dst []byte, lines []string, fold bool) []byte {
 	return dst
 }
 
-// appendCombined joins lines by commas (RFC 9110, 5.3) and drops the blanks around commas that stand outside quotes.
+// appendCombined joins lines by commas (RFC 9110, 5.3) and drops the blanks around commas that
+// stand outside quotes.
 func appendCombined(dst []byte, lines []string) []byte {
 	for i, line := range lines {
 		if i > 0 {
@@ -254,7 +258,8 @@ func negotiated(name string) bool {
 	return name == "Accept" || name == "Accept-Language" || name == "Accept-Encoding"
 }
 
-// ambiguous reports whether a handler that takes the first line, or the first member, for all may see something else than one that reads the list.
+// ambiguous reports whether a handler that takes the first line, or the first member, for all may
+// see something else than one that reads the list.
 func ambiguous(lines []string) bool {
 	if len(lines) > 1 {
 		return true

@@ -6,10 +6,13 @@ import (
 	"strings"
 )
 
-// Purges and invalidation compare URLs as their readers do, not byte by byte as keys are: a purge that misses a page because a client has spelled it otherwise is a wrong page
-// that stays, one that takes another spelling along is a render. Two hosts, or two targets, that are plain alike are meant alike.
+// Purges and invalidation compare URLs as their readers do, not byte by byte as keys are: a purge
+// that misses a page because a client has spelled it otherwise is a wrong page that stays, one that
+// takes another spelling along is a render. Two hosts, or two targets, that are plain alike are
+// meant alike.
 
-// PlainHost returns host, which is as keys have it, without the default port of http or of https: which of the two a page was asked for by says little about how the connection to us speaks.
+// PlainHost returns host, which is as keys have it, without the default port of http or of https:
+// which of the two a page was asked for by says little about how the connection to us speaks.
 func PlainHost(host string) string {
 	if len(host) > len(":80") && host[len(host)-1] <= '9' {
 		for _, scheme := range [...]string{"http", "https"} {
@@ -21,10 +24,13 @@ func PlainHost(host string) string {
 	return host
 }
 
-// PlainTarget returns target, path and query, in one of its spellings: what is percent-encoded and need not be is decoded, so that /gr%C3%BCn, as browsers write it, and the bytes of /grün are one, and a
-// plus sign in the query is a blank. Encoded characters that part a path or a query where they stand for themselves stay as they are. A target without a path has that of the root.
+// PlainTarget returns target, path and query, in one of its spellings: what is percent-encoded and
+// need not be is decoded, so that /gr%C3%BCn, as browsers write it, and the bytes of /grün are one,
+// and a plus sign in the query is a blank. Encoded characters that part a path or a query where
+// they stand for themselves stay as they are. A target without a path has that of the root.
 //
-// It is a form to compare, not a target: a blank in it may have been anything that means one. It does not allocate if target is in that form already.
+// It is a form to compare, not a target: a blank in it may have been anything that means one. It
+// does not allocate if target is in that form already.
 func PlainTarget(target string) string {
 	if target == "" || target[0] == '?' {
 		target = "/" + target
@@ -57,7 +63,8 @@ func PlainTarget(target string) string {
 	return string(plain)
 }
 
-// PlainPath returns the path of a plain target, and its query with the question mark; that is "" if there is none.
+// PlainPath returns the path of a plain target, and its query with the question mark; that is "" if
+// there is none.
 func PlainPath(plain string) (path, query string) {
 	if at := strings.IndexByte(plain, '?'); at >= 0 {
 		return plain[:at], plain[at:]
@@ -67,11 +74,13 @@ func PlainPath(plain string) (path, query string) {
 
 func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f' }
 
-// MaxHosts is how many hosts are looked for in one scope. Proxies tell one or two; who tells more sees his own variants only, and may keep them.
+// MaxHosts is how many hosts are looked for in one scope. Proxies tell one or two; who tells more
+// sees his own variants only, and may keep them.
 const MaxHosts = 8
 
-// Hosts appends the hosts, plain, that a scope tells beside that of the key: in X-Forwarded-Host or Forwarded, for instance. Of a list they are the first and the last, which are those that handlers read.
-// A host without a port is also one with that of X-Forwarded-Port.
+// Hosts appends the hosts, plain, that a scope tells beside that of the key: in X-Forwarded-Host or
+// Forwarded, for instance. Of a list they are the first and the last, which are those that handlers
+// read. A host without a port is also one with that of X-Forwarded-Port.
 func Hosts(dst []string, scope string) []string {
 	start, port := len(dst), ""
 	add := func(text string) {
@@ -155,7 +164,8 @@ func Hosts(dst []string, scope string) []string {
 	return dst
 }
 
-// portIn returns the first port in the value of a field; "" if there is none, or if it is the default of a scheme.
+// portIn returns the first port in the value of a field; "" if there is none, or if it is the
+// default of a scheme.
 func portIn(text string) string {
 	port, _, _ := strings.Cut(text, ",")
 	port = strings.Trim(port, " \t")
@@ -207,5 +217,6 @@ func hostIn(text string) string {
 	return PlainHost(host)
 }
 
-// maxHost is the longest host that is looked for in a scope, with its port, in bytes (RFC 1035, 2.3.4).
+// maxHost is the longest host that is looked for in a scope, with its port, in bytes (RFC 1035,
+// 2.3.4).
 const maxHost = 255 + len(":65535")

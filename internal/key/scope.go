@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// MaxScope is the longest scope in bytes that is kept as text. A longer one is replaced by its SHA-256 and the hosts that it tells.
+	// MaxScope is the longest scope in bytes that is kept as text. A longer one is replaced by its
+	// SHA-256 and the hosts that it tells.
 	MaxScope = 2 << 10
 	// MaxFields is how many fields of one request may be part of its scope, and how many may be
 	// spelled unlike their canonical form. A proxy sets a dozen.
@@ -35,14 +36,15 @@ const (
 	kindVariantSum = 'v'
 )
 
-// Scope appends what else of r reaches a handler unkeyed and is known to change what handlers write: the fields by which
-// proxies tell under which scheme, host, port and path a page is seen, in a fixed order with all their lines; the fields
-// by which scripts ask for a fragment of a page instead of the page; the host, when it is spelled unlike the key; a TLS
-// server name that is not the host, and the client's certificate; an absolute URL; a path or query that an outer
-// handler has rewritten. It appends nothing for a plain request. f has had every name of r.Header.
+// Scope appends what else of r reaches a handler unkeyed and is known to change what handlers
+// write: the fields by which proxies tell under which scheme, host, port and path a page is seen,
+// in a fixed order with all their lines; the fields by which scripts ask for a fragment of a page
+// instead of the page; the host, when it is spelled unlike the key; a TLS server name that is not
+// the host, and the client's certificate; an absolute URL; a path or query that an outer handler
+// has rewritten. It appends nothing for a plain request. f has had every name of r.Header.
 //
-// Addresses of clients (X-Forwarded-For and its like) are left out: they would end sharing. So is everything that Vary is
-// there for.
+// Addresses of clients (X-Forwarded-For and its like) are left out: they would end sharing. So is
+// everything that Vary is there for.
 func Scope(dst []byte, r *http.Request, f *Fields) []byte {
 	start := len(dst)
 	if f.count > 0 {
@@ -88,8 +90,9 @@ func appendLines(dst []byte, kind byte, name string, lines []string) []byte {
 	return dst
 }
 
-// InScope reports whether a request field is part of the scope, so that a request made for a stored page must carry it.
-// name is as Canonical has it: CGI and FastCGI see no difference between X_Forwarded_Host and X-Forwarded-Host.
+// InScope reports whether a request field is part of the scope, so that a request made for a stored
+// page must carry it. name is as Canonical has it: CGI and FastCGI see no difference between
+// X_Forwarded_Host and X-Forwarded-Host.
 func InScope(name string) bool {
 	// Two letters tell almost all that browsers send from what is looked for.
 	if len(name) < len("Rsc") {
@@ -166,9 +169,10 @@ func ofClient(rest string) bool {
 	return false
 }
 
-// appendForwarded appends the host and proto parameters of a Forwarded field (RFC 7239, 4), element by element, since handlers
-// read the first or the last; nothing if there are none. A field is taken as a whole unless every reader, also one that
-// cuts at semicolons and knows no quotes, must see the same in it.
+// appendForwarded appends the host and proto parameters of a Forwarded field (RFC 7239, 4), element
+// by element, since handlers read the first or the last; nothing if there are none. A field is
+// taken as a whole unless every reader, also one that cuts at semicolons and knows no quotes, must
+// see the same in it.
 func appendForwarded(dst []byte, lines []string) []byte {
 	start := len(dst)
 	dst = append(dst, 0, kindForwarded)
@@ -192,8 +196,9 @@ func appendForwarded(dst []byte, lines []string) []byte {
 	return append(dst, 0)
 }
 
-// appendElement appends host and proto of one element and reports whether there are any. ok is false when somebody could
-// see more in the element: it is malformed, has other parameters, or separators within quotes.
+// appendElement appends host and proto of one element and reports whether there are any. ok is
+// false when somebody could see more in the element: it is malformed, has other parameters, or
+// separators within quotes.
 func appendElement(dst []byte, element string) (extended []byte, found, ok bool) {
 	for more := true; more; {
 		pair, rest := field.Cut(element, ';')
@@ -215,7 +220,8 @@ func appendElement(dst []byte, element string) (extended []byte, found, ok bool)
 	return dst, found, true
 }
 
-// appendHost appends the names under which the connection was addressed, where they differ from the host in the key.
+// appendHost appends the names under which the connection was addressed, where they differ from the
+// host in the key.
 func appendHost(dst []byte, r *http.Request, scheme, host string) []byte {
 	name, port := splitHost(scheme, host)
 	if r.Host != host || len(name)+len(port) != len(host) || hasCapital(host) {
@@ -238,7 +244,8 @@ func appendHost(dst []byte, r *http.Request, scheme, host string) []byte {
 	return dst
 }
 
-// isAddress reports whether a host is an IP address, for which there is no TLS server name (RFC 6066, 3).
+// isAddress reports whether a host is an IP address, for which there is no TLS server name (RFC
+// 6066, 3).
 func isAddress(host string) bool {
 	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
 	return err == nil

@@ -29,7 +29,8 @@ func fieldsOf(h http.Header) (f Fields) {
 
 const plain = "GET /a?b HTTP/1.1\nHost: example.com\n"
 
-// Whoever finds a field by which a common handler can be made to write another page adds a row here.
+// Whoever finds a field by which a common handler can be made to write another page adds a row
+// here.
 func TestScopeOfFields(t *testing.T) {
 	for _, line := range []string{
 		"X-Forwarded-Host: evil", "X-Forwarded-Proto: http", "X-Forwarded-Port: 1", "X-Forwarded-Prefix: /evil", "X-Forwarded-Scheme: x", "X-Forwarded-Ssl: on",
@@ -142,8 +143,8 @@ func TestScopeSeparates(t *testing.T) {
 	require.Empty(t, scope(nil, &http.Request{}), "a request without a key has no scope")
 }
 
-// A target without a path has the key of "/", so that a purge finds what was stored for it; but a handler sees an empty path, and
-// routers redirect it.
+// A target without a path has the key of "/", so that a purge finds what was stored for it; but a
+// handler sees an empty path, and routers redirect it.
 func TestScopeOfTargetsWithoutPath(t *testing.T) {
 	seen := map[string]string{}
 	for _, target := range []string{"/?q", "http://h/?q", "http://h?q", "http://u@h?q", "/", "http://h/", "http://h", "/?", "http://h?", "http://h/?"} {
@@ -267,7 +268,8 @@ func TestOrderOfFieldsDoesNotMatter(t *testing.T) {
 	}
 }
 
-// FuzzScope compares two requests of one URL: whatever a handler can read as host or scheme must separate them.
+// FuzzScope compares two requests of one URL: whatever a handler can read as host or scheme must
+// separate them.
 func FuzzScope(f *testing.F) {
 	f.Add("X-Forwarded-Host", "a", "b", "host=a", "host=b")
 	f.Add("X_Forwarded_Host", "a", "", "for=1", "for=\"1;host=evil\"")
@@ -298,7 +300,8 @@ func FuzzScope(f *testing.F) {
 	})
 }
 
-// naive reads a parameter of Forwarded as handlers do that know no grammar: the text from the word to the next separator.
+// naive reads a parameter of Forwarded as handlers do that know no grammar: the text from the word
+// to the next separator.
 func naive(forwarded, word string) string {
 	_, value, _ := strings.Cut(strings.ToLower(forwarded), word)
 	if end := strings.IndexAny(value, ";,"); end >= 0 {

@@ -37,7 +37,8 @@ func samePath(u *url.URL, path string) bool {
 	return u.RawPath == path && unescapesTo(path, u.Path)
 }
 
-// isUnreserved reports whether a path has only slashes and bytes that stand for themselves (RFC 3986, 2.3).
+// isUnreserved reports whether a path has only slashes and bytes that stand for themselves (RFC
+// 3986, 2.3).
 func isUnreserved(path string) bool {
 	for i := range len(path) {
 		switch c := path[i]; {
@@ -69,7 +70,8 @@ func unescapesTo(escaped, want string) bool {
 	return escaped == "" && i == len(want)
 }
 
-// unhex returns the value of a hexadecimal digit. Of another byte it returns anything: net/url has refused those.
+// unhex returns the value of a hexadecimal digit. Of another byte it returns anything: net/url has
+// refused those.
 func unhex(c byte) byte {
 	if c <= '9' {
 		return c - '0'

@@ -10,17 +10,19 @@ import (
 )
 
 const (
-	// MaxVary is how many different field names a Vary may list, and MaxVaryLength how many bytes it may have over all lines.
-	// A response with more is not stored.
+	// MaxVary is how many different field names a Vary may list, and MaxVaryLength how many bytes
+	// it may have over all lines. A response with more is not stored.
 	MaxVary       = 32
 	MaxVaryLength = 4 << 10
-	// MaxVariant is the longest variant in bytes that is kept as text. A longer one is replaced by its SHA-256.
+	// MaxVariant is the longest variant in bytes that is kept as text. A longer one is replaced by
+	// its SHA-256.
 	MaxVariant = 2 << 10
 )
 
-// VaryNames reads the lines of a Vary field (RFC 9110, 12.5.5): the canonical names, sorted and without duplicates, and
-// whether "*" is anywhere among them. ok is false, and there are no names, when a member is no token, there are more than
-// MaxVary names, or more than MaxVaryLength bytes; what is past either limit is not read.
+// VaryNames reads the lines of a Vary field (RFC 9110, 12.5.5): the canonical names, sorted and
+// without duplicates, and whether "*" is anywhere among them. ok is false, and there are no names,
+// when a member is no token, there are more than MaxVary names, or more than MaxVaryLength bytes;
+// what is past either limit is not read.
 func VaryNames(lines []string) (names []string, star, ok bool) {
 	size := 0
 	for _, line := range lines {
@@ -55,16 +57,20 @@ func VaryNames(lines []string) (names []string, star, ok bool) {
 	return names, star, true
 }
 
-// Variant appends the fields names, as VaryNames gives them, and their values in h, each with its length before it. An
-// absent field differs from an empty one. Host counts as absent: it is part of the primary key, and net/http takes it
-// out of the header. f has had every name of h: a field that is spelled in another way (X_Custom for
-// X-Custom) counts beside the canonical one, and as another one. nil is for a header without any.
+// Variant appends the fields names, as VaryNames gives them, and their values in h, each with its
+// length before it. An absent field differs from an empty one. Host counts as absent: it is part of
+// the primary key, and net/http takes it out of the header. f has had every name of h: a field that
+// is spelled in another way (X_Custom for X-Custom) counts beside the canonical one, and as another
+// one. nil is for a header without any.
 //
-// Values that mean the same are made equal (RFC 9111, 4.1) as far as a handler that compares bytes is not deceived by it:
-// Accept-Encoding is a set of codings with weights; Accept and Accept-Language lose blanks and empty members, the latter
-// also its case; credentials are taken as they are, but for cookies that do not count (see Cookies); other fields are joined by commas and lose the blanks around them.
+// Values that mean the same are made equal (RFC 9111, 4.1) as far as a handler that compares bytes
+// is not deceived by it: Accept-Encoding is a set of codings with weights; Accept and
+// Accept-Language lose blanks and empty members, the latter also its case; credentials are taken as
+// they are, but for cookies that do not count (see Cookies); other fields are joined by commas and
+// lose the blanks around them.
 //
-// What Variant appends may follow what Scope appended: no two different pairs of them read the same.
+// What Variant appends may follow what Scope appended: no two different pairs of them read the
+// same.
 func Variant(dst []byte, names []string, h http.Header, f *Fields) []byte {
 	start := len(dst)
 	for _, name := range names {
@@ -83,8 +89,8 @@ func Variant(dst []byte, names []string, h http.Header, f *Fields) []byte {
 	return bounded(dst, start, MaxVariant, kindVariantSum)
 }
 
-// Values is Variant without the names: as good where they are known to be the same, and less to keep. With equal names two
-// Values are equal if, and only if, the Variants are.
+// Values is Variant without the names: as good where they are known to be the same, and less to
+// keep. With equal names two Values are equal if, and only if, the Variants are.
 func Values(dst []byte, names []string, h http.Header, f *Fields) []byte {
 	start := len(dst)
 	for _, name := range names {

@@ -269,7 +269,9 @@ func FuzzVariant(f *testing.F) {
 		normal := parseVariant(t, string(textA))
 		raw := name == "Authorization" || name == "Cookie" || name == "Proxy-Authorization" || negotiated(name) && ambiguous(linesA)
 		if !raw && (len(linesA) == 1 || !strings.Contains(a, `"`)) {
-			// A quote left open ends with its line, which joined lines no longer show; otherwise normal values are their own normal form, so that two requests share a variant only if their normal forms are equal.
+			// A quote left open ends with its line, which joined lines no longer show; otherwise
+			// normal values are their own normal form, so that two requests share a variant only if
+			// their normal forms are equal.
 			if again := Variant(nil, names, normal, nil); string(again) != string(textA) {
 				t.Errorf("%s %q: normalised to %q, and again to %q", name, linesA, textA, again)
 			}

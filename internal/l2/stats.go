@@ -4,20 +4,19 @@ import (
 	"sync/atomic"
 )
 
-// Stats describes a Cache. Counts are since New.
+// Stats describes a Tier. Counts are since New.
 type Stats struct {
 	Hits, Misses uint64 // of Lookups that the store answered
 	Refused      uint64 // values that were garbled, outdated, or not what was asked for
-	Purged       uint64 // values that were purged after they were made
+	Purged       uint64 // values that a purge had come after
 	Skipped      uint64 // Lookups that did not ask the store, because of the breaker
-	Busy         uint64 // calls that were not made because too many are in progress
+	Busy         uint64 // calls that were not made because too many are under way
 
 	Errors, Timeouts, Panics uint64 // of calls
 	Opened                   uint64 // how often the breaker has opened
 
 	Written uint64 // responses
-	// responses that were not written: the queue was full, the breaker open, or the call failed
-	Dropped uint64
+	Dropped uint64 // responses that were not written: the queue was full, or the breaker open, or the call failed
 
 	Open         bool // the breaker is open
 	QueueEntries int
@@ -29,7 +28,7 @@ type counters struct {
 	hits, misses, refused, purged, skipped, busy, errors, timeouts, panics, opened, written, dropped atomic.Uint64
 }
 
-// Stats returns the counts. Each is read at its own moment.
+// Stats returns the counts. Each is seen at its own moment.
 func (t *Cache) Stats() Stats {
 	c := &t.stats
 	s := Stats{

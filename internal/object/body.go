@@ -7,8 +7,9 @@ import (
 	"github.com/edgecache-go/edgecache/internal/readers"
 )
 
-// Body is the payload of a stored response: a list of chunks, as the fill received them, so that storing never copies a large body into one slice.
-// The zero value is an empty body. A Body is immutable once published, and safe for concurrent use then.
+// Body is the payload of a stored response: a list of chunks, as the fill received them, so that
+// storing never copies a large body into one slice. The zero value is an empty body. A Body is
+// immutable once published, and safe for concurrent use then.
 type Body struct {
 	first []byte // never written after publication
 	rest  *rest  // nil if there is but one chunk
@@ -24,7 +25,8 @@ type rest struct {
 // restOverhead is what a rest takes beside the bytes of its chunks, in bytes.
 const restOverhead = 80
 
-// NewBody takes ownership of the bytes of chunks: nobody may write them afterwards. The list itself stays the caller's. Leading empty ones are left out.
+// NewBody takes ownership of the bytes of chunks: nobody may write them afterwards. The list itself
+// stays the caller's. Leading empty ones are left out.
 func NewBody(chunks ...[]byte) Body {
 	for len(chunks) > 0 && len(chunks[0]) == 0 {
 		chunks = chunks[1:]
@@ -43,7 +45,8 @@ func NewBody(chunks ...[]byte) Body {
 	return b
 }
 
-// Readers are those who read the body, and copies of it; nil where it is too small for that to count.
+// Readers are those who read the body, and copies of it; nil where it is too small for that to
+// count.
 func (b Body) Readers() *readers.Set {
 	if b.rest == nil || b.Size() <= readers.CountedAbove {
 		return nil
@@ -60,7 +63,8 @@ func (b Body) Size() int64 {
 	return n
 }
 
-// Footprint is what the body keeps in memory, in bytes: its capacity, not only its length, and the slice headers of its chunks.
+// Footprint is what the body keeps in memory, in bytes: its capacity, not only its length, and the
+// slice headers of its chunks.
 func (b Body) Footprint() int64 {
 	n := int64(cap(b.first))
 	if b.rest != nil {
@@ -115,7 +119,8 @@ func (b Body) WriteRange(w io.Writer, offset, length int64) (int64, error) {
 	return written, nil
 }
 
-// Prefix returns up to n leading bytes, read only: those of the first chunk, so possibly fewer than the body has.
+// Prefix returns up to n leading bytes, read only: those of the first chunk, so possibly fewer than
+// the body has.
 func (b Body) Prefix(n int) []byte {
 	n = min(n, len(b.first))
 	return b.first[:n:n]

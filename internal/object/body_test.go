@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// cut is text in pieces that end at the given places; an empty piece comes from a place that is named twice.
+// cut is text in pieces that end at the given places; an empty piece comes from a place that is
+// named twice.
 func cut(text string, at ...int) Body {
 	var chunks [][]byte
 	from := 0

@@ -16,7 +16,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// kind is the layout below. It changes with the layout, and with what keys, scopes and variants mean: what another version has stored is not read.
+// kind is the layout below. It changes with the layout, and with what keys, scopes and variants
+// mean: what another version has stored is not read.
 var kind = frame.Kind{'e', 'c', 'o', 3}
 
 // Limits of what is decoded. What exceeds them is not encoded either.
@@ -28,7 +29,8 @@ const (
 
 // Why a value cannot be used.
 var (
-	// ErrCorrupt says that the value is not what was stored: cut, changed, or something else altogether.
+	// ErrCorrupt says that the value is not what was stored: cut, changed, or something else
+	// altogether.
 	ErrCorrupt = errors.New("edgecache: value is not a stored response of this version")
 	// ErrOutdated says that the value was stored, and must not be used here or now.
 	ErrOutdated = errors.New("edgecache: stored response is not to be used any more")
@@ -49,11 +51,12 @@ type Stamp struct {
 	Shared   uint64 // in the sequence of the store
 }
 
-// MaxKeep is the longest that a value is of use. A store may forget for how long it was to keep one, but
-// not purges of this time: what is older could be a response that was purged.
+// MaxKeep is the longest that a value is of use. A store may forget for how long it was to keep
+// one, but not purges of this time: what is older could be a response that was purged.
 const MaxKeep = 30 * 24 * time.Hour
 
-// Codec turns records into bytes and back. It keeps to the rules that it was made with, and is safe for concurrent use.
+// Codec turns records into bytes and back. It keeps to the rules that it was made with, and is safe
+// for concurrent use.
 type Codec struct {
 	rules    *rules.Options
 	audience uint64
@@ -68,11 +71,14 @@ func NewCodec(o *rules.Options, s frame.Sealer) *Codec {
 // Audience tells apart codecs that do not read what the other has written.
 func (c *Codec) Audience() uint64 { return c.audience }
 
-// Append appends the encoding of r, to be stored under name, to dst, and returns for how long it is of use, at most MaxKeep.
-// keep is not positive, and nothing is appended, if there is no use in storing it.
+// Append appends the encoding of r, to be stored under name, to dst, and returns for how long it is
+// of use, at most MaxKeep. keep is not positive, and nothing is appended, if there is no use in
+// storing it.
 //
-// The layout: kind and proof; the length of the head; the head, all but the body; the body.
-// Times are told by the wall clock, the only one that processes share: when this was written, and how old the response was then by the clock of this process, so that a wall clock which was set in between does not count.
+// The layout: kind and proof; the length of the head; the head, all but the body; the body. Times
+// are told by the wall clock, the only one that processes share: when this was written, and how old
+// the response was then by the clock of this process, so that a wall clock which was set in between
+// does not count.
 func (c *Codec) Append(dst []byte, name string, r *Record, now time.Time) (value []byte, keep time.Duration) {
 	keep = min(r.Terms.Keep(c.rules, r.Asks(), now), MaxKeep)
 	selector := r.Selector()
@@ -149,14 +155,16 @@ func (c *Codec) appendHead(dst []byte, r *Record, selector *Selector, vary []str
 	return frame.AppendUint(dst, uint64(r.Body.Size()))
 }
 
-// saysOrigins reports whether the stored header says already that requests with an Origin may share the response.
+// saysOrigins reports whether the stored header says already that requests with an Origin may share
+// the response.
 func saysOrigins(h Header, vary []string) bool {
 	allowed := h.append(nil, "Access-Control-Allow-Origin")
 	return slices.Contains(vary, "Origin") || len(allowed) == 1 && allowed[0] == "*"
 }
 
-// Decode returns the record that value encodes, if it was stored under name and may still be used: the error is ErrCorrupt or ErrOutdated otherwise.
-// It takes ownership of value, of which the body of the object may be a part. The work, and what is allocated, is bounded by the length of value.
+// Decode returns the record that value encodes, if it was stored under name and may still be used:
+// the error is ErrCorrupt or ErrOutdated otherwise. It takes ownership of value, of which the body
+// of the object may be a part. The work, and what is allocated, is bounded by the length of value.
 func (c *Codec) Decode(value []byte, name string, now time.Time) (*Record, error) {
 	payload, ok := c.sealer.Open(value, kind, name)
 	if !ok {
@@ -278,7 +286,8 @@ func ascending(names []string) bool {
 	return true
 }
 
-// owned returns the body that is a part of a value of the given capacity: the part itself, or a copy if the rest, which nobody counts, would be more than an eighth of it.
+// owned returns the body that is a part of a value of the given capacity: the part itself, or a
+// copy if the rest, which nobody counts, would be more than an eighth of it.
 func owned(body []byte, capacity int) Body {
 	switch {
 	case len(body) == 0:

@@ -167,7 +167,8 @@ func TestDecodeRefusesEveryCorruption(t *testing.T) {
 	}
 }
 
-// TestForgedValuesAreRefused: whoever does not have the key can make no value, however well it is made.
+// TestForgedValuesAreRefused: whoever does not have the key can make no value, however well it is
+// made.
 func TestForgedValuesAreRefused(t *testing.T) {
 	o := options()
 	obj := stored(t, o, 200, http.Header{}, "some body")
@@ -190,7 +191,8 @@ func TestForgedValuesAreRefused(t *testing.T) {
 	}
 }
 
-// TestDecodeRefusesContradictions is about values whose checksum is right: somebody meant them to be taken.
+// TestDecodeRefusesContradictions is about values whose checksum is right: somebody meant them to
+// be taken.
 func TestDecodeRefusesContradictions(t *testing.T) {
 	o := options()
 	c := NewCodec(&o, frame.Sealer{})
@@ -229,7 +231,8 @@ func TestDecodeRefusesContradictions(t *testing.T) {
 	}
 }
 
-// Readers that know no edits refuse a response that has some: without them its fields mean something else. All others read as ever.
+// Readers that know no edits refuse a response that has some: without them its fields mean
+// something else. All others read as ever.
 func TestEditsAreAFlag(t *testing.T) {
 	o := options()
 	plain := stored(t, o, 200, http.Header{"Link": {"</a>"}}, "x")
@@ -271,7 +274,8 @@ func TestEditsAreAFlag(t *testing.T) {
 	require.NoError(t, err)
 }
 
-// What was made for a request with an Origin is known by a flag, unless the header says it already: all others are encoded as ever.
+// What was made for a request with an Origin is known by a flag, unless the header says it already:
+// all others are encoded as ever.
 func TestOriginsAreAFlag(t *testing.T) {
 	o := options()
 	c := NewCodec(&o, frame.Sealer{})
@@ -415,7 +419,8 @@ func TestNothingIsOfUseForLongerThanPurgesAreRemembered(t *testing.T) {
 	}
 }
 
-// TestDecodeKeepsToTheTimeThatWasGiven: a longer stale use that is allowed now is for what is stored from now on.
+// TestDecodeKeepsToTheTimeThatWasGiven: a longer stale use that is allowed now is for what is
+// stored from now on.
 func TestDecodeKeepsToTheTimeThatWasGiven(t *testing.T) {
 	before, after := options(), options()
 	before.MaxStaleUnreachable = 0
@@ -480,7 +485,8 @@ func TestDecodeObeysTheRulesOfToday(t *testing.T) {
 	}
 }
 
-// TestDecodeKeepsWhatTheHeaderDoesNotSay: outer middleware said it, or Connection named the field, so it is not among what is stored.
+// TestDecodeKeepsWhatTheHeaderDoesNotSay: outer middleware said it, or Connection named the field,
+// so it is not among what is stored.
 func TestDecodeKeepsWhatTheHeaderDoesNotSay(t *testing.T) {
 	o := options()
 	c := NewCodec(&o, frame.Sealer{})
@@ -546,7 +552,8 @@ func TestAppendRefusesWhatDecodeWould(t *testing.T) {
 	}
 }
 
-// TestDecodeAllocates is about values whose numbers promise more than there is, and about those that have as many small things as fit.
+// TestDecodeAllocates is about values whose numbers promise more than there is, and about those
+// that have as many small things as fit.
 func TestDecodeAllocates(t *testing.T) {
 	o := options()
 	c := NewCodec(&o, frame.Sealer{})

@@ -9,11 +9,13 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// Header is a response header in one string, which takes little more than its text. The zero value is empty. It is immutable; the strings that it hands out are parts of it.
-// With the fields it keeps what the response does to the fields of middleware outside, see [field.Edits].
+// Header is a response header in one string, which takes little more than its text. The zero value
+// is empty. It is immutable; the strings that it hands out are parts of it. With the fields it
+// keeps what the response does to the fields of middleware outside, see [field.Edits].
 //
-// The layout: how many values there are; then, if there are edits, the empty name, how many edits there are, and their texts; then, in ascending order of names, for each field
-// its name, how many values it has, and these.
+// The layout: how many values there are; then, if there are edits, the empty name, how many edits
+// there are, and their texts; then, in ascending order of names, for each field its name, how many
+// values it has, and these.
 type Header struct{ packed string }
 
 // editsMark is what appendName makes of the empty name, which no field has.
@@ -37,7 +39,8 @@ func (o *own) value(name string) string {
 	return ""
 }
 
-// appendHeader appends h with own in place of its fields, and edits. A field without a name is none.
+// appendHeader appends h with own in place of its fields, and edits. A field without a name is
+// none.
 func appendHeader(dst []byte, h http.Header, edits field.Edits, own *own) []byte {
 	var buf [32]string
 	names, values := buf[:0], 0
@@ -98,7 +101,8 @@ func (h Header) append(dst []string, name string) []string {
 	return dst
 }
 
-// All yields names, in ascending order, and values. The list of values is good until the next one comes.
+// All yields names, in ascending order, and values. The list of values is good until the next one
+// comes.
 func (h Header) All() iter.Seq2[string, []string] {
 	return func(yield func(string, []string) bool) {
 		var values []string
@@ -120,15 +124,18 @@ func (h Header) Len() (n int) {
 	return n
 }
 
-// Unpack returns a header that the caller may change. A field without values has an empty list, not nil: it keeps net/http from adding the field.
+// Unpack returns a header that the caller may change. A field without values has an empty list, not
+// nil: it keeps net/http from adding the field.
 func (h Header) Unpack() http.Header {
 	unpacked := make(http.Header)
 	h.CopyTo(unpacked, 0)
 	return unpacked
 }
 
-// CopyTo puts the fields into dst, in place of those of the same name, behind or before them, and takes those off that the response takes off, see [field.Edits.Apply].
-// The value lists are cut from one fresh array, so whoever changes dst later changes nothing here. The array has room for extra more values; that room is returned as an empty slice.
+// CopyTo puts the fields into dst, in place of those of the same name, behind or before them, and
+// takes those off that the response takes off, see [field.Edits.Apply]. The value lists are cut
+// from one fresh array, so whoever changes dst later changes nothing here. The array has room for
+// extra more values; that room is returned as an empty slice.
 func (h Header) CopyTo(dst http.Header, extra int) []string {
 	if h.packed == "" {
 		return make([]string, 0, extra)
@@ -173,7 +180,8 @@ func (h Header) CopyTo(dst http.Header, extra int) []string {
 	return array[:0]
 }
 
-// Edits returns what the response does to the fields of middleware outside. The caller owns the map.
+// Edits returns what the response does to the fields of middleware outside. The caller owns the
+// map.
 func (h Header) Edits() field.Edits {
 	var edits field.Edits
 	for e := h.editReader(); e.next(); {
@@ -253,7 +261,8 @@ func appendText[T string | []byte](dst []byte, s T) []byte {
 	return append(appendNumber(dst, len(s)), s...)
 }
 
-// appendName appends what reader.name reads: a number below len(wellKnown) is the place of a well-known name; any other is that much more than the length of the name, which follows.
+// appendName appends what reader.name reads: a number below len(wellKnown) is the place of a
+// well-known name; any other is that much more than the length of the name, which follows.
 func appendName(dst []byte, name string) []byte {
 	if i, ok := slices.BinarySearch(wellKnown[:], name); ok {
 		return append(dst, byte(i))
@@ -314,7 +323,8 @@ func (r *reader) take(n int) string {
 	return s
 }
 
-// wellKnown are names that are common in responses and in Vary, in ascending order: a byte each. Nothing outside of this process sees their places.
+// wellKnown are names that are common in responses and in Vary, in ascending order: a byte each.
+// Nothing outside of this process sees their places.
 var wellKnown = [...]string{
 	"Accept",
 	"Accept-Encoding",

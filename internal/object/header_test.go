@@ -138,7 +138,8 @@ func TestPackedHeaderTakesLittleMoreThanItsText(t *testing.T) {
 	}
 }
 
-// FuzzHeader: unpack(pack(h)) = h. Each line of text is a name, a tab, and values with tabs between.
+// FuzzHeader: unpack(pack(h)) = h. Each line of text is a name, a tab, and values with tabs
+// between.
 func FuzzHeader(f *testing.F) {
 	for _, h := range headers {
 		var lines []string
@@ -178,7 +179,8 @@ func FuzzHeader(f *testing.F) {
 	})
 }
 
-// What a response does to the fields of middleware outside takes place in one pass, and costs no allocation more.
+// What a response does to the fields of middleware outside takes place in one pass, and costs no
+// allocation more.
 func TestCopyToEdits(t *testing.T) {
 	fields := http.Header{"Link": {"</b>", "</c>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Server": {"s"}, "A": {"1"}, "Warning": {"1"}}
 	edits := field.Edits{

@@ -29,13 +29,14 @@ type Draft struct {
 	Type, Language string
 }
 
-// Object is one stored response. It is immutable once published: many goroutines read every field at once, and nothing of it is handed out for writing.
+// Object is one stored response. It is immutable once published: many goroutines read every field
+// at once, and nothing of it is handed out for writing.
 type Object struct {
 	Terms rules.Terms
 	Body  Body
 
-	// All text in one string: scope and variant, each after its length; the names of Vary, after their length; type and
-	// language, if the header lacks them; the header.
+	// All text in one string: scope and variant, each after its length; the names of Vary, after
+	// their length; type and language, if the header lacks them; the header.
 	text string
 
 	header uint32 // where in text the header begins
@@ -47,8 +48,9 @@ type Object struct {
 // overhead is what an Object takes in bytes beside what its fields point to.
 const overhead = 136
 
-// Seal makes the object to be published: the length becomes explicit, a response without validator gets an entity tag of its bytes, and one without type that which its bytes look like.
-// It keeps nothing of d.Header and d.Edits, and does not change them.
+// Seal makes the object to be published: the length becomes explicit, a response without validator
+// gets an entity tag of its bytes, and one without type that which its bytes look like. It keeps
+// nothing of d.Header and d.Edits, and does not change them.
 func (d *Draft) Seal() Object {
 	o := Object{Terms: d.Meta.Terms, Body: d.Body, status: uint16(d.Status), made: d.MadeETag}
 	var (
@@ -60,7 +62,8 @@ func (d *Draft) Seal() Object {
 	if BodyAllowed(d.Status) {
 		own.length = string(strconv.AppendInt(length[:0], d.Body.Size(), 10))
 		if d.Status == http.StatusOK && len(d.Header["Etag"]) == 0 && len(d.Header["Last-Modified"]) == 0 && d.Edits["Etag"] != field.Left {
-			// One with Last-Modified keeps to that: its handler answers conditions by it, and would ignore a tag that it never gave.
+			// One with Last-Modified keeps to that: its handler answers conditions by it, and would
+			// ignore a tag that it never gave.
 			o.made = true
 			own.tag = string(appendETag(tag[:0], d.Header["Content-Encoding"], d.Body))
 		}
@@ -93,7 +96,8 @@ func (d *Draft) Seal() Object {
 // Status is the status code.
 func (o *Object) Status() int { return int(o.status) }
 
-// MadeETag reports whether the entity tag is made of the bytes: the handler does not know it, so it is never asked about it.
+// MadeETag reports whether the entity tag is made of the bytes: the handler does not know it, so it
+// is never asked about it.
 func (o *Object) MadeETag() bool { return o.made }
 
 // Selector is what tells the object from others of its URL.
@@ -138,7 +142,8 @@ func (o *Object) validators(dates bool) rules.Validators {
 
 // Condition evaluates the conditions of the request header h, see [rules.Validators].
 func (o *Object) Condition(h http.Header, now time.Time) rules.Outcome {
-	// Beside If-None-Match dates do not count (RFC 9110, 13.2.2), and they take the longest to read.
+	// Beside If-None-Match dates do not count (RFC 9110, 13.2.2), and they take the longest to
+	// read.
 	v := o.validators(len(h["If-None-Match"]) == 0)
 	return v.Condition(h, o.Status(), now)
 }
@@ -197,7 +202,8 @@ const (
 	etagLength = len(etagPrefix) + 2*etagBytes + 2
 )
 
-// appendETag appends the strong entity tag (RFC 9110, 8.8.3) that Seal gives to a body in these codings.
+// appendETag appends the strong entity tag (RFC 9110, 8.8.3) that Seal gives to a body in these
+// codings.
 func appendETag(dst []byte, codings []string, b Body) []byte {
 	digest := digestOf(codings, b)
 	dst = append(dst, '"')
@@ -211,7 +217,8 @@ func digestOf(codings []string, b Body) [sha256.Size]byte {
 		return sha256.Sum256(b.first)
 	}
 	sum := sha256.New()
-	// Two codings of the same page are different representations and must not share a strong tag (RFC 9110, 8.8.3.3).
+	// Two codings of the same page are different representations and must not share a strong tag
+	// (RFC 9110, 8.8.3.3).
 	for _, v := range codings {
 		sum.Write([]byte(v))
 		sum.Write([]byte{0})

@@ -136,7 +136,8 @@ func TestIsMadeTellsMadeTagsFromOthers(t *testing.T) {
 	}
 }
 
-// The memory budget counts bytes, so what an object says of itself must not be less than what it keeps.
+// The memory budget counts bytes, so what an object says of itself must not be less than what it
+// keeps.
 func TestSizeIsNotLessThanWhatIsKept(t *testing.T) {
 	const objects = 2000
 	for _, tt := range []struct {

@@ -1,5 +1,5 @@
-// Package partial writes what 206 and 416 responses say about byte ranges: the values of Content-Range,
-// and bodies of several parts whose length is known before they are sent.
+// Package partial writes what 206 and 416 responses say about byte ranges: the values of
+// Content-Range, and bodies of several parts whose length is known before they are sent.
 package partial
 
 import (
@@ -29,8 +29,8 @@ func Unsatisfied(size int64) string { return "bytes */" + strconv.FormatInt(size
 
 // Body is a body of several parts, in the form multipart/byteranges (RFC 9110, 14.6).
 type Body struct {
-	// ContentType and Length are the header fields of the response: Content-Type, and Content-Length in
-	// bytes.
+	// ContentType and Length are the header fields of the response: Content-Type, and
+	// Content-Length in bytes.
 	ContentType string
 	Length      int64
 
@@ -39,9 +39,9 @@ type Body struct {
 	boundary string
 }
 
-// NewBody returns the body that has these parts of a representation of size bytes. contentType is the
-// Content-Type of that representation, "" if it has none. The parts lie inside the representation, and
-// are not changed afterwards.
+// NewBody returns the body that has these parts of a representation of size bytes. contentType is
+// the Content-Type of that representation, "" if it has none. The parts lie inside the
+// representation, and are not changed afterwards.
 func NewBody(parts []field.Range, size int64, contentType string) *Body {
 	contentType = field.OneLine(contentType) // mime/multipart writes it as it is
 	b := &Body{parts: parts, headers: make([]textproto.MIMEHeader, len(parts))}
@@ -61,8 +61,8 @@ func NewBody(parts []field.Range, size int64, contentType string) *Body {
 	return b
 }
 
-// Write writes the body to w. send writes the bytes of one part; it is called for each, in order. The
-// first error ends the body and is returned.
+// Write writes the body to w. send writes the bytes of one part; it is called for each, in order.
+// The first error ends the body and is returned.
 func (b *Body) Write(w io.Writer, send func(w io.Writer, part field.Range) error) error {
 	m := multipart.NewWriter(w)
 	if err := m.SetBoundary(b.boundary); err != nil {

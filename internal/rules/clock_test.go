@@ -10,9 +10,11 @@ import (
 	"unsafe"
 )
 
-// jumped returns t as time.Now would have given it after somebody set the wall clock forward by d, in whole seconds: another date, the same monotonic reading.
+// jumped returns t as time.Now would have given it after somebody set the wall clock forward by d,
+// in whole seconds: another date, the same monotonic reading.
 //
-// No fake clock can do that, and time.Time has no constructor for it, so this writes into its representation: bits 30 to 62 of the first word are the seconds of the wall clock.
+// No fake clock can do that, and time.Time has no constructor for it, so this writes into its
+// representation: bits 30 to 62 of the first word are the seconds of the wall clock.
 // TestJumpedClock holds that this is still so.
 func jumped(t time.Time, d time.Duration) time.Time {
 	wall := (*uint64)(unsafe.Pointer(&t))
@@ -79,7 +81,9 @@ func TestRFC9111_4_2_3_AgeIsMonotonic(t *testing.T) {
 	}
 }
 
-// TestRFC9111_4_2_3_OriginWithAnotherDate: the origin's clock is a day off ours. Expires counts from its own Date, so it does not matter for that; a Date of yesterday is an age of a day, as the RFC says.
+// TestRFC9111_4_2_3_OriginWithAnotherDate: the origin's clock is a day off ours. Expires counts
+// from its own Date, so it does not matter for that; a Date of yesterday is an age of a day, as the
+// RFC says.
 func TestRFC9111_4_2_3_OriginWithAnotherDate(t *testing.T) {
 	for _, row := range []struct {
 		name     string
@@ -115,7 +119,8 @@ func TestRFC9111_4_2_3_OriginWithAnotherDate(t *testing.T) {
 	}
 }
 
-// TestGuaranteeClockJumps stores and reuses while somebody sets the wall clock by up to a day, every 100 operations. The oracle counts time that nobody can set.
+// TestGuaranteeClockJumps stores and reuses while somebody sets the wall clock by up to a day,
+// every 100 operations. The oracle counts time that nobody can set.
 func TestGuaranteeClockJumps(t *testing.T) {
 	operations := 100_000
 	if os.Getenv("EDGECACHE_LONG") != "" {

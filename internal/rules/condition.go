@@ -28,8 +28,9 @@ func (o Outcome) String() string {
 	return outcomes[Full]
 }
 
-// Condition evaluates If-None-Match and If-Modified-Since of the request header h for a GET or HEAD: Full or Unmodified.
-// The order is that of RFC 9110, 13.2.2; only a stored 200 can be unmodified (RFC 9111, 4.3.2).
+// Condition evaluates If-None-Match and If-Modified-Since of the request header h for a GET or
+// HEAD: Full or Unmodified. The order is that of RFC 9110, 13.2.2; only a stored 200 can be
+// unmodified (RFC 9111, 4.3.2).
 func (v *Validators) Condition(h http.Header, status int, now time.Time) Outcome {
 	if status != http.StatusOK {
 		return Full
@@ -61,7 +62,8 @@ func (v *Validators) Condition(h http.Header, status int, now time.Time) Outcome
 	return Unmodified
 }
 
-// matches says whether If-None-Match names the stored response, by the weak comparison (RFC 9110, 13.1.2).
+// matches says whether If-None-Match names the stored response, by the weak comparison (RFC 9110,
+// 13.1.2).
 func (v *Validators) matches(lines []string) bool {
 	if len(lines) == 1 && strings.Trim(lines[0], " \t") == "*" {
 		return true

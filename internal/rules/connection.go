@@ -9,9 +9,10 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// connection returns what a Connection field has against the cache (RFC 9110, 7.6.1). A proxy behind us takes off the fields that it names,
-// and so does WithoutConnection: named reports whether it names any. Against the cache are fields by which the answer could be of
-// somebody, or of another URL: with those it would be stored for others as if they had never been sent.
+// connection returns what a Connection field has against the cache (RFC 9110, 7.6.1). A proxy
+// behind us takes off the fields that it names, and so does WithoutConnection: named reports
+// whether it names any. Against the cache are fields by which the answer could be of somebody, or
+// of another URL: with those it would be stored for others as if they had never been sent.
 func (o *Options) connection(lines []string) (against Reason, named bool) {
 	if len(lines) == 1 && (lines[0] == "keep-alive" || lines[0] == "close") {
 		return None, false // what browsers and proxies say each time
@@ -33,7 +34,8 @@ func (o *Options) connection(lines []string) (against Reason, named bool) {
 	return None, named
 }
 
-// isUsualOption reports whether a connection option names nothing that the cache or a handler looks at. That of an Upgrade is judged by that field.
+// isUsualOption reports whether a connection option names nothing that the cache or a handler looks
+// at. That of an Upgrade is judged by that field.
 func isUsualOption(option string) bool {
 	for _, usual := range [...]string{"keep-alive", "close", "upgrade", "te", "http2-settings"} {
 		if strings.EqualFold(option, usual) {
@@ -43,8 +45,8 @@ func isUsualOption(option string) bool {
 	return false
 }
 
-// tellsAddress reports whether a field of this canonical name is likely to tell a client's address, as proxies do. A handler that misses
-// it may take the request for one from inside.
+// tellsAddress reports whether a field of this canonical name is likely to tell a client's address,
+// as proxies do. A handler that misses it may take the request for one from inside.
 func tellsAddress(name string) bool {
 	name = strings.ToLower(name)
 	for _, end := range [...]string{"ip", "-for", "address", "addr", "via"} {
@@ -55,8 +57,9 @@ func tellsAddress(name string) bool {
 	return false
 }
 
-// wantsProtocol reports whether an Upgrade field asks for another protocol than a version of HTTP or TLS. Those a server may
-// ignore, and does with almost every request that asks (RFC 9110, 7.8): the answer is the same in the new protocol.
+// wantsProtocol reports whether an Upgrade field asks for another protocol than a version of HTTP
+// or TLS. Those a server may ignore, and does with almost every request that asks (RFC 9110, 7.8):
+// the answer is the same in the new protocol.
 func wantsProtocol(lines []string) bool {
 	for protocol := range field.Members(lines) {
 		name, _, _ := strings.Cut(protocol, "/")
@@ -69,8 +72,8 @@ func wantsProtocol(lines []string) bool {
 	return false
 }
 
-// WithoutConnection returns a copy of h, the header of a request, without what belongs to its connection: Upgrade, Connection, and the
-// fields that Connection names (RFC 9110, 7.6.1).
+// WithoutConnection returns a copy of h, the header of a request, without what belongs to its
+// connection: Upgrade, Connection, and the fields that Connection names (RFC 9110, 7.6.1).
 func WithoutConnection(h http.Header) http.Header {
 	kept := maps.Clone(h) // whoever fetches has a header of its own
 	named := []string{"Connection", "Upgrade", "Http2-Settings"}

@@ -5,10 +5,12 @@ import (
 	"strings"
 )
 
-// DefaultDropFields returns the response fields that belong to one exchange: ids of requests and traces, what is left of
-// the client's rate, how long the handler took. A name that ends in * stands for all that begin so. The caller owns the slice.
+// DefaultDropFields returns the response fields that belong to one exchange: ids of requests and
+// traces, what is left of the client's rate, how long the handler took. A name that ends in *
+// stands for all that begin so. The caller owns the slice.
 //
-// Retry-After is not among them: it says something about the resource, and a stored 503 is true for as long as it is fresh.
+// Retry-After is not among them: it says something about the resource, and a stored 503 is true for
+// as long as it is fresh.
 func DefaultDropFields() []string {
 	return []string{
 		// Ids of a request, by applications, frameworks and platforms.
@@ -33,8 +35,9 @@ func DefaultDropFields() []string {
 	}
 }
 
-// Needed reports whether a response cannot be stored without the field: a cache, or whoever gets the response from one,
-// goes by it. name is canonical; a name that ends in * stands for all that begin so.
+// Needed reports whether a response cannot be stored without the field: a cache, or whoever gets
+// the response from one, goes by it. name is canonical; a name that ends in * stands for all that
+// begin so.
 func Needed(name string) bool {
 	for _, needed := range [...]string{
 		"Age", "Cache-Control", "Cache-Groups", "Cache-Status", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length",

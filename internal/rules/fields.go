@@ -94,7 +94,8 @@ func roleOf(name string) fieldKind {
 	return 0
 }
 
-// listed reports whether a canonical name, not one that is known beforehand, is one of CredentialFields.
+// listed reports whether a canonical name, not one that is known beforehand, is one of
+// CredentialFields.
 func (o *Options) listed(name string) bool {
 	names := o.CredentialFields
 	if o.known != nil {
@@ -103,7 +104,8 @@ func (o *Options) listed(name string) bool {
 	return matchesName(names, name)
 }
 
-// matchesName reports whether a name is one of names, of which those that end in * stand for all that begin so.
+// matchesName reports whether a name is one of names, of which those that end in * stand for all
+// that begin so.
 func matchesName(names []string, name string) bool {
 	for _, n := range names {
 		if n == name {
@@ -116,8 +118,9 @@ func matchesName(names []string, name string) bool {
 	return false
 }
 
-// Ignorable reports whether an application may say that it never reads the field of a request with this canonical name,
-// or those that begin so if it ends in *: not what frames the message, what says who asks, or what the cache itself acts on.
+// Ignorable reports whether an application may say that it never reads the field of a request with
+// this canonical name, or those that begin so if it ends in *: not what frames the message, what
+// says who asks, or what the cache itself acts on.
 func Ignorable(name string) bool {
 	pattern := []string{name}
 	for _, fixed := range unignorable {

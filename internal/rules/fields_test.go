@@ -163,7 +163,8 @@ func TestCostOfManyNames(t *testing.T) {
 	}
 }
 
-// FuzzUnderscores: in whichever spelling a field comes, it identifies, separates and bypasses alike.
+// FuzzUnderscores: in whichever spelling a field comes, it identifies, separates and bypasses
+// alike.
 func FuzzUnderscores(f *testing.F) {
 	for _, seed := range []string{"X-Forwarded-Host", "X-Api-Key", "X-Original-Url", "If-Match", "User-Agent", "Cookie", "Content-Length", "Sec-Ch-Ua", "A--b", "Oidc-Claim-Sub"} {
 		f.Add(seed, "1", byte('_'))

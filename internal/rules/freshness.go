@@ -9,14 +9,16 @@ import (
 )
 
 const (
-	// infinity is the largest delta-seconds (RFC 9111, 1.2.2). Sums of two of them still fit a Duration.
+	// infinity is the largest delta-seconds (RFC 9111, 1.2.2). Sums of two of them still fit a
+	// Duration.
 	infinity = (1 << 31) * time.Second
 
-	// briefTTL bounds the lifetime that is inferred for redirects and for responses that are missing: the mistake of keeping
-	// one of those too long is noticed by nobody but the visitor.
+	// briefTTL bounds the lifetime that is inferred for redirects and for responses that are
+	// missing: the mistake of keeping one of those too long is noticed by nobody but the visitor.
 	briefTTL = 30 * time.Second
 
-	// heuristicFraction is the "typical setting" of RFC 9111, 4.2.2: a tenth of the time since the last change.
+	// heuristicFraction is the "typical setting" of RFC 9111, 4.2.2: a tenth of the time since the
+	// last change.
 	heuristicFraction = 10
 )
 
@@ -46,7 +48,8 @@ func (m *Meta) setAge(h http.Header, requestTime, now time.Time) {
 	m.initialAge = bounded(max(apparent, corrected))
 }
 
-// setFreshness computes lifetime and windows and says whether the response is worth storing with them.
+// setFreshness computes lifetime and windows and says whether the response is worth storing with
+// them.
 func (m *Meta) setFreshness(o *Options, cc *field.CacheControl, targeted bool, status int, h http.Header) Reason {
 	allowed := cc.Public || heuristicallyCacheable(status)
 	switch {
@@ -69,7 +72,8 @@ func (m *Meta) setFreshness(o *Options, cc *field.CacheControl, targeted bool, s
 	m.noStale = cc.MustRevalidate || cc.ProxyRevalidate || cc.SharedMaxAge.Set
 	m.immutable = cc.Immutable && m.explicit
 	if !m.noCache && !m.noStale {
-		// s-maxage implies proxy-revalidate (RFC 9111, 5.2.2.10), so a window beside it does nothing here.
+		// s-maxage implies proxy-revalidate (RFC 9111, 5.2.2.10), so a window beside it does
+		// nothing here.
 		m.whileRevalidate = m.window(cc.StaleWhileRevalidate, o.StaleWhileRevalidate)
 		m.ifError = m.window(cc.StaleIfError, o.StaleIfError)
 	}
@@ -89,7 +93,8 @@ func (m *Meta) setFreshness(o *Options, cc *field.CacheControl, targeted bool, s
 	return NoFreshness
 }
 
-// expires returns the lifetime that Expires gives. Lines that differ say nothing, and nothing means stale (RFC 9111, 4.2.1 and 5.3).
+// expires returns the lifetime that Expires gives. Lines that differ say nothing, and nothing means
+// stale (RFC 9111, 4.2.1 and 5.3).
 func (m *Meta) expires(lines []string) time.Duration {
 	for _, line := range lines[1:] {
 		if line != lines[0] {
@@ -116,7 +121,8 @@ func (o *Options) inferred(status int) time.Duration {
 	return 0
 }
 
-// brief returns a bound of inferred lifetimes as it is for a status: not more than briefTTL for some.
+// brief returns a bound of inferred lifetimes as it is for a status: not more than briefTTL for
+// some.
 func brief(status int, bound time.Duration) time.Duration {
 	switch status {
 	case 203, 301, 308, 404, 410:
@@ -125,9 +131,9 @@ func brief(status int, bound time.Duration) time.Duration {
 	return max(bound, 0)
 }
 
-// window returns the length of a window of RFC 5861: the response's own, else that of the configuration.
-// A response that says it is stale when it comes (max-age=0, an Expires in the past) wants to be asked
-// about at each use, and gets none.
+// window returns the length of a window of RFC 5861: the response's own, else that of the
+// configuration. A response that says it is stale when it comes (max-age=0, an Expires in the past)
+// wants to be asked about at each use, and gets none.
 func (m *Meta) window(own field.Delta, configured time.Duration) time.Duration {
 	switch {
 	case own.Set:
@@ -138,7 +144,8 @@ func (m *Meta) window(own field.Delta, configured time.Duration) time.Duration {
 	return bounded(configured)
 }
 
-// heuristicallyCacheable lists the status codes of RFC 9110, 15.1. 206 is missing, since parts are not stored.
+// heuristicallyCacheable lists the status codes of RFC 9110, 15.1. 206 is missing, since parts are
+// not stored.
 func heuristicallyCacheable(status int) bool {
 	switch status {
 	case 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501:
@@ -147,7 +154,8 @@ func heuristicallyCacheable(status int) bool {
 	return false
 }
 
-// delta returns the value of a directive that is present; an invalid one means stale (RFC 9111, 4.2.1).
+// delta returns the value of a directive that is present; an invalid one means stale (RFC 9111,
+// 4.2.1).
 func delta(d field.Delta) time.Duration {
 	if !d.Valid {
 		return 0

@@ -17,7 +17,8 @@ var identityWords = newWordIndex(
 
 // identifying reports whether the canonical name of a request field says that the field identifies
 // its sender: a part of it, between dashes, begins or ends with one of identityWords. Names that
-// browsers, proxies, content delivery networks and tracers send with anybody's request do not count.
+// browsers, proxies, content delivery networks and tracers send with anybody's request do not
+// count.
 func identifying(name string) bool {
 	if harmless(name) {
 		return false
@@ -36,9 +37,9 @@ func identifying(name string) bool {
 	return false
 }
 
-// withoutAgent returns a part of a name without the "user" of a user agent or of a client's address,
-// which identify nobody: User-Agent, X-Device-User-Agent, X-Ms-Useragent, X-Proxyuser-Ip. rest is
-// what comes behind the part.
+// withoutAgent returns a part of a name without the "user" of a user agent or of a client's
+// address, which identify nobody: User-Agent, X-Device-User-Agent, X-Ms-Useragent, X-Proxyuser-Ip.
+// rest is what comes behind the part.
 func withoutAgent(part, rest string) string {
 	const user, userAgent = "user", "useragent"
 	switch {
@@ -55,8 +56,8 @@ func begins(name, part string) bool {
 	return strings.HasPrefix(name, part) && (len(name) == len(part) || name[len(part)] == '-')
 }
 
-// marksEnd reports whether part, of a canonical name, ends with a word in another form: in the plural,
-// numbered, or as the name of an id (Mytokens, Companies, Mytoken2, Currentuserid).
+// marksEnd reports whether part, of a canonical name, ends with a word in another form: in the
+// plural, numbered, or as the name of an id (Mytokens, Companies, Mytoken2, Currentuserid).
 func (x *wordIndex) marksEnd(part string) bool {
 	stem := strings.TrimRight(part, "0123456789")
 	for range 2 { // with and without an id
@@ -141,9 +142,9 @@ func (x *wordIndex) mark(part string) bool {
 	return false
 }
 
-// DefaultCredentialFields returns the request fields, beside Authorization and Cookie, by which applications and
-// authenticating proxies commonly recognise their users. A name that ends in * stands for all that
-// begin so. The caller owns the slice.
+// DefaultCredentialFields returns the request fields, beside Authorization and Cookie, by which
+// applications and authenticating proxies commonly recognise their users. A name that ends in *
+// stands for all that begin so. The caller owns the slice.
 func DefaultCredentialFields() []string {
 	return []string{
 		// Keys and tokens that clients send.
@@ -169,9 +170,9 @@ func DefaultCredentialFields() []string {
 	}
 }
 
-// NameCredential returns the name of what makes a request credentialed, never its value: "Authorization", "client
-// certificate", "Cookie: session" or a field such as "X-Api-Key", as far as it carries one of these, in this order. A
-// cookie without a proper name is "Cookie".
+// NameCredential returns the name of what makes a request credentialed, never its value:
+// "Authorization", "client certificate", "Cookie: session" or a field such as "X-Api-Key", as far
+// as it carries one of these, in this order. A cookie without a proper name is "Cookie".
 func (o *Options) NameCredential(r *http.Request) string {
 	cookie, credential, authorization := "", "", ""
 	for name, lines := range r.Header {
@@ -201,7 +202,8 @@ func (o *Options) NameCredential(r *http.Request) string {
 	return cmp.Or(authorization, certificate, cookie, credential)
 }
 
-// maxCredentialName is how much of the name of a field is told, in bytes: whoever makes names up does not fill logs.
+// maxCredentialName is how much of the name of a field is told, in bytes: whoever makes names up
+// does not fill logs.
 const maxCredentialName = 64
 
 func clipped(name string) string { return name[:min(len(name), maxCredentialName)] }

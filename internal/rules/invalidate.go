@@ -20,15 +20,17 @@ type Target struct {
 	Target       string // path and query
 }
 
-// Invalidates says whether a response with this status to a request with this method makes what is stored for its URL
-// invalid (RFC 9111, 4.4): a success or a redirection of a method that is not known to be safe.
+// Invalidates says whether a response with this status to a request with this method makes what is
+// stored for its URL invalid (RFC 9111, 4.4): a success or a redirection of a method that is not
+// known to be safe.
 func Invalidates(method string, status int) bool {
 	return !safe(method) && status >= 200 && status <= 399
 }
 
-// InvalidationTargets returns the URLs, beside that of r, which a successful unsafe request makes invalid: those in
-// Location and Content-Location, if they are of the same origin (RFC 9111, 4.4). At most max, no duplicates.
-// hosts are those, as key.PlainHost has them, under which proxies say that the request was made: see key.Hosts.
+// InvalidationTargets returns the URLs, beside that of r, which a successful unsafe request makes
+// invalid: those in Location and Content-Location, if they are of the same origin (RFC 9111, 4.4).
+// At most max, no duplicates. hosts are those, as key.PlainHost has them, under which proxies say
+// that the request was made: see key.Hosts.
 func InvalidationTargets(r *http.Request, h http.Header, hosts []string, max int) []Target {
 	h = field.Canonical(h)
 	if len(h["Location"]) == 0 && len(h["Content-Location"]) == 0 {
@@ -54,8 +56,9 @@ func InvalidationTargets(r *http.Request, h http.Header, hosts []string, max int
 	return targets
 }
 
-// Destination returns the URL to which a MOVE or COPY has written, if it did: its status says so, and the URL is of the same
-// origin (RFC 4918, 9.8.5, 9.9.4 and 10.3). hosts are as for InvalidationTargets.
+// Destination returns the URL to which a MOVE or COPY has written, if it did: its status says so,
+// and the URL is of the same origin (RFC 4918, 9.8.5, 9.9.4 and 10.3). hosts are as for
+// InvalidationTargets.
 func Destination(r *http.Request, status int, hosts []string) (t Target, ok bool) {
 	if r.Method != "MOVE" && r.Method != "COPY" || status != http.StatusCreated && status != http.StatusNoContent {
 		return t, false
@@ -72,7 +75,8 @@ func Destination(r *http.Request, status int, hosts []string) (t Target, ok bool
 	return own.resolve(lines[0])
 }
 
-// origin is the target URI of a request (RFC 9110, 7.1) in two forms: as the key has it, and as its client sees it.
+// origin is the target URI of a request (RFC 9110, 7.1) in two forms: as the key has it, and as its
+// client sees it.
 type origin struct {
 	Target
 	public  url.URL                        // with the scheme that a proxy in front speaks
@@ -92,8 +96,8 @@ func targetOf(r *http.Request) (o origin, ok bool) {
 	}
 	o.public = *public
 	o.public.Scheme, o.public.Host = o.Scheme, o.Host
-	// TLS often ends in front of us. The field can be forged, but then it only decides which of its own URLs a client, who
-	// may send unsafe requests to them anyway, makes invalid.
+	// TLS often ends in front of us. The field can be forged, but then it only decides which of its
+	// own URLs a client, who may send unsafe requests to them anyway, makes invalid.
 	if proto := r.Header.Get("X-Forwarded-Proto"); strings.EqualFold(proto, "http") || strings.EqualFold(proto, "https") {
 		o.public.Scheme = strings.ToLower(proto)
 	}
@@ -101,11 +105,12 @@ func targetOf(r *http.Request) (o origin, ok bool) {
 	return o, true
 }
 
-// known makes o accept every URL by which its client may know the same site, for the sake of what is made invalid.
+// known makes o accept every URL by which its client may know the same site, for the sake of what
+// is made invalid.
 //
-// Deviation: where TLS does not end here, http and https are one origin, as few proxies tell which of them it was in a way
-// that all understand. And proxies may have told another host than the one by which they call us. Both only decide which of
-// its own URLs a client makes invalid.
+// Deviation: where TLS does not end here, http and https are one origin, as few proxies tell which
+// of them it was in a way that all understand. And proxies may have told another host than the one
+// by which they call us. Both only decide which of its own URLs a client makes invalid.
 func (o *origin) known(r *http.Request, hosts []string) {
 	either := r.TLS == nil || forwardedAs(r.Header, "http")
 	own := o.Scheme
@@ -125,7 +130,8 @@ func (o *origin) known(r *http.Request, hosts []string) {
 	}
 }
 
-// forwardedAs reports whether a proxy says that its client, or a proxy before it, spoke scheme to it.
+// forwardedAs reports whether a proxy says that its client, or a proxy before it, spoke scheme to
+// it.
 func forwardedAs(h http.Header, scheme string) bool {
 	for member := range field.Members(h["X-Forwarded-Proto"]) {
 		if strings.EqualFold(member, scheme) {
@@ -140,7 +146,8 @@ func forwardedAs(h http.Header, scheme string) bool {
 	return false
 }
 
-// resolve returns the target that reference, a field of the response, points to; ok is false if it is of another origin.
+// resolve returns the target that reference, a field of the response, points to; ok is false if it
+// is of another origin.
 func (o *origin) resolve(reference string) (t Target, ok bool) {
 	if len(reference) > maxLocation {
 		return t, false

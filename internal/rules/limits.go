@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Limits are what stands outside of the cache and restricts what it may do with a request: they never permit anything. The
-// zero Limits restrict nothing. Limits are immutable once a Request refers to them.
+// Limits are what stands outside of the cache and restricts what it may do with a request: they
+// never permit anything. The zero Limits restrict nothing. Limits are immutable once a Request
+// refers to them.
 type Limits struct {
 	Pass    bool // nothing may be stored, nor answered from what is stored: no-store, private
 	NoCache bool // what is stored must be validated each time
@@ -34,8 +35,8 @@ func (l *Limits) With(m *Limits) *Limits {
 	}
 }
 
-// Chosen returns those of the names of a Vary by which a response can be chosen: not request directives that do not
-// count, since the handler does not see them. The result may be names.
+// Chosen returns those of the names of a Vary by which a response can be chosen: not request
+// directives that do not count, since the handler does not see them. The result may be names.
 func (o *Options) Chosen(names []string) []string {
 	if o.HonorRequestDirectives || !slices.ContainsFunc(names, isDirectives) {
 		return names

@@ -7,9 +7,10 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// Options are the choices that the RFCs leave open. The zero value is the strictest: nothing inferred from nothing,
-// cookies are credentials, Set-Cookie is never stored. The slices are read, never kept or changed. An Options value
-// that nobody writes to any more may be used by many goroutines.
+// Options are the choices that the RFCs leave open. The zero value is the strictest: nothing
+// inferred from nothing, cookies are credentials, Set-Cookie is never stored. The slices are read,
+// never kept or changed. An Options value that nobody writes to any more may be used by many
+// goroutines.
 type Options struct {
 	DefaultTTL   time.Duration // lifetime of a response that says nothing at all; 0 stores none of these
 	HeuristicMax time.Duration // upper bound of the 10 % that Last-Modified gives (RFC 9111, 4.2.2); 0 switches the heuristic off

@@ -1,15 +1,16 @@
-// Package rules decides what a shared cache may store, reuse and must validate: RFC 9111 with RFC 5861,
-// 8246 and 9213, plus the safety that they leave to the implementer. It is pure: no I/O, no locks, no clock.
-// Every decision comes with a [Reason] from one closed list.
+// Package rules decides what a shared cache may store, reuse and must validate: RFC 9111 with RFC
+// 5861, 8246 and 9213, plus the safety that they leave to the implementer. It is pure: no I/O, no
+// locks, no clock. Every decision comes with a [Reason] from one closed list.
 package rules
 
 import "iter"
 
-// Reason says why a decision went as it did. The list is closed: the same words appear in the Cache-Status
-// field, in metrics, in logs and in the documentation.
+// Reason says why a decision went as it did. The list is closed: the same words appear in the
+// Cache-Status field, in metrics, in logs and in the documentation.
 type Reason uint8
 
-// The reasons. None is the zero value: nothing stands against storing the response, or against looking the request up.
+// The reasons. None is the zero value: nothing stands against storing the response, or against
+// looking the request up.
 const (
 	None Reason = iota
 
@@ -165,10 +166,12 @@ var descriptions = [reasons]description{
 // String returns the reason as one kebab-case word; "" for None.
 func (r Reason) String() string { return r.describe().name }
 
-// Forward returns the value of Cache-Status' fwd parameter (RFC 9211, 2.2) that fits the reason: "" if the request was not forwarded.
+// Forward returns the value of Cache-Status' fwd parameter (RFC 9211, 2.2) that fits the reason: ""
+// if the request was not forwarded.
 func (r Reason) Forward() string { return r.describe().forward }
 
-// Explain returns one sentence for whoever asks why: what happened and, on a miss, what would make it a hit.
+// Explain returns one sentence for whoever asks why: what happened and, on a miss, what would make
+// it a hit.
 func (r Reason) Explain() string { return r.describe().explain }
 
 func (r Reason) describe() *description {

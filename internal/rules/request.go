@@ -9,8 +9,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// Request is what one pass over a request tells. It is cheap, lives on the stack and refers to nothing of the request
-// but names of fields once its directives are parsed.
+// Request is what one pass over a request tells. It is cheap, lives on the stack and refers to
+// nothing of the request but names of fields once its directives are parsed.
 type Request struct {
 	Bypass Reason // None if the request may be looked up; else why the cache stands aside
 	Unsafe bool   // the method is not known to be safe: a success invalidates (RFC 9111, 4.4)
@@ -29,14 +29,16 @@ type Request struct {
 	Range       bool // GET with Range in bytes
 	OtherUnit   bool // GET with Range in another unit, see RangeUnitOf
 
-	// CC has the directives, if Options.HonorRequestDirectives; Pragma: no-cache counts if there is no Cache-Control (RFC 9111, 5.4).
+	// CC has the directives, if Options.HonorRequestDirectives; Pragma: no-cache counts if there is
+	// no Cache-Control (RFC 9111, 5.4).
 	CC       field.CacheControl
 	Steering bool // there are directives that do not count: what is fetched must not depend on them, see RemoveDirectives
 
-	// There are fields that belong to the connection of the request. If nothing else keeps it from the cache, they come off before it is looked
-	// up: see WithoutConnection.
+	// There are fields that belong to the connection of the request. If nothing else keeps it from
+	// the cache, they come off before it is looked up: see WithoutConnection.
 	Connection bool
-	// Bypass is Body only because nobody knows yet whether there is one: in HTTP/2 and HTTP/3 a request need not say (RFC 9114, 4.1).
+	// Bypass is Body only because nobody knows yet whether there is one: in HTTP/2 and HTTP/3 a
+	// request need not say (RFC 9114, 4.1).
 	Unread bool
 
 	Scope key.Fields // for key.Scope
@@ -55,16 +57,18 @@ func (q *Request) Credentialed() bool {
 // the handler makes a full answer.
 func (q *Request) Plain(h http.Header) { q.Scope.Remove(h, conditions[:]...) }
 
-// RemoveDirectives removes Cache-Control and Pragma from h, the header of this request or a copy of it. What is not in the
-// key of a response must not reach the handler that makes it: an origin or a cache behind would answer as the client says,
-// and others would get that.
+// RemoveDirectives removes Cache-Control and Pragma from h, the header of this request or a copy of
+// it. What is not in the key of a response must not reach the handler that makes it: an origin or a
+// cache behind would answer as the client says, and others would get that.
 func (q *Request) RemoveDirectives(h http.Header) { q.Scope.Remove(h, "Cache-Control", "Pragma") }
 
-// Unkeyed reports whether the request has cookies or fields that are not in the key of a response: see RemoveUnkeyed.
+// Unkeyed reports whether the request has cookies or fields that are not in the key of a response:
+// see RemoveUnkeyed.
 func (q *Request) Unkeyed() bool { return q.Scope.IgnoresCookies() || q.Scope.Ignores() }
 
-// RemoveUnkeyed removes from h, the header of this request or a copy of it, the cookies of Options.IgnoreCookies and the
-// fields of IgnoreFields. What is not in the key of a response must not reach the handler that makes it.
+// RemoveUnkeyed removes from h, the header of this request or a copy of it, the cookies of
+// Options.IgnoreCookies and the fields of IgnoreFields. What is not in the key of a response must
+// not reach the handler that makes it.
 func (o *Options) RemoveUnkeyed(q *Request, h http.Header) {
 	q.Scope.RemoveCookies(h)
 	if !q.Scope.Ignores() {
@@ -77,8 +81,8 @@ func (o *Options) RemoveUnkeyed(q *Request, h http.Header) {
 	}
 }
 
-// WithoutUnkeyed returns a header like h, of this request, without what RemoveUnkeyed removes. It shares the lists of values
-// with h.
+// WithoutUnkeyed returns a header like h, of this request, without what RemoveUnkeyed removes. It
+// shares the lists of values with h.
 func (o *Options) WithoutUnkeyed(q *Request, h http.Header) http.Header {
 	n := len(h)
 	if q.Scope.IgnoresCookies() {
@@ -213,7 +217,8 @@ func (o *Options) Request(r *http.Request) Request {
 	return q
 }
 
-// safe says whether method is registered as safe (RFC 9110, 16.1.1). All others invalidate, also those never heard of.
+// safe says whether method is registered as safe (RFC 9110, 16.1.1). All others invalidate, also
+// those never heard of.
 func safe(method string) bool {
 	switch method {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "QUERY", "REPORT", "SEARCH", "":
@@ -222,7 +227,8 @@ func safe(method string) bool {
 	return false
 }
 
-// identifies says whether a Cookie field identifies its sender, and notes whether it has cookies that do not count.
+// identifies says whether a Cookie field identifies its sender, and notes whether it has cookies
+// that do not count.
 func (o *Options) identifies(q *Request, lines []string) (identifies bool) {
 	list := o.ignoredCookies()
 	for _, line := range lines {
@@ -247,7 +253,8 @@ func inBytes(line string) bool {
 	return found && strings.EqualFold(strings.Trim(unit, " \t"), "bytes")
 }
 
-// RangeUnitOf returns the unit in which a Range field counts (RFC 9110, 14.1); "" if it is malformed.
+// RangeUnitOf returns the unit in which a Range field counts (RFC 9110, 14.1); "" if it is
+// malformed.
 func RangeUnitOf(line string) string {
 	unit, set, _ := strings.Cut(line, "=")
 	if unit = field.TrimBlanks(unit); !field.IsToken(unit) || field.TrimBlanks(set) == "" {

@@ -12,11 +12,13 @@ import (
 	"github.com/edgecache-go/edgecache/internal/clock"
 )
 
-// validateFor is how long past its lifetime a response with a validator is worth keeping: a 304 brings it back without a render.
+// validateFor is how long past its lifetime a response with a validator is worth keeping: a 304
+// brings it back without a render.
 const validateFor = time.Hour
 
-// Facts is what Terms and Vary say beyond what the stored header tells: which is less than what Store saw, since fields of outer middleware and those of the connection are not stored.
-// A store of bytes keeps them beside the header, for [Options.Restore].
+// Facts is what Terms and Vary say beyond what the stored header tells: which is less than what
+// Store saw, since fields of outer middleware and those of the connection are not stored. A store
+// of bytes keeps them beside the header, for [Options.Restore].
 type Facts struct {
 	Lifetime, WhileRevalidate, IfError time.Duration
 	InitialAge                         time.Duration // when the response came
@@ -39,9 +41,11 @@ func (t *Terms) Facts(vary []string, now time.Time) Facts {
 	}
 }
 
-// Restore makes the Meta of a response that was stored with the given facts, here or in another process, elapsed ago. It asks Store again, with the rules and the header of today, and takes the
-// stricter of both at every point: so a stricter configuration takes hold of what is stored already, and a laxer one makes nothing live longer than it was stored for.
-// own says that the header has no validator but an entity tag that this cache has made.
+// Restore makes the Meta of a response that was stored with the given facts, here or in another
+// process, elapsed ago. It asks Store again, with the rules and the header of today, and takes the
+// stricter of both at every point: so a stricter configuration takes hold of what is stored
+// already, and a laxer one makes nothing live longer than it was stored for. own says that the
+// header has no validator but an entity tag that this cache has made.
 func (o *Options) Restore(f *Facts, status int, h http.Header, own bool, elapsed time.Duration, now time.Time) (Meta, Reason) {
 	elapsed = bounded(elapsed)
 	resident := bounded(f.Resident)
@@ -87,8 +91,9 @@ func (o *Options) Restore(f *Facts, status int, h http.Header, own bool, elapsed
 	return m, None
 }
 
-// Keep returns how long from now the response can be of use: while it is fresh, then while it may be served stale, or be confirmed if asks says that the handler knows a validator of it.
-// Zero or less says that it is not worth a place any more.
+// Keep returns how long from now the response can be of use: while it is fresh, then while it may
+// be served stale, or be confirmed if asks says that the handler knows a validator of it. Zero or
+// less says that it is not worth a place any more.
 func (t *Terms) Keep(o *Options, asks bool, now time.Time) time.Duration {
 	after := max(t.whileRevalidate, t.ifError)
 	if !t.noStale && !t.noCache {
@@ -101,13 +106,14 @@ func (t *Terms) Keep(o *Options, asks bool, now time.Time) time.Duration {
 }
 
 // audienceRules numbers the rules that are no options and decide who may share a response. It is
-// raised when they change: 2 since must-revalidate opens nothing, 3 since cookies that do not count reach no handler whose
-// response is stored. identityWords count by
-// themselves, and what is harmless does not.
+// raised when they change: 2 since must-revalidate opens nothing, 3 since cookies that do not count
+// reach no handler whose response is stored. identityWords count by themselves, and what is
+// harmless does not.
 const audienceRules = 3
 
-// Audience is a digest of the choices by which requests are told to carry credentials, and by which fields a response is obeyed. What was stored under others was perhaps made for somebody:
-// it must not be read under these.
+// Audience is a digest of the choices by which requests are told to carry credentials, and by which
+// fields a response is obeyed. What was stored under others was perhaps made for somebody: it must
+// not be read under these.
 func (o *Options) Audience() uint64 {
 	text := []byte{audienceRules}
 	for _, yes := range [...]bool{o.InsecureShareCookies, o.Personal, o.OnlyCredentialFields} {

@@ -23,7 +23,8 @@ func (a Action) String() string {
 	return actions[Forward]
 }
 
-// Reuse decides what req may do with the stored response (RFC 9111, 4). It neither allocates nor parses.
+// Reuse decides what req may do with the stored response (RFC 9111, 4). It neither allocates nor
+// parses.
 func (t *Terms) Reuse(o *Options, req *Request, now time.Time) (Action, Reason) {
 	if req.Limits != nil {
 		limited := t.under(req.Limits)
@@ -59,7 +60,8 @@ func (t *Terms) reuse(req *Request, now time.Time) (Action, Reason) {
 	ttl := t.lifetime - age
 	fresh := ttl > 0
 
-	// A reload asks with max-age=0 for what immutable says is in vain; only no-cache insists (RFC 8246, 2.1).
+	// A reload asks with max-age=0 for what immutable says is in vain; only no-cache insists (RFC
+	// 8246, 2.1).
 	if d := req.CC.MaxAge; d.Valid && (age > d.Value || d.Value == 0) && !(fresh && t.immutable) {
 		return Validate, RequestMaxAge
 	}
@@ -77,24 +79,26 @@ func (t *Terms) reuse(req *Request, now time.Time) (Action, Reason) {
 	return Validate, Stale
 }
 
-// Fits says whether the response may answer the request as far as Origin goes, beyond what Vary says; see Meta.vary.
+// Fits says whether the response may answer the request as far as Origin goes, beyond what Vary
+// says; see Meta.vary.
 func (t *Terms) Fits(req *Request) bool { return t.origins || !req.Origin }
 
-// Confirms returns t, the terms of a response that was confirmed, with what its terms from before, old, know and t cannot:
-// that it says nothing about CORS to a request with an Origin.
+// Confirms returns t, the terms of a response that was confirmed, with what its terms from before,
+// old, know and t cannot: that it says nothing about CORS to a request with an Origin.
 func (t *Terms) Confirms(old *Terms) Terms {
 	confirmed := *t
 	confirmed.origins = t.origins || old.origins
 	return confirmed
 }
 
-// accepts says whether the client takes a response that is stale for that long, and the response does not mind (RFC 9111, 4.2.4 and 5.2.1.2).
+// accepts says whether the client takes a response that is stale for that long, and the response
+// does not mind (RFC 9111, 4.2.4 and 5.2.1.2).
 func (t *Terms) accepts(req *Request, staleness time.Duration) bool {
 	return !t.noStale && t.whileRevalidate != ifValidated && (req.CC.MaxStaleAny || req.CC.MaxStale.Valid && staleness <= req.CC.MaxStale.Value)
 }
 
-// StaleOnError says whether the stored response may stand in for an error: a 500, 502, 503 or 504 answer (RFC 5861, 4),
-// or, if unreachable, no answer at all (RFC 9111, 4.2.4).
+// StaleOnError says whether the stored response may stand in for an error: a 500, 502, 503 or 504
+// answer (RFC 5861, 4), or, if unreachable, no answer at all (RFC 9111, 4.2.4).
 func (t *Terms) StaleOnError(o *Options, req *Request, unreachable bool, now time.Time) bool {
 	if req.Limits != nil {
 		limited := t.under(req.Limits)
@@ -113,24 +117,27 @@ func (t *Terms) StaleOnError(o *Options, req *Request, unreachable bool, now tim
 	return staleness < delta(req.CC.StaleIfError) || unreachable && staleness < o.MaxStaleUnreachable
 }
 
-// ForbidsStale says whether the response must not be used past its time, not even when the origin cannot be reached: the
-// cache must say so with an error then (RFC 9111, 5.2.2.2).
+// ForbidsStale says whether the response must not be used past its time, not even when the origin
+// cannot be reached: the cache must say so with an error then (RFC 9111, 5.2.2.2).
 func (t *Terms) ForbidsStale() bool { return t.noStale || t.noCache }
 
-// Outdated returns t as it is when its lifetime has ended since ago, unless it ended before that: what a soft purge makes of it.
+// Outdated returns t as it is when its lifetime has ended since ago, unless it ended before that:
+// what a soft purge makes of it.
 func (t *Terms) Outdated(since time.Duration, now time.Time) Terms {
 	outdated := *t
 	outdated.lifetime = min(t.lifetime, t.Age(now)-since)
 	return outdated
 }
 
-// Invalidated is like Outdated, for what an unsafe request has made invalid since ago: it is not used without validation (RFC 9111, 4.4),
-// neither while that is under way nor because a client takes what is stale, but it may stand in for an error.
+// Invalidated is like Outdated, for what an unsafe request has made invalid since ago: it is not
+// used without validation (RFC 9111, 4.4), neither while that is under way nor because a client
+// takes what is stale, but it may stand in for an error.
 func (t *Terms) Invalidated(since time.Duration, now time.Time) Terms {
 	invalid := t.Outdated(since, now)
 	invalid.whileRevalidate = ifValidated
 	return invalid
 }
 
-// ifValidated takes the place of whileRevalidate in what is invalid. It has no field of its own, as each stored response would pay for that.
+// ifValidated takes the place of whileRevalidate in what is invalid. It has no field of its own, as
+// each stored response would pay for that.
 const ifValidated time.Duration = -1

@@ -232,7 +232,8 @@ func TestProperties(t *testing.T) {
 			if serves && reason != None {
 				t.Fatalf("%d %q was refused (%v), yet served", status, response, reason)
 			}
-			// A response that this request could not have filled itself may not be given to it either; its own no-store excepted.
+			// A response that this request could not have filled itself may not be given to it
+			// either; its own no-store excepted.
 			if _, own := usual.Store(again, status, header(response), start, start); serves && own != None && own != RequestNoStore {
 				t.Fatalf("%d %q was served to a request for which it may not be stored (%v)", status, response, own)
 			}
@@ -261,7 +262,8 @@ func BenchmarkStore(b *testing.B) {
 	}
 }
 
-// What an unsafe request has made invalid needs validation, whatever windows it has, but stands in for errors.
+// What an unsafe request has made invalid needs validation, whatever windows it has, but stands in
+// for errors.
 func TestRFC9111_4_4_Invalidated(t *testing.T) {
 	now := time.Unix(1_800_000_000, 0)
 	meta, reason := literal.Store(&Request{}, 200, header("Cache-Control: max-age=600, stale-while-revalidate=60, stale-if-error=60"), now, now)

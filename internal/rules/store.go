@@ -11,8 +11,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// Meta is what Store finds out about a response. It is immutable. The same Request, status, header and times make the same
-// Meta again, so that a store of bytes need not keep it.
+// Meta is what Store finds out about a response. It is immutable. The same Request, status, header
+// and times make the same Meta again, so that a store of bytes need not keep it.
 type Meta struct {
 	Validators
 	Terms
@@ -21,8 +21,9 @@ type Meta struct {
 	Strip []string // canonical names that have to be taken off the header before it is stored; the first client may see them
 }
 
-// Terms are on what conditions a stored response may be reused: what is kept of its Meta, so that a hit parses nothing and an
-// entry takes little. They hold no reference to the header. The zero Terms belong to nothing that may be stored, and serve nobody.
+// Terms are on what conditions a stored response may be reused: what is kept of its Meta, so that a
+// hit parses nothing and an entry takes little. They hold no reference to the header. The zero
+// Terms belong to nothing that may be stored, and serve nobody.
 type Terms struct {
 	responseTime             clock.Instant
 	initialAge               time.Duration // corrected_initial_age of RFC 9111, 4.2.3
@@ -39,8 +40,9 @@ type Terms struct {
 	origins       bool // requests with an Origin may share it, see vary
 }
 
-// Store decides whether the response may be stored (None), or why not. The response must be the full answer to a GET.
-// requestTime and now are when the request was sent and when the response came.
+// Store decides whether the response may be stored (None), or why not. The response must be the
+// full answer to a GET. requestTime and now are when the request was sent and when the response
+// came.
 func (o *Options) Store(req *Request, status int, h http.Header, requestTime, now time.Time) (Meta, Reason) {
 	m, reason := o.store(req, status, h, requestTime, now)
 	if reason != None {
@@ -50,8 +52,9 @@ func (o *Options) Store(req *Request, status int, h http.Header, requestTime, no
 	return m, None
 }
 
-// StorePost decides whether the response to the POST request r may be stored for later GET and HEAD requests of the same
-// URL (RFC 9110, 9.3.3): only if its Content-Location is that very URL and its lifetime is explicit.
+// StorePost decides whether the response to the POST request r may be stored for later GET and HEAD
+// requests of the same URL (RFC 9110, 9.3.3): only if its Content-Location is that very URL and its
+// lifetime is explicit.
 func (o *Options) StorePost(r *http.Request, req *Request, status int, h http.Header, requestTime, now time.Time) (Meta, Reason) {
 	if r.Method != http.MethodPost || !req.plain {
 		return Meta{}, Method
@@ -104,7 +107,8 @@ func (o *Options) store(req *Request, status int, h http.Header, requestTime, no
 		return m, reason
 	}
 	if field.HasNonce(h["Content-Security-Policy"]) || field.HasNonce(h["Content-Security-Policy-Report-Only"]) {
-		// Deviation: RFC 9111 knows nothing of it, but CSP 3, 7.1: a nonce that others know protects nobody.
+		// Deviation: RFC 9111 knows nothing of it, but CSP 3, 7.1: a nonce that others know
+		// protects nobody.
 		return m, CSPNonce
 	}
 	o.drop(&m, h)
@@ -130,10 +134,12 @@ func (o *Options) store(req *Request, status int, h http.Header, requestTime, no
 	return m, m.setFreshness(o, &cc, targeted, status, h)
 }
 
-// directives returns those of the first targeted field that is valid (RFC 9213, 2.2), else those of Cache-Control.
+// directives returns those of the first targeted field that is valid (RFC 9213, 2.2), else those of
+// Cache-Control.
 //
-// Deviation: RFC 9111, 5.4 leaves Pragma in responses without a meaning. Those who write it mean that the response is not
-// to be reused, and write it where nothing else says so; without Cache-Control it counts as no-cache.
+// Deviation: RFC 9111, 5.4 leaves Pragma in responses without a meaning. Those who write it mean
+// that the response is not to be reused, and write it where nothing else says so; without
+// Cache-Control it counts as no-cache.
 func (o *Options) directives(h http.Header) (cc field.CacheControl, targeted bool) {
 	for _, name := range o.TargetedFields {
 		if lines := h[name]; len(lines) > 0 {
@@ -147,8 +153,9 @@ func (o *Options) directives(h http.Header) (cc field.CacheControl, targeted boo
 	return cc, false
 }
 
-// qualify applies private and no-cache. With field names as argument they concern these fields only (RFC 9111, 5.2.2.4
-// and 5.2.2.7), which then are not stored. Names that the cache itself relies upon cannot be left out: with one of them the directive counts as unqualified.
+// qualify applies private and no-cache. With field names as argument they concern these fields only
+// (RFC 9111, 5.2.2.4 and 5.2.2.7), which then are not stored. Names that the cache itself relies
+// upon cannot be left out: with one of them the directive counts as unqualified.
 func (o *Options) qualify(m *Meta, cc *field.CacheControl, h http.Header) (private, noCache bool) {
 	private = cc.Private && (len(cc.PrivateFields) == 0 || slices.ContainsFunc(cc.PrivateFields, o.needed))
 	noCache = cc.NoCache && (len(cc.NoCacheFields) == 0 || slices.ContainsFunc(cc.NoCacheFields, o.needed))
@@ -175,8 +182,9 @@ func (m *Meta) strip(h http.Header, name string) {
 	}
 }
 
-// cookies refuses Set-Cookie: somebody else's session must not be handed out, whatever else the response says.
-// Deviation: RFC 9111, 7.3, leaves that to the origin's Cache-Control. Set-Cookie2 is long dead, but no less somebody's.
+// cookies refuses Set-Cookie: somebody else's session must not be handed out, whatever else the
+// response says. Deviation: RFC 9111, 7.3, leaves that to the origin's Cache-Control. Set-Cookie2
+// is long dead, but no less somebody's.
 func (o *Options) cookies(m *Meta, h http.Header) Reason {
 	for _, name := range [...]string{"Set-Cookie", "Set-Cookie2"} {
 		switch {
@@ -218,14 +226,17 @@ func (t *Terms) refuses(req *Request) Reason {
 	return None
 }
 
-// vary notes by which request fields the response was chosen. Two are added where responses commonly forget them: one
-// with a content coding depends on Accept-Encoding, and one that allows some origins depends on Origin.
+// vary notes by which request fields the response was chosen. Two are added where responses
+// commonly forget them: one with a content coding depends on Accept-Encoding, and one that allows
+// some origins depends on Origin.
 //
-// Deviation: RFC 9111, 4.1 gives a response without Vary to every request. But CORS is often answered only where there is
-// an Origin, and without Vary. So what a request without Origin was answered with is not for those with one, unless it
-// allows every origin or varies on Origin. A response to a request with an Origin that says nothing about CORS is for all.
+// Deviation: RFC 9111, 4.1 gives a response without Vary to every request. But CORS is often
+// answered only where there is an Origin, and without Vary. So what a request without Origin was
+// answered with is not for those with one, unless it allows every origin or varies on Origin. A
+// response to a request with an Origin that says nothing about CORS is for all.
 //
-// Directives that do not count, and fields that the application never reads, are left out: the handler has not seen them, so they have chosen nothing.
+// Directives that do not count, and fields that the application never reads, are left out: the
+// handler has not seen them, so they have chosen nothing.
 func (m *Meta) vary(o *Options, req *Request, h http.Header) Reason {
 	names, star, ok := key.VaryNames(h["Vary"])
 	if star {
@@ -253,7 +264,8 @@ func (m *Meta) vary(o *Options, req *Request, h http.Header) Reason {
 	return None
 }
 
-// allowsOrigins reports whether a response lets scripts of every origin read it, and whether it says anything about that.
+// allowsOrigins reports whether a response lets scripts of every origin read it, and whether it
+// says anything about that.
 func allowsOrigins(h http.Header) (all, speaks bool) {
 	for name, lines := range h {
 		if len(lines) == 0 || !strings.HasPrefix(name, "Access-Control-") {
@@ -267,8 +279,9 @@ func allowsOrigins(h http.Header) (all, speaks bool) {
 	return all, speaks
 }
 
-// metrics says whether the response is in a format in which Prometheus and OpenMetrics read numbers, which are of the moment
-// and often of one process. Of text/plain only these have a version.
+// metrics says whether the response is in a format in which Prometheus and OpenMetrics read
+// numbers, which are of the moment and often of one process. Of text/plain only these have a
+// version.
 func metrics(h http.Header) bool {
 	for _, line := range h["Content-Type"] {
 		mediaType, parameters, _ := strings.Cut(line, ";")
@@ -299,7 +312,8 @@ func parameter(parameters, name string) (value string, ok bool) {
 	return "", false
 }
 
-// understood says whether all that RFC 9110 and its companions say on caching about the status code is done here.
+// understood says whether all that RFC 9110 and its companions say on caching about the status code
+// is done here.
 func understood(status int) bool {
 	switch status {
 	case 200, 201, 202, 203, 204, 205,

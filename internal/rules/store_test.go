@@ -484,7 +484,8 @@ func FuzzStore(f *testing.F) {
 	})
 }
 
-// plainly says whether the directive stands in a field without quotes, where no reading can miss it.
+// plainly says whether the directive stands in a field without quotes, where no reading can miss
+// it.
 func plainly(field, directive string) bool {
 	if strings.Contains(field, `"`) {
 		return false

@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// endless says whether the response is of a kind that may have no end, so that it can never be stored whole, and whose
-// beginning is of no use to a later client. What says how long it is has an end, but for two kinds that never have one.
+// endless says whether the response is of a kind that may have no end, so that it can never be
+// stored whole, and whose beginning is of no use to a later client. What says how long it is has an
+// end, but for two kinds that never have one.
 func endless(h http.Header) bool {
 	for _, line := range h["Content-Type"] {
 		mediaType, _, _ := strings.Cut(line, ";")
@@ -21,8 +22,8 @@ func endless(h http.Header) bool {
 	return false
 }
 
-// IsLikelyEndless says whether a response without a Content-Type, whose body begins so, looks as if it had no end. net/http
-// sends the type that the bytes look like.
+// IsLikelyEndless says whether a response without a Content-Type, whose body begins so, looks as if
+// it had no end. net/http sends the type that the bytes look like.
 func IsLikelyEndless(h http.Header, first []byte) bool {
 	if _, typed := h["Content-Type"]; typed || len(first) == 0 || len(h["Content-Encoding"]) > 0 || hasLength(h) {
 		return false
@@ -30,8 +31,9 @@ func IsLikelyEndless(h http.Header, first []byte) bool {
 	return streams(http.DetectContentType(first))
 }
 
-// streams says whether a media type, in lower case, is one of those in which a response is sent while it comes to be: sound
-// and pictures, and texts of which each line or record is complete by itself.
+// streams says whether a media type, in lower case, is one of those in which a response is sent
+// while it comes to be: sound and pictures, and texts of which each line or record is complete by
+// itself.
 func streams(mediaType string) bool {
 	kind, subtype, _ := strings.Cut(mediaType, "/")
 	switch kind {

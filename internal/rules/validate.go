@@ -18,7 +18,8 @@ type Validators struct {
 	came     time.Time // when the response came
 }
 
-// ValidatorsOf reads them from a response header with canonical names; now is when the response came.
+// ValidatorsOf reads them from a response header with canonical names; now is when the response
+// came.
 func ValidatorsOf(h http.Header, now time.Time) Validators {
 	return NewValidators(h["Etag"], h["Last-Modified"], h["Date"], now)
 }
@@ -62,7 +63,8 @@ func (v *Validators) Has() bool { return v.hasETag() || v.modified != "" }
 
 func (v *Validators) hasETag() bool { return v.ETag.Opaque != "" }
 
-// Ask puts the conditions on the request header h that ask whether the stored response still holds (RFC 9111, 4.3.1).
+// Ask puts the conditions on the request header h that ask whether the stored response still holds
+// (RFC 9111, 4.3.1).
 func (v *Validators) Ask(h http.Header) {
 	for _, name := range conditions {
 		delete(h, name)
@@ -75,8 +77,8 @@ func (v *Validators) Ask(h http.Header) {
 	}
 }
 
-// Confirmed says whether a 304 with the header h, answering the conditions of Ask, is about this stored response
-// (RFC 9111, 4.3.4). One without validators is: the condition was ours.
+// Confirmed says whether a 304 with the header h, answering the conditions of Ask, is about this
+// stored response (RFC 9111, 4.3.4). One without validators is: the condition was ours.
 func (v *Validators) Confirmed(h http.Header) bool {
 	h = field.Canonical(h)
 	if !v.Has() {
@@ -100,11 +102,13 @@ func (v *Validators) Confirmed(h http.Header) bool {
 	return true
 }
 
-// Freshen returns the stored header updated with that of a 304 (RFC 9111, 3.2 and 4.3.4). Both stay as they are; the
-// result shares no slice with them. Whether it may still be stored is for Store to say again.
+// Freshen returns the stored header updated with that of a 304 (RFC 9111, 3.2 and 4.3.4). Both stay
+// as they are; the result shares no slice with them. Whether it may still be stored is for Store to
+// say again.
 //
-// Age and Date are those of the 304 or none at all: it is the 304 that was made just now. Set-Cookie belongs to whoever
-// asked, and Content-Length, -Encoding and -Range to the stored bytes.
+// Age and Date are those of the 304 or none at all: it is the 304 that was made just now.
+// Set-Cookie belongs to whoever asked, and Content-Length, -Encoding and -Range to the stored
+// bytes.
 func Freshen(stored, update http.Header) http.Header {
 	update = maps.Clone(field.Canonical(update))
 	field.RemoveHopByHop(update)

@@ -35,7 +35,8 @@ func violations(files []file) []string {
 	return found
 }
 
-// mayImport holds non-test code to the table. A test may also look sideways, but not at what stands on its package.
+// mayImport holds non-test code to the table. A test may also look sideways, but not at what stands
+// on its package.
 func (f file) mayImport(layer, target string) bool {
 	if slices.Contains(layers[layer], target) {
 		return true
@@ -155,7 +156,8 @@ func cutModule(path, module string) (rest string, in bool) {
 	return strings.CutPrefix(path, module+"/")
 }
 
-// external reports whether path is outside the standard library. Cgo counts: it would need a C compiler everywhere.
+// external reports whether path is outside the standard library. Cgo counts: it would need a C
+// compiler everywhere.
 func external(path string) bool {
 	first, _, _ := strings.Cut(path, "/")
 	return path == "C" || strings.Contains(first, ".")

@@ -1,5 +1,5 @@
-// Package arch holds tests of how the module is cut: which package may import which, which modules may be imported at
-// all, and that the packages which decide stay pure. It has no other code.
+// Package arch holds tests of how the module is cut: which package may import which, which modules
+// may be imported at all, and that the packages which decide stay pure. It has no other code.
 package arch
 
 import (
@@ -14,9 +14,9 @@ import (
 
 const door = "" // the root package, as a path inside the module
 
-// layers says which packages of this module the non-test code of each package may import. The design's arrows, and no
-// others: a package that is missing here has no place yet, and its author decides where it stands.
-// A name that ends in /... stands for every package below it.
+// layers says which packages of this module the non-test code of each package may import. The
+// design's arrows, and no others: a package that is missing here has no place yet, and its author
+// decides where it stands. A name that ends in /... stands for every package below it.
 var layers = map[string][]string{
 	door: {
 		"internal/assets", "internal/cache", "internal/coding", "internal/directive", "internal/field", "internal/flight", "internal/key", "internal/memory", "internal/mistake",
@@ -74,8 +74,9 @@ var toolsForTests = []string{"edgecachetest", "storetest", harness}
 
 const harness = "internal/testing/harness" // may use what tests may
 
-// dependencies is every module outside the standard library, with the packages whose non-test code may import it.
-// Whoever imports edgecache downloads these; a longer list needs a reason in docs/design.md.
+// dependencies is every module outside the standard library, with the packages whose non-test code
+// may import it. Whoever imports edgecache downloads these; a longer list needs a reason in
+// docs/design.md.
 var dependencies = map[string][]string{
 	"github.com/andybalholm/brotli":   {"internal/coding"},
 	"github.com/dunglas/httpsfv":      {"internal/field"},
@@ -103,7 +104,8 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestSum keeps the stores, metrics and traces of the nested modules out of what every user of the core downloads.
+// TestSum keeps the stores, metrics and traces of the nested modules out of what every user of the
+// core downloads.
 func TestSum(t *testing.T) {
 	for _, name := range []string{"../../../go.sum", "../../../go.mod"} {
 		text, err := os.ReadFile(name)

@@ -18,7 +18,8 @@ const (
 	Proxy  Arrangement = "proxy"  // the middleware in front of httputil.ReverseProxy, the origin behind a connection
 )
 
-// Bench is a middleware under test: a net/http server on a listener in memory, the middleware in it, the origin behind.
+// Bench is a middleware under test: a net/http server on a listener in memory, the middleware in
+// it, the origin behind.
 type Bench struct {
 	Origin *Origin
 	Client *Client
@@ -63,7 +64,8 @@ func (b *Bench) reverseProxy(opts Options) http.Handler {
 	transport := &http.Transport{
 		DialContext:        func(ctx context.Context, _, _ string) (net.Conn, error) { return back.Dial(ctx) },
 		DisableCompression: true,
-		// A broken reused connection makes Transport repeat the request, and the suite counts requests.
+		// A broken reused connection makes Transport repeat the request, and the suite counts
+		// requests.
 		MaxIdleConnsPerHost: -1,
 	}
 	b.close = append(b.close, func() { transport.CloseIdleConnections(); _ = back.Close(); <-done })

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// The caches here are as small as a cache can be and wrong in one known way each: the runner must find that way.
+// The caches here are as small as a cache can be and wrong in one known way each: the runner must
+// find that way.
 
 // through is no cache at all.
 func through(next http.Handler) http.Handler { return next }

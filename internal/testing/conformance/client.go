@@ -24,15 +24,16 @@ const (
 	maxInterim     = 20
 )
 
-// Client sees what is on the wire: it is not net/http's, which follows its own mind about Transfer-Encoding, Pragma and
-// retries.
+// Client sees what is on the wire: it is not net/http's, which follows its own mind about
+// Transfer-Encoding, Pragma and retries.
 type Client struct {
 	Dial func(ctx context.Context) (net.Conn, error)
 	Host string // as sent in Host
 }
 
-// visit is what a client does in one case. Every request has a connection of its own, and all stay open until close, as
-// those of the suite's own client do: a cache may take a client that hangs up for one that did not want the answer.
+// visit is what a client does in one case. Every request has a connection of its own, and all stay
+// open until close, as those of the suite's own client do: a cache may take a client that hangs up
+// for one that did not want the answer.
 type visit struct {
 	client *Client
 	conns  []net.Conn

@@ -22,7 +22,8 @@ func failed(setup bool, format string, args ...any) *failure {
 	return &failure{setup, fmt.Sprintf(format, args...)}
 }
 
-// judgeResponse checks what the client received for request num of the case, whose body token is token.
+// judgeResponse checks what the client received for request num of the case, whose body token is
+// token.
 func judgeResponse(c *Case, num int, token string, p *response) *failure {
 	q := &c.Requests[num-1]
 	for _, check := range []func() *failure{
@@ -41,7 +42,8 @@ func judgeResponse(c *Case, num int, token string, p *response) *failure {
 	return nil
 }
 
-// judgeRetry finds a request that somebody sent to the origin twice: nothing can be told from the numbers after that.
+// judgeRetry finds a request that somebody sent to the origin twice: nothing can be told from the
+// numbers after that.
 func judgeRetry(p *response) *failure {
 	numbers := strings.Fields(p.header.Get("Request-Numbers"))
 	slices.Sort(numbers)
@@ -109,7 +111,8 @@ func judgeHeader(q *Request, num int, p *response) *failure {
 	return nil
 }
 
-// expected resolves the value of an expectation against the origin's clock and URL in the response itself.
+// expected resolves the value of an expectation against the origin's clock and URL in the response
+// itself.
 func expected(e expectation, q *Request, p *response) string {
 	return resolve(e.name, e.value, q, serverNow(p), p.header.Get("Server-Base-Url"))
 }
@@ -126,7 +129,8 @@ func serverNow(p *response) time.Time {
 func judgeMissing(q *Request, num int, p *response) *failure {
 	for _, e := range q.ExpectHeaderMissing {
 		got, ok := p.get(e.name)
-		// Deviation: the suite's own client never fails the form [name, value]; what its documentation says is checked here.
+		// Deviation: the suite's own client never fails the form [name, value]; what its
+		// documentation says is checked here.
 		if ok && (e.op == opPresent || strings.Contains(got, e.text)) {
 			return failed(q.isSetup(checkHeaderMissing), "response %d has %s %q", num, e.name, got)
 		}
@@ -178,8 +182,9 @@ func judgeBody(q *Request, num int, token string, p *response) *failure {
 	return nil
 }
 
-// judgeOrigin checks what reached the origin against what the client received, once all requests were made.
-// Requests are matched by number, so that a cache's own requests in between disturb nothing.
+// judgeOrigin checks what reached the origin against what the client received, once all requests
+// were made. Requests are matched by number, so that a cache's own requests in between disturb
+// nothing.
 func judgeOrigin(c *Case, reached []*seen, responses []*response) *failure {
 	for i := range c.Requests {
 		q, num := &c.Requests[i], i+1

@@ -14,8 +14,8 @@ import (
 // maxBody bounds every message body that the origin or the client reads.
 const maxBody = 1 << 20
 
-// Origin is the server behind the cache. One Origin serves every case of a run, each below its own token:
-// as a handler in front of which a middleware sits, or over connections by Serve.
+// Origin is the server behind the cache. One Origin serves every case of a run, each below its own
+// token: as a handler in front of which a middleware sits, or over connections by Serve.
 type Origin struct {
 	mu   sync.Mutex
 	runs map[string]*record // by token
@@ -63,8 +63,8 @@ func (o *Origin) requests(token string) []*seen {
 	return append([]*seen(nil), o.runs[token].seen...)
 }
 
-// ServeHTTP answers like a handler of an application: net/http frames the message, refuses what passes a declared
-// Content-Length, and cuts the connection when the case says so.
+// ServeHTTP answers like a handler of an application: net/http frames the message, refuses what
+// passes a declared Content-Length, and cuts the connection when the case says so.
 func (o *Origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, maxBody))
 	a := o.answer(r.Context(), r)
@@ -116,7 +116,8 @@ func (o *Origin) answer(ctx context.Context, r *http.Request) reply {
 	return rec.answer(r, num, step, time.Now())
 }
 
-// step is the 1-based request of the case that num means: a cache's own request has no number and counts as the next.
+// step is the 1-based request of the case that num means: a cache's own request has no number and
+// counts as the next.
 func (rec *record) step(num int) int {
 	if num == 0 {
 		num = len(rec.seen) + 1

@@ -15,7 +15,8 @@ type Run struct {
 
 func (r Run) String() string { return r.Config + ", " + string(r.Arrangement) }
 
-// Loss is a case that is lost on purpose or of necessity, in the runs that Config and Arrangement name; empty means all.
+// Loss is a case that is lost on purpose or of necessity, in the runs that Config and Arrangement
+// name; empty means all.
 type Loss struct {
 	ID          string
 	Config      string
@@ -27,9 +28,9 @@ func (l Loss) covers(r Run) bool {
 	return (l.Config == "" || l.Config == r.Config) && (l.Arrangement == "" || l.Arrangement == r.Arrangement)
 }
 
-// Complaints holds runs to the losses on record: a required or optimal case that did not pass needs a record, and a
-// case on record must not pass. A case that is blocked by a recorded one needs no record of its own, and a record may
-// name a case that this file lacks: files differ.
+// Complaints holds runs to the losses on record: a required or optimal case that did not pass needs
+// a record, and a case on record must not pass. A case that is blocked by a recorded one needs no
+// record of its own, and a record may name a case that this file lacks: files differ.
 func Complaints(runs []Run, losses []Loss) []string {
 	var all []string
 	for _, r := range runs {
@@ -64,8 +65,8 @@ func reason(r Run, o Outcome, losses []Loss) string {
 	return "Depends on " + o.Blocker
 }
 
-// elsewhere are results of other caches in the whole suite (160 required and 105 optimal cases that are not for browsers
-// only), all run on one machine; -1 is unknown.
+// elsewhere are results of other caches in the whole suite (160 required and 105 optimal cases that
+// are not for browsers only), all run on one machine; -1 is unknown.
 var elsewhere = []struct {
 	name              string
 	required, optimal int
@@ -82,7 +83,8 @@ const (
 	wholeOptimal  = 105
 )
 
-// Report writes runs as Markdown. source identifies the case file; the same runs always give the same text.
+// Report writes runs as Markdown. source identifies the case file; the same runs always give the
+// same text.
 func Report(runs []Run, losses []Loss, source string) string {
 	var b strings.Builder
 	cases := 0
@@ -159,7 +161,8 @@ func share(n, total int) string {
 	return fmt.Sprintf("%d of %d (%.1f %%)", n, total, 100*float64(n)/float64(total))
 }
 
-// lossRow is one line of the table of losses: the runs in which a case was lost in the same way for the same reason.
+// lossRow is one line of the table of losses: the runs in which a case was lost in the same way for
+// the same reason.
 type lossRow struct {
 	id, what, reason string
 	kind             Kind

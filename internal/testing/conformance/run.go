@@ -27,8 +27,8 @@ func (v Verdict) String() string {
 	return [...]string{"unplayed", "passed", "failed", "void", "blocked"}[v]
 }
 
-// Outcome is what became of one case. Reason is empty when it passed; in it the token of the run stands as "{token}",
-// so that two runs read the same.
+// Outcome is what became of one case. Reason is empty when it passed; in it the token of the run
+// stands as "{token}", so that two runs read the same.
 type Outcome struct {
 	Case    *Case
 	Verdict Verdict
@@ -74,15 +74,16 @@ func (r *Results) Tally(kind Kind) Tally {
 	return t
 }
 
-// Play plays every case against the cache that client reaches and that forwards to origin, at most parallel cases at
-// once, and returns when all have ended. It needs no clock of its own: in a testing/synctest bubble its pauses are free.
+// Play plays every case against the cache that client reaches and that forwards to origin, at most
+// parallel cases at once, and returns when all have ended. It needs no clock of its own: in a
+// testing/synctest bubble its pauses are free.
 func (s *Suite) Play(ctx context.Context, origin *Origin, client *Client, parallel int) *Results {
 	return s.each(parallel, func(c *Case) *failure { return c.play(ctx, origin, client) })
 }
 
-// PlayApart plays all cases at once, each on a bench of its own from newBench, so that none can disturb another: a cache
-// may well drop a page because something else was purged at that moment, and many cases at one instant of a fake clock
-// make such a chance likely.
+// PlayApart plays all cases at once, each on a bench of its own from newBench, so that none can
+// disturb another: a cache may well drop a page because something else was purged at that moment,
+// and many cases at one instant of a fake clock make such a chance likely.
 func (s *Suite) PlayApart(ctx context.Context, newBench func() *Bench) *Results {
 	return s.each(len(s.Cases), func(c *Case) *failure {
 		b := newBench()
@@ -116,7 +117,8 @@ func (c *Case) play(ctx context.Context, origin *Origin, client *Client) *failur
 	return f
 }
 
-// newToken has the length of the suite's own tokens, which are UUIDs: some cases declare it as the length of a body.
+// newToken has the length of the suite's own tokens, which are UUIDs: some cases declare it as the
+// length of a body.
 func newToken() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails
@@ -167,7 +169,8 @@ func (q *Request) target(token string) string {
 	return target
 }
 
-// header is what the client sends with request num. The first two lines are the suite's: fetch() adds others without them.
+// header is what the client sends with request num. The first two lines are the suite's: fetch()
+// adds others without them.
 func (c *Case) header(num int, earlier []*response) []line {
 	q := &c.Requests[num-1]
 	h := []line{{"Pragma", "foo"}, {"Cache-Control", "nothing-to-see-here"}}
@@ -181,7 +184,8 @@ func (c *Case) header(num int, earlier []*response) []line {
 	return append(h, line{"Test-ID", c.ID}, line{"Req-Num", fmt.Sprint(num)})
 }
 
-// results turns failures into verdicts: a case counts only when every case that it depends on has passed.
+// results turns failures into verdicts: a case counts only when every case that it depends on has
+// passed.
 func (s *Suite) results(failures []*failure) *Results {
 	r := &Results{byID: make(map[string]int)}
 	for i, c := range s.Cases {

@@ -172,7 +172,8 @@ func TestPlayReadsTheSameTwice(t *testing.T) {
 	require.Contains(t, o.Reason, "/test/{token}")
 }
 
-// The whole public suite, when it is at hand, against caches whose scores are known from their code.
+// The whole public suite, when it is at hand, against caches whose scores are known from their
+// code.
 func TestPlayWholeSuiteAgainstNaiveCaches(t *testing.T) {
 	path, err := CaseFile("../../../..")
 	if err != nil {

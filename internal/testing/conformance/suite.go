@@ -1,8 +1,9 @@
-// Package conformance plays the cases of the public suite http-tests/cache-tests against a cache: it is the origin
-// behind the cache, the client in front of it, and the judge of both.
+// Package conformance plays the cases of the public suite http-tests/cache-tests against a cache:
+// it is the origin behind the cache, the client in front of it, and the judge of both.
 //
-// The cases are data that this repository does not hold: Load reads what `npm run export` prints in a clone of the suite.
-// Time is time.Now and timers only, so a run inside a testing/synctest bubble takes seconds however long its pauses.
+// The cases are data that this repository does not hold: Load reads what `npm run export` prints in
+// a clone of the suite. Time is time.Now and timers only, so a run inside a testing/synctest bubble
+// takes seconds however long its pauses.
 package conformance
 
 import (
@@ -39,9 +40,16 @@ type Case struct {
 	Requests        []Request
 }
 
-// Request is one step: what the client sends, what the origin answers when asked, and what must come of it.
-// The JSON names are the suite's own.
+// Request is one step: what the client sends, what the origin answers when asked, and what must
+// come of it. The JSON names are the suite's own.
 type Request struct {
+	clientPart
+	originPart
+	judgePart
+}
+
+// clientPart is what the client does.
+type clientPart struct {
 	Method      string       `json:"request_method"`
 	Header      []requestRow `json:"request_headers"`
 	Body        *string      `json:"request_body"`
@@ -54,7 +62,10 @@ type Request struct {
 	Mode        string       `json:"mode"`       // these three steer a browser's fetch
 	Credentials string       `json:"credentials"`
 	Cache       string       `json:"cache"`
+}
 
+// originPart is what the origin answers.
+type originPart struct {
 	Status         statusLine  `json:"response_status"`
 	ResponseHeader []headerRow `json:"response_headers"`
 	ResponseBody   *string     `json:"response_body"`
@@ -62,7 +73,10 @@ type Request struct {
 	Interim        []Interim   `json:"interim_responses"`
 	Disconnect     bool        `json:"disconnect"`
 	MagicLocations bool        `json:"magic_locations"`
+}
 
+// judgePart is what must come of it.
+type judgePart struct {
 	Setup                bool             `json:"setup"`
 	SetupTests           []string         `json:"setup_tests"`
 	ExpectType           string           `json:"expected_type"`
@@ -95,8 +109,8 @@ const (
 
 var checkNames = []string{checkType, checkStatus, checkHeader, checkHeaderMissing, checkText, checkInterim, checkMethod, checkRequest, checkRequestMissing}
 
-// CaseFile finds the case file: $EDGECACHE_CACHE_TESTS, else shared/cache-tests/tests.json in dir, the directory that
-// holds the checkout. The error is a message for people who have neither.
+// CaseFile finds the case file: $EDGECACHE_CACHE_TESTS, else shared/cache-tests/tests.json in dir,
+// the directory that holds the checkout. The error is a message for people who have neither.
 func CaseFile(dir string) (string, error) {
 	if path := os.Getenv("EDGECACHE_CACHE_TESTS"); path != "" {
 		return path, nil
@@ -121,8 +135,8 @@ func LoadFile(path string) (*Suite, error) {
 	return suite, nil
 }
 
-// Load parses a case file. A key, a value or a shape that the runner does not know is an error, never skipped: a case
-// played without one of its conditions would be judged wrongly.
+// Load parses a case file. A key, a value or a shape that the runner does not know is an error,
+// never skipped: a case played without one of its conditions would be judged wrongly.
 func Load(data []byte) (*Suite, error) {
 	var groups []struct {
 		Name        string   `json:"name"`
@@ -258,8 +272,9 @@ func (q *Request) validate(first bool) error {
 	return nil
 }
 
-// validateDependencies refuses IDs that do not exist and circles, in which no case could ever have a verdict. Each case is
-// walked once: known says which are being walked (false) and which are in order (true).
+// validateDependencies refuses IDs that do not exist and circles, in which no case could ever have
+// a verdict. Each case is walked once: known says which are being walked (false) and which are in
+// order (true).
 func (s *Suite) validateDependencies(c *Case, known map[string]bool) error {
 	if inOrder, ok := known[c.ID]; ok {
 		if !inOrder {

@@ -14,10 +14,12 @@ import (
 	"time"
 )
 
-// Serve answers HTTP/1.1 on the connections of l until l is closed, and returns when the last of them has ended.
+// Serve answers HTTP/1.1 on the connections of l until l is closed, and returns when the last of
+// them has ended.
 //
-// It writes the messages itself, not through net/http, which repairs what a case breaks on purpose: it takes
-// Content-Type off a 304, sends nothing where the body passes its declared length, and rewrites Transfer-Encoding.
+// It writes the messages itself, not through net/http, which repairs what a case breaks on purpose:
+// it takes Content-Type off a 304, sends nothing where the body passes its declared length, and
+// rewrites Transfer-Encoding.
 func (o *Origin) Serve(l net.Listener) error {
 	var conns sync.WaitGroup
 	defer conns.Wait()
@@ -69,8 +71,8 @@ func (o *Origin) serveConn(ctx context.Context, c net.Conn) {
 	}
 }
 
-// framing adds what a server adds to the header of a case, unless the case has said it. A connection is not reusable
-// after a body that its own header does not delimit.
+// framing adds what a server adds to the header of a case, unless the case has said it. A
+// connection is not reusable after a body that its own header does not delimit.
 func (a reply) framing(r *http.Request) (header []line, reusable bool) {
 	header = a.header
 	if _, ok := lookup(header, "Date"); !ok {
@@ -105,7 +107,8 @@ func writeHead(w io.Writer, status int, phrase string, header []line, body strin
 	return err
 }
 
-// Pipe is a net.Listener in memory. Its connections are net.Pipe, which blocks durably in a testing/synctest bubble.
+// Pipe is a net.Listener in memory. Its connections are net.Pipe, which blocks durably in a
+// testing/synctest bubble.
 type Pipe struct {
 	conns chan net.Conn
 	done  chan struct{}

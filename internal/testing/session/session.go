@@ -1,4 +1,5 @@
-// Package session runs what documents show: curl commands, and what they print. It is for tests of this repository only.
+// Package session runs what documents show: curl commands, and what they print. It is for tests of
+// this repository only.
 package session
 
 import (
@@ -16,9 +17,9 @@ import (
 	"strings"
 )
 
-// A Session is what somebody types, and what they see, as documents and first comments show it. A line "$ curl …" is a
-// command; the lines below it, up to the next "$", are expected somewhere in its output: the status line, header
-// fields, the body, in any order. In an expected line
+// A Session is what somebody types, and what they see, as documents and first comments show it. A
+// line "$ curl …" is a command; the lines below it, up to the next "$", are expected somewhere in
+// its output: the status line, header fields, the body, in any order. In an expected line
 //
 //	…       stands for any text, even none;
 //	<name>  stands for some text: the same text wherever the name comes again in the session, and another text than
@@ -109,7 +110,8 @@ type Curl func(ctx context.Context, args []string) (string, error)
 
 var written = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
 
-// Run executes the session against the server at base, whichever address is written in the commands.
+// Run executes the session against the server at base, whichever address is written in the
+// commands.
 func (s Session) Run(ctx context.Context, base string, run Curl) error {
 	var names bindings
 	var all []error
@@ -176,7 +178,8 @@ func (b *bindings) find(want, output string) error {
 	return fmt.Errorf("no line %q", want)
 }
 
-// bind takes over what names stand for. If one of them would be the same as another one, it returns that and changes nothing.
+// bind takes over what names stand for. If one of them would be the same as another one, it returns
+// that and changes nothing.
 func (b *bindings) bind(names, values []string) (same string) {
 	next := maps.Clone(*b)
 	for i, name := range names {
@@ -194,7 +197,8 @@ func (b *bindings) bind(names, values []string) (same string) {
 	return ""
 }
 
-// Curls are the ways to run a session: always by a Go client, and by curl itself where it is installed.
+// Curls are the ways to run a session: always by a Go client, and by curl itself where it is
+// installed.
 func Curls() map[string]Curl {
 	all := map[string]Curl{"client": clientCurl}
 	if path, err := exec.LookPath("curl"); err == nil {
