@@ -1,35 +1,36 @@
 package edgecache
 
 import (
-	"io"
-
 	"github.com/edgecache-go/edgecache/internal/cache"
-	"github.com/edgecache-go/edgecache/internal/coding"
+	"github.com/edgecache-go/edgecache/internal/engine"
 )
 
-// Mutants are broken forms of purging.
-func (e *Edge) Mutants() cache.Mutants { return e.cache.Mutants() }
+// Looked is how many entries of memory purges have looked at.
+func (e *Edge) Looked() uint64 { return e.engine.MemoryStats().Looked }
 
 // TagCount is how many tags have not been collected yet.
 func (e *Edge) TagCount() int { return e.Mutants().TagCount() }
 
-// Looked is how many entries of memory purges have looked at.
-func (e *Edge) Looked() uint64 { return e.cache.Stats().Looked }
+// Mutants are broken forms of purging.
+func (e *Edge) Mutants() cache.Mutants { return e.engine.Mutants() }
 
 // ResetInvalidated sets Stats.Invalidated to 0.
-func (e *Edge) ResetInvalidated() { e.counters.invalidated.Store(0) }
+func (e *Edge) ResetInvalidated() { e.engine.ResetInvalidated() }
 
-// MaxInvalid is maxInvalid.
+// Encoder makes an encoding.
+type Encoder = engine.Encoder
+
+// WrapEncoder changes how responses are encoded.
+func (e *Edge) WrapEncoder(wrap func(Encoder) Encoder) { e.engine.WrapEncoder(wrap) }
+
+// StatusName is how the cache calls itself in Cache-Status.
+func (e *Edge) StatusName() string { return e.engine.StatusName() }
+
+// MaxInvalid is how many URLs of one path stay as invalid.
 const MaxInvalid = cache.MaxInvalid
-
-// Encoder makes a coding, as coding.Encode does.
-type Encoder = func(c coding.Coding, from io.WriterTo, best bool) ([]byte, error)
-
-// WrapEncoder changes how pages are coded.
-func (e *Edge) WrapEncoder(wrap func(Encoder) Encoder) { e.encoders.encode = wrap(e.encoders.encode) }
 
 // Limits of Config.Compress.
 const (
-	MaxEncoders  = maxEncoders
-	MaxEncodings = maxEncodings
+	MaxEncoders  = engine.MaxEncoders
+	MaxEncodings = engine.MaxEncodings
 )

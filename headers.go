@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/directive"
+	"github.com/edgecache-go/edgecache/internal/engine"
 )
 
 // With the functions of this file a handler says how its response may be cached. They touch only
@@ -120,3 +121,16 @@ func Tag(w http.ResponseWriter, tags ...string) { directive.AddTags(w.Header(), 
 func Invalidate(w http.ResponseWriter, tags ...string) bool {
 	return directive.AddGroups(w.Header(), directive.GroupInvalidation, tags)
 }
+
+// OriginError says that the answer being written only reports that there is none: the origin refused the connection,
+// reset it, or spoke nonsense. Call it before WriteHeader, typically in the ErrorHandler of an httputil.ReverseProxy, and
+// write the error page for the case that nothing better exists, with a status such as 502.
+//
+// The cache never stores such an answer. It serves a stored page that is past its time instead, where that is allowed
+// (RFC 9111, 4.2.4): for Config.StaleIfUnreachable, unless the page said must-revalidate, proxy-revalidate, s-maxage or
+// no-cache. An answer that breaks off in the middle needs no word: a handler that panics with http.ErrAbortHandler, as
+// ReverseProxy does, or writes less than its Content-Length, is understood. So is a client that leaves: what the handler
+// does when its context was cancelled for that counts as no failure, whatever it says.
+//
+// Without a cache around it, OriginError adds one response field that means nothing.
+func OriginError(w http.ResponseWriter) { w.Header()[engine.OriginErrorField] = []string{"1"} }

@@ -24,10 +24,10 @@ func TestLimitsReachWhatLiesFurtherInside(t *testing.T) {
 		var seen []*rules.Limits
 		h := Policy{Vary: []string{"Accept"}, MaxAge: time.Hour}.Handler(between.Handler(
 			Policy{MaxAge: time.Minute}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				limits, entered, _ := further.outside(r)
+				limits, entered, _ := further.engine.Outside(r)
 				require.False(t, entered)
 				seen = append(seen, limits)
-				_, entered, _ = between.outside(r)
+				_, entered, _ = between.engine.Outside(r)
 				require.True(t, entered)
 				w.Header().Set("Cache-Control", "max-age=1, stale-while-revalidate=60")
 				w.WriteHeader(http.StatusOK)

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/engine"
 	"github.com/edgecache-go/edgecache/internal/mistake"
 	"github.com/edgecache-go/edgecache/internal/policy"
 )
@@ -86,12 +87,8 @@ func (p Policy) Handler(next http.Handler) http.Handler {
 
 // policyEngine is what policies need of the caches around them.
 var policyEngine = policy.Engine{
-	ServeLimited: serveLimited,
-	InvalidateExact: func(r *http.Request) {
-		if s := staticSlotOf(r); s != nil {
-			s.exact = true
-		}
-	},
+	ServeLimited:    engine.ServeLimited,
+	InvalidateExact: engine.InvalidateExact,
 }
 
 // Routes returns a decorator that applies the policy whose pattern matches the request, chosen as

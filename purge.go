@@ -58,7 +58,7 @@ func (p Purger) Purge(ctx context.Context, urls ...string) (int, error) {
 			return 0, err
 		}
 	}
-	return p.edge.purge(ctx, p.soft, targets...)
+	return p.edge.engine.Purge(ctx, p.soft, targets...)
 }
 
 var errEmptyTag = errors.New(`edgecache: tag is "": want at least one byte`)
@@ -72,7 +72,7 @@ func (p Purger) PurgeTags(ctx context.Context, tags ...string) (int, error) {
 		}
 		targets[i] = cache.Tag(directive.GroupName(t))
 	}
-	return p.edge.purge(ctx, p.soft, targets...)
+	return p.edge.engine.Purge(ctx, p.soft, targets...)
 }
 
 // PurgePrefix is like [Edge.PurgePrefix].
@@ -81,12 +81,12 @@ func (p Purger) PurgePrefix(ctx context.Context, prefix string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	return p.edge.purge(ctx, p.soft, t)
+	return p.edge.engine.Purge(ctx, p.soft, t)
 }
 
 // PurgeAll is like [Edge.PurgeAll].
 func (p Purger) PurgeAll(ctx context.Context) (int, error) {
-	return p.edge.purge(ctx, p.soft, cache.Everything())
+	return p.edge.engine.Purge(ctx, p.soft, cache.Everything())
 }
 
 // parsePurge reports what is wrong with a URL to purge.

@@ -8,6 +8,8 @@ import (
 	"mime"
 	"net/http"
 	"slices"
+
+	"github.com/edgecache-go/edgecache/internal/engine"
 )
 
 // maxPurgeBody bounds the body of a purge request, in bytes.
@@ -143,7 +145,7 @@ func plainJSONError(err error) string {
 
 func conclude(w http.ResponseWriter, purged int, err error) {
 	switch {
-	case errors.Is(err, errUntold):
+	case errors.Is(err, engine.ErrUntold):
 		answerPurge(w, http.StatusBadGateway, purged, err.Error())
 	case err != nil:
 		answerPurge(w, http.StatusBadRequest, purged, err.Error())

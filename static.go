@@ -18,9 +18,9 @@ import (
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/assets"
+	"github.com/edgecache-go/edgecache/internal/engine"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/pattern"
-	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
 // Defaults of StaticOptions' zero fields.
@@ -100,7 +100,7 @@ type StaticFile = assets.File
 // scripts that know no other, and is asked for each time. robots.txt, favicon.ico, sw.js, web manifests and HTML have the plain one only.
 type Assets struct {
 	set    *assets.Set
-	status *Edge // writes the status headers where no cache stands in front
+	status *engine.StatusWriter // where no cache stands in front
 }
 
 // Static serves the files of fsys: an embed.FS, a zip archive, or any other. It reads and hashes all of them before it returns.
@@ -138,7 +138,7 @@ func newAssets(source *assets.Source, opts StaticOptions, dir string) (*Assets, 
 	if err != nil {
 		return nil, err
 	}
-	a := &Assets{status: &Edge{statusHeader: DefaultStatusHeader, statusName: DefaultStatusName}}
+	a := &Assets{status: engine.NewStatusWriter(DefaultStatusHeader, DefaultStatusName)}
 	resolved.Report = a.report
 	if a.set, err = assets.New(source, resolved); err != nil {
 		return nil, fmt.Errorf("edgecache: static files: %w", err)
@@ -336,7 +336,7 @@ func (a *Assets) EarlyHints(w http.ResponseWriter, r *http.Request, names ...str
 
 // ServeHTTP answers with a file. It looks at the whole path: mount it with mux.Handle("/static/", assets), without http.StripPrefix.
 func (a *Assets) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a.set.Serve(w, r, conditionsOf(r))
+	a.set.Serve(w, r, engine.ConditionsOf(r))
 }
 
 // Handler answers requests below Prefix, and passes all others on to next. With SPA, pages that next has not found are answered with that page.
@@ -349,7 +349,7 @@ func (a *Assets) Handler(next http.Handler) http.Handler {
 		case a.set.Owns(r):
 			a.ServeHTTP(w, r)
 		case a.set.WantsPage(r):
-			serveUnlessMissing(w, r, next, func() { a.set.Shell(w, r, conditionsOf(r)) })
+			serveUnlessMissing(w, r, next, func() { a.set.Shell(w, r, engine.ConditionsOf(r)) })
 		case a.set.MayBePage(r):
 			serveVaryingMissing(w, r, next)
 		default:
@@ -360,19 +360,5 @@ func (a *Assets) Handler(next http.Handler) http.Handler {
 
 // report writes the status headers, or leaves that to the Edge in front.
 func (a *Assets) report(h http.Header, r *http.Request, v assets.Verdict) {
-	n := cacheStatus{status: Hit}
-	switch {
-	case v.Failed && v.Reason == rules.Method:
-		n = cacheStatus{status: Dynamic, forward: v.Reason, reason: v.Reason}
-	case v.Failed:
-		n = cacheStatus{status: Bypass, forward: rules.URIMiss, reason: v.Reason}
-	case !v.Hit:
-		n = cacheStatus{status: Miss, forward: v.Reason, reason: v.Reason}
-	}
-	if s := staticSlotOf(r); s != nil {
-		s.account = n
-		h[staticField] = []string{"1"}
-		return
-	}
-	a.status.writeStatus(h, &n, nil)
+	a.status.Static(h, r, v.Hit, v.Failed, v.Reason)
 }

@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache/internal/engine"
 )
 
 func static(t testing.TB, files map[string]string, options StaticOptions) *Assets {
@@ -463,13 +465,13 @@ func TestStaticBehindTwoCaches(t *testing.T) {
 	url := a.URL("a.txt")
 	for i, want := range []string{"MISS", "HIT", "HIT"} {
 		got := ask(h, url)
-		if got.Header().Get("X-Cache") != want || got.Body.String() != "a" || got.Header()[staticField] != nil {
+		if got.Header().Get("X-Cache") != want || got.Body.String() != "a" || got.Header()[engine.StaticField] != nil {
 			t.Errorf("%d: got %v, want %s", i, got.Header(), want)
 		}
 	}
 	for _, e := range []*Edge{inner, outer} {
 		for k := range e.Mutants().Keys() {
-			t.Errorf("%s has stored %q", e.statusName, k)
+			t.Errorf("%s has stored %q", e.StatusName(), k)
 		}
 	}
 }
@@ -477,11 +479,11 @@ func TestStaticBehindTwoCaches(t *testing.T) {
 // TestStaticMarkOfAnOrigin holds that nobody but static files of this process can keep a page from being stored, or call it a hit.
 func TestStaticMarkOfAnOrigin(t *testing.T) {
 	h := Cache(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set(staticField, "1")
+		w.Header().Set(engine.StaticField, "1")
 		_, _ = w.Write([]byte("page"))
 	}))
 	for i, want := range []string{"MISS", "HIT"} {
-		if got := ask(h, "/page"); got.Header().Get("X-Cache") != want || got.Header()[staticField] != nil {
+		if got := ask(h, "/page"); got.Header().Get("X-Cache") != want || got.Header()[engine.StaticField] != nil {
 			t.Errorf("%d: got %v, want %s", i, got.Header(), want)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"testing/fstest"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache/internal/engine"
 )
 
 func staticFixture(t *testing.T) *Assets {
@@ -59,7 +61,7 @@ func TestStaticBehindCache(t *testing.T) {
 		if got := w.Header()["Cache-Status"]; len(got) != 1 || got[0] != row.cache {
 			t.Errorf("%s: got Cache-Status %q, want %q", row.name, got, row.cache)
 		}
-		for _, name := range []string{"X-Cache", staticField} {
+		for _, name := range []string{"X-Cache", engine.StaticField} {
 			if got := w.Header()[name]; got != nil {
 				t.Errorf("%s: got %s %q, want none", row.name, name, got)
 			}

@@ -19,16 +19,18 @@ const door = "" // the root package, as a path inside the module
 // decides where it stands. A name that ends in /... stands for every package below it.
 var layers = map[string][]string{
 	door: {
-		"internal/assets", "internal/cache", "internal/coding", "internal/directive", "internal/field", "internal/flight", "internal/key", "internal/memory", "internal/mistake",
-		"internal/object", "internal/partial", "internal/pattern", "internal/policy", "internal/validator",
-		"internal/readers", "internal/record", "internal/rules", "internal/l2",
+		"internal/assets", "internal/cache", "internal/directive", "internal/engine", "internal/field", "internal/key",
+		"internal/mistake", "internal/pattern", "internal/policy", "internal/record", "internal/rules", "internal/validator",
 	},
 	"internal/assets":    {"internal/coding", "internal/field", "internal/partial", "internal/rules"},
 	"internal/cache":     {"internal/coding", "internal/field", "internal/key", "internal/memory", "internal/object", "internal/readers", "internal/rules"},
 	"internal/clock":     {},
 	"internal/coding":    {"internal/field"},
 	"internal/directive": {"internal/field"},
-	"internal/engine":    {},
+	"internal/engine": {
+		"internal/cache", "internal/coding", "internal/directive", "internal/field", "internal/flight", "internal/key", "internal/l2",
+		"internal/object", "internal/partial", "internal/pattern", "internal/readers", "internal/record", "internal/rules",
+	},
 	"internal/field":     {},
 	"internal/flight":    {"internal/object", "internal/readers"},
 	"internal/frame":     {},

@@ -1,0 +1,196 @@
+package engine
+
+import (
+	"io"
+	"mime/multipart"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/cache"
+	"github.com/edgecache-go/edgecache/internal/coding"
+	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/object"
+	"github.com/edgecache-go/edgecache/internal/readers"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// statusRoom is how many values an answer adds to the stored header: Age, the short status and Cache-Status.
+const statusRoom = 3
+
+// deliver sends a stored response to the client: whole, or what its conditions and ranges ask for.
+func (e *Engine) deliver(w http.ResponseWriter, r *http.Request, req *rules.Request, v *cache.Variant, now time.Time, a *cacheStatus) {
+	h := w.Header()
+	var n negotiation
+	extra := statusRoom
+	if v.Encodings() != nil && !e.encodedOutside(h, v) {
+		n = negotiate(r, req, v)
+		extra += encodedRoom
+	}
+	room := e.copyHeader(h, v, extra)
+	// Age is whole seconds, rounded down (RFC 9111, 5.1).
+	room = append(room, strconv.FormatInt(int64(v.Terms.Age(now)/time.Second), 10))
+	h["Age"] = room[:1:1]
+	if a.forward == rules.None && !a.hasTTL {
+		a.ttl, a.hasTTL = v.Terms.TTLFor(req, now), true
+	}
+	ranges, outcome := outcomeOf(v, r.Header, req, &n, now)
+	body := &v.Body
+	if n.on {
+		room = n.describe(h, v, outcome, room)
+		if outcome == rules.Full && n.chosen != coding.Identity {
+			body = &v.Encodings().Encoded[n.chosen].Load().Body
+		}
+		if outcome == rules.Full && n.chosen != n.wanted && !req.Head && a.reuses() {
+			e.requestEncoding(r, v, n.wanted)
+		}
+	}
+	e.report(h, r, a, room)
+
+	switch {
+	case outcome == rules.Unmodified:
+		dropRepresentationHeaders(h)
+		w.WriteHeader(http.StatusNotModified)
+	case outcome == rules.Unsatisfiable:
+		unsatisfiable(w, v.Body.Size())
+	case outcome == rules.Partial && len(ranges) == 1:
+		e.onePart(w, v.Body, ranges[0])
+	case outcome == rules.Partial:
+		e.manyParts(w, v.Body, ranges)
+	default:
+		w.WriteHeader(v.Status())
+		if !req.Head && object.BodyAllowed(v.Status()) {
+			e.send(w, *body, 0, body.Size())
+		}
+	}
+}
+
+// send writes length bytes of a stored body, from offset on, to the client.
+func (e *Engine) send(w http.ResponseWriter, body object.Body, offset, length int64) {
+	e.serve(w, body, func(to io.Writer) {
+		_, _ = body.WriteRange(to, offset, length) // an error says that the client has gone: nobody to tell
+	})
+}
+
+// serve has write write from a stored body to the client. While it does, the bytes are known to be read.
+func (e *Engine) serve(w http.ResponseWriter, body object.Body, write func(to io.Writer)) {
+	set := body.Readers()
+	if set == nil {
+		write(w)
+		return
+	}
+	r := new(readers.Reader)
+	defer r.Stop()
+	r.In(e.cache.ReadRoom())
+	r.Start(w)
+	r.Join(set)
+	write(r)
+	r.Stop()
+	if r.LetGo() {
+		panic(http.ErrAbortHandler) // the client must not take what it got for the response
+	}
+}
+
+// dropRepresentationHeaders removes from the header of a 304 what describes a body (RFC 9110, 15.4.5).
+func dropRepresentationHeaders(h http.Header) {
+	for _, name := range [...]string{"Content-Encoding", "Content-Language", "Content-Length", "Content-Range", "Content-Type"} {
+		delete(h, name)
+	}
+}
+
+// contentRange is the value of Content-Range for one part (RFC 9110, 14.4).
+func contentRange(start, length, size int64) string {
+	b := make([]byte, 0, 64)
+	b = append(b, "bytes "...)
+	b = strconv.AppendInt(b, start, 10)
+	b = append(b, '-')
+	b = strconv.AppendInt(b, start+length-1, 10)
+	b = append(b, '/')
+	b = strconv.AppendInt(b, size, 10)
+	return string(b)
+}
+
+// unsatisfiable answers a range that lies outside the page (RFC 9110, 15.5.17).
+func unsatisfiable(w http.ResponseWriter, size int64) {
+	h := w.Header()
+	dropRepresentationHeaders(h)
+	// These speak of the page, and a 416 is not the page.
+	delete(h, "Etag")
+	delete(h, "Last-Modified")
+	delete(h, "Expires")
+	for name := range h {
+		if field.SpeaksToCaches(name) {
+			delete(h, name) // it would be obeyed in place of Cache-Control
+		}
+	}
+	h["Cache-Control"] = []string{"no-store"}
+	h["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
+	http.Error(w, http.StatusText(http.StatusRequestedRangeNotSatisfiable), http.StatusRequestedRangeNotSatisfiable)
+}
+
+// onePart answers a single range (RFC 9110, 15.3.7.1).
+func (e *Engine) onePart(w http.ResponseWriter, body object.Body, part field.Range) {
+	h := w.Header()
+	h["Content-Range"] = []string{contentRange(part.Start, part.Length, body.Size())}
+	h["Content-Length"] = []string{strconv.FormatInt(part.Length, 10)}
+	w.WriteHeader(http.StatusPartialContent)
+	e.send(w, body, part.Start, part.Length)
+}
+
+// manyParts answers several ranges as multipart/byteranges (RFC 9110, 15.3.7.2).
+func (e *Engine) manyParts(w http.ResponseWriter, body object.Body, parts []field.Range) {
+	h := w.Header()
+	contentType := ""
+	if v := h["Content-Type"]; len(v) > 0 {
+		contentType = field.OneLine(v[0]) // mime/multipart writes what it gets
+	}
+	write := func(to io.Writer, boundary string, content bool) (*multipart.Writer, error) {
+		m := multipart.NewWriter(to)
+		if boundary != "" {
+			if err := m.SetBoundary(boundary); err != nil {
+				return nil, err
+			}
+		}
+		for _, part := range parts {
+			header := textproto.MIMEHeader{"Content-Range": {contentRange(part.Start, part.Length, body.Size())}}
+			if contentType != "" {
+				header["Content-Type"] = []string{contentType}
+			}
+			pw, err := m.CreatePart(header)
+			if err != nil {
+				return nil, err
+			}
+			if !content {
+				continue
+			}
+			if _, err := body.WriteRange(pw, part.Start, part.Length); err != nil {
+				return nil, err
+			}
+		}
+		return m, m.Close()
+	}
+	// Once for the length of everything but the content, and once for real.
+	var count counter
+	m, err := write(&count, "", false)
+	if err != nil {
+		w.WriteHeader(http.StatusOK) // cannot be: a counter takes everything
+		e.send(w, body, 0, body.Size())
+		return
+	}
+	for _, part := range parts {
+		count += counter(part.Length)
+	}
+	h["Content-Type"] = []string{"multipart/byteranges; boundary=" + m.Boundary()}
+	h["Content-Length"] = []string{strconv.FormatInt(int64(count), 10)}
+	w.WriteHeader(http.StatusPartialContent)
+	e.serve(w, body, func(to io.Writer) { _, _ = write(to, m.Boundary(), true) })
+}
+
+// counter is a writer that only counts.
+type counter int64
+
+func (c *counter) Write(p []byte) (int, error) {
+	*c += counter(len(p))
+	return len(p), nil
+}

@@ -1,0 +1,98 @@
+package engine
+
+import (
+	"net/http"
+
+	"github.com/edgecache-go/edgecache/internal/cache"
+	"github.com/edgecache-go/edgecache/internal/directive"
+	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// maxInvalidations is how many URLs beside its own one unsafe request invalidates (RFC 9111, 4.4).
+const maxInvalidations = 4
+
+// An invalidation is what one response to an unsafe request makes of what is stored (RFC 9111, 4.4).
+type invalidation struct {
+	edge    *Engine
+	exact   bool   // not the other queries of a path
+	unsure  bool   // the response may still turn out to be an error
+	purges  uint64 // how many numbers of the purge sequence it has taken
+	removed int    // stored responses
+}
+
+// invalidate removes what is stored for the URL of r with every query, and in the groups that the header names (RFC 9875, 3). What Location and Content-Location name is marked as invalid: it is
+// not used again without validation, but still for errors. s is what has gone in with the request. The result is how many numbers of the purge sequence that took.
+func (e *Engine) invalidate(r *http.Request, s *staticSlot, status int, header http.Header) (purges uint64) {
+	if !rules.Invalidates(r.Method, status) {
+		return 0
+	}
+	s.passExact(r)
+	i := invalidation{edge: e, exact: s.exact}
+	return i.carryOut(r, status, header)
+}
+
+// invalidateUnsure is invalidate for a handler that has returned without writing: it may have changed the resource, and may have failed. What is
+// stored for its URL stays for errors, so that a request that fails costs no response. Groups are what the handler itself has named.
+func (e *Engine) invalidateUnsure(r *http.Request, s *staticSlot, header http.Header) {
+	s.passExact(r)
+	i := invalidation{edge: e, exact: s.exact, unsure: true}
+	i.carryOut(r, http.StatusOK, header)
+}
+
+func (i *invalidation) carryOut(r *http.Request, status int, header http.Header) (purges uint64) {
+	e := i.edge
+	var buf [256]byte
+	if k, ok := key.Of(buf[:0], r); ok {
+		how := cache.Remove
+		if i.unsure {
+			how = cache.Invalidate
+		}
+		i.purge(how, cache.Key(k, !i.exact))
+		if lines := header[directive.GroupInvalidation]; len(lines) > 0 {
+			if groups, ok := field.ParseStringList(lines); ok {
+				i.groups(originOf(k), groups)
+			}
+		}
+	}
+	if len(header["Location"]) > 0 || len(header["Content-Location"]) > 0 || len(r.Header["Destination"]) > 0 {
+		hosts := e.proxiedHostsOf(r)
+		if t, ok := rules.Destination(r, status, hosts); ok {
+			i.purge(cache.Remove, cache.Key(key.OfURL(buf[:0], t.Scheme, t.Host, t.Target), !i.exact))
+		}
+		for _, t := range rules.InvalidationTargets(r, header, hosts, maxInvalidations) {
+			i.purge(cache.Invalidate, cache.Key(key.OfURL(buf[:0], t.Scheme, t.Host, t.Target), !i.exact))
+		}
+	}
+	if i.removed > 0 {
+		e.counters.invalidated.Add(uint64(i.removed))
+		e.tell(Event{Kind: Purged, Request: r, Pattern: r.Pattern, Reason: rules.Invalidated, Count: i.removed})
+	}
+	return i.purges
+}
+
+// groups purges the tags within the origin.
+func (i *invalidation) groups(origin string, groups []string) {
+	targets := make([]cache.Target, len(groups))
+	for at, g := range groups {
+		targets[at] = cache.Tag(inOrigin(origin, directive.GroupName(g)))
+	}
+	i.purge(cache.Remove, targets...)
+}
+
+// purge does it, and lets other processes be told later.
+func (i *invalidation) purge(how cache.Effect, targets ...cache.Target) {
+	n, told := i.edge.purgeTargets(how, targets...)
+	if told != nil {
+		told.TellLater()
+	}
+	i.removed += n
+	i.purges += uint64(len(targets))
+}
+
+// proxiedHostsOf returns the hosts that proxies have told with r.
+func (e *Engine) proxiedHostsOf(r *http.Request) []string {
+	req := e.rules.Request(r)
+	return key.Hosts(nil, string(key.Scope(nil, r, &req.Scope)))
+}

@@ -1,0 +1,53 @@
+package engine
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache/internal/flight"
+	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// A purge takes its number before it leaves its mark. A leader that begins in between finds the old page still good, and ends its flight with it; who boards that flight may have come when the purge was over.
+func TestPageThatOvertookAFlightIsNotForWhoComesAfterAPurge(t *testing.T) {
+	for _, purged := range []bool{false, true} {
+		e := newDefault()
+		h, ok := e.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Cache-Control", "max-age=3600")
+			w.WriteHeader(http.StatusOK)
+		})).(*handler)
+		require.True(t, ok)
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+		come := func() *fetch {
+			r := httptest.NewRequest(http.MethodGet, "/", nil)
+			req := e.rules.Request(r)
+			k, ok := key.Of(nil, r)
+			require.True(t, ok)
+			return h.newFetch(httptest.NewRecorder(), r, &req, k, nil, rules.URIMiss, time.Now())
+		}
+		leader, follower := come(), come()
+		number := e.Mutants().NextNumber()
+		enter := func(f *fetch) (*flight.Flight[result], flight.Role) {
+			return e.flights.Join(&f.own, f.flightID(nil), number, time.Now(), func(fl *flight.Flight[result]) bool {
+				return f.mayJoin(fl, number, time.Now())
+			})
+		}
+		fl, role := enter(leader)
+		require.Equal(t, flight.Lead, role)
+		_, role = enter(follower)
+		require.Equal(t, flight.Follow, role)
+		require.NotNil(t, leader.recheck(fl))
+		if purged {
+			e.Mutants().FinishPurge(leader.key, number)
+		}
+		result, outcome := fl.Wait(t.Context())
+		require.Equal(t, flight.Shared, outcome)
+		done, _ := follower.collapse(fl, result, outcome, number)
+		require.Equal(t, !purged, done)
+	}
+}

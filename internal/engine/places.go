@@ -1,0 +1,120 @@
+package engine
+
+import (
+	"hash/maphash"
+	"net/http"
+	"strings"
+	"sync/atomic"
+)
+
+const (
+	// maxFills is how many handlers run for the store at once, whose answer is not known yet; more run for their clients only.
+	maxFills = 4096
+
+	// maxRouteFills is how many of them may be of one route, so that long polls of one do not end storing for all others.
+	maxRouteFills = maxFills / 8
+
+	// maxFolderFills is how many may be below one first segment of the path, where routes are guessed from paths.
+	maxFolderFills = maxFills / 4
+
+	// routeSegments is how many segments of a path tell routes apart, and maxSegment how long one is that may be the same for all, in bytes.
+	routeSegments = 3
+	maxSegment    = 24
+)
+
+// places are what handlers that run for the store take up: one in all, and one of their route. Routes are counted in a
+// table of fixed size, by a hash with a random seed: nobody can aim at the slot of another route, and of the few that
+// can be full at once another route is hardly ever one.
+type places struct {
+	taken atomic.Int64
+	seed  maphash.Seed
+	slots [1 << 12]atomic.Int32
+}
+
+// place is what one handler takes up. The zero place is none.
+type place struct {
+	taken         *atomic.Int64
+	route, folder *atomic.Int32 // folder is nil where the route is known
+}
+
+// enter takes a place for a handler that is about to run for r, unless there is none: then ok is false.
+func (p *places) enter(next http.Handler, r *http.Request) (pl place, ok bool) {
+	if p.taken.Add(1) > maxFills {
+		p.taken.Add(-1)
+		return place{}, false
+	}
+	pl.taken = &p.taken
+	pl.route, pl.folder = p.of(next, r)
+	if pl.folder != nil && pl.folder.Add(1) > maxFolderFills {
+		pl.folder.Add(-1)
+		pl.taken.Add(-1)
+		return place{}, false
+	}
+	if pl.route.Add(1) > maxRouteFills {
+		pl.leave()
+		return place{}, false
+	}
+	return pl, true
+}
+
+// leave gives the place back, once.
+func (pl *place) leave() {
+	if pl.taken == nil {
+		return
+	}
+	pl.route.Add(-1)
+	if pl.folder != nil {
+		pl.folder.Add(-1)
+	}
+	pl.taken.Add(-1)
+	*pl = place{}
+}
+
+// muxer is what tells the pattern of a request before it runs: http.ServeMux.
+type muxer interface {
+	Handler(r *http.Request) (http.Handler, string)
+}
+
+// of returns the counters for r. The pattern of a mux outside of the cache is none of them: there it is often "/" for the whole site.
+//
+// Where no pattern is known, or one that takes a whole tree, a route is guessed: the first segments of the path, in which what looks like a number or a
+// name is left out. Such a guess fails for names that look like words, so all that lies below one first segment has a limit, too. Pages at the root have it together.
+func (p *places) of(next http.Handler, r *http.Request) (route, folder *atomic.Int32) {
+	if mux, ok := next.(muxer); ok {
+		if _, pattern := mux.Handler(r); pattern != "" && !strings.HasSuffix(pattern, "/") && !strings.HasSuffix(pattern, "...}") {
+			return p.slot(maphash.String(p.seed, pattern)), nil
+		}
+	}
+	var h maphash.Hash
+	h.SetSeed(p.seed)
+	rest := strings.TrimPrefix(r.URL.Path, "/")
+	first, _, deeper := strings.Cut(rest, "/")
+	if !deeper {
+		first = ""
+	}
+	folder = p.slot(maphash.String(p.seed, "/"+segment(first)))
+	for range routeSegments {
+		if rest == "" {
+			break
+		}
+		var s string
+		s, rest, _ = strings.Cut(rest, "/")
+		h.WriteString(segment(s))
+		h.WriteByte('/')
+	}
+	return p.slot(h.Sum64()), folder
+}
+
+func (p *places) slot(hash uint64) *atomic.Int32 { return &p.slots[hash%uint64(len(p.slots))] }
+
+// segment returns s, or "*" if it looks as if it were another one in other URLs of its route. A version such as v2 does not.
+func segment(s string) string {
+	if len(s) > maxSegment {
+		return "*"
+	}
+	version := len(s) <= 3 && strings.HasPrefix(s, "v")
+	if !version && strings.ContainsAny(s, "0123456789@%") {
+		return "*"
+	}
+	return s
+}

@@ -1,0 +1,252 @@
+package engine
+
+import (
+	"iter"
+	"math/rand/v2"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// Reasons returns every [Reason] there is.
+func Reasons() iter.Seq[Reason] { return rules.Reasons() }
+
+// EventKind says what an [Event] is about.
+type EventKind uint8
+
+const (
+	Answered  EventKind = iota + 1 // a request was decided about: its header is about to be written
+	Refreshed                      // a background refresh ended
+	Purged                         // a purge was carried out, or a response made others invalid: then it has a Request, and its Reason is "invalidated"
+	Warned                         // something does not do what its author seems to think: Config.Logger gets it, too, once for each route
+	Failed                         // something of the cache's own, or a handler behind a stale page, went wrong
+	Unkept                         // a response that had been announced as stored was not kept, for the Reason
+)
+
+var eventKinds = [...]string{"", "answered", "refreshed", "purged", "warned", "failed", "unkept"}
+
+// String returns the kind in lower case.
+func (k EventKind) String() string {
+	if int(k) >= len(eventKinds) {
+		return ""
+	}
+	return eventKinds[k]
+}
+
+// An Event is one decision of an [Edge]. Fields that a kind does not use are zero.
+type Event struct {
+	Kind    EventKind
+	Time    time.Time     // of the decision
+	Request *http.Request // to read only, and only until the observer returns; nil for a purge by the methods of Edge
+	Pattern string        // of the route that made the page, as http.ServeMux has it; "" if that is not known
+	Status  Status
+	Reason  Reason        // why; none for a plain hit
+	Forward Reason        // why the handler ran; none when it did not
+	Stored  bool          // the answer is being stored; where it then is not kept, an event of the kind Unkept says so
+	Elapsed time.Duration // from the arrival of the request to this decision
+	TTL     time.Duration // how much longer the page is fresh, where there is one; negative if it is stale
+	// Credential names what made the request credentialed, never its value: "Authorization", "client certificate",
+	// "Cookie: session", or a field such as "X-Api-Key". It is "" if nothing did, or only Config.Personal.
+	Credential string
+	Count      int   // stored responses that a purge concerned, or that a response made invalid: then at least one
+	Err        error // what went wrong, or what the warning is
+}
+
+// Key returns the cache key of the event's request in readable form, "https://example.com/page?q", or "" if it has none.
+func (ev Event) Key() string {
+	if ev.Request == nil {
+		return ""
+	}
+	return readableKey(ev.Request)
+}
+
+func readableKey(r *http.Request) string {
+	k, ok := key.Of(nil, r)
+	if !ok {
+		return ""
+	}
+	scheme, host, target, _ := key.Split(string(k))
+	return scheme + "://" + host + target
+}
+
+// Stats are counts since the Edge was made, and what it holds now.
+type Stats struct {
+	Requests uint64 // decided about, in all
+	// By status word.
+	Hits, Misses, Expired, Revalidated, Stale, Updating, Bypassed, Dynamic uint64
+
+	Collapsed   uint64 // hits among these that waited for another request's page
+	Refreshes   uint64 // background refreshes that ended
+	Purges      uint64 // calls of the purge methods
+	Invalidated uint64 // stored responses that answers to unsafe requests removed, or marked as invalid, by their own URL, Location, Content-Location, Destination or Invalidate
+	Evictions   uint64 // URLs that made room for others
+	Rejections  uint64 // URLs that were not worth the room, or too large, or for which there was none while they were made
+	Compressed  uint64 // codings of pages that Config.Compress has made
+	Fetches     int    // handlers running that others can wait for
+
+	URLs          int   // with something stored
+	Entries       int   // stored responses, purged ones that have not been met since included
+	Bytes         int64 // what they are charged
+	BytesInFlight int64 // bytes that pages under way have taken; with Bytes never more than MaxBytes
+	MaxBytes      int64
+
+	// BytesPinned is what clients are reading of responses that have left memory meanwhile: evicted, replaced or purged.
+	// It stands beside MaxBytes, see [Config.MaxBytes]. Responses of up to 32 KiB do not count.
+	BytesPinned int64
+
+	Store StoreStats // of Config.Store
+}
+
+// StoreStats are counts of what became of the second l2.
+type StoreStats struct {
+	Hits, Misses  uint64 // of look-ups that it answered
+	Refused       uint64 // values that were garbled, outdated, or not what was asked for
+	Failures      uint64 // calls that failed, came too late, or panicked
+	Skipped       uint64 // look-ups that did not ask it, because it had failed several times in a row
+	Written       uint64
+	Dropped       uint64 // not written: too much was waiting, or the store had failed
+	PendingPurges int    // names, two for most purges, whose purge other processes do not know of yet
+}
+
+// counters are spread so that processors do not fight for one cache line at every hit.
+type counters struct {
+	stripes     [16]stripe
+	collapsed   atomic.Uint64
+	outgrown    atomic.Uint64
+	refreshes   atomic.Uint64
+	purges      atomic.Uint64
+	invalidated atomic.Uint64
+}
+
+type stripe struct {
+	statuses [len(statusNames)]atomic.Uint64
+	_        [128 - 8*len(statusNames)%128]byte
+}
+
+func (c *counters) count(s Status) {
+	c.stripes[rand.Uint32()%uint32(len(c.stripes))].statuses[s].Add(1)
+}
+
+func (c *counters) total(s Status) (n uint64) {
+	for i := range c.stripes {
+		n += c.stripes[i].statuses[s].Load()
+	}
+	return n
+}
+
+// Stats returns the counts. Each is exact; together they are of slightly different moments.
+func (e *Engine) Stats() Stats {
+	m := e.cache.Stats()
+	c := &e.counters
+	s := Stats{
+		Hits: c.total(Hit), Misses: c.total(Miss), Expired: c.total(Expired), Revalidated: c.total(Revalidated),
+		Stale: c.total(Stale), Updating: c.total(Updating), Bypassed: c.total(Bypass), Dynamic: c.total(Dynamic),
+		Collapsed: c.collapsed.Load(), Refreshes: c.refreshes.Load(), Purges: c.purges.Load(), Invalidated: c.invalidated.Load(),
+		Evictions: m.Evictions, Rejections: m.Rejections + c.outgrown.Load(), Compressed: e.encoders.made.Load(), Fetches: e.flights.Len(),
+		URLs: m.Len, Entries: m.Entries, Bytes: m.Bytes, BytesInFlight: m.Reserved, MaxBytes: m.MaxBytes, BytesPinned: m.BytesPinned,
+	}
+	if e.l2 != nil {
+		t := e.l2.Stats()
+		s.Store = StoreStats{
+			Hits: t.Hits, Misses: t.Misses, Refused: t.Refused, Failures: t.Errors + t.Timeouts + t.Panics + t.Busy, Skipped: t.Skipped,
+			Written: t.Written, Dropped: t.Dropped, PendingPurges: t.Pending,
+		}
+	}
+	s.Requests = s.Hits + s.Misses + s.Expired + s.Revalidated + s.Stale + s.Updating + s.Bypassed + s.Dynamic
+	return s
+}
+
+// decided counts an answer and tells the observer.
+func (e *Engine) decided(r *http.Request, a *cacheStatus) {
+	kind := Answered
+	if a.background {
+		kind = Refreshed
+		e.counters.refreshes.Add(1)
+	} else {
+		e.counters.count(a.status)
+	}
+	if a.collapsed {
+		e.counters.collapsed.Add(1)
+	}
+	if e.config.Observer == nil {
+		return
+	}
+	ev := Event{
+		Kind: kind, Time: time.Now(), Request: r, Pattern: a.pattern, Status: a.status, Reason: a.reason, Forward: a.forward,
+		Stored: a.stored, TTL: a.ttl, Credential: e.rules.NameCredential(r),
+	}
+	if ev.Pattern == "" {
+		ev.Pattern = r.Pattern
+	}
+	if !a.received.IsZero() {
+		ev.Elapsed = ev.Time.Sub(a.received)
+	}
+	e.tell(ev)
+}
+
+// tell calls the observer. Its panic is not the client's.
+func (e *Engine) tell(ev Event) {
+	if e.config.Observer == nil {
+		return
+	}
+	defer func() {
+		if p := recover(); p != nil {
+			e.config.Logger.Error("edgecache: observer panicked", "panic", p)
+		}
+	}()
+	if ev.Time.IsZero() {
+		ev.Time = time.Now()
+	}
+	e.config.Observer(ev)
+}
+
+// Status is the one word of the short status header.
+type Status uint8
+
+// The words, as hosting platforms use them.
+const (
+	StatusNone  Status = iota
+	Hit                // answered from the cache
+	Miss               // nothing fitting was stored: the handler made the page
+	Expired            // what was stored is past its time: the handler made the page anew
+	Revalidated        // what was stored was past its time, and the handler said that it still holds
+	Stale              // past its time, served because the handler failed, or because the client accepts that
+	Updating           // past its time, served while the page is made anew
+	Bypass             // the response forbids to store it, or cannot be stored
+	Dynamic            // the request is none that a shared cache may answer
+)
+
+var statusNames = [...]string{"", "HIT", "MISS", "EXPIRED", "REVALIDATED", "STALE", "UPDATING", "BYPASS", "DYNAMIC"}
+
+// String returns the word as it stands in the header.
+func (s Status) String() string {
+	if int(s) >= len(statusNames) {
+		return ""
+	}
+	return statusNames[s]
+}
+
+// cacheStatus is what the status headers tell about one answer.
+type cacheStatus struct {
+	status     Status
+	reason     Reason // why; None for a plain hit
+	forward    Reason // why the handler ran; None when it did not
+	fwdStatus  int    // what the handler answered, where that is not what the client gets
+	stored     bool   // the answer is being stored
+	collapsed  bool   // the answer was made for another request
+	ttl        time.Duration
+	hasTTL     bool
+	received   time.Time // when the request came
+	pattern    string    // of the route that made the page, if it was made earlier
+	background bool      // no client: a background refresh
+}
+
+// report counts the answer to r, tells the observer, adds the status fields to h, and takes off what clients do not get. room is a slice to cut the two values from, or nil.
+func (e *Engine) report(h http.Header, r *http.Request, a *cacheStatus, room []string) {
+	e.decided(r, a)
+	e.hideTags(h)
+	e.status.write(h, a, room)
+}

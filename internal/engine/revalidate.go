@@ -1,0 +1,82 @@
+package engine
+
+import (
+	"maps"
+	"net/http"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/cache"
+	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/object"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// refuse remembers that an answer of this class could not be stored, and why. It takes the place of the page that anonymous clients got before: that is no longer what the handler says.
+func (e *Engine) refuse(k []byte, scope string, who cache.Class, old *cache.Variant, reason Reason, now time.Time) {
+	if who == cache.Anonymous && old != nil {
+		e.discard(k, old)
+	}
+	e.cache.Refuse(k, scope, who, reason, now)
+}
+
+// update is what a 304 says about what is stored.
+type update struct {
+	fields http.Header // what the handler itself said: it is stored
+	edits  field.Edits // what it did to the fields of middleware outside
+	outer  http.Header // these: what they say about caching counts, too
+}
+
+// freshened returns old with the header of a 304 taken in (RFC 9111, 3.2), and why it may not be stored any longer, if so.
+func (e *Engine) freshened(k []byte, old *cache.Variant, u *update, req *rules.Request, r *http.Request, began uint64, start, now time.Time) (*cache.Variant, Reason) {
+	field.RemoveHopByHop(u.fields)
+	selector := old.Selector()
+	header := rules.Freshen(old.Header().Unpack(), u.fields)
+	edits := freshenedEdits(old.Header().Edits(), u)
+	if old.MadeETag() && len(u.fields["Etag"]) == 0 {
+		delete(header, "Etag") // Seal makes the same again
+	}
+	edits.Prune(header)
+	// All that a hit of the same request would be answered with decides.
+	effect := rules.Freshen(nil, u.outer)
+	e.applyHeader(effect, header, edits)
+	meta, reason := e.rules.Store(req, old.Status(), effect, start, now)
+	if reason != rules.None {
+		meta = rules.Meta{Terms: old.Terms, Vary: selector.Vary.Append(nil)} // good for this one answer
+		if _, ok := header["Date"]; !ok {
+			header["Date"] = []string{now.UTC().Format(http.TimeFormat)} // else the conditions would count from when old came
+		}
+		e.markPersonal(header, req, old.Status())
+	}
+	meta.Terms = meta.Confirms(&old.Terms)
+	for _, name := range meta.Strip {
+		delete(header, name)
+	}
+	d := object.Draft{
+		Status: old.Status(), Header: header, Edits: edits, Body: old.Body, Meta: meta,
+		Scope: selector.Scope, Variant: string(key.Values(nil, meta.Vary, r.Header, &req.Scope)),
+	}
+	if old.IsTold() {
+		d.Type, d.Language = old.Representation()
+	}
+	v := e.cache.NewVariant(d.Seal(), tagNames(effect["Cache-Groups"], k), began, old.Pattern.Value())
+	p := cache.PreferencesOf(r.Header, &req.Scope)
+	v.SetMadeFor(&p, false)
+	e.cache.Inherit(v, old, k)
+	return v, reason
+}
+
+// freshenedEdits returns stored with the edits of u, which belong to the fields that u has. What a 304 takes off says nothing: a 304 lacks most fields (RFC 9110, 15.4.5).
+func freshenedEdits(stored field.Edits, u *update) field.Edits {
+	edits := maps.Clone(stored)
+	for name := range u.fields {
+		delete(edits, name)
+		if edit := u.edits.Edit(name); edit != 0 {
+			if edits == nil {
+				edits = make(field.Edits)
+			}
+			edits[name] = edit
+		}
+	}
+	return edits
+}

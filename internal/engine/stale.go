@@ -1,0 +1,110 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// isFailure reports whether a status is an error in the sense of stale-if-error (RFC 5861, 4).
+func isFailure(status int) bool {
+	switch status {
+	case http.StatusInternalServerError, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return true
+	}
+	return false
+}
+
+// abort ends a fill whose handler panicked or called runtime.Goexit. The panic goes on.
+func (f *fetch) abort() {
+	f.closeBody()
+	if f.clientState == sending {
+		<-f.pumped
+	}
+	f.tellUnkept(rules.Aborted, errAborted)
+}
+
+func (f *fetch) closeBody() {
+	if f.response != nil {
+		f.response.body.Close(errAborted)
+	}
+}
+
+// unsent reports whether the client has got nothing yet, so that it can still get something else.
+func (f *fetch) unsent() bool {
+	switch {
+	case f.Hijacked() || f.Committed() && f.next == passOn:
+		return false
+	}
+	return f.clientState == pending || f.clientState == waiting
+}
+
+// mayServeStale reports whether the client may get the stale page instead of a broken one. broken says that there was no answer at all.
+func (f *fetch) mayServeStale(broken bool) bool {
+	return f.unsent() && f.staleUsable(broken, time.Now())
+}
+
+// staleUsable reports whether what is stored stands in for a failure of the handler. In the background it always does: it is still being served, and that one try failed changes nothing.
+func (f *fetch) staleUsable(broken bool, now time.Time) bool {
+	return f.old != nil && (f.background || f.old.UsableOnError(&f.handler.engine.rules, &f.req, broken, now))
+}
+
+// afterPanic saves the client's answer if it can.
+func (f *fetch) afterPanic(p any) {
+	// http.ErrAbortHandler is how a proxy says that its origin broke off; another panic is an error like a 500.
+	err, _ := p.(error)
+	broken := errors.Is(err, http.ErrAbortHandler)
+	switch {
+	case f.abandoned():
+		f.abort()
+		panic(p)
+	case f.mayServeStale(broken):
+		if !broken {
+			f.handler.engine.logPanic(f.r, p, "edgecache: handler panicked, served a stale page instead") // net/http does not get to see it
+		}
+		f.closeBody()
+		f.shareFailure(broken)
+		f.serveStale(broken)
+	case broken && f.old.Terms.ForbidsStale():
+		f.closeBody()
+		f.handler.engine.gatewayTimeout(f.w, f.r, f.reason, "The origin gave no answer, and the stored page must not be used past its time.")
+	default:
+		f.abort()
+		panic(p)
+	}
+}
+
+// shareFailure tells the waiters that the handler has failed.
+func (f *fetch) shareFailure(broken bool) {
+	f.flight.Share(result{failed: true, broken: broken, again: f.ended()})
+}
+
+func (e *Engine) logPanic(r *http.Request, p any, what string) {
+	e.tell(Event{Kind: Failed, Request: r, Reason: rules.Aborted, Err: fmt.Errorf("%s: %v", what, p)})
+	e.config.Logger.LogAttrs(r.Context(), slog.LevelError, what,
+		slog.Any("panic", p), slog.String("url", r.URL.String()), slog.String("stack", string(debug.Stack())))
+}
+
+// serveStale answers with the stale page because the handler failed.
+func (f *fetch) serveStale(broken bool) {
+	now := time.Now()
+	f.old.Failed(broken, now)
+	f.flight.Finish() // the client may be slow, and who comes next may have better luck with the handler
+	f.leaveBody()     // likewise
+	a := f.newStatus(Stale, rules.StaleIfError)
+	if broken {
+		a.reason = rules.StaleUnreachable
+	}
+	if f.Committed() {
+		a.fwdStatus = f.Status()
+	}
+	f.handler.engine.deliver(f.w, f.snapshot.request(f.r), &f.req, f.old, now, &a)
+}
+
+// OriginErrorField marks an answer that stands for no answer at all. It never leaves the cache.
+const OriginErrorField = "Edgecache-Origin-Error"
