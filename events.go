@@ -191,10 +191,17 @@ type Stats struct {
 	Refreshes   uint64 // background refreshes that ended
 	Purges      uint64 // calls of the purge methods
 	Invalidated uint64 // stored responses that unsafe requests removed, or marked as invalid: by their URL, Location, Content-Location, Destination or Invalidate
-	Evictions   uint64 // URLs that made room for others
-	Rejections  uint64 // URLs that were not worth the room, were too large, or found none while they were rendered
 	Compressed  uint64 // encodings that Config.Compress has made
 	Fetches     int    // handlers running that other requests can wait for
+
+	MemoryStats
+	Store StoreStats // of Config.Store
+}
+
+// MemoryStats are what memory holds, and what did not stay there. They are part of [Stats].
+type MemoryStats struct {
+	Evictions  uint64 // URLs that made room for others
+	Rejections uint64 // URLs that were not worth the room, were too large, or found none while they were rendered
 
 	URLs          int   // with something stored
 	Entries       int   // stored responses, including purged ones that were not met since
@@ -205,8 +212,6 @@ type Stats struct {
 	// BytesPinned is what clients are reading of responses that have left memory: evicted, replaced or
 	// purged. It stands beside MaxBytes, see [Config.MaxBytes]. Responses of up to 32 KiB do not count.
 	BytesPinned int64
-
-	Store StoreStats // of Config.Store
 }
 
 // StoreStats are counts of what happened with Config.Store.
@@ -226,9 +231,8 @@ func statsOf(s engine.Stats) Stats {
 		Hits:     s.Hits, Misses: s.Misses, Expired: s.Expired, Revalidated: s.Revalidated,
 		Stale: s.Stale, Updating: s.Updating, Bypassed: s.Bypassed, Dynamic: s.Dynamic,
 		Collapsed: s.Collapsed, Refreshes: s.Refreshes, Purges: s.Purges, Invalidated: s.Invalidated,
-		Evictions: s.Evictions, Rejections: s.Rejections, Compressed: s.Compressed, Fetches: s.Fetches,
-		URLs: s.URLs, Entries: s.Entries, Bytes: s.Bytes, BytesInFlight: s.BytesInFlight,
-		MaxBytes: s.MaxBytes, BytesPinned: s.BytesPinned, Store: StoreStats(s.Store),
+		Compressed: s.Compressed, Fetches: s.Fetches,
+		MemoryStats: MemoryStats(s.MemoryStats), Store: StoreStats(s.Store),
 	}
 }
 

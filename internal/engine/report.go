@@ -72,43 +72,33 @@ func readableKey(r *http.Request) string {
 	return scheme + "://" + host + target
 }
 
-// Stats are counts since the Edge was made, and what it holds now.
+// Stats are counts since the engine was made, and what it holds now. The fields mean what those of
+// the public Stats do.
 type Stats struct {
-	Requests uint64 // decided about, in all
-	// By status word.
+	Requests                                                               uint64
 	Hits, Misses, Expired, Revalidated, Stale, Updating, Bypassed, Dynamic uint64
 
-	Collapsed   uint64 // hits among these that waited for another request's page
-	Refreshes   uint64 // background refreshes that ended
-	Purges      uint64 // calls of the purge methods
-	Invalidated uint64 // stored responses that answers to unsafe requests removed, or marked as invalid, by their own URL, Location, Content-Location, Destination or Invalidate
-	Evictions   uint64 // URLs that made room for others
-	Rejections  uint64 // URLs that were not worth the room, or too large, or for which there was none while they were made
-	Compressed  uint64 // codings of pages that Config.Compress has made
-	Fetches     int    // handlers running that others can wait for
+	Collapsed, Refreshes, Purges, Invalidated, Compressed uint64
 
-	URLs          int   // with something stored
-	Entries       int   // stored responses, purged ones that have not been met since included
-	Bytes         int64 // what they are charged
-	BytesInFlight int64 // bytes that pages under way have taken; with Bytes never more than MaxBytes
-	MaxBytes      int64
+	Fetches int
 
-	// BytesPinned is what clients are reading of responses that have left memory meanwhile: evicted, replaced or purged.
-	// It stands beside MaxBytes, see [Config.MaxBytes]. Responses of up to 32 KiB do not count.
-	BytesPinned int64
-
-	Store StoreStats // of Config.Store
+	MemoryStats
+	Store StoreStats
 }
 
-// StoreStats are counts of what became of the second l2.
+// MemoryStats are the public MemoryStats.
+type MemoryStats struct {
+	Evictions, Rejections uint64
+
+	URLs, Entries                               int
+	Bytes, BytesInFlight, MaxBytes, BytesPinned int64
+}
+
+// StoreStats are the public StoreStats.
 type StoreStats struct {
-	Hits, Misses  uint64 // of look-ups that it answered
-	Refused       uint64 // values that were garbled, outdated, or not what was asked for
-	Failures      uint64 // calls that failed, came too late, or panicked
-	Skipped       uint64 // look-ups that did not ask it, because it had failed several times in a row
-	Written       uint64
-	Dropped       uint64 // not written: too much was waiting, or the store had failed
-	PendingPurges int    // names, two for most purges, whose purge other processes do not know of yet
+	Hits, Misses, Refused, Failures, Skipped, Written, Dropped uint64
+
+	PendingPurges int
 }
 
 // counters are spread so that processors do not fight for one cache line at every hit.
@@ -145,8 +135,11 @@ func (e *Engine) Stats() Stats {
 		Hits: c.total(Hit), Misses: c.total(Miss), Expired: c.total(Expired), Revalidated: c.total(Revalidated),
 		Stale: c.total(Stale), Updating: c.total(Updating), Bypassed: c.total(Bypass), Dynamic: c.total(Dynamic),
 		Collapsed: c.collapsed.Load(), Refreshes: c.refreshes.Load(), Purges: c.purges.Load(), Invalidated: c.invalidated.Load(),
-		Evictions: m.Evictions, Rejections: m.Rejections + c.outgrown.Load(), Compressed: e.encoders.made.Load(), Fetches: e.flights.Len(),
-		URLs: m.Len, Entries: m.Entries, Bytes: m.Bytes, BytesInFlight: m.Reserved, MaxBytes: m.MaxBytes, BytesPinned: m.BytesPinned,
+		Compressed: e.encoders.made.Load(), Fetches: e.flights.Len(),
+		MemoryStats: MemoryStats{
+			Evictions: m.Evictions, Rejections: m.Rejections + c.outgrown.Load(), URLs: m.Len, Entries: m.Entries,
+			Bytes: m.Bytes, BytesInFlight: m.Reserved, MaxBytes: m.MaxBytes, BytesPinned: m.BytesPinned,
+		},
 	}
 	if e.l2 != nil {
 		t := e.l2.Stats()
