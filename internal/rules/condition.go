@@ -29,8 +29,8 @@ func (o Outcome) String() string {
 }
 
 // Condition evaluates If-None-Match and If-Modified-Since of the request header h for a GET or
-// HEAD: Full or Unmodified. The order is that of RFC 9110, 13.2.2; only a stored 200 can be
-// unmodified (RFC 9111, 4.3.2).
+// HEAD. It returns Full or Unmodified. The order is that of RFC 9110, 13.2.2. Only a stored 200 can
+// be unmodified (RFC 9111, 4.3.2).
 func (v *Validators) Condition(h http.Header, status int, now time.Time) Outcome {
 	if status != http.StatusOK {
 		return Full
@@ -43,10 +43,10 @@ func (v *Validators) Condition(h http.Header, status int, now time.Time) Outcome
 	}
 	lines := h["If-Modified-Since"]
 	if len(lines) != 1 {
-		return Full // a singleton: several are none that is valid (RFC 9110, 13.1.3)
+		return Full // it must come once: several lines are not valid (RFC 9110, 13.1.3)
 	}
 	if lines[0] == v.modified && lines[0] != "" {
-		return Unmodified // what clients send, byte for byte; reading a date takes longer than all else here
+		return Unmodified // clients send it back byte for byte; parsing a date takes longer than all else here
 	}
 	since, ok := field.ParseDate(lines[0], now)
 	if !ok {
@@ -62,8 +62,8 @@ func (v *Validators) Condition(h http.Header, status int, now time.Time) Outcome
 	return Unmodified
 }
 
-// matches says whether If-None-Match names the stored response, by the weak comparison (RFC 9110,
-// 13.1.2).
+// matches reports whether If-None-Match names the stored response, by the weak comparison (RFC
+// 9110, 13.1.2).
 func (v *Validators) matches(lines []string) bool {
 	if len(lines) == 1 && strings.Trim(lines[0], " \t") == "*" {
 		return true

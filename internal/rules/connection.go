@@ -10,12 +10,13 @@ import (
 )
 
 // connection returns what a Connection field has against the cache (RFC 9110, 7.6.1). A proxy
-// behind us takes off the fields that it names, and so does WithoutConnection: named reports
-// whether it names any. Against the cache are fields by which the answer could be of somebody, or
-// of another URL: with those it would be stored for others as if they had never been sent.
+// behind us removes the fields that it names, and so does WithoutConnection; named reports whether
+// it names any. Fields that can make the response personal, or move it to another URL, keep the
+// request from the cache: without them, the response would be stored for others as if they had
+// never been sent.
 func (o *Options) connection(lines []string) (against Reason, named bool) {
 	if len(lines) == 1 && (lines[0] == "keep-alive" || lines[0] == "close") {
-		return None, false // what browsers and proxies say each time
+		return None, false // browsers and proxies say this each time
 	}
 	count := 0
 	for option := range field.Members(lines) {
@@ -35,7 +36,7 @@ func (o *Options) connection(lines []string) (against Reason, named bool) {
 }
 
 // isUsualOption reports whether a connection option names nothing that the cache or a handler looks
-// at. That of an Upgrade is judged by that field.
+// at. The Upgrade field itself decides about "upgrade".
 func isUsualOption(option string) bool {
 	for _, usual := range [...]string{"keep-alive", "close", "upgrade", "te", "http2-settings"} {
 		if strings.EqualFold(option, usual) {
@@ -45,8 +46,8 @@ func isUsualOption(option string) bool {
 	return false
 }
 
-// tellsAddress reports whether a field of this canonical name is likely to tell a client's address,
-// as proxies do. A handler that misses it may take the request for one from inside.
+// tellsAddress reports whether a field of this canonical name probably tells a client's address, as
+// proxies do. A handler that misses it may take the request for an internal one.
 func tellsAddress(name string) bool {
 	name = strings.ToLower(name)
 	for _, end := range [...]string{"ip", "-for", "address", "addr", "via"} {
@@ -57,9 +58,9 @@ func tellsAddress(name string) bool {
 	return false
 }
 
-// wantsProtocol reports whether an Upgrade field asks for another protocol than a version of HTTP
-// or TLS. Those a server may ignore, and does with almost every request that asks (RFC 9110, 7.8):
-// the answer is the same in the new protocol.
+// wantsProtocol reports whether an Upgrade field asks for a protocol other than a version of HTTP
+// or TLS. A server may ignore those, and usually does (RFC 9110, 7.8): the response is the same in
+// the new protocol.
 func wantsProtocol(lines []string) bool {
 	for protocol := range field.Members(lines) {
 		name, _, _ := strings.Cut(protocol, "/")
@@ -72,10 +73,10 @@ func wantsProtocol(lines []string) bool {
 	return false
 }
 
-// WithoutConnection returns a copy of h, the header of a request, without what belongs to its
-// connection: Upgrade, Connection, and the fields that Connection names (RFC 9110, 7.6.1).
+// WithoutConnection returns a copy of h, a request header, without what belongs to its connection:
+// Upgrade, Connection, and the fields that Connection names (RFC 9110, 7.6.1).
 func WithoutConnection(h http.Header) http.Header {
-	kept := maps.Clone(h) // whoever fetches has a header of its own
+	kept := maps.Clone(h) // the fetch has a header of its own
 	named := []string{"Connection", "Upgrade", "Http2-Settings"}
 	for name, lines := range h {
 		if !strings.EqualFold(name, "Connection") {

@@ -6,11 +6,11 @@ import (
 )
 
 // DefaultDropFields returns the response fields that belong to one exchange: ids of requests and
-// traces, what is left of the client's rate, how long the handler took. A name that ends in *
-// stands for all that begin so. The caller owns the slice.
+// traces, the client's remaining rate, the handler's time. A name that ends in * stands for all
+// names with that prefix. The caller owns the slice.
 //
-// Retry-After is not among them: it says something about the resource, and a stored 503 is true for
-// as long as it is fresh.
+// Retry-After is not among them: it describes the resource, and a stored 503 is true as long as it
+// is fresh.
 func DefaultDropFields() []string {
 	return []string{
 		// Ids of a request, by applications, frameworks and platforms.
@@ -26,18 +26,18 @@ func DefaultDropFields() []string {
 		"X-Amzn-Trace-Id", "X-Cloud-Trace-Context", "Uber-Trace-Id", "Uberctx-*", "X-Datadog-*", "X-Ot-Span-Context", "Ot-Tracer-*",
 		"Sentry-Trace", "X-Newrelic-*", "Newrelic", "Sw8", "X-Instana-*", "X-Dynatrace*", "Elastic-Apm-Traceparent",
 
-		// What is left of the client's rate.
+		// The client's remaining rate.
 		"Ratelimit", "Ratelimit-*", "X-Ratelimit", "X-Ratelimit-*", "X-Rate-Limit", "X-Rate-Limit-*",
 
-		// How long it took.
+		// The handler's time.
 		"Server-Timing", "X-Runtime", "X-Response-Time", "X-Process-Time", "X-Request-Time", "X-Elapsed-Time", "X-Execution-Time", "X-Render-Time",
 		"X-Envoy-Upstream-Service-Time", "X-Kong-Upstream-Latency", "X-Kong-Proxy-Latency", "X-Kong-Response-Latency",
 	}
 }
 
-// Needed reports whether a response cannot be stored without the field: a cache, or whoever gets
-// the response from one, goes by it. name is canonical; a name that ends in * stands for all that
-// begin so.
+// Needed reports whether a response cannot be stored without the field, because a cache or its
+// client depends on it. name is canonical; a name that ends in * stands for all names with that
+// prefix.
 func Needed(name string) bool {
 	for _, needed := range [...]string{
 		"Age", "Cache-Control", "Cache-Groups", "Cache-Status", "Content-Disposition", "Content-Encoding", "Content-Language", "Content-Length",
@@ -51,13 +51,13 @@ func Needed(name string) bool {
 	return false
 }
 
-// matches reports whether name is the pattern, or begins as a pattern that ends in * says.
+// matches reports whether name is the pattern, or has its prefix if the pattern ends in *.
 func matches(pattern, name string) bool {
 	beginning, isPrefix := strings.CutSuffix(pattern, "*")
 	return pattern == name || isPrefix && strings.HasPrefix(name, beginning)
 }
 
-// dropIndex is DropFields parted into names and beginnings of names.
+// dropIndex is DropFields, split into names and prefixes.
 type dropIndex struct {
 	names      map[string]struct{}
 	beginnings []string

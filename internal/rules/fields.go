@@ -6,7 +6,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// fieldKind is what a request field is to the cache: one role, and flags. 0 is nothing.
+// fieldKind is what a request field means to the cache: one role, and flags. 0 means nothing.
 type fieldKind uint8
 
 const (
@@ -30,10 +30,10 @@ const (
 	kindScope      fieldKind = 0x80 // see key.InScope
 )
 
-// conditions are the fields that a fetch takes off the request.
+// conditions are the fields that a fetch removes from the request.
 var conditions = [...]string{"If-None-Match", "If-Modified-Since", "If-Range", "Range"}
 
-// field returns what a request field is to the cache, and its name as key.Canonical has it.
+// field returns what a request field means to the cache, and its name as key.Canonical spells it.
 func (o *Options) field(name string) (fieldKind, string) {
 	if kind, ok := o.known.find(name); ok {
 		return kind, name
@@ -47,7 +47,7 @@ func (o *Options) field(name string) (fieldKind, string) {
 	return o.kindOf(canonical), canonical
 }
 
-// kindOf is field for a canonical name that is not known beforehand.
+// kindOf is field for a canonical name that is not indexed.
 func (o *Options) kindOf(name string) fieldKind {
 	if matchesName(o.IgnoreFields, name) {
 		return kindIgnored
@@ -94,8 +94,7 @@ func roleOf(name string) fieldKind {
 	return 0
 }
 
-// listed reports whether a canonical name, not one that is known beforehand, is one of
-// CredentialFields.
+// listed reports whether a canonical name that is not indexed is one of CredentialFields.
 func (o *Options) listed(name string) bool {
 	names := o.CredentialFields
 	if o.known != nil {
@@ -104,8 +103,8 @@ func (o *Options) listed(name string) bool {
 	return matchesName(names, name)
 }
 
-// matchesName reports whether a name is one of names, of which those that end in * stand for all
-// that begin so.
+// matchesName reports whether a name is one of names. A name that ends in * stands for all names
+// with that prefix.
 func matchesName(names []string, name string) bool {
 	for _, n := range names {
 		if n == name {
@@ -118,9 +117,9 @@ func matchesName(names []string, name string) bool {
 	return false
 }
 
-// Ignorable reports whether an application may say that it never reads the field of a request with
-// this canonical name, or those that begin so if it ends in *: not what frames the message, what
-// says who asks, or what the cache itself acts on.
+// Ignorable reports whether an application may declare that it never reads the request field with
+// this canonical name (a name that ends in * stands for all names with that prefix). It may not for
+// fields that frame the message, that identify the sender, or that the cache itself obeys.
 func Ignorable(name string) bool {
 	pattern := []string{name}
 	for _, fixed := range unignorable {
@@ -138,8 +137,8 @@ var unignorable = [...]string{
 	"Te", "Trailer", "Transfer-Encoding", "Upgrade", "X-Http-Method", "X-Http-Method-Override", "X-Method-Override", "X-Original-Url", "X-Rewrite-Url",
 }
 
-// commonFields are names that arrive often: what kind of field they are need not be found out for
-// each request.
+// commonFields are names that arrive often. Their kinds are looked up in an index instead of
+// computed for each request.
 var commonFields = [...]string{
 	// Clients.
 	"Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Access-Control-Request-Headers", "Access-Control-Request-Method",
@@ -168,11 +167,11 @@ var commonFields = [...]string{
 	"X-Datadog-Parent-Id", "X-Datadog-Sampling-Priority", "X-Datadog-Tags", "X-Datadog-Trace-Id", "X-Request-Id", "X-Trace-Id",
 }
 
-// knownFields are the kinds of names that are known beforehand, by a hash that costs next to
-// nothing to compute and leaves most buckets with one name or none.
+// knownFields is an index of kinds by name. Its hash costs next to nothing, and most buckets hold
+// one name or none.
 type knownFields struct {
 	buckets   [512][]knownField
-	wildcards []string // those of CredentialFields
+	wildcards []string // of CredentialFields
 }
 
 type knownField struct {

@@ -13,8 +13,8 @@ const (
 	// Duration.
 	infinity = (1 << 31) * time.Second
 
-	// briefTTL bounds the lifetime that is inferred for redirects and for responses that are
-	// missing: the mistake of keeping one of those too long is noticed by nobody but the visitor.
+	// briefTTL bounds the lifetime that is inferred for redirects and missing pages: only a visitor
+	// notices that one of those was kept too long.
 	briefTTL = 30 * time.Second
 
 	// heuristicFraction is the "typical setting" of RFC 9111, 4.2.2: a tenth of the time since the
@@ -27,29 +27,29 @@ func (t *Terms) Age(now time.Time) time.Duration {
 	return t.initialAge + bounded(t.responseTime.Until(now))
 }
 
-// Came returns when the response came, or when it was restored.
+// Came returns when the response was received, or when it was restored.
 func (t *Terms) Came() time.Time { return t.responseTime.Time() }
 
 // Lifetime returns the freshness lifetime.
 func (t *Terms) Lifetime() time.Duration { return t.lifetime }
 
-// TTL returns how long the response stays fresh; zero or less if it is stale.
+// TTL returns how long the response stays fresh. It is zero or less if the response is stale.
 func (t *Terms) TTL(now time.Time) time.Duration { return t.lifetime - t.Age(now) }
 
-// Explicit says whether the response itself gave its lifetime.
+// Explicit reports whether the response itself gave its lifetime.
 func (t *Terms) Explicit() bool { return t.explicit }
 
 func (m *Meta) setAge(h http.Header, requestTime, now time.Time) {
 	m.responseTime = clock.Of(now)
 	value, _ := field.ParseAge(h["Age"])
 	corrected := bounded(value) + bounded(now.Sub(requestTime))
-	// Date has whole seconds, so what is left of a second says nothing about the response's age.
+	// Date has whole seconds, so the rest of a second says nothing about the response's age.
 	apparent := bounded(now.Sub(m.Date())).Truncate(time.Second)
 	m.initialAge = bounded(max(apparent, corrected))
 }
 
-// setFreshness computes lifetime and windows and says whether the response is worth storing with
-// them.
+// setFreshness computes the lifetime and the windows. It returns None if the response is worth
+// storing with them.
 func (m *Meta) setFreshness(o *Options, cc *field.CacheControl, targeted bool, status int, h http.Header) Reason {
 	allowed := cc.Public || heuristicallyCacheable(status)
 	switch {
@@ -93,7 +93,7 @@ func (m *Meta) setFreshness(o *Options, cc *field.CacheControl, targeted bool, s
 	return NoFreshness
 }
 
-// expires returns the lifetime that Expires gives. Lines that differ say nothing, and nothing means
+// expires returns the lifetime that Expires gives. Lines that differ say nothing, and that means
 // stale (RFC 9111, 4.2.1 and 5.3).
 func (m *Meta) expires(lines []string) time.Duration {
 	for _, line := range lines[1:] {
@@ -105,11 +105,12 @@ func (m *Meta) expires(lines []string) time.Duration {
 	if !ok {
 		return 0
 	}
-	// From Date, both by the origin's clock; from when the response came, if it has no valid Date.
+	// Both dates are by the origin's clock. Without a valid Date, it counts from when the response
+	// was received.
 	return bounded(at.Sub(m.Date()))
 }
 
-// inferred returns the lifetime of a response that says nothing about it at all.
+// inferred returns the lifetime of a response that says nothing about it.
 func (o *Options) inferred(status int) time.Duration {
 	if o.ExplicitOnly {
 		return 0
@@ -121,8 +122,7 @@ func (o *Options) inferred(status int) time.Duration {
 	return 0
 }
 
-// brief returns a bound of inferred lifetimes as it is for a status: not more than briefTTL for
-// some.
+// brief returns the bound of an inferred lifetime for a status: at most briefTTL for some.
 func brief(status int, bound time.Duration) time.Duration {
 	switch status {
 	case 203, 301, 308, 404, 410:
@@ -131,9 +131,9 @@ func brief(status int, bound time.Duration) time.Duration {
 	return max(bound, 0)
 }
 
-// window returns the length of a window of RFC 5861: the response's own, else that of the
-// configuration. A response that says it is stale when it comes (max-age=0, an Expires in the past)
-// wants to be asked about at each use, and gets none.
+// window returns the length of a window of RFC 5861: the response's own, or else the configured
+// one. A response that arrives stale by its own words (max-age=0, an Expires in the past) is to be
+// revalidated at each use, so it gets none.
 func (m *Meta) window(own field.Delta, configured time.Duration) time.Duration {
 	switch {
 	case own.Set:
@@ -144,8 +144,8 @@ func (m *Meta) window(own field.Delta, configured time.Duration) time.Duration {
 	return bounded(configured)
 }
 
-// heuristicallyCacheable lists the status codes of RFC 9110, 15.1. 206 is missing, since parts are
-// not stored.
+// heuristicallyCacheable lists the status codes of RFC 9110, 15.1. 206 is missing, since partial
+// responses are not stored.
 func heuristicallyCacheable(status int) bool {
 	switch status {
 	case 200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501:

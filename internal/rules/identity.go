@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// identityWords are the words by which the name of a request field says that the field identifies
-// its sender. No list has the names that applications make up, but they are made of these.
+// identityWords are the words in the name of a request field that say that the field identifies its
+// sender. Applications make up names, so no list has them all, but they are made of these words.
 var identityWords = newWordIndex(
 	"account", "auth", "bearer", "cert", "claim", "company", "cookie", "credential", "customer", "email", "identity",
 	"jwt", "key", "login", "member", "oidc", "org", "passwd", "password", "principal", "saml", "secret", "sessid", "session",
@@ -17,8 +17,7 @@ var identityWords = newWordIndex(
 
 // identifying reports whether the canonical name of a request field says that the field identifies
 // its sender: a part of it, between dashes, begins or ends with one of identityWords. Names that
-// browsers, proxies, content delivery networks and tracers send with anybody's request do not
-// count.
+// browsers, proxies, content delivery networks and tracers send with every request do not count.
 func identifying(name string) bool {
 	if harmless(name) {
 		return false
@@ -38,8 +37,8 @@ func identifying(name string) bool {
 }
 
 // withoutAgent returns a part of a name without the "user" of a user agent or of a client's
-// address, which identify nobody: User-Agent, X-Device-User-Agent, X-Ms-Useragent, X-Proxyuser-Ip.
-// rest is what comes behind the part.
+// address, which identify no user: User-Agent, X-Device-User-Agent, X-Ms-Useragent, X-Proxyuser-Ip.
+// rest is what follows the part.
 func withoutAgent(part, rest string) string {
 	const user, userAgent = "user", "useragent"
 	switch {
@@ -56,8 +55,8 @@ func begins(name, part string) bool {
 	return strings.HasPrefix(name, part) && (len(name) == len(part) || name[len(part)] == '-')
 }
 
-// marksEnd reports whether part, of a canonical name, ends with a word in another form: in the
-// plural, numbered, or as the name of an id (Mytokens, Companies, Mytoken2, Currentuserid).
+// marksEnd reports whether part, of a canonical name, ends with a word in another form: plural,
+// numbered, or as the name of an id (Mytokens, Companies, Mytoken2, Currentuserid).
 func (x *wordIndex) marksEnd(part string) bool {
 	stem := strings.TrimRight(part, "0123456789")
 	for range 2 { // with and without an id
@@ -75,7 +74,7 @@ func (x *wordIndex) marksEnd(part string) bool {
 	return false
 }
 
-// harmless reports whether a name that has such a word in it is known to identify nobody.
+// harmless reports whether a name with such a word in it is known to identify no user.
 func harmless(name string) bool {
 	// Sec- is for browsers: no script can set these (Fetch standard, 2.2.2).
 	if strings.HasPrefix(name, "Sec-") {
@@ -90,7 +89,7 @@ func harmless(name string) bool {
 	switch name {
 	case "Accept-Signature", // asks for one (RFC 9421, 5.1)
 		"X-Vercel-Internal-Intra-Session", // of a platform with itself
-		// Who runs the site, told by its platform with each request.
+		// The site's owner, as its platform tells with each request.
 		"X-Appengine-Auth-Domain", "X-Nf-Account-Id", "X-Nf-Account-Tier",
 		"X-Vercel-Oidc-Token", "X-Vercel-Proxy-Signature", "X-Vercel-Proxy-Signature-Ts":
 		return true
@@ -144,7 +143,7 @@ func (x *wordIndex) mark(part string) bool {
 
 // DefaultCredentialFields returns the request fields, beside Authorization and Cookie, by which
 // applications and authenticating proxies commonly recognise their users. A name that ends in *
-// stands for all that begin so. The caller owns the slice.
+// stands for all names with that prefix. The caller owns the slice.
 func DefaultCredentialFields() []string {
 	return []string{
 		// Keys and tokens that clients send.
@@ -152,7 +151,7 @@ func DefaultCredentialFields() []string {
 		"X-Session-Id", "X-Csrf-Token", "X-Xsrf-Token", "X-Amz-Security-Token", "X-Goog-Api-Key", "Private-Token", "X-Vault-Token", "Dpop",
 		"Signature", "Sec-Token-Binding", "Sec-Session-*", "Sec-Secure-Session-*",
 
-		// Who the user is, according to a proxy in front.
+		// The user, according to a proxy in front.
 		"Remote-User", "Remote-Name", "Remote-Email", "Remote-Group", "Remote-Groups", "X-Remote-User", "X-Remote-Name", "X-Remote-Group", "X-Remote-Groups",
 		"X-Remote-Extra-*", "Impersonate-*",
 		"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Group", "X-Forwarded-Groups", "X-Forwarded-Preferred-Username", "X-Forwarded-Access-Token",
@@ -171,8 +170,8 @@ func DefaultCredentialFields() []string {
 }
 
 // NameCredential returns the name of what makes a request credentialed, never its value:
-// "Authorization", "client certificate", "Cookie: session" or a field such as "X-Api-Key", as far
-// as it carries one of these, in this order. A cookie without a proper name is "Cookie".
+// "Authorization", "client certificate", "Cookie: session" or a field such as "X-Api-Key",
+// whichever the request carries first in this order. A cookie without a proper name is "Cookie".
 func (o *Options) NameCredential(r *http.Request) string {
 	cookie, credential, authorization := "", "", ""
 	for name, lines := range r.Header {
@@ -191,7 +190,7 @@ func (o *Options) NameCredential(r *http.Request) string {
 			}
 		case kind&kindCredential != 0 && slices.ContainsFunc(lines, notBlank):
 			if name = clipped(canonical); credential == "" || name < credential {
-				credential = name // of several the same each time
+				credential = name // the same one each time, if there are several
 			}
 		}
 	}
@@ -202,8 +201,8 @@ func (o *Options) NameCredential(r *http.Request) string {
 	return cmp.Or(authorization, certificate, cookie, credential)
 }
 
-// maxCredentialName is how much of the name of a field is told, in bytes: whoever makes names up
-// does not fill logs.
+// maxCredentialName bounds the part of a field's name that is shown, in bytes: a client that makes
+// up names cannot fill logs.
 const maxCredentialName = 64
 
 func clipped(name string) string { return name[:min(len(name), maxCredentialName)] }

@@ -9,11 +9,11 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// forbidsInference says whether something in a response that gives no lifetime keeps this cache
-// from inferring one. Its author told other caches what to do, perhaps not to keep it. Or it does
-// something to the browser of one visitor. Or it carries somebody's token, which a response that is
-// the same for everybody does not; a field that is not stored is nobody's. obeyed says that a
-// targeted field has been obeyed.
+// forbidsInference reports whether something in a response that gives no lifetime keeps this cache
+// from inferring one: its author told other caches what to do, perhaps not to keep it; it does
+// something to the browser of one visitor; or it carries a user's token, which a response for
+// everyone does not. A field that is not stored does not count. obeyed says that a targeted field
+// was obeyed.
 //
 // RFC 9111, 4.2.2 leaves it to the cache when to use a heuristic.
 func (m *Meta) forbidsInference(o *Options, obeyed bool, h http.Header) bool {
@@ -32,16 +32,16 @@ func (m *Meta) forbidsInference(o *Options, obeyed bool, h http.Header) bool {
 	return false
 }
 
-// tokenWords are words by which the name of a response field says that its value lets its bearer
-// act for somebody. They count at the beginning and at the end of a part: X-Csrftoken, Sessionid.
+// tokenWords are the words in the name of a response field that say that its value lets its bearer
+// act for a user. They count at the beginning and at the end of a part: X-Csrftoken, Sessionid.
 var tokenWords = newWordIndex(
 	"apikey", "bearer", "cookie", "credential", "csrf", "jwt", "nonce", "oauth", "password", "saml", "secret", "sessid", "session", "token", "xsrf",
 )
 
-// carriesToken says whether the value of a response field lets its bearer act for somebody, or
-// tells who that is, by the words of its name. They are fewer than identityWords: Surrogate-Key,
-// Public-Key-Pins and Signature are on pages for everybody. Of Set-Cookie it knows nothing: that
-// has a rule of its own.
+// carriesToken reports whether the value of a response field lets its bearer act for a user, or
+// tells who that is, by the words of its name. The words are fewer than identityWords:
+// Surrogate-Key, Public-Key-Pins and Signature are on responses for everyone. Set-Cookie has a rule
+// of its own.
 func carriesToken(name string) bool {
 	if name == "Set-Cookie" || name == "Set-Cookie2" {
 		return false

@@ -11,26 +11,26 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// maxLocation bounds the URLs that are looked at for invalidation.
+// maxLocation bounds the length of the URLs that are considered for invalidation, in bytes.
 const maxLocation = 8 << 10
 
-// Target is a URL in the parts that the key is made of.
+// Target is a URL, in the parts that the key is made of.
 type Target struct {
 	Scheme, Host string
 	Target       string // path and query
 }
 
-// Invalidates says whether a response with this status to a request with this method makes what is
-// stored for its URL invalid (RFC 9111, 4.4): a success or a redirection of a method that is not
+// Invalidates reports whether a response with this status to a request with this method invalidates
+// what is stored for its URL (RFC 9111, 4.4): a success or redirection of a method that is not
 // known to be safe.
 func Invalidates(method string, status int) bool {
 	return !safe(method) && status >= 200 && status <= 399
 }
 
-// InvalidationTargets returns the URLs, beside that of r, which a successful unsafe request makes
-// invalid: those in Location and Content-Location, if they are of the same origin (RFC 9111, 4.4).
-// At most max, no duplicates. hosts are those, as key.PlainHost has them, under which proxies say
-// that the request was made: see key.Hosts.
+// InvalidationTargets returns the URLs, besides that of r, that a successful unsafe request
+// invalidates: those in Location and Content-Location, if they have the same origin (RFC 9111,
+// 4.4). There are at most max, without duplicates. hosts are the names, as key.PlainHost spells
+// them, under which proxies say that the request was made: see key.Hosts.
 func InvalidationTargets(r *http.Request, h http.Header, hosts []string, max int) []Target {
 	h = field.Canonical(h)
 	if len(h["Location"]) == 0 && len(h["Content-Location"]) == 0 {
@@ -56,8 +56,8 @@ func InvalidationTargets(r *http.Request, h http.Header, hosts []string, max int
 	return targets
 }
 
-// Destination returns the URL to which a MOVE or COPY has written, if it did: its status says so,
-// and the URL is of the same origin (RFC 4918, 9.8.5, 9.9.4 and 10.3). hosts are as for
+// Destination returns the URL to which a MOVE or COPY has written. ok is false unless its status
+// says so and the URL has the same origin (RFC 4918, 9.8.5, 9.9.4 and 10.3). hosts are as for
 // InvalidationTargets.
 func Destination(r *http.Request, status int, hosts []string) (t Target, ok bool) {
 	if r.Method != "MOVE" && r.Method != "COPY" || status != http.StatusCreated && status != http.StatusNoContent {
@@ -96,8 +96,8 @@ func targetOf(r *http.Request) (o origin, ok bool) {
 	}
 	o.public = *public
 	o.public.Scheme, o.public.Host = o.Scheme, o.Host
-	// TLS often ends in front of us. The field can be forged, but then it only decides which of its
-	// own URLs a client, who may send unsafe requests to them anyway, makes invalid.
+	// TLS often ends in front of us. The field can be forged, but it only decides which of its own
+	// URLs a client invalidates, and that client may send unsafe requests to them anyway.
 	if proto := r.Header.Get("X-Forwarded-Proto"); strings.EqualFold(proto, "http") || strings.EqualFold(proto, "https") {
 		o.public.Scheme = strings.ToLower(proto)
 	}
@@ -105,12 +105,12 @@ func targetOf(r *http.Request) (o origin, ok bool) {
 	return o, true
 }
 
-// known makes o accept every URL by which its client may know the same site, for the sake of what
-// is made invalid.
+// known makes o accept every URL by which its client may know the same site. It is for invalidation
+// only.
 //
 // Deviation: where TLS does not end here, http and https are one origin, as few proxies tell which
-// of them it was in a way that all understand. And proxies may have told another host than the one
-// by which they call us. Both only decide which of its own URLs a client makes invalid.
+// of them it was in a way that all understand. Proxies may also have told another host than the one
+// by which they call us. Both only decide which of its own URLs a client invalidates.
 func (o *origin) known(r *http.Request, hosts []string) {
 	either := r.TLS == nil || forwardedAs(r.Header, "http")
 	own := o.Scheme

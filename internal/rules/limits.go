@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// Limits are what stands outside of the cache and restricts what it may do with a request: they
+// Limits restrict what the cache may do with a request, for a reason outside of the cache. They
 // never permit anything. The zero Limits restrict nothing. Limits are immutable once a Request
 // refers to them.
 type Limits struct {
-	Pass    bool // nothing may be stored, nor answered from what is stored: no-store, private
-	NoCache bool // what is stored must be validated each time
-	NoStale bool // what is stored must not be used past its time
+	Pass    bool // nothing may be stored, or served from the store: no-store, private
+	NoCache bool // a stored response must be validated at each use
+	NoStale bool // a stored response must not be used when it is stale
 
-	// Upper bounds; 0 is none.
+	// Upper bounds; 0 means none.
 	Lifetime, WhileRevalidate, IfError time.Duration
 
-	Vary []string // request fields that tell responses apart, besides those that a response names
+	Vary []string // request fields that select a response, besides those that it names itself
 }
 
-// Passes says whether nothing may be stored, nor answered from what is stored. l may be nil.
+// Passes reports whether nothing may be stored, or served from the store. l may be nil.
 func (l *Limits) Passes() bool { return l != nil && l.Pass }
 
 // With returns what l and m restrict together. Either may be nil.
@@ -35,8 +35,8 @@ func (l *Limits) With(m *Limits) *Limits {
 	}
 }
 
-// Chosen returns those of the names of a Vary by which a response can be chosen: not request
-// directives that do not count, since the handler does not see them. The result may be names.
+// Chosen returns the names of a Vary by which a response can be selected. Request directives that
+// do not count are left out, since the handler does not see them. The result may be names.
 func (o *Options) Chosen(names []string) []string {
 	if o.HonorRequestDirectives || !slices.ContainsFunc(names, isDirectives) {
 		return names
@@ -44,7 +44,7 @@ func (o *Options) Chosen(names []string) []string {
 	return slices.DeleteFunc(slices.Clone(names), isDirectives)
 }
 
-// shorter returns the smaller of two bounds, of which 0 is none.
+// shorter returns the smaller of two bounds, where 0 means none.
 func shorter(a, b time.Duration) time.Duration {
 	if a == 0 || b != 0 && b < a {
 		return b
@@ -52,7 +52,7 @@ func shorter(a, b time.Duration) time.Duration {
 	return a
 }
 
-// under returns t as it is where l restricts its use.
+// under returns t as l restricts it.
 func (t *Terms) under(l *Limits) Terms {
 	u := *t
 	u.noCache = u.noCache || l.NoCache
@@ -65,7 +65,7 @@ func (t *Terms) under(l *Limits) Terms {
 	return u
 }
 
-// atMost returns d within a bound, of which 0 is none.
+// atMost returns d within a bound, where 0 means none.
 func atMost(d, bound time.Duration) time.Duration {
 	if bound == 0 {
 		return d

@@ -7,22 +7,21 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// Options are the choices that the RFCs leave open. The zero value is the strictest: nothing
-// inferred from nothing, cookies are credentials, Set-Cookie is never stored. The slices are read,
-// never kept or changed. An Options value that nobody writes to any more may be used by many
-// goroutines.
+// Options are the choices that the RFCs leave open. The zero value is the strictest: no lifetime is
+// inferred, cookies are credentials, Set-Cookie is never stored. The slices are read, never kept or
+// changed. Many goroutines may use an Options value that is no longer written.
 type Options struct {
-	DefaultTTL   time.Duration // lifetime of a response that says nothing at all; 0 stores none of these
-	HeuristicMax time.Duration // upper bound of the 10 % that Last-Modified gives (RFC 9111, 4.2.2); 0 switches the heuristic off
-	ExplicitOnly bool          // DefaultTTL does not apply; Last-Modified still does, since it is a header that says something
+	DefaultTTL   time.Duration // lifetime of a response that says nothing about it; 0 stores none of these
+	HeuristicMax time.Duration // upper bound of the 10 % that Last-Modified gives (RFC 9111, 4.2.2); 0 means never
+	ExplicitOnly bool          // DefaultTTL does not apply; Last-Modified still does
 
 	InsecureShareCookies   bool // request cookies are no credentials, and must-revalidate shares (RFC 9111, 3.5)
-	InsecureStoreSetCookie bool // Set-Cookie is stored and replayed like any other field, as RFC 9111 7.3 has it
+	InsecureStoreSetCookie bool // Set-Cookie is stored and replayed like any other field (RFC 9111, 7.3)
 	StripSetCookie         bool // a response with Set-Cookie is stored without it; wins over InsecureStoreSetCookie
 	HonorRequestDirectives bool // Cache-Control and Pragma of requests count
 
 	OnlyCredentialFields bool // no other field identifies its sender, whatever its name says
-	Personal             bool // the application tells of further requests that are personal, see Request.Personal
+	Personal             bool // the application names more requests that are personal: see Request.Personal
 
 	IgnoreCookies    []string // names of cookies that are no credentials; a trailing * matches any rest
 	IgnoreFields     []string // canonical names of request fields that the application never reads; a trailing * matches any rest; see Ignorable
@@ -30,18 +29,18 @@ type Options struct {
 	TargetedFields   []string // canonical names of RFC 9213 fields, most specific first
 	DropFields       []string // canonical names of response fields that are not stored; a trailing * matches any rest; see DefaultDropFields
 
-	MaxStaleUnreachable time.Duration // how long past its lifetime a response may stand in for an unreachable origin (RFC 9111, 4.2.4)
+	MaxStaleUnreachable time.Duration // how stale a response may be when the origin is unreachable (RFC 9111, 4.2.4)
 
-	// Windows of RFC 5861 for responses that name none, each by itself.
+	// Windows of RFC 5861, each for responses that do not name it.
 	StaleWhileRevalidate, StaleIfError time.Duration
 
 	unread *key.Cookies // of IgnoreCookies; nil before Indexed
 	known  *knownFields // nil before Indexed
-	drops  *dropIndex   // of DropFields, likewise
+	drops  *dropIndex   // of DropFields; nil before Indexed
 }
 
-// Indexed returns a copy of o that knows beforehand what the fields are that most requests carry: a
-// browser's request is classified four times as fast. The lists must not be changed afterwards.
+// Indexed returns a copy of o with an index of the fields that most requests carry: a browser's
+// request is classified four times as fast. The lists must not be changed afterwards.
 func (o Options) Indexed() Options {
 	known := new(knownFields)
 	o.known = nil

@@ -7,10 +7,10 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// IsPersonal says whether the response h belongs to whoever sent req, and does not say so itself:
-// the request carries a credential, and no field that some cache obeys declares the response the
-// same for everybody, as public and s-maxage do. A cache in front of this one may not take that
-// credential for one, so the response must be marked.
+// IsPersonal reports whether the response h belongs to the sender of req but does not say so: the
+// request carries a credential, and no field that a cache obeys declares the response the same for
+// everyone, as public and s-maxage do. A cache in front of this one may not know the credential, so
+// the response must be marked.
 func (o *Options) IsPersonal(req *Request, h http.Header) bool {
 	if o.InsecureShareCookies || (&Terms{}).refuses(req) == None {
 		return false
@@ -29,7 +29,7 @@ func (o *Options) IsPersonal(req *Request, h http.Header) bool {
 	return true
 }
 
-// declares says whether the directives let caches share the response although req carries a
+// declares reports whether the directives let caches share the response although req carries a
 // credential.
 func (o *Options) declares(req *Request, cc *field.CacheControl) bool {
 	var t Terms

@@ -8,13 +8,14 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// MaxRanges is how many ranges one request may ask for; with more, Range is ignored (RFC 9110,
+// MaxRanges is how many ranges one request may ask for. With more, Range is ignored (RFC 9110,
 // 14.2).
 const MaxRanges = 16
 
 // Ranges evaluates If-Range and Range of the request header h of a GET against a stored response of
-// size bytes (RFC 9110, 13.1.5 and 14.2): Full, Partial with at least one range, or Unsatisfiable.
-// Conditions come before it: call it only if Condition said Full. Only a stored 200 has ranges.
+// size bytes (RFC 9110, 13.1.5 and 14.2). It returns Full, Partial with at least one range, or
+// Unsatisfiable. Conditions come first: call it only if Condition returned Full. Only a stored 200
+// has ranges.
 func (v *Validators) Ranges(h http.Header, status int, size int64, now time.Time) ([]field.Range, Outcome) {
 	lines := h["Range"]
 	if status != http.StatusOK || len(lines) == 0 || !v.unchanged(h["If-Range"], now) {
@@ -30,8 +31,8 @@ func (v *Validators) Ranges(h http.Header, status int, size int64, now time.Time
 	}
 }
 
-// unchanged evaluates If-Range: only what is exactly the same, by a strong validator, can be
-// completed from parts.
+// unchanged evaluates If-Range: only a strong validator proves that the client's parts are of the
+// same bytes.
 func (v *Validators) unchanged(lines []string, now time.Time) bool {
 	switch len(lines) {
 	case 0:

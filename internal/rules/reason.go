@@ -9,12 +9,11 @@ import "iter"
 // Cache-Status field, in metrics, in logs and in the documentation.
 type Reason uint8
 
-// The reasons. None is the zero value: nothing stands against storing the response, or against
-// looking the request up.
+// The reasons. None is the zero value: the response may be stored, or the request may be looked up.
 const (
 	None Reason = iota
 
-	// Answered from the store.
+	// Served from the store.
 	Fresh
 	Revalidated
 	Collapsed
@@ -28,7 +27,7 @@ const (
 	VaryMiss
 	Accept
 
-	// Something stored fits, but must be made anew or confirmed.
+	// A stored response fits, but must be rendered again or confirmed.
 	Stale
 	NoCache
 	Purged
@@ -56,7 +55,7 @@ const (
 	Personal
 	RequestNoStore
 
-	// The response is not kept.
+	// The response is not stored.
 	NoStore
 	Private
 	SetCookie
@@ -73,7 +72,7 @@ const (
 	Expired
 	ContentLocation
 
-	// Found out while the response was being made.
+	// Known only while the response was being made.
 	TooLarge
 	Incomplete
 	Unwritten
@@ -84,7 +83,7 @@ const (
 	Unreachable
 	StoreFailed
 
-	// Found out by static files.
+	// Known only to static files.
 	UnknownHash
 
 	reasons // how many there are
@@ -166,12 +165,11 @@ var descriptions = [reasons]description{
 // String returns the reason as one kebab-case word; "" for None.
 func (r Reason) String() string { return r.describe().name }
 
-// Forward returns the value of Cache-Status' fwd parameter (RFC 9211, 2.2) that fits the reason: ""
-// if the request was not forwarded.
+// Forward returns the value of Cache-Status' fwd parameter (RFC 9211, 2.2) for the reason: "" if
+// the request was not forwarded.
 func (r Reason) Forward() string { return r.describe().forward }
 
-// Explain returns one sentence for whoever asks why: what happened and, on a miss, what would make
-// it a hit.
+// Explain returns one sentence that says what happened and, on a miss, what would make it a hit.
 func (r Reason) Explain() string { return r.describe().explain }
 
 func (r Reason) describe() *description {
@@ -181,7 +179,7 @@ func (r Reason) describe() *description {
 	return &descriptions[r]
 }
 
-// Reasons iterates over the closed list, None excepted, in the order of the documentation.
+// Reasons iterates over the closed list without None, in the order of the documentation.
 func Reasons() iter.Seq[Reason] {
 	return func(yield func(Reason) bool) {
 		for r := None + 1; r < reasons; r++ {

@@ -9,43 +9,44 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// Request is what one pass over a request tells. It is cheap, lives on the stack and refers to
-// nothing of the request but names of fields once its directives are parsed.
+// Request is what one pass over a request finds. It is cheap, lives on the stack and keeps nothing
+// of the request but names of fields once its directives are parsed.
 type Request struct {
-	Bypass Reason // None if the request may be looked up; else why the cache stands aside
+	Bypass Reason // None if the request may be looked up; else why it is passed
 	Unsafe bool   // the method is not known to be safe: a success invalidates (RFC 9111, 4.4)
 	Head   bool
 
 	// Credentials that count. A request may carry several.
 	Authorization     bool // Authorization
-	ClientCertificate bool // TLS client certificate; counts as Authorization
+	ClientCertificate bool // TLS client certificate; follows the rule of Authorization
 	Cookie            bool // a cookie that is not on the ignore list
 	Credential        bool // a field that identifies its sender; follows the rule of Cookie
-	Personal          bool // the application says so; follows the rule of Cookie. The caller sets it
+	Personal          bool // the application says so; follows the rule of Cookie; set by the caller
 
-	Origin bool // a field Origin: the request of a script or a font, whose answer must say that this origin may read it
+	Origin bool // a script or a font asks: the response must say that this origin may read it
 
 	Conditional bool // If-None-Match or If-Modified-Since
 	Range       bool // GET with Range in bytes
 	OtherUnit   bool // GET with Range in another unit, see RangeUnitOf
 
-	// CC has the directives, if Options.HonorRequestDirectives; Pragma: no-cache counts if there is
+	// CC has the directives if Options.HonorRequestDirectives. Pragma: no-cache counts if there is
 	// no Cache-Control (RFC 9111, 5.4).
 	CC       field.CacheControl
-	Steering bool // there are directives that do not count: what is fetched must not depend on them, see RemoveDirectives
+	Steering bool // there are directives that do not count: see RemoveDirectives
 
-	// There are fields that belong to the connection of the request. If nothing else keeps it from
-	// the cache, they come off before it is looked up: see WithoutConnection.
+	// Connection says that there are fields which belong to the connection of the request. If
+	// nothing else keeps it from the cache, they are removed before the look-up: see
+	// WithoutConnection.
 	Connection bool
-	// Bypass is Body only because nobody knows yet whether there is one: in HTTP/2 and HTTP/3 a
-	// request need not say (RFC 9114, 4.1).
+	// Unread says that Bypass is Body only because it is not known whether there is a body: in
+	// HTTP/2 and HTTP/3 a request need not say (RFC 9114, 4.1).
 	Unread bool
 
 	Scope key.Fields // for key.Scope
 
-	Limits *Limits // usually nil; not of r, so Options.Request leaves it to its caller
+	Limits *Limits // usually nil; the caller of Options.Request sets it, since it is not part of r
 
-	plain bool // nothing but its method and its body keeps it from the cache, and nothing has to come off
+	plain bool // only its method or body can keep it from the cache, and nothing has to be removed
 }
 
 // Credentialed reports whether the request carries anything that identifies its sender.
@@ -54,12 +55,12 @@ func (q *Request) Credentialed() bool {
 }
 
 // Plain removes conditions and ranges from h, the header of this request or a copy of it, so that
-// the handler makes a full answer.
+// the handler makes a full response.
 func (q *Request) Plain(h http.Header) { q.Scope.Remove(h, conditions[:]...) }
 
 // RemoveDirectives removes Cache-Control and Pragma from h, the header of this request or a copy of
-// it. What is not in the key of a response must not reach the handler that makes it: an origin or a
-// cache behind would answer as the client says, and others would get that.
+// it. A handler must not see what is not in the key of its response: an origin or a cache behind it
+// would obey this client, and others would get the result.
 func (q *Request) RemoveDirectives(h http.Header) { q.Scope.Remove(h, "Cache-Control", "Pragma") }
 
 // Unkeyed reports whether the request has cookies or fields that are not in the key of a response:
@@ -67,8 +68,8 @@ func (q *Request) RemoveDirectives(h http.Header) { q.Scope.Remove(h, "Cache-Con
 func (q *Request) Unkeyed() bool { return q.Scope.IgnoresCookies() || q.Scope.Ignores() }
 
 // RemoveUnkeyed removes from h, the header of this request or a copy of it, the cookies of
-// Options.IgnoreCookies and the fields of IgnoreFields. What is not in the key of a response must
-// not reach the handler that makes it.
+// Options.IgnoreCookies and the fields of IgnoreFields. A handler must not see what is not in the
+// key of its response.
 func (o *Options) RemoveUnkeyed(q *Request, h http.Header) {
 	q.Scope.RemoveCookies(h)
 	if !q.Scope.Ignores() {
@@ -81,8 +82,8 @@ func (o *Options) RemoveUnkeyed(q *Request, h http.Header) {
 	}
 }
 
-// WithoutUnkeyed returns a header like h, of this request, without what RemoveUnkeyed removes. It
-// shares the lists of values with h.
+// WithoutUnkeyed returns a copy of h, the header of this request, without what RemoveUnkeyed
+// removes. The copy shares the lists of values with h.
 func (o *Options) WithoutUnkeyed(q *Request, h http.Header) http.Header {
 	n := len(h)
 	if q.Scope.IgnoresCookies() {
@@ -108,7 +109,8 @@ func (o *Options) WithoutUnkeyed(q *Request, h http.Header) http.Header {
 	return less
 }
 
-// isDirectives says whether a request field, named canonically, holds directives for caches.
+// isDirectives reports whether the request field with this canonical name holds directives for
+// caches.
 func isDirectives(name string) bool { return name == "Cache-Control" || name == "Pragma" }
 
 // Request classifies r in one pass over its header.
@@ -119,14 +121,14 @@ func (o *Options) Request(r *http.Request) Request {
 	case http.MethodHead:
 		q.Head = true
 	default:
-		// Methods are case-sensitive, so "get" is another method, of unknown safety.
+		// Methods are case-sensitive, so "get" is another method, which may not be safe.
 		q.Bypass, q.Unsafe = Method, !safe(r.Method)
 	}
-	// VerifiedChains is never filled without PeerCertificates, so the latter answers for both.
+	// VerifiedChains is never filled without PeerCertificates, so this covers both.
 	q.ClientCertificate = r.TLS != nil && len(r.TLS.PeerCertificates) > 0
 
 	var cacheControl, pragma []string
-	var against Reason // the first in the order of the list, since the order of a map is none
+	var against Reason // the first one in the list, since the order of a map is random
 	crowded := false
 	for name, lines := range r.Header {
 		kind, canonical := o.field(name)
@@ -138,7 +140,7 @@ func (o *Options) Request(r *http.Request) Request {
 			continue
 		}
 		if !q.Scope.Note(name, canonical, kind&kindScope != 0, lines) {
-			// What is not read may identify somebody. Nothing of the rest is needed.
+			// A field that is not read may identify the sender. Nothing else matters then.
 			q.Credential, crowded = true, true
 			break
 		}
@@ -166,7 +168,7 @@ func (o *Options) Request(r *http.Request) Request {
 		case kindOrigin:
 			q.Origin = true
 		case kindCondition:
-			q.Conditional = q.Conditional || canonical == name // another spelling asks nothing of us
+			q.Conditional = q.Conditional || canonical == name // another spelling does not address this cache
 		case kindRange:
 			if canonical == name && r.Method != http.MethodHead {
 				q.Range = inBytes(lines[0])
@@ -187,8 +189,8 @@ func (o *Options) Request(r *http.Request) Request {
 		case kindOverride:
 			against = earlier(against, Override)
 		case kindContent:
-			// net/http has read the field itself, but who knows no difference between dashes and
-			// underscores finds a body that there is not.
+			// net/http has read the field itself, but a handler that takes underscores for dashes
+			// finds a body where there is none.
 			if canonical != name && slices.ContainsFunc(lines, notZero) {
 				against = earlier(against, Body)
 			}
@@ -217,8 +219,8 @@ func (o *Options) Request(r *http.Request) Request {
 	return q
 }
 
-// safe says whether method is registered as safe (RFC 9110, 16.1.1). All others invalidate, also
-// those never heard of.
+// safe reports whether method is registered as safe (RFC 9110, 16.1.1). All others invalidate, also
+// unknown ones.
 func safe(method string) bool {
 	switch method {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "PROPFIND", "QUERY", "REPORT", "SEARCH", "":
@@ -227,7 +229,7 @@ func safe(method string) bool {
 	return false
 }
 
-// identifies says whether a Cookie field identifies its sender, and notes whether it has cookies
+// identifies reports whether a Cookie field identifies its sender, and notes whether it has cookies
 // that do not count.
 func (o *Options) identifies(q *Request, lines []string) (identifies bool) {
 	list := o.ignoredCookies()
@@ -253,8 +255,7 @@ func inBytes(line string) bool {
 	return found && strings.EqualFold(strings.Trim(unit, " \t"), "bytes")
 }
 
-// RangeUnitOf returns the unit in which a Range field counts (RFC 9110, 14.1); "" if it is
-// malformed.
+// RangeUnitOf returns the unit of a Range field (RFC 9110, 14.1), "" if the field is malformed.
 func RangeUnitOf(line string) string {
 	unit, set, _ := strings.Cut(line, "=")
 	if unit = field.TrimBlanks(unit); !field.IsToken(unit) || field.TrimBlanks(set) == "" {
@@ -267,7 +268,7 @@ func notZero(line string) bool { return notBlank(line) && field.TrimBlanks(line)
 
 func notBlank(line string) bool { return strings.Trim(line, " \t") != "" }
 
-// earlier returns the one that comes first in the list; None counts as last.
+// earlier returns the reason that comes first in the list. None counts as last.
 func earlier(a, b Reason) Reason {
 	if a == None || b < a {
 		return b

@@ -12,16 +12,16 @@ import (
 	"github.com/edgecache-go/edgecache/internal/clock"
 )
 
-// validateFor is how long past its lifetime a response with a validator is worth keeping: a 304
-// brings it back without a render.
+// validateFor is how long a stale response with a validator is worth keeping: a 304 makes it fresh
+// without a render.
 const validateFor = time.Hour
 
-// Facts is what Terms and Vary say beyond what the stored header tells: which is less than what
-// Store saw, since fields of outer middleware and those of the connection are not stored. A store
-// of bytes keeps them beside the header, for [Options.Restore].
+// Facts is what Terms and Vary say beyond the stored header. That has less than Store saw, since
+// fields of outer middleware and of the connection are not stored. A store of bytes keeps Facts
+// beside the header, for [Options.Restore].
 type Facts struct {
 	Lifetime, WhileRevalidate, IfError time.Duration
-	InitialAge                         time.Duration // when the response came
+	InitialAge                         time.Duration // when the response was received
 	Resident                           time.Duration // since then
 
 	Vary []string // sorted, no duplicates
@@ -41,11 +41,11 @@ func (t *Terms) Facts(vary []string, now time.Time) Facts {
 	}
 }
 
-// Restore makes the Meta of a response that was stored with the given facts, here or in another
-// process, elapsed ago. It asks Store again, with the rules and the header of today, and takes the
-// stricter of both at every point: so a stricter configuration takes hold of what is stored
-// already, and a laxer one makes nothing live longer than it was stored for. own says that the
-// header has no validator but an entity tag that this cache has made.
+// Restore makes the Meta of a response that was stored with these facts, here or in another
+// process, elapsed ago. It calls Store again, with the rules and the header of today, and takes the
+// stricter of both at every point. So a stricter configuration applies to what is already stored,
+// and a laxer one makes nothing live longer. own says that the header has no validator except an
+// entity tag that this cache made.
 func (o *Options) Restore(f *Facts, status int, h http.Header, own bool, elapsed time.Duration, now time.Time) (Meta, Reason) {
 	elapsed = bounded(elapsed)
 	resident := bounded(f.Resident)
@@ -65,7 +65,7 @@ func (o *Options) Restore(f *Facts, status int, h http.Header, own bool, elapsed
 	}
 	for _, name := range m.Vary {
 		if !slices.Contains(f.Vary, name) {
-			return Meta{}, VaryInvalid // it was not told apart by this field when it was stored
+			return Meta{}, VaryInvalid // it was stored without this field in its key
 		}
 	}
 	m.Vary = f.Vary
@@ -79,11 +79,11 @@ func (o *Options) Restore(f *Facts, status int, h http.Header, own bool, elapsed
 	m.explicit = m.explicit && f.Explicit
 	m.cookies = m.cookies && f.Cookies
 	m.authorization = m.authorization && f.Authorization
-	m.origins = m.origins || f.Origins || slices.Contains(f.Vary, "Origin") // the header alone tells less than the request did
+	m.origins = m.origins || f.Origins || slices.Contains(f.Vary, "Origin") // the header alone says less than the request did
 	if m.noCache && !m.Has() {
 		return Meta{}, NoCache
 	}
-	// Ages count by the clock of this process from here on.
+	// From here on, ages count by the clock of this process.
 	m.responseTime, m.initialAge = clock.Of(now), bounded(m.initialAge+resident+elapsed)
 	if own {
 		m.Validators = ValidatorsOf(h, came)
@@ -91,9 +91,9 @@ func (o *Options) Restore(f *Facts, status int, h http.Header, own bool, elapsed
 	return m, None
 }
 
-// Keep returns how long from now the response can be of use: while it is fresh, then while it may
-// be served stale, or be confirmed if asks says that the handler knows a validator of it. Zero or
-// less says that it is not worth a place any more.
+// Keep returns how long from now the response can be of use: while it is fresh, and then while it
+// may be served stale or confirmed. asks says that the handler knows a validator of it. Zero or
+// less means that the response is not worth its place.
 func (t *Terms) Keep(o *Options, asks bool, now time.Time) time.Duration {
 	after := max(t.whileRevalidate, t.ifError)
 	if !t.noStale && !t.noCache {
@@ -105,15 +105,15 @@ func (t *Terms) Keep(o *Options, asks bool, now time.Time) time.Duration {
 	return t.TTL(now) + after
 }
 
-// audienceRules numbers the rules that are no options and decide who may share a response. It is
-// raised when they change: 2 since must-revalidate opens nothing, 3 since cookies that do not count
-// reach no handler whose response is stored. identityWords count by themselves, and what is
-// harmless does not.
+// audienceRules numbers the rules that are not options and decide who may share a response. It is
+// raised when they change: 2 since must-revalidate permits nothing, 3 since cookies that do not
+// count reach no handler whose response is stored. identityWords are part of the digest themselves,
+// and a change of harmless is safe.
 const audienceRules = 3
 
-// Audience is a digest of the choices by which requests are told to carry credentials, and by which
-// fields a response is obeyed. What was stored under others was perhaps made for somebody: it must
-// not be read under these.
+// Audience is a digest of the options that decide which requests carry credentials and which fields
+// a response is obeyed by. A response that was stored under other options may be personal under
+// these, so it must not be read.
 func (o *Options) Audience() uint64 {
 	text := []byte{audienceRules}
 	for _, yes := range [...]bool{o.InsecureShareCookies, o.Personal, o.OnlyCredentialFields} {

@@ -2,15 +2,15 @@ package rules
 
 import "time"
 
-// Action is what to do with a stored response that fits the request by key and variant.
+// Action is what to do with a stored response that matches the request by key and variant.
 type Action uint8
 
 const (
-	Forward         Action = iota // this request may not use it at all: run the handler, and store only what Store allows
-	Serve                         // answer with it
-	ServeAndRefresh               // answer with it and make it anew in the background
+	Forward         Action = iota // this request may not use it: run the handler, and store only what Store allows
+	Serve                         // serve it
+	ServeAndRefresh               // serve it and refresh it in the background
 	Validate                      // run the handler, with a condition if there is a validator
-	Fail                          // answer 504: the client wanted a stored response only
+	Fail                          // respond 504: the client wants only a stored response
 )
 
 var actions = [...]string{"forward", "serve", "serve-and-refresh", "validate", "fail"}
@@ -60,8 +60,8 @@ func (t *Terms) reuse(req *Request, now time.Time) (Action, Reason) {
 	ttl := t.lifetime - age
 	fresh := ttl > 0
 
-	// A reload asks with max-age=0 for what immutable says is in vain; only no-cache insists (RFC
-	// 8246, 2.1).
+	// A reload sends max-age=0, which immutable says is useless; only no-cache insists (RFC 8246,
+	// 2.1).
 	if d := req.CC.MaxAge; d.Valid && (age > d.Value || d.Value == 0) && !(fresh && t.immutable) {
 		return Validate, RequestMaxAge
 	}
@@ -79,26 +79,27 @@ func (t *Terms) reuse(req *Request, now time.Time) (Action, Reason) {
 	return Validate, Stale
 }
 
-// Fits says whether the response may answer the request as far as Origin goes, beyond what Vary
-// says; see Meta.vary.
+// Fits reports whether the response may be used for the request as far as Origin goes, beyond its
+// Vary: see Meta.vary.
 func (t *Terms) Fits(req *Request) bool { return t.origins || !req.Origin }
 
-// Confirms returns t, the terms of a response that was confirmed, with what its terms from before,
-// old, know and t cannot: that it says nothing about CORS to a request with an Origin.
+// Confirms returns t, the terms of a response that was just confirmed, with the one thing that only
+// the terms from before, old, can know: that it says nothing about CORS to a request with an
+// Origin.
 func (t *Terms) Confirms(old *Terms) Terms {
 	confirmed := *t
 	confirmed.origins = t.origins || old.origins
 	return confirmed
 }
 
-// accepts says whether the client takes a response that is stale for that long, and the response
-// does not mind (RFC 9111, 4.2.4 and 5.2.1.2).
+// accepts reports whether the client takes a response that is stale for that long, and the response
+// permits it (RFC 9111, 4.2.4 and 5.2.1.2).
 func (t *Terms) accepts(req *Request, staleness time.Duration) bool {
 	return !t.noStale && t.whileRevalidate != ifValidated && (req.CC.MaxStaleAny || req.CC.MaxStale.Valid && staleness <= req.CC.MaxStale.Value)
 }
 
-// StaleOnError says whether the stored response may stand in for an error: a 500, 502, 503 or 504
-// answer (RFC 5861, 4), or, if unreachable, no answer at all (RFC 9111, 4.2.4).
+// StaleOnError reports whether the stored response may be served instead of an error: a 500, 502,
+// 503 or 504 (RFC 5861, 4), or, if unreachable, no response at all (RFC 9111, 4.2.4).
 func (t *Terms) StaleOnError(o *Options, req *Request, unreachable bool, now time.Time) bool {
 	if req.Limits != nil {
 		limited := t.under(req.Limits)
@@ -117,27 +118,27 @@ func (t *Terms) StaleOnError(o *Options, req *Request, unreachable bool, now tim
 	return staleness < delta(req.CC.StaleIfError) || unreachable && staleness < o.MaxStaleUnreachable
 }
 
-// ForbidsStale says whether the response must not be used past its time, not even when the origin
-// cannot be reached: the cache must say so with an error then (RFC 9111, 5.2.2.2).
+// ForbidsStale reports whether the response must not be used when it is stale, even if the origin
+// cannot be reached. The cache must then respond with an error (RFC 9111, 5.2.2.2).
 func (t *Terms) ForbidsStale() bool { return t.noStale || t.noCache }
 
-// Outdated returns t as it is when its lifetime has ended since ago, unless it ended before that:
-// what a soft purge makes of it.
+// Outdated returns t with a lifetime that ended since ago, unless it ended before that. A soft
+// purge does this.
 func (t *Terms) Outdated(since time.Duration, now time.Time) Terms {
 	outdated := *t
 	outdated.lifetime = min(t.lifetime, t.Age(now)-since)
 	return outdated
 }
 
-// Invalidated is like Outdated, for what an unsafe request has made invalid since ago: it is not
-// used without validation (RFC 9111, 4.4), neither while that is under way nor because a client
-// takes what is stale, but it may stand in for an error.
+// Invalidated is like Outdated, for a response that an unsafe request invalidated since ago. It is
+// not used without validation (RFC 9111, 4.4), neither while that is in progress nor because a
+// client accepts stale responses, but it may be served instead of an error.
 func (t *Terms) Invalidated(since time.Duration, now time.Time) Terms {
 	invalid := t.Outdated(since, now)
 	invalid.whileRevalidate = ifValidated
 	return invalid
 }
 
-// ifValidated takes the place of whileRevalidate in what is invalid. It has no field of its own, as
-// each stored response would pay for that.
+// ifValidated takes the place of whileRevalidate in an invalid response. It has no field of its
+// own, since each stored response would pay for that.
 const ifValidated time.Duration = -1

@@ -12,18 +12,18 @@ import (
 )
 
 // Meta is what Store finds out about a response. It is immutable. The same Request, status, header
-// and times make the same Meta again, so that a store of bytes need not keep it.
+// and times make the same Meta again, so a store of bytes need not keep it.
 type Meta struct {
 	Validators
 	Terms
 
-	Vary  []string // canonical names that select the variant, sorted, no duplicates; also those that the response only implies
-	Strip []string // canonical names that have to be taken off the header before it is stored; the first client may see them
+	Vary  []string // canonical names that select the variant, sorted, no duplicates; some are only implied
+	Strip []string // canonical names to remove before the header is stored; the first client may see them
 }
 
-// Terms are on what conditions a stored response may be reused: what is kept of its Meta, so that a
-// hit parses nothing and an entry takes little. They hold no reference to the header. The zero
-// Terms belong to nothing that may be stored, and serve nobody.
+// Terms are the conditions of reusing a stored response: the part of its Meta that is kept, so that
+// a hit parses nothing and an entry is small. They hold no reference to the header. The zero Terms
+// belong to no stored response, and permit nothing.
 type Terms struct {
 	responseTime             clock.Instant
 	initialAge               time.Duration // corrected_initial_age of RFC 9111, 4.2.3
@@ -32,17 +32,16 @@ type Terms struct {
 
 	stored        bool // Store allowed it
 	explicit      bool // the response gave its own lifetime
-	noCache       bool // to be validated at each use
-	noStale       bool // must-revalidate, proxy-revalidate or s-maxage: not stale without leave of the response itself
+	noCache       bool // must be validated at each use
+	noStale       bool // must-revalidate, proxy-revalidate or s-maxage: stale only if the response itself permits it
 	immutable     bool // RFC 8246
 	cookies       bool // requests with a cookie or another credential may share it
 	authorization bool // requests with Authorization or a client certificate may share it
 	origins       bool // requests with an Origin may share it, see vary
 }
 
-// Store decides whether the response may be stored (None), or why not. The response must be the
-// full answer to a GET. requestTime and now are when the request was sent and when the response
-// came.
+// Store decides whether the response may be stored (None), or why not. It must be the full response
+// to a GET. requestTime and now are when the request was sent and when the response was received.
 func (o *Options) Store(req *Request, status int, h http.Header, requestTime, now time.Time) (Meta, Reason) {
 	m, reason := o.store(req, status, h, requestTime, now)
 	if reason != None {
@@ -53,7 +52,7 @@ func (o *Options) Store(req *Request, status int, h http.Header, requestTime, no
 }
 
 // StorePost decides whether the response to the POST request r may be stored for later GET and HEAD
-// requests of the same URL (RFC 9110, 9.3.3): only if its Content-Location is that very URL and its
+// requests of the same URL (RFC 9110, 9.3.3): only if its Content-Location is that URL and its
 // lifetime is explicit.
 func (o *Options) StorePost(r *http.Request, req *Request, status int, h http.Header, requestTime, now time.Time) (Meta, Reason) {
 	if r.Method != http.MethodPost || !req.plain {
@@ -83,7 +82,8 @@ func (o *Options) store(req *Request, status int, h http.Header, requestTime, no
 	case status < 200:
 		return m, Interim
 	case status == http.StatusPartialContent:
-		// Parts are neither stored nor combined (RFC 9111, 3.3): a fill asks for the whole.
+		// Partial responses are neither stored nor combined (RFC 9111, 3.3): a fetch asks for the
+		// whole.
 		return m, PartialContent
 	case status == http.StatusNotModified:
 		return m, NotModified
@@ -95,7 +95,8 @@ func (o *Options) store(req *Request, status int, h http.Header, requestTime, no
 	if cc.MustUnderstand && !understood(status) {
 		return m, MustUnderstand
 	}
-	// must-understand takes no-store back, for those who know the status code (RFC 9111, 5.2.2.3).
+	// must-understand overrides no-store for a cache that knows the status code (RFC 9111,
+	// 5.2.2.3).
 	if cc.NoStore && !cc.MustUnderstand {
 		return m, NoStore
 	}
@@ -107,8 +108,8 @@ func (o *Options) store(req *Request, status int, h http.Header, requestTime, no
 		return m, reason
 	}
 	if field.HasNonce(h["Content-Security-Policy"]) || field.HasNonce(h["Content-Security-Policy-Report-Only"]) {
-		// Deviation: RFC 9111 knows nothing of it, but CSP 3, 7.1: a nonce that others know
-		// protects nobody.
+		// Deviation: RFC 9111 does not mention it, but a nonce that others know protects no one
+		// (CSP 3, 7.1).
 		return m, CSPNonce
 	}
 	o.drop(&m, h)
@@ -134,12 +135,11 @@ func (o *Options) store(req *Request, status int, h http.Header, requestTime, no
 	return m, m.setFreshness(o, &cc, targeted, status, h)
 }
 
-// directives returns those of the first targeted field that is valid (RFC 9213, 2.2), else those of
-// Cache-Control.
+// directives returns those of the first targeted field that is valid (RFC 9213, 2.2), or else those
+// of Cache-Control.
 //
-// Deviation: RFC 9111, 5.4 leaves Pragma in responses without a meaning. Those who write it mean
-// that the response is not to be reused, and write it where nothing else says so; without
-// Cache-Control it counts as no-cache.
+// Deviation: RFC 9111, 5.4 gives Pragma in responses no meaning. But authors who write it do not
+// want the response reused. So without Cache-Control it counts as no-cache.
 func (o *Options) directives(h http.Header) (cc field.CacheControl, targeted bool) {
 	for _, name := range o.TargetedFields {
 		if lines := h[name]; len(lines) > 0 {
@@ -153,9 +153,9 @@ func (o *Options) directives(h http.Header) (cc field.CacheControl, targeted boo
 	return cc, false
 }
 
-// qualify applies private and no-cache. With field names as argument they concern these fields only
-// (RFC 9111, 5.2.2.4 and 5.2.2.7), which then are not stored. Names that the cache itself relies
-// upon cannot be left out: with one of them the directive counts as unqualified.
+// qualify applies private and no-cache. With field names as argument they concern only these fields
+// (RFC 9111, 5.2.2.4 and 5.2.2.7), which then are not stored. The cache itself needs some fields:
+// if one of them is named, the directive counts as unqualified.
 func (o *Options) qualify(m *Meta, cc *field.CacheControl, h http.Header) (private, noCache bool) {
 	private = cc.Private && (len(cc.PrivateFields) == 0 || slices.ContainsFunc(cc.PrivateFields, o.needed))
 	noCache = cc.NoCache && (len(cc.NoCacheFields) == 0 || slices.ContainsFunc(cc.NoCacheFields, o.needed))
@@ -182,9 +182,9 @@ func (m *Meta) strip(h http.Header, name string) {
 	}
 }
 
-// cookies refuses Set-Cookie: somebody else's session must not be handed out, whatever else the
-// response says. Deviation: RFC 9111, 7.3, leaves that to the origin's Cache-Control. Set-Cookie2
-// is long dead, but no less somebody's.
+// cookies refuses Set-Cookie: one user's session must not reach another, whatever else the response
+// says. Deviation: RFC 9111, 7.3 leaves that to the origin's Cache-Control. Set-Cookie2 is long
+// dead, but just as personal.
 func (o *Options) cookies(m *Meta, h http.Header) Reason {
 	for _, name := range [...]string{"Set-Cookie", "Set-Cookie2"} {
 		switch {
@@ -201,15 +201,16 @@ func (o *Options) cookies(m *Meta, h http.Header) Reason {
 // share notes what the response permits for requests with credentials. max-age is no permission,
 // not even in a targeted field: it says how long, not for whom.
 //
-// Deviation: RFC 9111, 3.5 also takes must-revalidate for leave to share what was made for an
-// Authorization. Everybody writes it to be stricter, so it opens nothing here, unless
-// InsecureShareCookies asks for the RFC to the letter.
+// Deviation: RFC 9111, 3.5 also lets must-revalidate share the response to a request with
+// Authorization. Authors write it to be stricter, so it permits nothing here, unless
+// InsecureShareCookies asks for the letter of the RFC.
 func (o *Options) share(t *Terms, cc *field.CacheControl) {
 	t.cookies = cc.Public || cc.SharedMaxAge.Valid
 	t.authorization = t.cookies || o.InsecureShareCookies && cc.MustRevalidate
 }
 
-// refuses returns the credential for which the request can neither fill nor use this response.
+// refuses returns the credential because of which the request can neither make nor use this stored
+// response.
 func (t *Terms) refuses(req *Request) Reason {
 	switch {
 	case req.Authorization && !t.authorization:
@@ -226,17 +227,17 @@ func (t *Terms) refuses(req *Request) Reason {
 	return None
 }
 
-// vary notes by which request fields the response was chosen. Two are added where responses
-// commonly forget them: one with a content coding depends on Accept-Encoding, and one that allows
+// vary notes the request fields that selected the response. Two are added where responses often
+// forget them: a response with a content coding depends on Accept-Encoding, and one that allows
 // some origins depends on Origin.
 //
-// Deviation: RFC 9111, 4.1 gives a response without Vary to every request. But CORS is often
-// answered only where there is an Origin, and without Vary. So what a request without Origin was
-// answered with is not for those with one, unless it allows every origin or varies on Origin. A
-// response to a request with an Origin that says nothing about CORS is for all.
+// Deviation: RFC 9111, 4.1 gives a response without Vary to every request. But CORS fields are
+// often sent only to requests with an Origin, and without Vary. So the response to a request
+// without Origin is not used for requests with one, unless it allows every origin or varies on
+// Origin. The response to a request with an Origin that says nothing about CORS is for all.
 //
-// Directives that do not count, and fields that the application never reads, are left out: the
-// handler has not seen them, so they have chosen nothing.
+// Directives that do not count and fields that the application never reads are left out: the
+// handler did not see them, so they selected nothing.
 func (m *Meta) vary(o *Options, req *Request, h http.Header) Reason {
 	names, star, ok := key.VaryNames(h["Vary"])
 	if star {
@@ -279,9 +280,8 @@ func allowsOrigins(h http.Header) (all, speaks bool) {
 	return all, speaks
 }
 
-// metrics says whether the response is in a format in which Prometheus and OpenMetrics read
-// numbers, which are of the moment and often of one process. Of text/plain only these have a
-// version.
+// metrics reports whether the response has a format for Prometheus and OpenMetrics. Its numbers are
+// of the moment, and often of one process. The version parameter tells it from other text/plain.
 func metrics(h http.Header) bool {
 	for _, line := range h["Content-Type"] {
 		mediaType, parameters, _ := strings.Cut(line, ";")
@@ -312,8 +312,8 @@ func parameter(parameters, name string) (value string, ok bool) {
 	return "", false
 }
 
-// understood says whether all that RFC 9110 and its companions say on caching about the status code
-// is done here.
+// understood reports whether this cache does all that RFC 9110 and its companions say on caching
+// about the status code.
 func understood(status int) bool {
 	switch status {
 	case 200, 201, 202, 203, 204, 205,

@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// endless says whether the response is of a kind that may have no end, so that it can never be
-// stored whole, and whose beginning is of no use to a later client. What says how long it is has an
-// end, but for two kinds that never have one.
+// endless reports whether the response is of a kind that may have no end: it can never be stored
+// whole, and its beginning is of no use to a later client. A response with a length has an end,
+// except for two kinds that never have one.
 func endless(h http.Header) bool {
 	for _, line := range h["Content-Type"] {
 		mediaType, _, _ := strings.Cut(line, ";")
@@ -22,8 +22,8 @@ func endless(h http.Header) bool {
 	return false
 }
 
-// IsLikelyEndless says whether a response without a Content-Type, whose body begins so, looks as if
-// it had no end. net/http sends the type that the bytes look like.
+// IsLikelyEndless reports whether a response without a Content-Type, whose body begins with first,
+// looks as if it had no end. net/http sends the type that the bytes look like.
 func IsLikelyEndless(h http.Header, first []byte) bool {
 	if _, typed := h["Content-Type"]; typed || len(first) == 0 || len(h["Content-Encoding"]) > 0 || hasLength(h) {
 		return false
@@ -31,9 +31,8 @@ func IsLikelyEndless(h http.Header, first []byte) bool {
 	return streams(http.DetectContentType(first))
 }
 
-// streams says whether a media type, in lower case, is one of those in which a response is sent
-// while it comes to be: sound and pictures, and texts of which each line or record is complete by
-// itself.
+// streams reports whether a media type, in lower case, is one that is sent while it is made: sound
+// and video, and texts in which each line or record is complete by itself.
 func streams(mediaType string) bool {
 	kind, subtype, _ := strings.Cut(mediaType, "/")
 	switch kind {
@@ -56,7 +55,7 @@ func streams(mediaType string) bool {
 	return false
 }
 
-// hasLength says whether h has a Content-Length that counts.
+// hasLength reports whether h has a valid Content-Length.
 func hasLength(h http.Header) bool {
 	lines := h["Content-Length"]
 	if len(lines) != 1 {

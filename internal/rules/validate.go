@@ -11,15 +11,15 @@ import (
 
 // Validators are what conditions and ranges are compared with. The zero value has none.
 type Validators struct {
-	ETag field.ETag // zero if there is none, or none that is well-formed
+	ETag field.ETag // zero without a well-formed one
 
-	modified string    // Last-Modified as it is spelled, to be sent back byte for byte; "" if there is none that is valid
-	date     string    // Date as it is spelled
-	came     time.Time // when the response came
+	modified string    // Last-Modified as it was spelled, to be sent back byte for byte; "" without a valid one
+	date     string    // Date as it was spelled
+	came     time.Time // when the response was received
 }
 
-// ValidatorsOf reads them from a response header with canonical names; now is when the response
-// came.
+// ValidatorsOf reads them from a response header with canonical names. now is when the response was
+// received.
 func ValidatorsOf(h http.Header, now time.Time) Validators {
 	return NewValidators(h["Etag"], h["Last-Modified"], h["Date"], now)
 }
@@ -27,7 +27,7 @@ func ValidatorsOf(h http.Header, now time.Time) Validators {
 // NewValidators is ValidatorsOf for the lines of the fields ETag, Last-Modified and Date.
 func NewValidators(etag, modified, date []string, now time.Time) Validators {
 	v := Validators{came: now}
-	// Singletons: of several lines none can be told to be the right one (RFC 9110, 5.3).
+	// They must come once: none of several lines can be told to be the right one (RFC 9110, 5.3).
 	if len(etag) == 1 {
 		if tag, ok := field.ParseETag(etag[0]); ok {
 			v.ETag = tag
@@ -44,13 +44,13 @@ func NewValidators(etag, modified, date []string, now time.Time) Validators {
 	return v
 }
 
-// LastModified returns the time of the last change; zero if there is none.
+// LastModified returns the time of the last change, zero without one.
 func (v *Validators) LastModified() time.Time {
 	at, _ := field.ParseDate(v.modified, v.came)
 	return at
 }
 
-// Date returns the date of the response; when it came, if it has no valid one.
+// Date returns the date of the response, or when it was received if it has no valid date.
 func (v *Validators) Date() time.Time {
 	if at, ok := field.ParseDate(v.date, v.came); ok {
 		return at
@@ -58,12 +58,12 @@ func (v *Validators) Date() time.Time {
 	return v.came
 }
 
-// Has says whether there is anything to validate with.
+// Has reports whether there is anything to validate with.
 func (v *Validators) Has() bool { return v.hasETag() || v.modified != "" }
 
 func (v *Validators) hasETag() bool { return v.ETag.Opaque != "" }
 
-// Ask puts the conditions on the request header h that ask whether the stored response still holds
+// Ask puts conditions on the request header h that ask whether the stored response is still current
 // (RFC 9111, 4.3.1).
 func (v *Validators) Ask(h http.Header) {
 	for _, name := range conditions {
@@ -77,8 +77,8 @@ func (v *Validators) Ask(h http.Header) {
 	}
 }
 
-// Confirmed says whether a 304 with the header h, answering the conditions of Ask, is about this
-// stored response (RFC 9111, 4.3.4). One without validators is: the condition was ours.
+// Confirmed reports whether a 304 with the header h, in response to the conditions of Ask, is about
+// this stored response (RFC 9111, 4.3.4). One without validators is: the condition was ours.
 func (v *Validators) Confirmed(h http.Header) bool {
 	h = field.Canonical(h)
 	if !v.Has() {
@@ -102,13 +102,12 @@ func (v *Validators) Confirmed(h http.Header) bool {
 	return true
 }
 
-// Freshen returns the stored header updated with that of a 304 (RFC 9111, 3.2 and 4.3.4). Both stay
-// as they are; the result shares no slice with them. Whether it may still be stored is for Store to
-// say again.
+// Freshen returns the stored header, updated with that of a 304 (RFC 9111, 3.2 and 4.3.4). Both
+// arguments stay as they are, and the result shares no slice with them. Store decides again whether
+// the result may be stored.
 //
-// Age and Date are those of the 304 or none at all: it is the 304 that was made just now.
-// Set-Cookie belongs to whoever asked, and Content-Length, -Encoding and -Range to the stored
-// bytes.
+// Age and Date come from the 304 or not at all: the 304 was made just now. Set-Cookie belongs to
+// its client, and Content-Length, -Encoding and -Range to the stored bytes.
 func Freshen(stored, update http.Header) http.Header {
 	update = maps.Clone(field.Canonical(update))
 	field.RemoveHopByHop(update)
