@@ -25,8 +25,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestInBrowser loads the pages of the examples as their visitors do: scripts find each other, the console stays clean, and a second visit asks for no file. With
-// EDGECACHE_SCREENSHOTS, a folder, it keeps pictures.
+// TestInBrowser loads the pages of the examples like a visitor: scripts find each other, the
+// console stays clean, and a second visit asks for no file. With EDGECACHE_SCREENSHOTS, a folder,
+// it keeps pictures.
 func TestInBrowser(t *testing.T) {
 	b := openBrowser(t)
 	for _, row := range []struct {
@@ -65,7 +66,7 @@ func TestInBrowser(t *testing.T) {
 	}
 }
 
-// front stands before an example and notes what is asked for.
+// front stands in front of an example and notes the paths of requests.
 type front struct {
 	*httptest.Server
 	mu    sync.Mutex
@@ -98,7 +99,8 @@ func (f *front) take() []string {
 // browser is a Chromium, driven by WebDriver (W3C).
 type browser struct{ session string }
 
-// openBrowser starts one that knows nobody. It is gone when the test ends. The test is skipped where there is none.
+// openBrowser starts a browser with an empty profile. It ends with the test. Without a browser the
+// test is skipped.
 func openBrowser(t *testing.T) *browser {
 	t.Helper()
 	chromium := ""
@@ -201,7 +203,7 @@ func (b *browser) waitForText(t *testing.T, id, want string) {
 	}
 }
 
-// waitUntilLoaded waits for images, too.
+// waitUntilLoaded waits for the page and its images.
 func (b *browser) waitUntilLoaded(t *testing.T) {
 	t.Helper()
 	if got := b.until(t, `return document.readyState === "complete" && [...document.images].every(i => i.complete && i.naturalWidth > 0)`); got != "true" {
@@ -209,7 +211,7 @@ func (b *browser) waitUntilLoaded(t *testing.T) {
 	}
 }
 
-// console returns what stands in the console since the last time, with what could not be loaded.
+// console returns the lines of the console since the last call, failed loads included.
 func (b *browser) console(t *testing.T) []string {
 	t.Helper()
 	var entries []struct{ Level, Message string }

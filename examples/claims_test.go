@@ -17,7 +17,7 @@ import (
 	"github.com/edgecache-go/edgecache"
 )
 
-// visit asks once and returns the answer. header is name, value, name, value …
+// visit sends one request and returns the response. header is name, value, name, value …
 func visit(h http.Handler, method string, header ...string) *http.Response {
 	r := httptest.NewRequest(method, "/", nil)
 	for i := 0; i < len(header); i += 2 {
@@ -93,8 +93,8 @@ func TestGuideKept(t *testing.T) {
 	})
 }
 
-// TestGuideNeverStored compares "What is never stored", and what the guide says about requests, with
-// the code.
+// TestGuideNeverStored compares "What is never stored", and what the guide says about requests,
+// with the code.
 func TestGuideNeverStored(t *testing.T) {
 	for _, row := range []struct {
 		name    string
@@ -197,7 +197,8 @@ func TestGuideConversations(t *testing.T) {
 	require.Equal(t, 304, visit(h, "GET", "If-None-Match", tag).StatusCode)
 }
 
-// TestGuideWaiting holds that requests for a page that is being made wait for it, unless it may not be shared.
+// TestGuideWaiting holds that requests for a page that is being made wait for it, unless it may not
+// be shared.
 func TestGuideWaiting(t *testing.T) {
 	for _, row := range []struct {
 		name    string

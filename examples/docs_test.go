@@ -300,8 +300,8 @@ func TestDocsReasons(t *testing.T) {
 	require.Equal(t, table.String(), got, "go test ./examples -run Reasons -update")
 }
 
-// TestDocsOptions holds that the guide has a row for every field of Config and of StaticOptions, and
-// for no other.
+// TestDocsOptions holds that the guide has a row for every field of Config and of StaticOptions,
+// and for no other.
 func TestDocsOptions(t *testing.T) {
 	for name, options := range map[string]reflect.Type{
 		"../docs/guide/configuration.md": reflect.TypeFor[edgecache.Config](),
@@ -330,8 +330,8 @@ func TestDocsStatus(t *testing.T) {
 	}
 }
 
-// TestDocsNames holds that what the documents name exists: what the package exports, and methods and
-// fields of its types.
+// TestDocsNames holds that what the documents name exists: what the package exports, and methods
+// and fields of its types.
 func TestDocsNames(t *testing.T) {
 	names := exported(t)
 	members := map[string]reflect.Type{

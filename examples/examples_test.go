@@ -108,7 +108,8 @@ type program struct {
 
 var printedURL = regexp.MustCompile(`http://[^/\s]+`)
 
-// start starts a program and waits until it prints where it listens. It is interrupted when the test ends.
+// start starts a program and waits until it prints its address. It is interrupted when the test
+// ends.
 func start(t *testing.T, path string, args ...string) *program {
 	t.Helper()
 	var stderr bytes.Buffer

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// origin is a server that can go wrong.
+// origin is a server that can fail.
 type origin struct {
 	*httptest.Server
 	mode atomic.Value // what it does, a string: "" answers; see ServeHTTP
@@ -48,7 +48,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Path == "/strict" {
 		w.Header().Set("Cache-Control", "max-age=0, must-revalidate")
 	} else {
-		w.Header().Set("Cache-Control", "max-age=0") // stored all the same, to be confirmed by its ETag
+		w.Header().Set("Cache-Control", "max-age=0") // stored, and confirmed by its ETag
 	}
 	w.Header().Set("ETag", `"1"`)
 	_, _ = io.WriteString(w, page)
@@ -58,7 +58,7 @@ func (o *origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// answer is what a client got: err is how the connection ended before all was there.
+// answer is what a client got: err says how the connection ended too early.
 type answer struct {
 	code        int
 	cache, body string
@@ -83,8 +83,8 @@ func get(t *testing.T, url string, header ...string) answer {
 	return answer{response.StatusCode, response.Header.Get("X-Cache"), string(body), err}
 }
 
-// TestProxyWithBrokenOrigin holds what the proxy's clients get when its origin refuses, resets or breaks off: an error or the page that is
-// stored, but never half a page that looks whole.
+// TestProxyWithBrokenOrigin holds what clients of the proxy get when its origin refuses, resets or
+// breaks off: an error or the stored page, but never half a page that looks whole.
 func TestProxyWithBrokenOrigin(t *testing.T) {
 	const refused = "refused"
 	for _, row := range []struct {
@@ -141,7 +141,8 @@ func TestProxyWithBrokenOrigin(t *testing.T) {
 	}
 }
 
-// TestProxyTellsOriginWhoAsked holds that the origin sees the client's Host, and of X-Forwarded-* only what the proxy itself knows.
+// TestProxyTellsOriginWhoAsked holds that the origin sees the client's Host, and only those
+// X-Forwarded-* fields that the proxy has set itself.
 func TestProxyTellsOriginWhoAsked(t *testing.T) {
 	seen := make(chan *http.Request, 1)
 	o := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen <- r }))
@@ -203,7 +204,7 @@ func TestProxyLiteral(t *testing.T) {
 	}
 }
 
-// TestProxyStops holds that what has begun is finished after the signal to stop.
+// TestProxyStops holds that running requests are finished after the signal to stop.
 func TestProxyStops(t *testing.T) {
 	for _, sent := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		t.Run(sent.String(), func(t *testing.T) {
@@ -241,7 +242,7 @@ func TestProxyFlags(t *testing.T) {
 		{"an origin with a user", []string{"-origin", "http://u:p@a"}, "want it without a user"},
 		{"no origin", []string{"-origin", ""}, "want a URL such as"},
 		{"a port alone", []string{"-listen", "8081"}, `proxy: -listen is "8081": want host:port`},
-		{"a word that is no flag", []string{"http://a"}, `proxy: "http://a" is no flag`},
+		{"a word that is not a flag", []string{"http://a"}, `proxy: "http://a" is not a flag`},
 	} {
 		_, stderr, code := output(t, compiled("proxy"), row.args...)
 		if code != 2 || !strings.Contains(stderr, row.want) {

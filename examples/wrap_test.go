@@ -13,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestHandlersAreWrappedOnce holds that no example and no document wraps a handler for each request:
-// a cache learns about its handler from one request to the next, and readers copy what they see.
+// TestHandlersAreWrappedOnce holds that no example and no document wraps a handler for each
+// request: a cache learns about its handler from one request to the next, and readers copy what
+// they see.
 func TestHandlersAreWrappedOnce(t *testing.T) {
 	sources := map[string]string{}
 	for _, pattern := range []string{"*/*.go", "../cmd/*/*.go", "../*_test.go", "*_test.go"} {
@@ -48,7 +49,8 @@ func TestHandlersAreWrappedOnce(t *testing.T) {
 	require.Equal(t, []string{"edge.Handler"}, wrapsPerRequest(t, "wrong.go", wrong))
 }
 
-// wrapsPerRequest returns the calls of edge.Handler and edgecache.Cache in functions that get a request.
+// wrapsPerRequest returns the calls of edge.Handler and edgecache.Cache in functions that get a
+// request.
 func wrapsPerRequest(t *testing.T, name, text string) (calls []string) {
 	file, err := parser.ParseFile(token.NewFileSet(), name, text, 0)
 	require.NoError(t, err)

@@ -17,16 +17,16 @@ import (
 	"github.com/edgecache-go/edgecache"
 )
 
-// grace is how long requests may run on after the signal to stop.
+// grace is how long running requests may take after the signal to stop.
 const grace = 10 * time.Second
 
 func parse() (cfg edgecache.Config, origin *url.URL, listen string) {
 	flag.StringVar(&listen, "listen", "127.0.0.1:8081", "`address` to listen on; port 0 takes a free one")
 	originFlag := flag.String("origin", "http://127.0.0.1:8080", "scheme and host of the origin, as a `URL`")
-	literal := flag.Bool("rfc-literal", false, "cache as RFC 9111 allows: share what was made for a cookie, store Set-Cookie,\nobey clients' Cache-Control, and nothing for pages that say nothing. For measuring, not for users")
+	literal := flag.Bool("rfc-literal", false, "cache as RFC 9111 allows: share responses made for a cookie, store Set-Cookie, obey\nclients' Cache-Control, and do not store pages that say nothing. For measuring, not for users")
 	flag.Parse()
 	if flag.NArg() > 0 {
-		usage("%q is no flag: want flags only", flag.Arg(0))
+		usage("%q is not a flag: want flags only", flag.Arg(0))
 	}
 	if _, _, err := net.SplitHostPort(listen); err != nil {
 		usage("-listen is %q: want host:port such as 127.0.0.1:8081", listen)
@@ -46,7 +46,7 @@ func parseOrigin(text string) (*url.URL, error) {
 	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "":
 		return nil, errors.New("want a URL such as http://127.0.0.1:8080")
 	case u.User != nil:
-		return nil, errors.New("want it without a user: the edge would speak for everybody in one name")
+		return nil, errors.New("want it without a user: the edge would log in as that user for all clients")
 	case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
 		return nil, errors.New("want scheme and host only: the paths of edge and origin are the same")
 	}
@@ -59,7 +59,7 @@ func usage(format string, args ...any) {
 	os.Exit(2)
 }
 
-// serve runs until SIGINT or SIGTERM; then requests that have begun may finish. A second signal ends them.
+// serve runs until SIGINT or SIGTERM. Then running requests may finish; a second signal ends them.
 func serve(listen string, h http.Handler) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -77,7 +77,7 @@ func serve(listen string, h http.Handler) {
 	case <-ctx.Done():
 	}
 	stop()
-	fmt.Printf("stopping: what has begun has %v to finish\n", grace)
+	fmt.Printf("stopping: running requests have %v to finish\n", grace)
 	ctx, cancel := context.WithTimeout(context.Background(), grace)
 	defer cancel()
 	if err := server.Shutdown(ctx); err != nil {

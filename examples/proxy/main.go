@@ -1,5 +1,5 @@
-// Proxy is an edge in front of any HTTP origin. With "go run ./examples/quickstart" as the origin, start it with
-// "go run ./examples/proxy -listen 127.0.0.1:8081 -origin http://127.0.0.1:8080"; flags.go has the flags.
+// Proxy is an edge in front of any HTTP origin, such as "go run ./examples/quickstart". Start it
+// with "go run ./examples/proxy -listen 127.0.0.1:8081 -origin http://127.0.0.1:8080".
 //
 //	$ curl -i http://127.0.0.1:8081/page
 //	X-Cache: MISS
@@ -27,13 +27,13 @@ import (
 func main() {
 	cfg, origin, listen := parse()
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.DisableCompression = true           // else bodies change on the way, and their ETags lie
-	transport.ResponseHeaderTimeout = time.Minute // an origin that says nothing is as good as none
+	transport.DisableCompression = true           // otherwise bodies change, and their ETags are wrong
+	transport.ResponseHeaderTimeout = time.Minute // a silent origin counts as one that is down
 	proxy := &httputil.ReverseProxy{
 		Transport: transport,
 		Rewrite: func(p *httputil.ProxyRequest) {
 			p.SetURL(origin)
-			p.Out.Host = p.In.Host // the name that the client asked for: pages are stored under it
+			p.Out.Host = p.In.Host // pages are stored under the name that the client asked for
 			p.SetXForwarded()
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
@@ -51,7 +51,7 @@ func main() {
 	}
 	site := edge.Handler(proxy) // once: the cache learns about its handler from one request to the next
 	serve(listen, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		maps.DeleteFunc(r.Header, func(name string, _ []string) bool { // made up, as no proxy stands before us: they would multiply pages
+		maps.DeleteFunc(r.Header, func(name string, _ []string) bool { // no proxy is in front, so clients made these up
 			return name == "Forwarded" || strings.HasPrefix(name, "X-Forwarded-")
 		})
 		site.ServeHTTP(w, r)

@@ -10,7 +10,7 @@ import (
 	"github.com/edgecache-go/edgecache"
 )
 
-// blog shows what is in the database. Each page carries the tags of what it shows.
+// blog shows what is in the database. Each page has the tags of what it shows.
 type blog struct {
 	db   *sql.DB
 	edge *edgecache.Edge
@@ -25,7 +25,7 @@ func (b blog) routes() http.Handler {
 }
 
 func (b blog) list(w http.ResponseWriter, r *http.Request) error {
-	edgecache.CacheFor(w, time.Hour) // here, not in browsers: no purge reaches those
+	edgecache.CacheFor(w, time.Hour) // here and not in browsers, which no purge reaches
 	edgecache.Tag(w, "posts")
 	rows, err := b.db.QueryContext(r.Context(), `
 		SELECT id, title, (SELECT count(*) FROM comments WHERE post = posts.id) FROM posts ORDER BY id`)
@@ -68,14 +68,15 @@ func (b blog) read(w http.ResponseWriter, r *http.Request) error {
 	return rows.Err()
 }
 
-// comment writes, commits, and only then purges: a page that was made in between would show the old comments for an hour.
+// comment writes, commits, and only then purges. A page made between purge and commit would show
+// the old comments for an hour.
 func (b blog) comment(w http.ResponseWriter, r *http.Request) error {
 	id := r.PathValue("id")
 	tx, err := b.db.BeginTx(r.Context(), nil)
 	if err != nil {
 		return err
 	}
-	defer tx.Rollback() //nolint:errcheck // after a commit it does nothing, and before it nothing is lost
+	defer tx.Rollback() //nolint:errcheck // does nothing after a commit
 	if err := tx.QueryRowContext(r.Context(), `SELECT id FROM posts WHERE id = ?`, id).Scan(&id); err != nil {
 		return err
 	}
@@ -92,7 +93,8 @@ func (b blog) comment(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// page turns errors into answers. If some of the page has been written, breaking off keeps it out of the cache.
+// page turns errors into responses. If part of the page has been written it breaks off, which keeps
+// the page out of the cache.
 func page(show func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		out := &tracked{ResponseWriter: w}

@@ -1,5 +1,6 @@
-// Purge-on-write is a blog whose pages are cached for an hour, and show every comment at once: who writes one purges its tags after the commit.
-// It is a module of its own, for the sake of SQLite: cd examples/purge-on-write && go run .
+// Purge-on-write is a blog whose pages are cached for an hour and show each comment at once: its
+// handler purges tags after the commit. SQLite makes it a module of its own:
+// cd examples/purge-on-write && go run .
 //
 //	$ curl -i http://127.0.0.1:8080/
 //	X-Cache: MISS

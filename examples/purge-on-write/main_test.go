@@ -46,7 +46,8 @@ func TestSession(t *testing.T) {
 	}
 }
 
-// TestReadersSeeWhatWasWritten is the promise: whoever reads after a comment was posted sees it, however many read and write at once.
+// TestReadersSeeWhatWasWritten is the promise: a client that reads after a comment was posted sees
+// it, however many clients read and write at once.
 func TestReadersSeeWhatWasWritten(t *testing.T) {
 	server := serve(t)
 	client := server.Client()

@@ -1,4 +1,4 @@
-// Quickstart is a site behind edgecache. Its pages say when they were generated; Cf-Cache-Status says if it was for you.
+// Quickstart is a site of four pages behind edgecache. Each page says when it was generated.
 //
 //	$ curl -i http://127.0.0.1:8080/
 //	Cf-Cache-Status: BYPASS

@@ -1,4 +1,4 @@
-// Stale is a site whose origin you can break: visitors go on seeing the last good page, and the next one as soon as it is healed.
+// Stale is a site that you can break and heal. While it is broken, visitors see the last good page.
 //
 //	$ curl -i http://127.0.0.1:8080/
 //	X-Cache: MISS
@@ -36,7 +36,7 @@ func main() {
 			http.Error(w, "no database", http.StatusServiceUnavailable)
 			return
 		}
-		edgecache.MaxAge(w, 0) // so that nobody has to wait until the page is stale
+		edgecache.MaxAge(w, 0) // stale at once, so that you need not wait
 		edgecache.StaleIfError(w, time.Hour)
 		fmt.Fprintln(w, "generated at", time.Now().Format("15:04:05.000000"))
 	})

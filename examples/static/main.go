@@ -1,4 +1,4 @@
-// Static is a page with stylesheets, scripts and images whose URLs change with their content. With -dev it serves a folder as it is.
+// Static is a page whose files get new URLs when they change. With -dev it serves a plain folder.
 //
 //	$ curl -i http://127.0.0.1:8080/
 //	X-Cache: MISS

@@ -1,4 +1,4 @@
-// Vite serves what `npm install && npm run build` has put into dist. Vite's names contain hashes already: they stay as they are.
+// Vite serves dist, as `npm install && npm run build` makes it. Vite's names keep their own hashes.
 //
 //	$ curl -i http://127.0.0.1:8080/
 //	X-Cache: MISS

@@ -18,7 +18,8 @@ import (
 	"github.com/edgecache-go/edgecache"
 )
 
-// slowPage is a page /slow/{id} that tells its id when the gate opens, by what its framework has put into the request.
+// slowPage is a page /slow/{id} that writes its id when the gate opens. The id is the one that its
+// framework has put into the request.
 type slowPage struct {
 	stale atomic.Bool
 	began chan bool
@@ -35,8 +36,8 @@ func (p *slowPage) serve(w http.ResponseWriter, r *http.Request, id func() strin
 	return "page " + id()
 }
 
-// Frameworks use the context of a request again as soon as it is answered. A stale page is served at once, and the page that
-// is made meanwhile is its own all the same.
+// Frameworks reuse the context of a request as soon as it is answered. A stale page is served at
+// once, and the refresh still makes the right page.
 func TestRefreshesBehindFrameworks(t *testing.T) {
 	for name, mount := range map[string]func(edge *edgecache.Edge, p *slowPage) http.Handler{
 		"chi, Use": func(edge *edgecache.Edge, p *slowPage) http.Handler {
@@ -98,7 +99,7 @@ func TestRefreshesBehindFrameworks(t *testing.T) {
 				a := get("/slow/1")
 				assert.Equal(t, "UPDATING page 1", a.word()+" "+a.body)
 			}
-			require.True(t, <-p.began, "the handler can tell that it runs for nobody")
+			require.True(t, <-p.began, "the handler can tell that it runs for no client")
 			for range 20 { // which take what is free
 				get("/other/2")
 			}

@@ -128,7 +128,8 @@ func TestEchoV5(t *testing.T) {
 	testSite(t, serve(t, e).URL, n)
 }
 
-// Decorators around the handlers of a framework see the status that it writes when they have returned.
+// Decorators around the handlers of a framework see the status that it writes when they have
+// returned.
 func TestDecoratedErrorsOfEcho(t *testing.T) {
 	policy := edgecache.Policy{MaxAge: time.Hour}
 	seen := 0

@@ -17,13 +17,13 @@ import (
 	"strings"
 )
 
-// A Session is what somebody types, and what they see, as documents and first comments show it. A
-// line "$ curl …" is a command; the lines below it, up to the next "$", are expected somewhere in
-// its output: the status line, header fields, the body, in any order. In an expected line
+// A Session is what a reader types and sees, as documents and first comments show it. A line
+// "$ curl …" is a command; the lines below it, up to the next "$", are expected somewhere in its
+// output: the status line, header fields, the body, in any order. In an expected line
 //
 //	…       stands for any text, even none;
-//	<name>  stands for some text: the same text wherever the name comes again in the session, and another text than
-//	        that of every other name.
+//	<name>  stands for some text: the same text wherever the name comes again in the session, and
+//	        another text than that of every other name.
 //
 // Everything else stands for itself. Output that is not mentioned may be anything.
 type Session []command
@@ -110,8 +110,7 @@ type Curl func(ctx context.Context, args []string) (string, error)
 
 var written = regexp.MustCompile(`http://127\.0\.0\.1:[0-9]+`)
 
-// Run executes the session against the server at base, whichever address is written in the
-// commands.
+// Run executes the session against the server at base, whatever address the commands have.
 func (s Session) Run(ctx context.Context, base string, run Curl) error {
 	var names bindings
 	var all []error
@@ -178,8 +177,8 @@ func (b *bindings) find(want, output string) error {
 	return fmt.Errorf("no line %q", want)
 }
 
-// bind takes over what names stand for. If one of them would be the same as another one, it returns
-// that and changes nothing.
+// bind notes what names stand for. If one of them would be the same as another one, it returns that
+// and changes nothing.
 func (b *bindings) bind(names, values []string) (same string) {
 	next := maps.Clone(*b)
 	for i, name := range names {
@@ -197,8 +196,7 @@ func (b *bindings) bind(names, values []string) (same string) {
 	return ""
 }
 
-// Curls are the ways to run a session: always by a Go client, and by curl itself where it is
-// installed.
+// Curls are the ways to run a session: by a Go client, and by curl itself where it is installed.
 func Curls() map[string]Curl {
 	all := map[string]Curl{"client": clientCurl}
 	if path, err := exec.LookPath("curl"); err == nil {
