@@ -20,7 +20,8 @@ const door = "" // the root package, as a path inside the module
 var layers = map[string][]string{
 	door: {
 		"internal/assets", "internal/cache", "internal/directive", "internal/engine", "internal/field", "internal/key",
-		"internal/mistake", "internal/pattern", "internal/policy", "internal/record", "internal/rules", "internal/validator",
+		"internal/mistake", "internal/pattern", "internal/policy", "internal/record", "internal/rules",
+		"internal/settings", "internal/validator",
 	},
 	"internal/assets":    {"internal/coding", "internal/field", "internal/partial", "internal/rules"},
 	"internal/cache":     {"internal/coding", "internal/field", "internal/key", "internal/memory", "internal/object", "internal/readers", "internal/rules"},
@@ -43,6 +44,7 @@ var layers = map[string][]string{
 	"internal/partial":   {"internal/field"},
 	"internal/readers":   {},
 	"internal/record":    {"internal/field"},
+	"internal/settings":  {"internal/field", "internal/key", "internal/mistake", "internal/pattern", "internal/rules"},
 	"internal/validator": {"internal/field", "internal/rules"},
 	"internal/rules":     {"internal/clock", "internal/field", "internal/key"},
 	"internal/l2":        {"internal/clock", "internal/frame", "internal/generations", "internal/key", "internal/object", "internal/rules"},

@@ -33,7 +33,7 @@ var short = []string{"internal/engine", "internal/cache"}
 
 // wideTypes may have more than maxFields fields, since each is a setting that users know by its
 // name.
-var wideTypes = []string{"edgecache.Config", "rules.Options", "engine.Config"}
+var wideTypes = []string{"edgecache.Config", "settings.Config", "rules.Options", "engine.Config"}
 
 // beingCut are the findings of TestSizes that are known, with the reason. The list only becomes
 // shorter: an entry that is no finding any more is an error.
@@ -51,7 +51,6 @@ var beingCut = map[string]string{
 	"comments of internal/record":          "being rewritten",
 	"comments of internal/testing/harness": "being rewritten",
 	"comments of the root package":         "being rewritten",
-	"file config.go":                       "being cut",
 	"file internal/engine/fetch.go":        "being cut",
 	"func engine.Engine.Explain":           "being cut",
 	"func engine.fetch.Commit":             "being cut",
