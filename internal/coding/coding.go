@@ -1,5 +1,5 @@
-// Package coding knows content codings: which of them a client takes, what is worth coding, and how
-// it is done.
+// Package coding knows content codings: which of them a client accepts, which bodies are worth
+// encoding, and how to encode them.
 package coding
 
 import (
@@ -8,8 +8,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// Coding is a content coding, or Identity. Those that a client likes equally are to be tried in
-// this order.
+// Coding is a content coding, or Identity. Try those that a client likes equally in this order.
 type Coding uint8
 
 // The codings that are made here.
@@ -30,17 +29,17 @@ var (
 // String returns the name of the coding in Content-Encoding.
 func (c Coding) String() string { return names[c] }
 
-// Extension is what the name of a file in this coding ends in; "" for Identity.
+// Extension is the file name extension of this coding, "" for Identity.
 func (c Coding) Extension() string { return extensions[c] }
 
-// Weights are what a client thinks of each coding, in thousandths; 0 is not acceptable.
+// Weights are a client's weights of each coding, in thousandths; 0 means not acceptable.
 type Weights [Count]int
 
 // Accepted reads Accept-Encoding (RFC 9110, 12.5.3).
 func Accepted(lines []string) Weights {
 	var w Weights
 	if len(lines) == 0 {
-		w[Identity] = 1000 // anything goes, and this suits everybody
+		w[Identity] = 1000 // everything is acceptable, and every client understands this
 		return w
 	}
 	const unsaid = -1
@@ -68,7 +67,7 @@ func Accepted(lines []string) Weights {
 		case star != unsaid:
 			w[c] = star
 		case Coding(c) == Identity:
-			w[c] = 1 // acceptable unless it is excluded, but whoever names others wants those
+			w[c] = 1 // acceptable unless it is excluded, but a client that names others prefers those
 		default:
 			w[c] = 0
 		}
@@ -76,16 +75,16 @@ func Accepted(lines []string) Weights {
 	return w
 }
 
-// say notes a weight. Of two for one coding the first counts, but a refusal always does.
+// say notes a weight. The first one for a coding counts, but a refusal always does.
 func (w *Weights) say(c Coding, weight int) {
 	if w[c] < 0 || weight == 0 {
 		w[c] = weight
 	}
 }
 
-// Tag is the entity tag of a response in the coding c if t is that of the same response in
+// Tag is the entity tag of a response in the coding c, if t is that of the same response in
 // Identity: codings are different representations, which must not share a tag (RFC 9110, 8.8.3.3).
-// The zero tag stays none.
+// The zero tag stays zero.
 func Tag(t field.ETag, c Coding) field.ETag {
 	if t.Opaque != "" && c != Identity {
 		t.Opaque = t.Opaque[:len(t.Opaque)-1] + suffixes[c] + `"`
@@ -110,7 +109,7 @@ func Of(tag, t field.ETag) (Coding, bool) {
 	return Identity, false
 }
 
-// Plain returns the tag from which Tag has made tag, or tag itself.
+// Plain returns the tag from which Tag made tag, or tag itself.
 func Plain(tag field.ETag) field.ETag {
 	for _, suffix := range suffixes[1:] {
 		if plain, ok := strings.CutSuffix(tag.Opaque, suffix+`"`); ok && plain != "" {

@@ -14,16 +14,16 @@ import (
 )
 
 const (
-	MinSize = 1 << 10 // smaller bodies fit into one packet anyway
-	MaxSize = 4 << 20 // larger ones take too long
+	MinSize = 1 << 10 // a smaller body fits into one packet anyway
+	MaxSize = 4 << 20 // a larger body takes too long
 
-	// worthwhile is the largest part of the size that may be left, in percent.
+	// worthwhile is the largest part of the size that may remain, in percent.
 	worthwhile = 95
-	// window is what every browser's zstd decoder has to offer (RFC 9659, 3).
+	// window is what every browser's zstd decoder must offer (RFC 9659, 3), in bytes.
 	window = 8 << 20
 )
 
-// Worthwhile reports whether a coding saves enough: packed bytes are left of size.
+// Worthwhile reports whether a coding saves enough: packed bytes remain of size.
 func Worthwhile(packed, size int64) bool { return packed*100 <= size*worthwhile }
 
 // Encode returns what from writes in the coding c, which is not Identity, with little spare
@@ -88,7 +88,7 @@ func Prove(c Coding, encoded io.Reader, size int64, sum [sha256.Size]byte) error
 		r, rest = g, in
 	}
 	hash := sha256.New()
-	n, err := io.Copy(hash, io.LimitReader(r, size+1)) // one more than there may be: no bomb gets further
+	n, err := io.Copy(hash, io.LimitReader(r, size+1)) // one more than allowed: a decompression bomb gets no further
 	if err != nil {
 		return fmt.Errorf("it does not decode: %w", err)
 	}

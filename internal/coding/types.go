@@ -6,8 +6,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// compressible are the media types that are worth coding beside text/* and what ends in +json or
-// +xml.
+// compressible are the media types that are worth encoding, besides text/* and types that end in
+// +json or +xml.
 var compressible = map[string]bool{
 	"application/ecmascript":        true,
 	"application/graphql":           true,
@@ -35,8 +35,8 @@ var compressible = map[string]bool{
 	"model/gltf-binary":             true,
 }
 
-// Compressible reports whether a body of this Content-Type usually becomes smaller. An event stream
-// never does: it must go on as it comes.
+// Compressible reports whether a body of this Content-Type usually becomes smaller. It is false for
+// an event stream, which must be sent as it comes.
 func Compressible(contentType string) bool {
 	mediaType, _ := field.Cut(contentType, ';')
 	mediaType = strings.ToLower(field.TrimBlanks(mediaType))

@@ -4,11 +4,11 @@ import "strings"
 
 // TypeWeight returns how much an Accept field (RFC 9110, 12.5.1) wants a media type that it names,
 // in thousandths. It is 0 for a type that the field does not name, or refuses: "*/*" names nothing.
-// The most specific range that matches decides, as in RFC 9110; of two equal ones the lower weight.
-// A range with parameters matches a type that has all of them, charset excepted. Types are compared
-// without regard to case.
+// The most specific range that matches decides, as in RFC 9110; the lower weight of two equal ones
+// counts. A range with parameters matches a type that has all of them, except charset. Types are
+// compared without regard to case.
 //
-// Lines of the field are parted by commas or line feeds. contentType is the value of a
+// Lines of the field are separated by commas or line feeds. contentType is the value of a
 // Content-Type.
 func TypeWeight(accept, contentType string) int {
 	name, parameters := Cut(contentType, ';')
@@ -86,7 +86,7 @@ func tagWeight(accept, tag string) int {
 }
 
 // TakesAnything reports whether an Accept or an Accept-Language has no preference: it is empty, or
-// has wildcards only, and refuses nothing.
+// has only wildcards and refuses nothing.
 func TakesAnything(accept string) bool {
 	if accept == "" || accept == "*/*" {
 		return true
@@ -120,9 +120,8 @@ func cutRange(list string) (member, rest string) {
 	return TrimBlanks(list), ""
 }
 
-// cutQuotedRange is cutRange for a list whose first member has its first quote at the given place.
-// Quotes end with their line. It looks at no byte behind the member: clients send lists of a
-// megabyte.
+// cutQuotedRange is cutRange for a list whose first member has its first quote at the given index.
+// Quotes end with their line. It reads no byte behind the member: clients send lists of a megabyte.
 func cutQuotedRange(list string, at int) (member, rest string) {
 	quoted := false
 	for i := at; i < len(list); i++ {
@@ -138,14 +137,14 @@ func cutQuotedRange(list string, at int) (member, rest string) {
 	return TrimBlanks(list), ""
 }
 
-// How specific a media range is. One with parameters is so much more as it has of them.
+// How specific a media range is. Each parameter adds one.
 const (
 	subtypeWildcard = 1 + iota
 	fullRange
 )
 
-// matchesType tells how specific a media range without its parameters is, if it matches the type; 0
-// if it does not.
+// matchesType returns how specific a media range without its parameters is if it matches the type,
+// and 0 if it does not.
 func matchesType(mediaRange, name string) int {
 	if len(mediaRange) == len(name) && strings.EqualFold(mediaRange, name) {
 		return fullRange
@@ -168,7 +167,7 @@ func matchesParameters(ofRange, ofType string) (q, more int, ok bool) {
 		case name == "q" || name == "Q":
 			q, ok = ParseWeight(value)
 			return q, more, ok // what follows are extensions (RFC 7231, 5.3.2)
-		case strings.EqualFold(name, "charset"): // how the text is written says nothing about what it is
+		case strings.EqualFold(name, "charset"): // the charset says nothing about the type
 		case !hasParameter(ofType, name, value):
 			return 0, 0, false
 		default:

@@ -8,7 +8,7 @@ import (
 	"github.com/pquerna/cachecontrol/cacheobject"
 )
 
-// maxDelta is what a delta-seconds too large to count means (RFC 9111, 1.2.2).
+// maxDelta is the value of a delta-seconds that is too large to count (RFC 9111, 1.2.2).
 const maxDelta = 1 << 31 * time.Second
 
 // Delta is the argument of a directive that takes seconds. The zero value is an absent directive.
@@ -21,7 +21,7 @@ type Delta struct {
 // CacheControl is what the directives of a request or of a response say. The zero value says
 // nothing.
 //
-// Malformed directives restrict but never permit: no-store, no-cache and private hold with whatever
+// Malformed directives restrict but never permit: no-store, no-cache and private hold with any
 // argument, a delta is Set && !Valid, must-revalidate counts as proxy-revalidate, which does not
 // permit requests with Authorization (RFC 9111, 3.5), and the others are ignored.
 type CacheControl struct {
@@ -109,9 +109,8 @@ func (s *directiveSet) add(member string) {
 	case s.names(d) != nil && IsQuoted(argument):
 		s.qualify(d, argument[1:len(argument)-1])
 	default:
-		// A token is no list of names either: private=a, b was cut at its comma before it came
-		// here, so what was meant is unknown. A sender should not generate it (RFC 9111, 5.2.2.4
-		// and 5.2.2.7).
+		// A token is not a list of names either: private=a, b was cut at its comma before, so its
+		// meaning is unknown. A sender should not generate it (RFC 9111, 5.2.2.4 and 5.2.2.7).
 		s.condemn(d)
 	}
 }
@@ -158,7 +157,7 @@ func parseSeconds(argument string) (seconds time.Duration, ok bool) {
 	switch {
 	case err != nil:
 		return 0, false
-	case parsed.MaxAge == math.MaxInt32: // where it stops
+	case parsed.MaxAge == math.MaxInt32: // the largest value that it returns
 		return maxDelta, true
 	}
 	return time.Duration(parsed.MaxAge) * time.Second, true

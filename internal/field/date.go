@@ -12,10 +12,10 @@ const (
 )
 
 // ParseDate reads an HTTP-date in its three forms (RFC 9110, 5.6.7): "Sun, 06 Nov 1994 08:49:37
-// GMT", "Sunday, 06-Nov-94 08:49:37 GMT" and "Sun Nov  6 08:49:37 1994". Names are accepted in any
-// case; everything else must be exactly as written there, since a date that is misread freezes a
-// page. The name of the day need not fit the date. A two-digit year means the one that lies no more
-// than 50 years after now.
+// GMT", "Sunday, 06-Nov-94 08:49:37 GMT" and "Sun Nov 6 08:49:37 1994". Names are accepted in any
+// case. Everything else must be exactly as written there, since a misread date freezes a response.
+// The name of the day need not fit the date. A two-digit year means the one that lies no more than
+// 50 years after now.
 func ParseDate(s string, now time.Time) (time.Time, bool) {
 	s = TrimBlanks(s)
 	d := dateReader{rest: s}
@@ -77,8 +77,8 @@ func ParseDate(s string, now time.Time) (time.Time, bool) {
 	return time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC), true
 }
 
-// dateReader consumes a date from the left. After the first mismatch bad is set and what is read
-// means nothing.
+// dateReader consumes a date from the left. After the first mismatch bad is set, and the results
+// mean nothing.
 type dateReader struct {
 	rest string
 	bad  bool

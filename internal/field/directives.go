@@ -9,7 +9,7 @@ import (
 // the unqualified form.
 const maxQualified = 64
 
-// directive is a cache directive that is known here. Those that take seconds come first.
+// directive is a cache directive that this package knows. Those that take seconds come first.
 type directive uint8
 
 const (
@@ -38,7 +38,7 @@ const (
 const withSeconds = maxStale + 1
 
 // directives has the name of each directive (RFC 9111, 5.2; RFC 5861; RFC 8246), and the directive
-// that a malformed one counts as: unknown, that is none, where it only permits.
+// that a malformed one counts as. That is unknown, so it is ignored, where it only permits.
 var directives = [unknown]struct {
 	name      string
 	malformed directive
@@ -72,7 +72,7 @@ func lookup(name string) directive {
 	return unknown
 }
 
-// equalFold reports whether name is lower, which is in lower case and as long.
+// equalFold reports whether name equals lower, which is in lower case and as long, in any case.
 func equalFold(lower, name string) bool {
 	for i := range len(lower) {
 		if toLower(name[i]) != lower[i] {
@@ -103,8 +103,7 @@ type fieldNames struct {
 	all   bool     // the unqualified form is there as well; it wins
 }
 
-// add reads a list of names. One that is malformed, has no name or too many is the unqualified
-// form.
+// add reads a list of names. A list that is malformed, empty or too long is the unqualified form.
 func (f *fieldNames) add(list string) {
 	none := true
 	for list != "" {
@@ -130,7 +129,7 @@ func (f *fieldNames) list() []string {
 	return f.names
 }
 
-// names returns where the names of fields go, nil if the directive takes none.
+// names returns where the field names of a directive go, nil if it takes none.
 func (s *directiveSet) names(d directive) *fieldNames {
 	switch d {
 	case noCache:
@@ -143,7 +142,7 @@ func (s *directiveSet) names(d directive) *fieldNames {
 
 func (s *directiveSet) has(d directive) bool { return s.flags&(1<<d) != 0 }
 
-// set notes a directive without an argument. It must be one that may have none.
+// set notes a directive without an argument. It must be one that may come without.
 func (s *directiveSet) set(d directive) {
 	s.flags |= 1 << d
 	if names := s.names(d); names != nil {

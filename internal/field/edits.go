@@ -6,35 +6,34 @@ import (
 	"strings"
 )
 
-// Edit is what a handler did to a field that middleware outside had set before the handler ran. The
-// zero value is nothing: the field was not there, or its lines take the place of those outside.
+// Edit is what a handler did to a field that outer middleware had set before the handler ran. The
+// zero value is no edit: the field was not there, or the handler replaced it.
 type Edit byte
 
 // The edits.
 const (
-	Added    Edit = '+' // the handler left the lines that were there, and added lines of its own behind them
-	Before   Edit = '<' // the same, but before them
-	Removed  Edit = '-' // the handler took the field off
-	Overrode Edit = '!' // the handler replaced or took off a Cache-Control that restricted more than its own, or a Content-Security-Policy
-	Left     Edit = '=' // the handler left the field alone, and the cache must not make one up: a Content-Type or ETag
+	Added    Edit = '+' // the handler kept the lines that were there, and added its own behind them
+	Before   Edit = '<' // the handler kept the lines that were there, and added its own before them
+	Removed  Edit = '-' // the handler removed the field
+	Overrode Edit = '!' // the handler replaced or removed a stricter Cache-Control, or a Content-Security-Policy
+	Left     Edit = '=' // the handler left a Content-Type or ETag alone, and the cache must not make one up
 )
 
-// Removes reports whether the lines of middleware outside go.
+// Removes reports whether the lines of outer middleware are removed.
 func (e Edit) Removes() bool { return e == Removed || e == Overrode }
 
-// Adds reports whether the lines of middleware outside stay beside those of the response.
+// Adds reports whether the lines of outer middleware stay beside those of the response.
 func (e Edit) Adds() bool { return e == Added || e == Before }
 
-// Edits are the edits that one response has made, by the names of the fields. Usually there are
-// none, and it is nil.
+// Edits are the edits of one response, by field name. Usually nil.
 type Edits map[string]Edit
 
 // Edit returns what was done to the field.
 func (e Edits) Edit(name string) Edit { return e[name] }
 
-// Apply makes dst, which has the fields of middleware outside, what it is with the stored fields of
-// a response: it takes off what the response took off, and puts its fields in place of those
-// outside, behind or before them. Values are shared with fields.
+// Apply changes dst, which has the fields of outer middleware, as the response with the stored
+// fields did: it removes the fields that the response removed, and puts the fields of the response
+// in place of those of dst, behind or before them. dst then shares values with fields.
 func (e Edits) Apply(dst, fields http.Header) {
 	for name, edit := range e {
 		if edit.Removes() {
@@ -52,8 +51,8 @@ func (e Edits) Apply(dst, fields http.Header) {
 	}
 }
 
-// Prune forgets the edits of fields that the response does not have, or may not have: those of the
-// connection.
+// Prune forgets the edits of fields that the response does not have, and of those that belong to
+// the connection.
 func (e Edits) Prune(fields http.Header) {
 	for name, edit := range e {
 		if _, there := fields[name]; edit.Adds() && !there || isHopByHop(name) {
@@ -62,8 +61,8 @@ func (e Edits) Prune(fields http.Header) {
 	}
 }
 
-// Texts returns e as texts in ascending order of names, each an edit and a name; nil if there is
-// none.
+// Texts returns e as texts in ascending order of names, each an edit and a name. It is nil if there
+// are none.
 func (e Edits) Texts() []string {
 	if len(e) == 0 {
 		return nil
@@ -76,7 +75,7 @@ func (e Edits) Texts() []string {
 	return texts
 }
 
-// ParseEdits is the way back from Texts. ok is false if texts are none that Texts returns.
+// ParseEdits is the reverse of Texts. ok is false for texts that Texts never returns.
 func ParseEdits(texts []string) (e Edits, ok bool) {
 	if len(texts) == 0 {
 		return nil, true
@@ -98,9 +97,9 @@ func ParseEdits(texts []string) (e Edits, ok bool) {
 	return e, true
 }
 
-// UniteVary returns the lines of a Vary that names what outer and own name (RFC 9110, 12.5.5): own,
-// behind those lines of outer that name something which own does not. The result may be own or
-// outer itself; neither is changed.
+// UniteVary returns the lines of a Vary that names what outer and own name (RFC 9110, 12.5.5): the
+// lines of outer that name a field which own does not, then own. The result may be own or outer
+// itself. Neither is changed.
 func UniteVary(outer, own []string) []string {
 	if len(own) == 0 {
 		return outer
@@ -125,8 +124,8 @@ func UniteVary(outer, own []string) []string {
 	return append(united, own...)
 }
 
-// Restrictions are those directives of a response that keep it from being stored, shared, or used
-// without asking (RFC 9111, 5.2.2), in the forms that concern the whole response.
+// Restrictions are the directives of a response that keep it from being stored, shared or used
+// without validation (RFC 9111, 5.2.2), in the forms that concern the whole response.
 type Restrictions uint8
 
 // The restrictions.
@@ -136,8 +135,8 @@ const (
 	RestrictsReuse                            // no-cache
 )
 
-// RestrictionsOf returns the restrictions that the lines of a Cache-Control, or of a field in its
-// form, name.
+// RestrictionsOf returns the restrictions in the lines of a Cache-Control, or of a field in its
+// form.
 func RestrictionsOf(lines []string) (r Restrictions) {
 	if len(lines) == 0 {
 		return 0

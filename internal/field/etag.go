@@ -11,8 +11,8 @@ type ETag struct {
 	Weak   bool
 }
 
-// ParseETag reads a field value that is one entity tag. An unquoted tag, a lower-case w/ and a list
-// are refused.
+// ParseETag reads a field value that is one entity tag. It refuses an unquoted tag, a lower-case w/
+// and a list.
 func ParseETag(s string) (ETag, bool) {
 	tag, rest, ok := cutETag(TrimBlanks(s))
 	if !ok || rest != "" {
@@ -45,9 +45,9 @@ func (t ETag) WeakMatch(u ETag) bool {
 const MaxETags = 16 << 10
 
 // ETags yields the entity tags of If-Match or If-None-Match over all lines. A comma or a backslash
-// inside a tag is part of it; malformed members, "*" among them, are skipped (HasToken tells
-// whether there is a "*"). Of a list of more than MaxETags bytes it yields nothing: who has so many
-// versions gets the page.
+// inside a tag is part of it. Malformed members, "*" among them, are skipped (HasToken finds "*").
+// It yields nothing for a list of more than MaxETags bytes: a client with that many versions gets
+// the response.
 func ETags(lines []string) iter.Seq[ETag] {
 	return func(yield func(ETag) bool) {
 		if size(lines) > MaxETags {

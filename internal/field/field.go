@@ -1,7 +1,7 @@
 // Package field reads and writes the syntax of HTTP header fields: lists, tokens, dates, entity
 // tags, ranges, cache directives and structured fields. It decides nothing. Every function takes
 // the lines of a field as net/http keeps them, reads all of them (RFC 9110, 5.3), never panics, and
-// answers the stricter reading where bytes are malformed.
+// returns the stricter reading of malformed bytes.
 package field
 
 import (

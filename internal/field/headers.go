@@ -9,8 +9,8 @@ import (
 // Canonical returns h itself when every key is spelled canonically, else a deep copy in which odd
 // spellings ("cache-control", "Cache-Control ") are folded into the canonical key. Handlers can
 // write such keys, and http.Transport keeps a field sent as "Cache-Control : no-store" with its
-// blank: a directive must not get lost so. Values of the canonical key come first, then those of
-// the odd spellings in the order of their bytes.
+// blank: a directive must not get lost that way. Values of the canonical key come first, then those
+// of the odd spellings in the order of their bytes.
 func Canonical(h http.Header) http.Header {
 	var odd []string
 	for key := range h {
@@ -33,7 +33,7 @@ func Canonical(h http.Header) http.Header {
 	return folded
 }
 
-// CanonicalName returns the canonical spelling of a key. It trims before it asks net/http, which
+// CanonicalName returns the canonical spelling of a key. It trims blanks first, since net/http
 // leaves a key with a blank as it is.
 func CanonicalName(key string) string {
 	return http.CanonicalHeaderKey(strings.Trim(key, " \t\r\n"))
@@ -46,9 +46,9 @@ var hopByHop = [...]string{
 	"Te", "Trailer", "Transfer-Encoding", "Upgrade",
 }
 
-// RemoveHopByHop deletes from h what belongs to one connection only (RFC 9111, 3.1): Connection and
+// RemoveHopByHop deletes from h what belongs to one connection (RFC 9111, 3.1): Connection and
 // every field it lists, the fields that are hop-by-hop by definition, and trailers announced by
-// http.TrailerPrefix, which are no header fields. Keys of h are expected to be canonical.
+// http.TrailerPrefix, which are not header fields. Keys of h must be canonical.
 func RemoveHopByHop(h http.Header) {
 	for member := range Members(h["Connection"]) {
 		h.Del(member)
@@ -60,7 +60,7 @@ func RemoveHopByHop(h http.Header) {
 	}
 }
 
-// isHopByHop reports whether the field of this name belongs to one connection only, whatever
+// isHopByHop reports whether the field of this name always belongs to one connection, whatever
 // Connection lists.
 func isHopByHop(name string) bool {
 	return name == "Connection" || slices.Contains(hopByHop[:], name) || strings.HasPrefix(name, http.TrailerPrefix)
@@ -68,9 +68,9 @@ func isHopByHop(name string) bool {
 
 var lineEnds = strings.NewReplacer("\r", " ", "\n", " ")
 
-// OneLine returns value as net/http writes it into a header: without line ends, behind which
-// another field could begin, and without blanks around it. It is for what writes header fields by
-// other means, such as mime/multipart.
+// OneLine returns value as net/http writes it into a header: without line ends, which could start
+// another field, and without blanks around it. Use it before other writers of header fields, such
+// as mime/multipart.
 func OneLine(value string) string {
 	if strings.ContainsAny(value, "\r\n") {
 		value = lineEnds.Replace(value)

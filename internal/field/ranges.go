@@ -12,19 +12,21 @@ type Range struct{ Start, Length int64 }
 type RangeResult uint8
 
 const (
-	// RangeNone: send the whole; the field is absent, or one that a server may or must ignore.
+	// RangeNone: send the whole representation. The field is absent, or a server may or must ignore
+	// it.
 	RangeNone RangeResult = iota
 	// RangeOK: send the ranges.
 	RangeOK
-	// RangeUnsatisfiable: none of the ranges overlaps the representation, answer 416.
+	// RangeUnsatisfiable: none of the ranges overlaps the representation. Respond with a 416.
 	RangeUnsatisfiable
 )
 
 // ParseRange reads the lines of a Range field for a representation of size bytes (RFC 9110, 14.1.2
-// and 14.2). Ranges come in the order asked for, cut to size; those beyond it are left out. The
-// field is ignored when it has another unit than bytes, is malformed in any part, comes in several
-// lines, asks for more than max ranges, or for more bytes in sum than there are, which only
-// overlapping ranges can (14.2 names them as an attack). An empty representation has no ranges.
+// and 14.2). Ranges come in the order of the field, cut to size; ranges beyond it are left out. The
+// field is ignored if its unit is not bytes, if any part is malformed, if it comes in several
+// lines, or if it asks for more than max ranges. It is also ignored if it asks for more bytes in
+// sum than there are, which only overlapping ranges can (14.2 names them as an attack). An empty
+// representation has no ranges.
 func ParseRange(lines []string, size int64, max int) ([]Range, RangeResult) {
 	if len(lines) != 1 || size <= 0 {
 		return nil, RangeNone
@@ -93,8 +95,8 @@ func parseRangeSpec(spec string, size int64) (Range, bool) {
 	return Range{Start: start, Length: min(end, size-1) - start + 1}, true
 }
 
-// parseDigits reads one or more decimal digits and nothing else; what is too large becomes the
-// largest int64.
+// parseDigits reads one or more decimal digits and nothing else. A value that is too large becomes
+// the largest int64.
 func parseDigits(s string) (int64, bool) {
 	var n int64
 	for i := range len(s) {

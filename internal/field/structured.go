@@ -3,23 +3,23 @@ package field
 import "github.com/dunglas/httpsfv"
 
 const (
-	// MaxStructured is the longest structured field in bytes over all lines that is read. A longer
+	// MaxStructured is the longest structured field that is read, in bytes over all lines. A longer
 	// one is ignored.
 	MaxStructured = 64 << 10
 	// MaxStrings and MaxStringLength bound what ParseStringList returns. They are the least that
-	// RFC 9651, 3.1 and 3.3.3 ask of a parser and well above the 32 groups of 32 characters of RFC
-	// 9875, 2.
+	// RFC 9651, 3.1 and 3.3.3 require of a parser, and well above the 32 groups of 32 characters of
+	// RFC 9875, 2.
 	MaxStrings      = 1024
 	MaxStringLength = 1024
 )
 
 // ParseTargeted reads a targeted field such as CDN-Cache-Control, a structured-field Dictionary
-// (RFC 9213, 2.1). ok is false when the field is to be treated as absent: empty, not parseable, or
-// a directive that we know has the wrong type.
+// (RFC 9213, 2.1). ok is false when the field must be treated as absent: it is empty or malformed,
+// or a directive that we know has the wrong type.
 //
-// Deviation: a field of wrong types that parses and names no-store, no-cache or private is not
-// ignored; these three hold, in their strict form. Falling back to a laxer Cache-Control could
-// share what the field meant to keep apart.
+// Deviation: a field that parses but has a wrong type is not ignored if it names no-store, no-cache
+// or private. These three hold, in their strict form. Falling back to a laxer Cache-Control could
+// share what the field meant to protect.
 func ParseTargeted(lines []string) (cc CacheControl, ok bool) {
 	if !readable(lines) {
 		return CacheControl{}, false
@@ -51,7 +51,7 @@ func (s *directiveSet) addTyped(d directive, member httpsfv.Member) bool {
 	switch value := item.Value.(type) {
 	case bool:
 		if !value {
-			return false // a type error, but it does not say the word
+			return false // a type error, but it does not name the directive as true
 		}
 		if d >= withSeconds || d == maxStale {
 			s.set(d)
@@ -72,10 +72,10 @@ func (s *directiveSet) addTyped(d directive, member httpsfv.Member) bool {
 	return false
 }
 
-// ParseStringList reads a structured-field List of Strings, as Cache-Groups and
-// Cache-Group-Invalidation are (RFC 9875, 2 and 3). Parameters are ignored. ok is false when the
-// field is empty, not parseable, has a member that is no String, or exceeds MaxStrings or
-// MaxStringLength: all or nothing.
+// ParseStringList reads a structured-field List of Strings, such as Cache-Groups and
+// Cache-Group-Invalidation (RFC 9875, 2 and 3). Parameters are ignored. ok is false when the field
+// is empty, malformed, has a member that is not a String, or exceeds MaxStrings or MaxStringLength:
+// all or nothing.
 func ParseStringList(lines []string) ([]string, bool) {
 	if !readable(lines) {
 		return nil, false

@@ -2,10 +2,10 @@ package field
 
 import "strings"
 
-// IsTargeted says whether a response field, in any spelling, has directives for some caches in
-// place of Cache-Control: in the form of RFC 9213, told by the suffix that its names have, or
-// Surrogate-Control, also of one vendor. The suffix is no reason to obey a field (RFC 9213, 2.4);
-// it is one to be careful.
+// IsTargeted reports whether a response field, in any spelling, has directives for some caches in
+// place of Cache-Control: its name ends as those of RFC 9213 do, or it is Surrogate-Control, also
+// that of a vendor. A cache must not obey a field because of its suffix (RFC 9213, 2.4), but it may
+// be careful.
 func IsTargeted(name string) bool {
 	const cache, surrogate = "-Cache-Control", "Surrogate-Control"
 	name = TrimBlanks(name)
@@ -16,9 +16,9 @@ func IsTargeted(name string) bool {
 	return at >= 0 && strings.EqualFold(name[at:], surrogate) && (at == 0 || name[at-1] == '-')
 }
 
-// SpeaksToCaches says whether a response field, in any spelling, tells some cache other than by
-// Cache-Control and Expires how long to keep the response: one that IsTargeted, or the own field of
-// a vendor.
+// SpeaksToCaches reports whether a response field, in any spelling, tells some cache how long to
+// keep the response, other than by Cache-Control and Expires: it is targeted, or a vendor's own
+// field.
 func SpeaksToCaches(name string) bool {
 	if IsTargeted(name) {
 		return true

@@ -7,7 +7,7 @@ import (
 
 // Weighted yields the members of an Accept-like list (RFC 9110, 12.4.2) in the order of the field:
 // the name in lower case without its parameters, and its weight in thousandths, 1000 when there is
-// none. A member whose weight is malformed is skipped.
+// none. A member with a malformed weight is skipped.
 func Weighted(lines []string) iter.Seq2[string, int] {
 	return func(yield func(string, int) bool) {
 		for _, line := range lines {
@@ -27,8 +27,7 @@ func Weighted(lines []string) iter.Seq2[string, int] {
 	}
 }
 
-// weightOf finds q among parameters. The first one counts: what follows it are extensions (RFC
-// 7231, 5.3.2).
+// weightOf finds q among parameters. The first one counts: extensions follow it (RFC 7231, 5.3.2).
 func weightOf(parameters string) (weight int, ok bool) {
 	for parameters != "" {
 		var parameter string

@@ -8,15 +8,15 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// Cookies are the names of cookies that the application never reads, by hashes that cost next to
-// nothing to compute. It is not changed after NewCookies.
+// Cookies are the names of cookies that the application never reads, indexed by cheap hashes. They
+// do not change after NewCookies.
 type Cookies struct {
 	names    [64][]string // by length and last byte
 	prefixes [64][]string // by the first two bytes
-	short    []string     // prefixes of fewer bytes
+	short    []string     // prefixes that are shorter than two bytes
 }
 
-// NewCookies returns the cookies of these names, of which a trailing * matches any rest.
+// NewCookies returns the cookies of these names. A trailing * in a name matches any rest.
 func NewCookies(names []string) *Cookies {
 	c := new(Cookies)
 	for _, name := range names {
@@ -61,8 +61,8 @@ func (c *Cookies) Identify(line string) (counts, ignored bool) {
 	return counts, ignored
 }
 
-// Strip returns a line of Cookie without the cookies that do not count; the others as they are
-// spelled. It is "" if none is left.
+// Strip returns a line of Cookie without the cookies that do not count. The others keep their
+// spelling. It is "" if none remain.
 func (c *Cookies) Strip(line string) string {
 	var kept []byte
 	for cut := (cutter{rest: line}); cut.next(); {
@@ -78,7 +78,7 @@ func (c *Cookies) Strip(line string) string {
 	return field.TrimBlanks(string(kept))
 }
 
-// Name returns the name of the first cookie of a line that counts, as far as it has one.
+// Name returns the name of the first cookie of a line that counts, if it has one.
 func (c *Cookies) Name(line string) (name string, found bool) {
 	for cut := (cutter{rest: line}); cut.next(); {
 		if cut.pair != "" && (cut.quoted || !c.ignores(cut.pair)) {
@@ -92,13 +92,13 @@ func (c *Cookies) Name(line string) (name string, found bool) {
 	return "", false
 }
 
-// maxCookieName is the longest name of a cookie that is told, in bytes.
+// maxCookieName is the longest name of a cookie that is shown, in bytes.
 const maxCookieName = 64
 
 // cutter cuts a line of Cookie at its semicolons.
 type cutter struct {
 	rest   string
-	raw    string // the piece as it stands
+	raw    string // the piece as it was sent
 	pair   string // without the blanks around it
 	quoted bool   // it may be a part of a quoted value: servers that follow RFC 2109 do not cut there
 	open   bool   // quotes are open behind it

@@ -6,22 +6,22 @@ import (
 	"strings"
 )
 
-// Fields are what a pass over the header of one request, made for other reasons as well, finds for
-// Scope, Variant and Values, so that these need none of their own: the names that are part of the
-// scope, and those that are not spelled canonically. The zero value is for a header without any.
-// After the pass it is not changed any more, and copies may be used at once.
+// Fields are the names that Scope, Variant and Values need: those in the scope, and those that are
+// not spelled canonically. One pass over a request's header, which is made for other reasons as
+// well, finds them. The zero value is for a header without any. Fields do not change after the
+// pass, and copies may be used concurrently.
 type Fields struct {
-	names [6]string // in scope, as they stand in the header; as many as proxies set
-	count int       // of all in scope
+	names [6]string // in scope, as spelled in the header; as many as proxies set
+	count int       // of all fields in scope
 	size  int       // of their names and values, in bytes
 
-	cookies *Cookies // nil, or those that do not count, if the request has any of them
+	cookies *Cookies // the cookies that do not count, if the request has any; usually nil
 	ignored ignored  // fields that do not count
 
 	rare *rareFields
 }
 
-// rareFields are what hardly any request has.
+// rareFields are those that hardly any request has.
 type rareFields struct {
 	names     []string // in scope, beyond those in Fields.names
 	respelled []respelled
@@ -30,9 +30,9 @@ type rareFields struct {
 // respelled is a field whose name is not canonical, such as X_Forwarded_Host.
 type respelled struct{ canonical, name string }
 
-// Note adds a field: name as it stands in the header, Canonical(name), whether that is InScope, and
-// its lines. It reports false when the request has more of these than Scope and Values look at: the
-// request must not be looked up or stored then.
+// Note adds a field: its name in the header, Canonical(name), whether that is InScope, and its
+// lines. It returns false when the request has more of these than Scope and Values look at. Such a
+// request must not be looked up or stored.
 func (f *Fields) Note(name, canonical string, inScope bool, lines []string) bool {
 	if inScope {
 		if f.count == MaxFields {
@@ -75,8 +75,8 @@ func (f *Fields) more() *rareFields {
 // Respelled reports whether the name of a field is not canonical.
 func (f *Fields) Respelled() bool { return f.rare != nil && len(f.rare.respelled) > 0 }
 
-// Remove deletes the fields with these canonical names from h, a header of the same request,
-// however the request spelled them.
+// Remove deletes the fields with these canonical names from h, a header of the same request, in any
+// spelling.
 func (f *Fields) Remove(h http.Header, names ...string) {
 	for _, name := range names {
 		delete(h, name)
@@ -91,9 +91,9 @@ func (f *Fields) Remove(h http.Header, names ...string) {
 	}
 }
 
-// appendRespelled appends those of the fields names that are spelled in another way. What a handler
-// sees in X-Custom and what it sees in X_Custom are two things to one that reads header fields, and
-// one thing to one that reads CGI variables: so both count, and each by its own name.
+// appendRespelled appends the fields of names that are spelled in another way. X-Custom and
+// X_Custom are two fields to a handler that reads header fields, and one to a handler that reads
+// CGI variables. So both count, each by its own name.
 func (f *Fields) appendRespelled(dst []byte, names []string, h http.Header) []byte {
 	if f == nil || f.rare == nil {
 		return dst

@@ -2,10 +2,9 @@ package key
 
 import "strings"
 
-// isFragment reports whether a canonical name is that of a request field by which a script asks for
-// a part of a page, or refines what it asks for. What a library sends tomorrow begins like what it
-// sends today, so its prefix counts, not a list of names: whoever takes one for the other shows
-// parts as pages.
+// isFragment reports whether the request field with this canonical name lets a script ask for a
+// part of a page, or refines that. A library's next field will have the same prefix as today's, so
+// prefixes count, not a list of names: a part must not be served as the page.
 func isFragment(name string) bool {
 	switch name[0] {
 	case 'B':

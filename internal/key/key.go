@@ -1,10 +1,10 @@
 // Package key names stored responses: the primary key of a request, the scope of what else reaches
 // a handler unkeyed, and the variant that Vary selects. It is a security boundary: two requests
-// that a handler can tell apart by an input that an attacker chooses must not share a name, or what
-// the attacker provoked is served to everybody.
+// that a handler can tell apart by an input that an attacker chooses must not share a name.
+// Otherwise the response that the attacker provoked is served to everyone.
 //
-// All functions append to dst and return the extended slice, as append does; they keep nothing of
-// what they are given.
+// All functions append to dst and return the extended slice, as append does. They keep none of
+// their arguments.
 package key
 
 import (
@@ -16,10 +16,10 @@ import (
 // MaxLength is the longest primary key in bytes. A request with a longer one is not cached.
 const MaxLength = 8 << 10
 
-// Of appends the primary key of r: scheme, host and raw target, each with its length before it. The
-// scheme is that of the connection; forwarded ones belong to Scope. The host is as OfURL says. The
-// target is the path and query as they came, byte for byte: URL.Path is decoded, so that /a%2fb and
-// /a/b would be one. The method is not part of it.
+// Of appends the primary key of r: scheme, host and raw target, each preceded by its length. The
+// scheme is that of the connection; forwarded ones belong to Scope. The host is normalised as in
+// OfURL. The target is the path and query byte for byte: URL.Path is decoded, so /a%2fb and /a/b
+// would be one. The method is not part of the key.
 //
 // ok is false, and dst is returned as it was, when r has no target that could name a resource:
 // CONNECT, "*", authority form, an absolute form that contradicts the connection or r.Host, or a
@@ -36,10 +36,10 @@ func Of(dst []byte, r *http.Request) (key []byte, ok bool) {
 	return key, true
 }
 
-// OfURL appends the key of a URL in parts, the same that Of appends for a request to it. The scheme
-// and the ASCII letters of the host are lower-cased, one trailing dot of the name and a port that
-// is empty or the scheme's default are dropped, and a target that lacks its path gets "/". Nothing
-// else is normalised.
+// OfURL appends the key of a URL in parts. It equals what Of appends for a request to it. The
+// scheme and the ASCII letters of the host become lower case. One trailing dot of the name is
+// dropped, and a port that is empty or the scheme's default. A target without a path gets "/".
+// Nothing else is normalised.
 func OfURL(dst []byte, scheme, host, target string) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(scheme)))
 	dst = appendLower(dst, scheme)
@@ -55,7 +55,8 @@ func OfURL(dst []byte, scheme, host, target string) []byte {
 	return appendText(dst, target)
 }
 
-// Split takes a primary key apart. ok is false when key is none. The parts are cut from key.
+// Split cuts a primary key into its parts. ok is false for other strings. The parts are substrings
+// of key.
 func Split[T string | []byte](key T) (scheme, host, target T, ok bool) {
 	scheme, key, ok1 := cutText(key)
 	host, key, ok2 := cutText(key)
@@ -67,8 +68,8 @@ func Split[T string | []byte](key T) (scheme, host, target T, ok bool) {
 	return scheme, host, target, true
 }
 
-// parts finds scheme, host and target of r, none of them normalised except that the target has a
-// path. That r.URL has none then shows in the scope: a handler sees another path than for "/".
+// parts returns scheme, host and target of r, not normalised, except that the target has a path. If
+// r.URL has none, the scope says so: a handler sees another path than for "/".
 func parts(r *http.Request) (scheme, host, target string, ok bool) {
 	if r.URL == nil || r.URL.Opaque != "" || r.Method == http.MethodConnect {
 		return "", "", "", false
@@ -116,9 +117,9 @@ func parts(r *http.Request) (scheme, host, target string, ok bool) {
 	return scheme, host, target, target[0] == '/'
 }
 
-// splitHost cuts a host into its name without one trailing dot, and its port with the colon, empty
-// when it is the default of scheme. A host that would change again if it were split again ("a..",
-// "a:80:80") is no host at all; it is left as it is, so that a key can be made again from its
+// splitHost cuts a host into its name without one trailing dot, and its port with the colon, which
+// is empty if it is the default of scheme. A host that would change again if it were split again
+// ("a..", "a:80:80") is not a host. It is left as it is, so that a key can be made again from its
 // parts.
 func splitHost(scheme, host string) (name, port string) {
 	if strings.IndexByte(host, ':') < 0 && !strings.HasSuffix(host, ".") {
@@ -141,8 +142,8 @@ func splitHost(scheme, host string) (name, port string) {
 	return name, port
 }
 
-// SameHost reports whether two hosts, each with or without port, are spellings of one for URLs of
-// this scheme.
+// SameHost reports whether two hosts, each with or without a port, are the same for URLs of this
+// scheme.
 func SameHost(scheme, a, b string) bool {
 	if a == b {
 		return true
@@ -157,8 +158,8 @@ func appendText(dst []byte, s string) []byte {
 	return append(dst, s...)
 }
 
-// cutText undoes appendText. A length that is not written in the shortest way is refused: keys are
-// compared as bytes.
+// cutText is the reverse of appendText. It refuses a length that is not written in the shortest
+// way: keys are compared as bytes.
 func cutText[T string | []byte](s T) (text, rest T, ok bool) {
 	var (
 		length uint64
@@ -199,7 +200,7 @@ func equalFoldASCII(a, b string) bool {
 	return true
 }
 
-// lower folds ASCII only: a Kelvin sign in a host is not a k.
+// lower folds only ASCII: a Kelvin sign in a host is not a k.
 func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		return c + 'a' - 'A'

@@ -1,10 +1,10 @@
 package key
 
-// Canonical returns the name of a field as it counts here: letters as http.CanonicalHeaderKey has
-// them, and a dash for each byte that is neither a letter nor a digit. CGI, FastCGI and what is
-// built on them make one character of all of these, so X_Forwarded_Host and X-Forwarded-Host are
-// one variable to a PHP page (RFC 3875, 4.1.18). A name that is spelled so already, as net/http
-// hands them out, is returned as it is, without an allocation.
+// Canonical returns the name of a field as it counts here: letters as http.CanonicalHeaderKey
+// spells them, and a dash for each byte that is neither a letter nor a digit. CGI, FastCGI and what
+// is built on them make one character of all of these, so X_Forwarded_Host and X-Forwarded-Host are
+// one variable to PHP (RFC 3875, 4.1.18). A name that is spelled so already, as those from net/http
+// are, is returned as it is, without an allocation.
 func Canonical(name string) string {
 	first := true // of a part
 	for i := range len(name) {

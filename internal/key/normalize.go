@@ -10,9 +10,9 @@ import (
 
 const (
 	// maxNormalized is the longest value that is normalised, in bytes over all lines. No browser
-	// sends a longer one; it is taken as it is.
+	// sends a longer one; it is kept as it is.
 	maxNormalized = 1 << 10
-	// maxCodings is how many members of an Accept-Encoding are put in order.
+	// maxCodings bounds the members of an Accept-Encoding that are sorted.
 	maxCodings = 16
 )
 
@@ -27,7 +27,7 @@ func appendNormalized(dst []byte, name string, lines []string) []byte {
 		size += len(line)
 	}
 	if size > maxNormalized || negotiated(name) && ambiguous(lines) {
-		dst = append(dst, 0) // begins no normalised value
+		dst = append(dst, 0) // no normalised value begins with it
 		for _, line := range lines {
 			dst = appendText(dst, line)
 		}
@@ -49,9 +49,9 @@ func appendNormalized(dst []byte, name string, lines []string) []byte {
 	return appendCombined(dst, lines)
 }
 
-// appendUsual appends what browsers send in the fields by which most pages vary, in a quarter of
-// the time that it takes to be ready for anything: codings without weights; types and languages
-// without blanks. ok is false for all else, and nothing is appended then.
+// appendUsual appends what browsers send in the fields by which most responses vary: codings
+// without weights; types and languages without blanks. It takes a quarter of the time of the
+// general case. For all else ok is false, and nothing is appended.
 func appendUsual(dst []byte, name, line string) (extended []byte, ok bool) {
 	switch name {
 	case "Accept-Encoding":
@@ -106,8 +106,8 @@ func appendUsualCodings(dst []byte, line string) (extended []byte, ok bool) {
 	return dst, true
 }
 
-// isCompact reports whether a list has no quotes, blanks or empty members, nor empty parameters:
-// nothing that appendNegotiated would change.
+// isCompact reports whether a list has no quotes, blanks, empty members or empty parameters, so
+// that appendNegotiated would change nothing.
 func isCompact(line string) bool {
 	separated := true
 	for i := range len(line) {
@@ -127,10 +127,10 @@ func isCompact(line string) bool {
 }
 
 // appendCodings appends the members of an Accept-Encoding (RFC 9110, 12.5.3) in the order of their
-// names, each with its weight unless that is 1. A field that is odd in any part is taken as
-// appendCombined takes it, since handlers disagree on what it means: malformed weights, a coding
-// twice, capital letters, more than maxCodings members. None of these can be read as the orderly
-// form of another field.
+// names, each with its weight unless that is 1. If any part of the field is odd, appendCombined
+// appends it instead, since handlers disagree on its meaning: a malformed weight, a coding twice, a
+// capital letter, more than maxCodings members. None of these can be read as the sorted form of
+// another field.
 func appendCodings(dst []byte, lines []string) []byte {
 	type coding struct {
 		name   string
@@ -167,7 +167,7 @@ func appendCodings(dst []byte, lines []string) []byte {
 	return dst
 }
 
-// appendWeight appends a weight in thousandths as a parameter with as few digits as it needs.
+// appendWeight appends a weight in thousandths as a parameter, with as few digits as it needs.
 func appendWeight(dst []byte, weight int) []byte {
 	switch weight {
 	case 1000:
@@ -184,9 +184,9 @@ func appendWeight(dst []byte, weight int) []byte {
 }
 
 // appendNegotiated appends the members of an Accept or Accept-Language in their order, without the
-// blanks around commas and semicolons and, if fold is true, in lower case. Quoted strings stay as
-// they are. Case is kept in Accept: a handler that looks for "text/html" does not find it in
-// "TEXT/HTML", and its answer must not become that of every browser.
+// blanks around commas and semicolons, and in lower case if fold is true. Quoted strings stay as
+// they are. Accept keeps its case: a handler that looks for "text/html" does not find it in
+// "TEXT/HTML", and that response must not be served to every browser.
 func appendNegotiated(dst []byte, lines []string, fold bool) []byte {
 	start := len(dst)
 	for member := range field.Members(lines) {
@@ -211,8 +211,8 @@ func appendNegotiated(dst []byte, lines []string, fold bool) []byte {
 	return dst
 }
 
-// appendCombined joins lines by commas (RFC 9110, 5.3) and drops the blanks around commas that
-// stand outside quotes.
+// appendCombined joins lines by commas (RFC 9110, 5.3) and drops the blanks around commas outside
+// of quotes.
 func appendCombined(dst []byte, lines []string) []byte {
 	for i, line := range lines {
 		if i > 0 {
@@ -233,7 +233,7 @@ func appendCombined(dst []byte, lines []string) []byte {
 				if len(dst) > member {
 					dst = append(dst, c)
 				}
-				continue // end stays: more must follow before the blank counts
+				continue // end stays: a blank only counts if more follows
 			default:
 				quoted = quoted != (c == '"')
 				dst = append(dst, c)
@@ -258,8 +258,8 @@ func negotiated(name string) bool {
 	return name == "Accept" || name == "Accept-Language" || name == "Accept-Encoding"
 }
 
-// ambiguous reports whether a handler that takes the first line, or the first member, for all may
-// see something else than one that reads the list.
+// ambiguous reports whether a handler that reads only the first line, or the first member, may see
+// something else than one that reads the whole list.
 func ambiguous(lines []string) bool {
 	if len(lines) > 1 {
 		return true

@@ -6,13 +6,14 @@ import (
 	"strings"
 )
 
-// Purges and invalidation compare URLs as their readers do, not byte by byte as keys are: a purge
-// that misses a page because a client has spelled it otherwise is a wrong page that stays, one that
-// takes another spelling along is a render. Two hosts, or two targets, that are plain alike are
-// meant alike.
+// Purges and invalidation compare URLs as people do, not byte by byte as keys are. If a purge
+// misses a response because a client spelled its URL differently, a wrong response stays; if it
+// removes another spelling as well, that costs a render. Two hosts, or two targets, with the same
+// plain form are the same.
 
-// PlainHost returns host, which is as keys have it, without the default port of http or of https:
-// which of the two a page was asked for by says little about how the connection to us speaks.
+// PlainHost returns host, which is spelled as in keys, without the default port of http or of
+// https: the scheme that a page was requested by says little about the scheme of the connection to
+// us.
 func PlainHost(host string) string {
 	if len(host) > len(":80") && host[len(host)-1] <= '9' {
 		for _, scheme := range [...]string{"http", "https"} {
@@ -24,12 +25,12 @@ func PlainHost(host string) string {
 	return host
 }
 
-// PlainTarget returns target, path and query, in one of its spellings: what is percent-encoded and
-// need not be is decoded, so that /gr%C3%BCn, as browsers write it, and the bytes of /grün are one,
-// and a plus sign in the query is a blank. Encoded characters that part a path or a query where
-// they stand for themselves stay as they are. A target without a path has that of the root.
+// PlainTarget returns target, a path and query, in one of its spellings. Percent-encoding that is
+// not needed is decoded, so that /gr%C3%BCn, as browsers write it, equals the bytes of /grün, and a
+// plus sign in the query becomes a blank. Encoded characters that would separate parts of a path or
+// a query stay as they are. A target without a path has that of the root.
 //
-// It is a form to compare, not a target: a blank in it may have been anything that means one. It
+// The result is for comparison, not a target: a blank in it may have been any spelling of one. It
 // does not allocate if target is in that form already.
 func PlainTarget(target string) string {
 	if target == "" || target[0] == '?' {
@@ -63,8 +64,8 @@ func PlainTarget(target string) string {
 	return string(plain)
 }
 
-// PlainPath returns the path of a plain target, and its query with the question mark; that is "" if
-// there is none.
+// PlainPath returns the path of a plain target, and its query with the question mark, or "" without
+// one.
 func PlainPath(plain string) (path, query string) {
 	if at := strings.IndexByte(plain, '?'); at >= 0 {
 		return plain[:at], plain[at:]
@@ -74,13 +75,13 @@ func PlainPath(plain string) (path, query string) {
 
 func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= c|0x20 && c|0x20 <= 'f' }
 
-// MaxHosts is how many hosts are looked for in one scope. Proxies tell one or two; who tells more
-// sees his own variants only, and may keep them.
+// MaxHosts bounds the hosts that are read from one scope. Proxies set one or two. A client that
+// sends more sees only its own variants, and may keep them.
 const MaxHosts = 8
 
-// Hosts appends the hosts, plain, that a scope tells beside that of the key: in X-Forwarded-Host or
-// Forwarded, for instance. Of a list they are the first and the last, which are those that handlers
-// read. A host without a port is also one with that of X-Forwarded-Port.
+// Hosts appends the hosts, plain, that a scope names besides that of the key, in X-Forwarded-Host
+// or Forwarded for instance. The first and the last of a list count, since handlers read one of
+// those. A host without a port also counts with that of X-Forwarded-Port.
 func Hosts(dst []string, scope string) []string {
 	start, port := len(dst), ""
 	add := func(text string) {
@@ -148,7 +149,7 @@ func Hosts(dst []string, scope string) []string {
 				}
 			}
 		default:
-			ok = false // what others have appended comes last
+			ok = false // what others appended comes last
 		}
 		if !ok {
 			break
@@ -164,7 +165,7 @@ func Hosts(dst []string, scope string) []string {
 	return dst
 }
 
-// portIn returns the first port in the value of a field; "" if there is none, or if it is the
+// portIn returns the first port in the value of a field. It is "" without one, or if it is the
 // default of a scheme.
 func portIn(text string) string {
 	port, _, _ := strings.Cut(text, ",")
@@ -175,7 +176,7 @@ func portIn(text string) string {
 	return port
 }
 
-// cutNumber undoes binary.AppendUvarint.
+// cutNumber is the reverse of binary.AppendUvarint.
 func cutNumber(s string) (n uint64, rest string, ok bool) {
 	var buf [binary.MaxVarintLen64]byte
 	n, size := binary.Uvarint(buf[:copy(buf[:], s)])
@@ -185,7 +186,7 @@ func cutNumber(s string) (n uint64, rest string, ok bool) {
 	return n, s[size:], true
 }
 
-// tellsHost reports whether a field of the scope may tell a host.
+// tellsHost reports whether a field of the scope may name a host.
 func tellsHost(name string) bool {
 	name = strings.ToLower(name)
 	for _, word := range [...]string{"host", "server", "domain", "authority", "url", "uri"} {
@@ -196,7 +197,7 @@ func tellsHost(name string) bool {
 	return name == "forwarded"
 }
 
-// hostIn returns the host in the value of a field, plain; "" if there is none.
+// hostIn returns the host in the value of a field, plain, or "" without one.
 func hostIn(text string) string {
 	text = strings.Trim(text, " \t\"")
 	if _, behind, absolute := strings.Cut(text, "://"); absolute {
@@ -217,6 +218,5 @@ func hostIn(text string) string {
 	return PlainHost(host)
 }
 
-// maxHost is the longest host that is looked for in a scope, with its port, in bytes (RFC 1035,
-// 2.3.4).
+// maxHost is the longest host that is read from a scope, with its port, in bytes (RFC 1035, 2.3.4).
 const maxHost = 255 + len(":65535")

@@ -13,19 +13,20 @@ import (
 
 const (
 	// MaxScope is the longest scope in bytes that is kept as text. A longer one is replaced by its
-	// SHA-256 and the hosts that it tells.
+	// SHA-256 and the hosts that it names.
 	MaxScope = 2 << 10
-	// MaxFields is how many fields of one request may be part of its scope, and how many may be
-	// spelled unlike their canonical form. A proxy sets a dozen.
+	// MaxFields bounds the fields of one request that may be part of its scope, and those that may
+	// not be spelled canonically. A proxy sets a dozen.
 	MaxFields = 32
-	// MaxFieldsSize is how many bytes the names and values of the fields in a scope may have.
+	// MaxFieldsSize bounds the names and values of the fields in a scope, in bytes.
 	MaxFieldsSize = 16 << 10
 )
 
-// What a zero byte begins. A variant begins with the length of a field name, which is never zero.
+// The kinds of entries, each behind a zero byte. A variant begins with the length of a field name,
+// which is never zero.
 const (
 	kindField      = 'h' // name, number of lines, lines
-	kindRespelled  = 'r' // likewise, of a field in Vary that is spelled in another way
+	kindRespelled  = 'r' // the same, for a field in Vary that is spelled in another way
 	kindForwarded  = 'f' // host and proto of each element
 	kindHost       = 'a' // r.Host as it was spelled
 	kindServerName = 's' // TLS server name that is not the host
@@ -36,14 +37,14 @@ const (
 	kindVariantSum = 'v'
 )
 
-// Scope appends what else of r reaches a handler unkeyed and is known to change what handlers
-// write: the fields by which proxies tell under which scheme, host, port and path a page is seen,
-// in a fixed order with all their lines; the fields by which scripts ask for a fragment of a page
-// instead of the page; the host, when it is spelled unlike the key; a TLS server name that is not
-// the host, and the client's certificate; an absolute URL; a path or query that an outer handler
-// has rewritten. It appends nothing for a plain request. f has had every name of r.Header.
+// Scope appends what else of r reaches a handler unkeyed and is known to change responses: the
+// fields by which proxies tell the scheme, host, port and path that the client used, in a fixed
+// order with all their lines; the fields by which scripts ask for a fragment of a page; the host,
+// if it is spelled unlike the key; a TLS server name that is not the host, and the client's
+// certificate; an absolute URL; a path or query that an outer handler rewrote. It appends nothing
+// for a plain request. f has seen every name of r.Header.
 //
-// Addresses of clients (X-Forwarded-For and its like) are left out: they would end sharing. So is
+// Addresses of clients (X-Forwarded-For and the like) are left out: they would end sharing. So is
 // everything that Vary is there for.
 func Scope(dst []byte, r *http.Request, f *Fields) []byte {
 	start := len(dst)
@@ -57,7 +58,7 @@ func Scope(dst []byte, r *http.Request, f *Fields) []byte {
 	if len(dst)-start <= MaxScope {
 		return dst
 	}
-	// A purge looks for the hosts that it tells: see Hosts.
+	// A purge looks for the hosts that it names: see Hosts.
 	hosts := Hosts(nil, string(dst[start:]))
 	dst = bounded(dst, start, MaxScope, kindScopeSum)
 	return appendLines(dst, kindField, "Host", hosts)
@@ -90,11 +91,11 @@ func appendLines(dst []byte, kind byte, name string, lines []string) []byte {
 	return dst
 }
 
-// InScope reports whether a request field is part of the scope, so that a request made for a stored
-// page must carry it. name is as Canonical has it: CGI and FastCGI see no difference between
-// X_Forwarded_Host and X-Forwarded-Host.
+// InScope reports whether a request field is part of the scope, so that a request for a stored
+// response must carry it. name is spelled as by Canonical: CGI and FastCGI see no difference
+// between X_Forwarded_Host and X-Forwarded-Host.
 func InScope(name string) bool {
-	// Two letters tell almost all that browsers send from what is looked for.
+	// Two letters rule out almost all that browsers send.
 	if len(name) < len("Rsc") {
 		return false
 	}
@@ -137,7 +138,7 @@ func InScope(name string) bool {
 		return false
 	}
 	switch {
-	case strings.HasPrefix(name, "X-Forwarded-"): // -Host, -Proto, -Port, -Prefix, -Ssl, -User, -Client-Cert and whatever comes
+	case strings.HasPrefix(name, "X-Forwarded-"): // -Host, -Proto, -Port, -Prefix, -Ssl, -User, -Client-Cert and others
 		return !ofClient(name[len("X-Forwarded-"):])
 	case strings.HasPrefix(name, "X-Original-"): // -Host, -Proto, -Uri
 		return !ofClient(name[len("X-Original-"):])
@@ -158,8 +159,8 @@ func InScope(name string) bool {
 	return false
 }
 
-// ofClient reports whether the rest of a name, behind X-Forwarded- or X-Original-, tells of the
-// client's address, of the proxies in between, or of the one request, and not of what is asked for.
+// ofClient reports whether the rest of a name, behind X-Forwarded- or X-Original-, is about the
+// client's address, the proxies in between, or this one request, and not about the URL.
 func ofClient(rest string) bool {
 	switch rest {
 	case "For", "For-Ip", "For-Port", "For-Original", "Forwarded-For", "By", "Ip", "Client-Ip", "Client-Port", "Remote-Addr", "Remote-Ip", "Remote-Port",
@@ -170,9 +171,9 @@ func ofClient(rest string) bool {
 }
 
 // appendForwarded appends the host and proto parameters of a Forwarded field (RFC 7239, 4), element
-// by element, since handlers read the first or the last; nothing if there are none. A field is
-// taken as a whole unless every reader, also one that cuts at semicolons and knows no quotes, must
-// see the same in it.
+// by element, since handlers read the first or the last. It appends nothing if there are none. The
+// whole field is appended unless every reader must see the same in it, also one that cuts at
+// semicolons and knows no quotes.
 func appendForwarded(dst []byte, lines []string) []byte {
 	start := len(dst)
 	dst = append(dst, 0, kindForwarded)
@@ -197,7 +198,7 @@ func appendForwarded(dst []byte, lines []string) []byte {
 }
 
 // appendElement appends host and proto of one element and reports whether there are any. ok is
-// false when somebody could see more in the element: it is malformed, has other parameters, or
+// false when a reader could see more in the element: it is malformed, has other parameters, or has
 // separators within quotes.
 func appendElement(dst []byte, element string) (extended []byte, found, ok bool) {
 	for more := true; more; {
@@ -220,8 +221,8 @@ func appendElement(dst []byte, element string) (extended []byte, found, ok bool)
 	return dst, found, true
 }
 
-// appendHost appends the names under which the connection was addressed, where they differ from the
-// host in the key.
+// appendHost appends the names by which the connection was made, where they differ from the host in
+// the key.
 func appendHost(dst []byte, r *http.Request, scheme, host string) []byte {
 	name, port := splitHost(scheme, host)
 	if r.Host != host || len(name)+len(port) != len(host) || hasCapital(host) {
@@ -236,7 +237,7 @@ func appendHost(dst []byte, r *http.Request, scheme, host string) []byte {
 		dst = appendText(dst, sni)
 	}
 	if len(r.TLS.PeerCertificates) > 0 {
-		// A certificate names its bearer as Authorization does.
+		// A certificate identifies its sender as Authorization does.
 		sum := sha256.Sum256(r.TLS.PeerCertificates[0].Raw)
 		dst = append(dst, 0, kindPeer)
 		dst = append(dst, sum[:]...)

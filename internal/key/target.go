@@ -37,8 +37,8 @@ func samePath(u *url.URL, path string) bool {
 	return u.RawPath == path && unescapesTo(path, u.Path)
 }
 
-// isUnreserved reports whether a path has only slashes and bytes that stand for themselves (RFC
-// 3986, 2.3).
+// isUnreserved reports whether a path has only slashes and bytes that are never encoded (RFC 3986,
+// 2.3).
 func isUnreserved(path string) bool {
 	for i := range len(path) {
 		switch c := path[i]; {
@@ -50,7 +50,7 @@ func isUnreserved(path string) bool {
 	return true
 }
 
-// unescapesTo reports whether percent-decoding escaped gives want, without making the text.
+// unescapesTo reports whether percent-decoding escaped gives want, without allocating.
 func unescapesTo(escaped, want string) bool {
 	i := 0
 	for ; escaped != "" && i < len(want); i++ {
@@ -70,8 +70,8 @@ func unescapesTo(escaped, want string) bool {
 	return escaped == "" && i == len(want)
 }
 
-// unhex returns the value of a hexadecimal digit. Of another byte it returns anything: net/url has
-// refused those.
+// unhex returns the value of a hexadecimal digit. For another byte the result is undefined: net/url
+// has refused those.
 func unhex(c byte) byte {
 	if c <= '9' {
 		return c - '0'

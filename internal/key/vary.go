@@ -19,10 +19,10 @@ const (
 	MaxVariant = 2 << 10
 )
 
-// VaryNames reads the lines of a Vary field (RFC 9110, 12.5.5): the canonical names, sorted and
-// without duplicates, and whether "*" is anywhere among them. ok is false, and there are no names,
-// when a member is no token, there are more than MaxVary names, or more than MaxVaryLength bytes;
-// what is past either limit is not read.
+// VaryNames reads the lines of a Vary field (RFC 9110, 12.5.5). It returns the canonical names,
+// sorted and without duplicates, and whether "*" is among them. ok is false, and there are no
+// names, when a member is not a token, or when there are more than MaxVary names or MaxVaryLength
+// bytes. It reads nothing past either limit.
 func VaryNames(lines []string) (names []string, star, ok bool) {
 	size := 0
 	for _, line := range lines {
@@ -57,17 +57,17 @@ func VaryNames(lines []string) (names []string, star, ok bool) {
 	return names, star, true
 }
 
-// Variant appends the fields names, as VaryNames gives them, and their values in h, each with its
-// length before it. An absent field differs from an empty one. Host counts as absent: it is part of
-// the primary key, and net/http takes it out of the header. f has had every name of h: a field that
-// is spelled in another way (X_Custom for X-Custom) counts beside the canonical one, and as another
-// one. nil is for a header without any.
+// Variant appends the names, as VaryNames returns them, and the values of these fields in h, each
+// preceded by its length. An absent field differs from an empty one. Host counts as absent: it is
+// part of the primary key, and net/http removes it from the header. f has seen every name of h: a
+// field with another spelling (X_Custom for X-Custom) counts beside the canonical one, as a field
+// of its own. A nil f is for a header without any.
 //
-// Values that mean the same are made equal (RFC 9111, 4.1) as far as a handler that compares bytes
-// is not deceived by it: Accept-Encoding is a set of codings with weights; Accept and
-// Accept-Language lose blanks and empty members, the latter also its case; credentials are taken as
-// they are, but for cookies that do not count (see Cookies); other fields are joined by commas and
-// lose the blanks around them.
+// Values that mean the same become equal (RFC 9111, 4.1), but only if a handler that compares bytes
+// cannot notice: Accept-Encoding is a set of codings with weights; Accept and Accept-Language lose
+// blanks and empty members, the latter also its case; credentials stay as they are, except for
+// cookies that do not count (see Cookies); other fields are joined by commas and lose the blanks
+// around them.
 //
 // What Variant appends may follow what Scope appended: no two different pairs of them read the
 // same.
@@ -89,8 +89,8 @@ func Variant(dst []byte, names []string, h http.Header, f *Fields) []byte {
 	return bounded(dst, start, MaxVariant, kindVariantSum)
 }
 
-// Values is Variant without the names: as good where they are known to be the same, and less to
-// keep. With equal names two Values are equal if, and only if, the Variants are.
+// Values is Variant without the names. It is as good where they are known to be the same, and
+// smaller. With equal names two Values are equal if and only if the Variants are.
 func Values(dst []byte, names []string, h http.Header, f *Fields) []byte {
 	start := len(dst)
 	for _, name := range names {
@@ -101,7 +101,7 @@ func Values(dst []byte, names []string, h http.Header, f *Fields) []byte {
 		}
 		at := len(dst)
 		dst = appendNormalized(append(dst, 0), name, lines)
-		length := len(dst) - at // of the value, and one more: 0 is an absent field
+		length := len(dst) - at // of the value, plus one: 0 is an absent field
 		if dst[at] = byte(length); length >= 0x80 {
 			var buf [binary.MaxVarintLen64]byte
 			dst = slices.Replace(dst, at, at+1, buf[:binary.PutUvarint(buf[:], uint64(length))]...)
@@ -111,7 +111,7 @@ func Values(dst []byte, names []string, h http.Header, f *Fields) []byte {
 	return bounded(dst, start, MaxVariant, kindVariantSum)
 }
 
-// field returns the lines of a field as far as they count, and whether it is there then.
+// field returns the lines of a field as far as they count, and whether the field is present then.
 func (f *Fields) field(h http.Header, name string) (lines []string, present bool) {
 	if f != nil && f.ignored != 0 && f.isIgnored(name) {
 		return nil, false
@@ -132,7 +132,7 @@ func (f *Fields) lines(canonical string, lines []string) []string {
 	return lines
 }
 
-// bounded replaces what was appended since start by its digest when it is longer than limit.
+// bounded replaces what was appended since start by its digest if it is longer than limit.
 func bounded(dst []byte, start, limit int, kind byte) []byte {
 	if len(dst)-start <= limit {
 		return dst
