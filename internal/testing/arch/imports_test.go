@@ -23,7 +23,7 @@ var layers = map[string][]string{
 		"internal/mistake", "internal/pattern", "internal/policy", "internal/record", "internal/rules",
 		"internal/settings", "internal/validator",
 	},
-	"internal/assets":    {"internal/coding", "internal/field", "internal/partial", "internal/rules"},
+	"internal/assets":    {"internal/coding", "internal/directive", "internal/field", "internal/mistake", "internal/pattern", "internal/record", "internal/partial", "internal/rules"},
 	"internal/cache":     {"internal/coding", "internal/field", "internal/key", "internal/memory", "internal/object", "internal/readers", "internal/rules"},
 	"internal/clock":     {},
 	"internal/coding":    {"internal/field"},
