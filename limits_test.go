@@ -208,3 +208,58 @@ func TestPolicyOutsideBoundsTheToldTTL(t *testing.T) {
 		require.Equal(t, "edgecache; hit; ttl=40", s.Get("/").Header.Get("Cache-Status"))
 	})
 }
+
+// What a policy keeps for caches is kept here for that long, whichever side of the cache it stands on, and browsers ask.
+func TestPolicyCacheForInTheEdge(t *testing.T) {
+	policy := edgecache.Policy{CacheFor: time.Minute, StaleWhileRevalidate: time.Minute, Tags: []string{"post"}}
+	synctest.Test(t, func(t *testing.T) {
+		s := harness.NewSite(t, edgecache.Config{}, policy.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			fmt.Fprint(w, "for ", r.Header.Get("Cookie"), " at ", time.Now().Second())
+		})).ServeHTTP)
+		harness.Want(t, s.Get("/"), "MISS", 200, "for  at 0")
+		time.Sleep(59 * time.Second)
+		r := s.Get("/")
+		harness.Want(t, r, "HIT", 200, "for  at 0")
+		require.Equal(t, "no-cache", r.Header.Get("Cache-Control"))
+		require.Equal(t, "max-age=60, stale-while-revalidate=60", r.Header.Get("CDN-Cache-Control"))
+		harness.Want(t, s.Get("/", "If-None-Match", r.Header.Get("Etag")), "HIT", 304, "") // what a browser asks
+		harness.Want(t, s.Get("/", "Cookie", "session=1"), "DYNAMIC", 200, "for session=1 at 59")
+		time.Sleep(2 * time.Second)
+		harness.Want(t, s.Get("/"), "UPDATING", 200, "for  at 0")
+		synctest.Wait()
+		harness.Want(t, s.Get("/"), "HIT", 200, "for  at 1")
+		n, err := s.Edge.PurgeTags(t.Context(), "post")
+		require.NoError(t, err)
+		require.Equal(t, 1, n)
+		time.Sleep(time.Second)
+		harness.Want(t, s.Get("/"), "MISS", 200, "for  at 2")
+	})
+	synctest.Test(t, func(t *testing.T) { // outside
+		s := ringed(t, policy.Handler, func(w http.ResponseWriter, r *http.Request) {
+			edgecache.MaxAge(w, time.Hour)
+			edgecache.StaleWhileRevalidate(w, time.Hour)
+			fmt.Fprint(w, "at ", time.Now().Second())
+		})
+		harness.Want(t, s.Get("/"), "MISS", 200, "at 0")
+		time.Sleep(59 * time.Second)
+		r := s.Get("/")
+		harness.Want(t, r, "HIT", 200, "at 0")
+		require.Equal(t, "max-age=3600, stale-while-revalidate=60", r.Header.Get("Cache-Control"))
+		require.Equal(t, "max-age=60, stale-while-revalidate=60", r.Header.Get("CDN-Cache-Control"))
+		time.Sleep(62 * time.Second)
+		harness.Want(t, s.Get("/"), "EXPIRED", 200, "at 1") // past the window, too
+	})
+}
+
+func TestPolicyCacheForThatIsPublicIsShared(t *testing.T) {
+	policy := edgecache.Policy{CacheFor: time.Minute, Public: true}
+	s := harness.NewSite(t, edgecache.Config{}, policy.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })).ServeHTTP)
+	harness.Want(t, s.Get("/", "Cookie", "session=1"), "MISS", 200, "page")
+	harness.Want(t, s.Get("/", "Cookie", "session=2"), "HIT", 200, "page")
+	harness.Want(t, s.Get("/", "Authorization", "Bearer x"), "HIT", 200, "page")
+	s = harness.NewSite(t, edgecache.Config{}, policy.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "session", Value: "1"})
+	})).ServeHTTP)
+	s.Get("/")
+	harness.Want(t, s.Get("/"), "BYPASS", 200, "")
+}

@@ -98,6 +98,110 @@ func TestPolicyIsBoundByExpiresRFC9111Section5_3(t *testing.T) {
 	})
 }
 
+// A policy's CacheFor is for caches: it never loosens what the handler said, and browsers keep to it.
+func TestPolicyCacheFor(t *testing.T) {
+	const m = time.Minute
+	const cc, cdn = "Cache-Control", "CDN-Cache-Control"
+	synctest.Test(t, func(t *testing.T) {
+		at := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
+		plain := Policy{CacheFor: m}
+		all := Policy{CacheFor: m, Public: true, StaleWhileRevalidate: 2 * m, StaleIfError: 3 * m}
+		strict := Policy{CacheFor: m, MustRevalidate: true}
+		for _, tt := range []struct {
+			name         string
+			policy       Policy
+			status       int
+			said         []string
+			control, cdn string
+		}{
+			{"where the handler said nothing, caches keep it and browsers ask", plain, 0, nil, "no-cache", "max-age=60"},
+			{"what else the policy says stands with the lifetime", all, 0, nil, "no-cache", "public, max-age=60, stale-while-revalidate=120, stale-if-error=180"},
+			{"so does must-revalidate", strict, 0, nil, "no-cache", "must-revalidate, max-age=60"},
+			{"what the handler said about the rest goes on to hold for caches", plain, 0, []string{cc, "no-transform, must-revalidate"},
+				"no-transform, must-revalidate, no-cache", "no-transform, must-revalidate, max-age=60"},
+			{"so do restrictions of single fields", plain, 0, []string{cc, `private="X-User"`}, `private="X-User", no-cache`, `private="X-User", max-age=60`},
+			{"the handler's public is the caches', too", plain, 0, []string{cc, "public"}, "public, no-cache", "public, max-age=60"},
+			{"immutable is no lifetime", plain, 0, []string{cc, "immutable"}, "no-cache", "immutable, max-age=60"},
+			{"stale windows are none either", all, 0, []string{cc, "stale-if-error=5"}, "no-cache", "stale-if-error=5, public, max-age=60, stale-while-revalidate=120"},
+
+			{"a shorter lifetime of the handler stays", plain, 0, []string{cc, "max-age=30"}, "max-age=30", ""},
+			{"an equal one, too", plain, 0, []string{cc, "max-age=60"}, "max-age=60", ""},
+			{"a longer one is cut for caches, and browsers keep it", plain, 0, []string{cc, "max-age=3600"}, "max-age=3600", "max-age=60"},
+			{"with what else stands there", all, 0, []string{cc, "no-transform, max-age=3600"},
+				"no-transform, max-age=3600, public, stale-while-revalidate=120, stale-if-error=180", "no-transform, max-age=60, public, stale-while-revalidate=120, stale-if-error=180"},
+			{"an unreadable one is stale and stays", plain, 0, []string{cc, "max-age=x"}, "max-age=x", ""},
+			{"a longer shared one is cut in its place", plain, 0, []string{cc, "max-age=3600, s-maxage=7200"}, "max-age=3600, s-maxage=60", ""},
+			{"a shorter shared one stays", plain, 0, []string{cc, "max-age=3600, s-maxage=30"}, "max-age=3600, s-maxage=30", ""},
+			{"must-revalidate holds for the handler's lifetime", strict, 0, []string{cc, "max-age=30"}, "max-age=30, must-revalidate", ""},
+			{"a later Expires is cut for caches", plain, 0, []string{"Expires", at(time.Hour)}, "", "max-age=60"},
+			{"an earlier Expires stays", plain, 0, []string{"Expires", at(30 * time.Second)}, "", ""},
+			{"one that is no date is stale and stays", plain, 0, []string{"Expires", "0"}, "", ""},
+			{"max-age beats Expires", plain, 0, []string{"Expires", at(time.Hour), cc, "max-age=30"}, "max-age=30", ""},
+
+			{"no-store", all, 0, []string{cc, "no-store"}, "no-store", ""},
+			{"private", all, 0, []string{cc, "private"}, "private", ""},
+			{"private with a lifetime for the browser", all, 0, []string{cc, "private, max-age=3600"}, "private, max-age=3600", ""},
+			{"no-cache", all, 0, []string{cc, "no-cache"}, "no-cache", ""},
+			{"a restriction on the second line", all, 0, []string{cc, "public", cc, "no-store"}, "no-store", ""},
+			{"Pragma: no-cache alone means no-cache", all, 0, []string{"Pragma", "no-cache"}, "no-cache", ""},
+
+			{"the handler's own lifetime for CDNs stays if it is shorter", plain, 0, []string{cdn, "max-age=30"}, "", "max-age=30"},
+			{"and is cut if it is longer", plain, 0, []string{cdn, "max-age=3600"}, "", "max-age=60"},
+			{"whatever browsers are told", plain, 0, []string{cc, "no-cache", cdn, "max-age=3600"}, "no-cache", "max-age=60"},
+			{"the shared one, too", plain, 0, []string{cdn, "s-maxage=3600"}, "", "s-maxage=60"},
+			{"there the policy's other words stand beside it", all, 0, []string{cc, "no-cache", cdn, "max-age=30"}, "no-cache", "max-age=30, public, stale-while-revalidate=120, stale-if-error=180"},
+			{"but not beside private, which browsers are told", all, 0, []string{cc, "private", cdn, "max-age=3600"}, "private", "max-age=60"},
+			{"nor beside no-store for CDNs", all, 0, []string{cdn, "no-store"}, "", "no-store"},
+			{"nor beside private for CDNs", plain, 0, []string{cc, "max-age=5", cdn, "private"}, "max-age=5", "private"},
+			{"a field for CDNs without a lifetime is filled", plain, 0, []string{cdn, "public"}, "no-cache", "public, max-age=60"},
+			{"not past the lifetime for all", plain, 0, []string{cc, "max-age=5", cdn, "public"}, "max-age=5", "public, max-age=5"},
+			{"in any spelling", plain, 0, []string{"cdn-cache-control", "max-age=3600"}, "", "max-age=60"},
+
+			{"an error page gets none", all, 404, nil, "", ""},
+			{"and keeps its own", all, 404, []string{cc, "max-age=3600"}, "max-age=3600", ""},
+			{"a redirect of the moment gets none", all, 302, nil, "", ""},
+			{"and its own is cut for caches", all, 302, []string{cc, "max-age=3600"}, "max-age=3600", "max-age=60"},
+			{"a page with Set-Cookie gets none", all, 0, []string{"Set-Cookie", "a=b"}, "", ""},
+			{"and its own is cut for caches", all, 0, []string{"Set-Cookie", "a=b", cc, "max-age=3600"}, "max-age=3600", "max-age=60"},
+			{"also the one for CDNs", all, 0, []string{"Set-Cookie", "a=b", cdn, "max-age=3600"}, "", "max-age=60"},
+			{"to which nothing is added", all, 0, []string{"Set-Cookie", "a=b", cc, "max-age=3600", cdn, "no-transform"}, "max-age=3600", "no-transform"},
+			{"a redirect for good gets one", plain, 301, nil, "no-cache", "max-age=60"},
+		} {
+			w := httptest.NewRecorder()
+			tt.policy.Handler(answer(tt.status, tt.said...)).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+			if got := strings.Join(w.Header()[cc], " | "); got != tt.control {
+				t.Errorf("%s: got Cache-Control %q, want %q", tt.name, got, tt.control)
+			}
+			if got := strings.Join(w.Header().Values(cdn), " | "); got != tt.cdn {
+				t.Errorf("%s: got CDN-Cache-Control %q, want %q", tt.name, got, tt.cdn)
+			}
+		}
+	})
+}
+
+func TestPolicyCacheForAroundPolicies(t *testing.T) {
+	short, long := Policy{CacheFor: time.Minute}.Handler, Policy{CacheFor: time.Hour}.Handler
+	for _, tt := range []struct {
+		name         string
+		h            http.Handler
+		control, cdn string
+	}{
+		{"the shorter one counts outside", short(long(answer(0))), "no-cache", "max-age=60"},
+		{"and inside", long(short(answer(0))), "no-cache", "max-age=60"},
+		{"MaxAge inside is for browsers", short(Policy{MaxAge: time.Hour}.Handler(answer(0))), "max-age=3600", "max-age=60"},
+		{"MaxAge outside gives them nothing", Policy{MaxAge: time.Hour}.Handler(short(answer(0))), "no-cache", "max-age=60"},
+		{"no-store outside wins", Policy{NoStore: true}.Handler(short(answer(0))), "no-cache, no-store", "no-store"},
+		{"private inside wins", short(Policy{Private: true}.Handler(answer(0))), "private", ""},
+		{"public outside shares", Policy{Public: true}.Handler(short(answer(0))), "no-cache, public", "max-age=60, public"},
+	} {
+		w := httptest.NewRecorder()
+		tt.h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+		if got := w.Header(); got.Get("Cache-Control") != tt.control || got.Get("CDN-Cache-Control") != tt.cdn {
+			t.Errorf("%s: got %v", tt.name, got)
+		}
+	}
+}
+
 func TestPolicyByStatusAndMethod(t *testing.T) {
 	permits := Policy{Public: true, MaxAge: time.Minute, SharedMaxAge: time.Minute, MustRevalidate: true, Immutable: true, Vary: []string{"Accept"}, Tags: []string{"a"}}
 	restricts := Policy{NoStore: true, NoCache: true, Private: true}
@@ -250,6 +354,12 @@ func TestPolicyValidate(t *testing.T) {
 			[]string{"Policy.Immutable=true", "Policy.MaxAge=1m0s", "Policy.SharedMaxAge=1m0s", "Policy.StaleIfError=1m0s", "Policy.StaleWhileRevalidate=1m0s"}},
 		{"private forbids sharing", Policy{Private: true, Public: true, SharedMaxAge: m}, []string{"Policy.Public=true", "Policy.SharedMaxAge=1m0s"}},
 		{"must-revalidate forbids stale windows", Policy{MustRevalidate: true, StaleWhileRevalidate: m, StaleIfError: m}, []string{"Policy.StaleIfError=1m0s", "Policy.StaleWhileRevalidate=1m0s"}},
+		{"CacheFor of a second is valid", Policy{CacheFor: time.Second, Public: true, StaleWhileRevalidate: m, StaleIfError: m}, nil},
+		{"and with must-revalidate", Policy{CacheFor: m, MustRevalidate: true}, nil},
+		{"less than a second is not", Policy{CacheFor: time.Second - 1}, []string{"Policy.CacheFor=999.999999ms"}},
+		{"nor is less than nothing", Policy{CacheFor: -m}, []string{"Policy.CacheFor=-1m0s"}},
+		{"restrictions forbid CacheFor", Policy{CacheFor: m, NoStore: true, NoCache: true, Private: true}, []string{"Policy.CacheFor=1m0s", "Policy.CacheFor=1m0s", "Policy.CacheFor=1m0s"}},
+		{"CacheFor forbids other lifetimes", Policy{CacheFor: m, MaxAge: m, SharedMaxAge: m, Immutable: true}, []string{"Policy.Immutable=true", "Policy.MaxAge=1m0s", "Policy.SharedMaxAge=1m0s"}},
 		{"names in Vary are names", Policy{Vary: []string{"Accept", "a b", ""}}, []string{"Policy.Vary[1]=a b", "Policy.Vary[2]="}},
 		{"a tag is not empty", Policy{Tags: []string{"a", ""}}, []string{"Policy.Tags[1]="}},
 		{"as many tags as are read", Policy{Tags: numbered(field.MaxStrings)}, nil},
@@ -371,6 +481,7 @@ func FuzzPolicyNeverLoosens(f *testing.F) {
 	policies := []policy.Policy{
 		{Public: true, MaxAge: time.Hour, SharedMaxAge: 2 * time.Hour, StaleIfError: time.Hour},
 		{NoCache: true, Public: true}, {Private: true, MaxAge: time.Minute}, {NoStore: true},
+		{CacheFor: time.Hour, Public: true, StaleIfError: time.Hour},
 	}
 	f.Fuzz(func(t *testing.T, one, two string, which uint8) {
 		p := policies[int(which)%len(policies)]
@@ -389,6 +500,16 @@ func FuzzPolicyNeverLoosens(f *testing.F) {
 		}
 		if before.MaxAge.Set && !before.SharedMaxAge.Set && after.SharedMaxAge.Value > before.MaxAge.Value {
 			t.Fatalf("shared caches keep it longer than the handler said: %q, %q became %q", one, two, line)
+		}
+		targeted := w.Header()["Cdn-Cache-Control"]
+		if targeted == nil {
+			return
+		}
+		forCaches := field.ParseCacheControl(targeted)
+		if before.NoStore || before.NoCache && len(before.NoCacheFields) == 0 || before.Private && len(before.PrivateFields) == 0 ||
+			before.NoCache && !forCaches.NoCache || before.Private && !forCaches.Private || before.MustRevalidate && !forCaches.MustRevalidate ||
+			before.MaxAge.Set && forCaches.MaxAge.Value > before.MaxAge.Value || forCaches.MaxAge.Value > p.CacheFor {
+			t.Fatalf("CDN-Cache-Control loosens: %q, %q became %q", one, two, line)
 		}
 	})
 }

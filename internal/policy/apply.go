@@ -125,7 +125,7 @@ func (p *Policy) fillTargeted(h http.Header, grants bool, control, targeted *fie
 	if grants && !timed && !restricts(control) && !restricts(targeted) {
 		directive.Set(h, directive.NoCache)
 	}
-	if grants = grants && !control.NoStore && !control.Private; !grants {
+	if grants = grants && !control.NoStore && !control.Private && !restricts(targeted); !grants {
 		general = field.Delta{}
 	}
 	directive.EditField(h, directive.Targeted, func(l *directive.List) {
