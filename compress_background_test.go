@@ -41,7 +41,8 @@ func encodingOf(s *harness.Site, target string) string {
 	return s.Get(target, "Accept-Encoding", harness.AcceptEncoding).Header.Get("Content-Encoding")
 }
 
-// What is asked for once, or all at once, costs no coding: those who wait for a page that is being made are not a second request.
+// What is asked for once, or all at once, costs no coding: those who wait for a page that is being
+// made are not a second request.
 func TestOneHitWondersAreNotCoded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewCountedSite(t, edgecache.Config{Compress: true, HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request, call int) {
@@ -129,7 +130,8 @@ func TestCodingOfAPageThatHasGoneIsDropped(t *testing.T) {
 	}
 }
 
-// A page that turns out to be the same keeps what was coded: the handler confirms it, or makes the same bytes.
+// A page that turns out to be the same keeps what was coded: the handler confirms it, or makes the
+// same bytes.
 func TestRefreshWithTheSameBytesKeepsCodings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page, tag, asked := prose("one"), `"x"`, true
@@ -195,7 +197,8 @@ func TestConfirmedPageThatForbidsCodingIsNotCoded(t *testing.T) {
 	})
 }
 
-// no-cache asks the handler each time, so there is never a plain hit; its answer is what was stored all the same.
+// no-cache asks the handler each time, so there is never a plain hit; its answer is what was stored
+// all the same.
 func TestPageThatIsConfirmedEachTimeIsCoded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewSite(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request) {
@@ -362,7 +365,8 @@ func TestPanicOfAnEncoderHarmsNobody(t *testing.T) {
 	})
 }
 
-// The second tier keeps what the handler made, and nothing else: what is read back is coded again when it is asked for.
+// The second tier keeps what the handler made, and nothing else: what is read back is coded again
+// when it is asked for.
 func TestSecondTierKeepsIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := storetest.NewMap()

@@ -18,7 +18,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
-// article is a page of about 50 KB with the variety of a real one: words drawn from a vocabulary, in markup, with numbers and links.
+// article is a page of about 50 KB with the variety of a real one: words drawn from a vocabulary,
+// in markup, with numbers and links.
 func article() string {
 	d := harness.NewDice(50)
 	vocabulary := make([]string, 2000)
@@ -87,7 +88,8 @@ func BenchmarkEncode(b *testing.B) {
 	}
 }
 
-// BenchmarkCompress compares hits of one page: as it is, compressed once, and compressed for each request.
+// BenchmarkCompress compares hits of one page: as it is, compressed once, and compressed for each
+// request.
 func BenchmarkCompress(b *testing.B) {
 	text := article()
 	edge := func(compress bool) http.Handler {

@@ -24,8 +24,10 @@ import (
 // pressLife is how long the pages of the model are fresh.
 const pressLife = 10 * time.Second
 
-// press is a site of a few pages whose texts change, and what is known of its answers: whatever a client sends, it can decode what it gets, and that is a text which the page has or had
-// not too long ago; no two forms share a strong tag; every answer says that it varies; and a 304 names a form that the client has and accepts.
+// press is a site of a few pages whose texts change, and what is known of its answers: whatever a
+// client sends, it can decode what it gets, and that is a text which the page has or had not too
+// long ago; no two forms share a strong tag; every answer says that it varies; and a 304 names a
+// form that the client has and accepts.
 type press struct {
 	edge    *edgecache.Edge
 	h       http.Handler
@@ -37,7 +39,8 @@ type press struct {
 	wrong   []string
 }
 
-// edition is a text and since when it must not be served any more: when it was purged, or was not the latest for as long as a page lives.
+// edition is a text and since when it must not be served any more: when it was purged, or was not
+// the latest for as long as a page lives.
 type edition struct {
 	text int
 	gone time.Time // zero while it may be served
@@ -100,7 +103,8 @@ func (p *press) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, content[len(content)/2:])
 }
 
-// change gives a page another text, or the same once more; purged says that the former must not be seen again.
+// change gives a page another text, or the same once more; purged says that the former must not be
+// seen again.
 func (p *press) change(page, text int, purge func() bool) {
 	p.mu.Lock()
 	now := time.Now()

@@ -229,7 +229,8 @@ func TestConditionsOfCodedPagesRFC9110Section13_1_2(t *testing.T) {
 	}
 }
 
-// Tags that are made of the bytes have codings, too, and outlive the page: the next one with the same bytes has the same.
+// Tags that are made of the bytes have codings, too, and outlive the page: the next one with the
+// same bytes has the same.
 func TestMadeTagOfACodedPageIsConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{}, prose("one"))
@@ -386,7 +387,8 @@ func (l *late) Write(p []byte) (int, error) {
 	return l.ResponseWriter.Write(p)
 }
 
-// Every answer for a page that may be coded says so: a cache or a browser between must not mix its forms up.
+// Every answer for a page that may be coded says so: a cache or a browser between must not mix its
+// forms up.
 func TestEveryAnswerOfACodablePageVariesRFC9110Section12_5_5(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page := prose("one")
@@ -479,7 +481,8 @@ func TestMiddlewareOutsideCompressedPages(t *testing.T) {
 	}
 }
 
-// A tag of a coding means nothing to the handler: it answers with the page, and never with a 304 that its client could not place.
+// A tag of a coding means nothing to the handler: it answers with the page, and never with a 304
+// that its client could not place.
 func TestTagOfACodingReachesAHandlerAsAnother(t *testing.T) {
 	s := newPress(t, edgecache.Config{}, prose("one"))
 	s.Handler = s.Edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

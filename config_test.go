@@ -11,7 +11,14 @@ import (
 	"github.com/edgecache-go/edgecache/storetest"
 )
 
-func TestConfigReportsEveryMistakeAtOnce(t *testing.T) {
+func TestConfig(t *testing.T) {
+	t.Run("each mistake is reported at once", eachMistakeIsReportedAtOnce)
+	t.Run("mistakes name their field", mistakesNameTheirField)
+	t.Run("errors keep secrets", errorsKeepSecrets)
+	t.Run("a handler of nothing panics", aHandlerOfNothingPanics)
+}
+
+func eachMistakeIsReportedAtOnce(t *testing.T) {
 	_, err := edgecache.New(edgecache.Config{
 		MaxBytes: -1, MaxObjectBytes: -1, DefaultTTL: -time.Second, HeuristicMax: -1, StaleWhileRevalidate: -1, StaleIfError: -1, StaleIfUnreachable: -1, MaxWait: -1, MaxRefreshes: -1,
 		StatusHeader: "X Cache", StatusName: "edge cache", IgnoreCookies: []string{"_ga", "a b", "*"}, CredentialHeaders: []string{"X-Key:"}, TargetedHeaders: []string{""},
@@ -31,7 +38,7 @@ func TestConfigReportsEveryMistakeAtOnce(t *testing.T) {
 	}, fields)
 }
 
-func TestConfigMistakes(t *testing.T) {
+func mistakesNameTheirField(t *testing.T) {
 	tests := []struct {
 		name  string
 		cfg   edgecache.Config
@@ -78,14 +85,14 @@ func TestConfigMistakes(t *testing.T) {
 	}
 }
 
-// TestConfigErrorsKeepSecrets: they end in logs.
-func TestConfigErrorsKeepSecrets(t *testing.T) {
+// They end in logs.
+func errorsKeepSecrets(t *testing.T) {
 	_, err := edgecache.New(edgecache.Config{Store: storetest.NewMap(), StoreKey: []byte("secret")})
 	require.EqualError(t, err, "edgecache: StoreKey is 6 bytes long: want at least 16 bytes, better 32 random ones, or nil for none")
 	require.NotContains(t, fmt.Sprintf("%+v", err.(interface{ Unwrap() []error }).Unwrap()), "secret")
 }
 
-func TestHandlerOfNothingPanics(t *testing.T) {
+func aHandlerOfNothingPanics(t *testing.T) {
 	edge, err := edgecache.New(edgecache.Config{})
 	require.NoError(t, err)
 	require.PanicsWithValue(t, "edgecache: Handler needs a handler to wrap, got nil", func() { edge.Handler(nil) })

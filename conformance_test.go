@@ -25,8 +25,8 @@ const (
 	byDefault       = "default"
 )
 
-// Why a case of the suite is lost, on purpose or of necessity. A loss that is not here fails the test, and so does an
-// entry that passes.
+// Why a case of the suite is lost, on purpose or of necessity. A loss that is not here fails the
+// test, and so does an entry that passes.
 const (
 	languageOrder = "A cache cannot know how the application weighs languages: one order that it takes for another shows a page in the wrong one"
 	brokenPart    = "Parts are not stored: this one declares bytes 4-9, which are six, and holds five (RFC 9110, 14.4)"
@@ -90,8 +90,8 @@ func TestConformanceReport(t *testing.T) {
 	}
 }
 
-// play plays suite in a bubble, each case against a cache of its own. Its clock starts in 2000, and two-digit years mean something
-// else there: it is wound on to 2027 first.
+// play plays suite in a bubble, each case against a cache of its own. Its clock starts in 2000, and
+// two-digit years mean something else there: it is wound on to 2027 first.
 func play(t *testing.T, suite *conformance.Suite, config string, a conformance.Arrangement) conformance.Run {
 	t.Helper()
 	cfg := edgecache.Config{ExplicitOnly: true}

@@ -1,4 +1,4 @@
-package edgecache
+package edgecache_test
 
 import (
 	"fmt"
@@ -9,39 +9,68 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
 	"github.com/edgecache-go/edgecache/internal/directive"
 	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
+
+func TestHeaders(t *testing.T) {
+	t.Run("setters write one Cache-Control (RFC 9111, 5.2.2)", settersWriteOneCacheControl)
+	t.Run("setters never lose a restriction", settersNeverLoseARestriction)
+	t.Run("restrictions reach targeted fields (RFC 9213, 2.2)", restrictionsReachTargetedFields)
+	t.Run("Vary adds (RFC 9110, 12.5.5)", varyAdds)
+	t.Run("Tag writes Cache-Groups (RFC 9875, 2)", tagWritesCacheGroups)
+	t.Run("tags that are too long stay apart", tagsThatAreTooLongStayApart)
+	t.Run("a page that cannot be tagged is not stored", aPageThatCannotBeTaggedIsNotStored)
+	t.Run("Invalidate writes Cache-Group-Invalidation (RFC 9875, 3)", invalidateWritesCacheGroupInvalidation)
+	t.Run("setters keep a Cache-Control that is too long to be read", settersKeepACacheControlThatIsTooLongToBeRead)
+}
+
+func TestCacheFor(t *testing.T) {
+	t.Run("it is for caches, not for browsers", itIsForCachesNotForBrowsers)
+	t.Run("the page is kept here and not shared", thePageIsKeptHereAndNotShared)
+	t.Run("a public page is shared", aPublicPageIsShared)
+}
+
+func TestDetail(t *testing.T) {
+	t.Run("an unreachable origin is called that", anUnreachableOriginIsCalledThat)
+	t.Run("a purged page is called that", aPurgedPageIsCalledThat)
+	t.Run("Explain takes requests of clients", explainTakesRequestsOfClients)
+}
 
 // steps are calls of setters in order.
 type steps []func(http.ResponseWriter)
 
-func noStore(w http.ResponseWriter)   { NoStore(w) }
-func noCache(w http.ResponseWriter)   { NoCache(w) }
-func private(w http.ResponseWriter)   { Private(w) }
-func public(w http.ResponseWriter)    { Public(w) }
-func immutable(w http.ResponseWriter) { Immutable(w) }
-func mustRev(w http.ResponseWriter)   { MustRevalidate(w) }
+func noStore(w http.ResponseWriter)   { edgecache.NoStore(w) }
+func noCache(w http.ResponseWriter)   { edgecache.NoCache(w) }
+func private(w http.ResponseWriter)   { edgecache.Private(w) }
+func public(w http.ResponseWriter)    { edgecache.Public(w) }
+func immutable(w http.ResponseWriter) { edgecache.Immutable(w) }
+func mustRev(w http.ResponseWriter)   { edgecache.MustRevalidate(w) }
 
 func maxAge(d time.Duration) func(http.ResponseWriter) {
-	return func(w http.ResponseWriter) { MaxAge(w, d) }
+	return func(w http.ResponseWriter) { edgecache.MaxAge(w, d) }
 }
 
 func sMaxAge(d time.Duration) func(http.ResponseWriter) {
-	return func(w http.ResponseWriter) { SharedMaxAge(w, d) }
+	return func(w http.ResponseWriter) { edgecache.SharedMaxAge(w, d) }
 }
 
 func swr(d time.Duration) func(http.ResponseWriter) {
-	return func(w http.ResponseWriter) { StaleWhileRevalidate(w, d) }
+	return func(w http.ResponseWriter) { edgecache.StaleWhileRevalidate(w, d) }
 }
 
 func sie(d time.Duration) func(http.ResponseWriter) {
-	return func(w http.ResponseWriter) { StaleIfError(w, d) }
+	return func(w http.ResponseWriter) { edgecache.StaleIfError(w, d) }
 }
 
-func TestSettersRFC9111Section5_2_2(t *testing.T) {
+func settersWriteOneCacheControl(t *testing.T) {
 	const m = time.Minute
 	for _, tt := range []struct {
 		name string
@@ -111,8 +140,9 @@ func TestSettersRFC9111Section5_2_2(t *testing.T) {
 	}
 }
 
-// Whatever the order and whatever stood there: a restriction once said is still in force, and no permission beside it.
-func TestSettersNeverLoseARestriction(t *testing.T) {
+// Whatever the order and whatever stood there: a restriction once said is still in force, and no
+// permission beside it.
+func settersNeverLoseARestriction(t *testing.T) {
 	calls := map[string]func(http.ResponseWriter){
 		"NoStore": noStore, "NoCache": noCache, "Private": private, "Public": public, "Immutable": immutable, "MustRevalidate": mustRev,
 		"MaxAge": maxAge(time.Minute), "SharedMaxAge": sMaxAge(time.Minute), "SWR": swr(time.Minute), "SIE": sie(time.Minute),
@@ -140,7 +170,7 @@ func TestSettersNeverLoseARestriction(t *testing.T) {
 	}
 }
 
-func TestRestrictionsReachTargetedFieldsRFC9213Section2_2(t *testing.T) {
+func restrictionsReachTargetedFields(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		had  http.Header
@@ -173,7 +203,7 @@ func TestRestrictionsReachTargetedFieldsRFC9213Section2_2(t *testing.T) {
 	}
 }
 
-func TestVaryRFC9110Section12_5_5(t *testing.T) {
+func varyAdds(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		had  []string
@@ -194,7 +224,7 @@ func TestVaryRFC9110Section12_5_5(t *testing.T) {
 		for _, line := range tt.had {
 			w.Header().Add("Vary", line)
 		}
-		Vary(w, tt.add...)
+		edgecache.Vary(w, tt.add...)
 		if got := w.Header()["Vary"]; !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
@@ -208,7 +238,7 @@ func numbered(n int) (tags []string) {
 	return tags
 }
 
-func TestTagRFC9875Section2(t *testing.T) {
+func tagWritesCacheGroups(t *testing.T) {
 	long := strings.Repeat("x", field.MaxStringLength)
 	for _, tt := range []struct {
 		name string
@@ -231,7 +261,7 @@ func TestTagRFC9875Section2(t *testing.T) {
 		for _, line := range tt.had {
 			w.Header().Add("Cache-Groups", line)
 		}
-		Tag(w, tt.add...)
+		edgecache.Tag(w, tt.add...)
 		if got := w.Header()["Cache-Groups"]; !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
@@ -241,7 +271,7 @@ func TestTagRFC9875Section2(t *testing.T) {
 	}
 }
 
-func TestTagsThatAreTooLongStayApart(t *testing.T) {
+func tagsThatAreTooLongStayApart(t *testing.T) {
 	long := strings.Repeat("x", field.MaxStringLength)
 	names := map[string]string{}
 	for _, tag := range []string{long, long + "x", long + "y", strings.Repeat("é", field.MaxStringLength)} {
@@ -253,7 +283,7 @@ func TestTagsThatAreTooLongStayApart(t *testing.T) {
 	}
 }
 
-func TestTagIsKeptOutOfTheCacheRatherThanUntagged(t *testing.T) {
+func aPageThatCannotBeTaggedIsNotStored(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		tags []string
@@ -269,8 +299,8 @@ func TestTagIsKeptOutOfTheCacheRatherThanUntagged(t *testing.T) {
 		}(), false},
 	} {
 		w := httptest.NewRecorder()
-		MaxAge(w, time.Hour)
-		Tag(w, tt.tags...)
+		edgecache.MaxAge(w, time.Hour)
+		edgecache.Tag(w, tt.tags...)
 		got, readable := field.ParseStringList(w.Header()["Cache-Groups"])
 		stored := w.Header().Get("Cache-Control") == "max-age=3600"
 		if stored != tt.want || readable != tt.want || tt.want && len(got) != len(tt.tags) {
@@ -279,17 +309,17 @@ func TestTagIsKeptOutOfTheCacheRatherThanUntagged(t *testing.T) {
 	}
 }
 
-func TestInvalidateRFC9875Section3(t *testing.T) {
+func invalidateWritesCacheGroupInvalidation(t *testing.T) {
 	w := httptest.NewRecorder()
-	if !Invalidate(w, "posts", "é") || !Invalidate(w, "home") {
+	if !edgecache.Invalidate(w, "posts", "é") || !edgecache.Invalidate(w, "home") {
 		t.Error("a short list was refused")
 	}
 	if got, want := w.Header().Get("Cache-Group-Invalidation"), `"posts", "%C3%A9", "home"`; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	w = httptest.NewRecorder()
-	Invalidate(w, "a")
-	if Invalidate(w, numbered(field.MaxStrings)...) {
+	edgecache.Invalidate(w, "a")
+	if edgecache.Invalidate(w, numbered(field.MaxStrings)...) {
 		t.Error("one tag too many was taken")
 	}
 	if got := w.Header().Get("Cache-Group-Invalidation"); got != `"a"` {
@@ -313,7 +343,7 @@ func FuzzGroupName(f *testing.F) {
 			return
 		}
 		w := httptest.NewRecorder()
-		Tag(w, tag)
+		edgecache.Tag(w, tag)
 		got, ok := field.ParseStringList(w.Header()["Cache-Groups"])
 		if !ok || len(got) != 1 || got[0] != name {
 			t.Fatalf("%q is read back as %q, want %q", tag, got, name)
@@ -330,14 +360,162 @@ func FuzzSettersOverAnyCacheControl(f *testing.F) {
 		before := field.ParseCacheControl(had)
 		w := httptest.NewRecorder()
 		w.Header()["Cache-Control"] = had
-		MaxAge(w, time.Minute)
+		edgecache.MaxAge(w, time.Minute)
 		after := field.ParseCacheControl(w.Header()["Cache-Control"])
 		if before.NoStore && !after.NoStore || before.NoCache && !after.NoCache || before.Private && !after.Private {
 			t.Fatalf("MaxAge turned %q into %q", had, w.Header()["Cache-Control"])
 		}
-		NoStore(w)
+		edgecache.NoStore(w)
 		if after = field.ParseCacheControl(w.Header()["Cache-Control"]); !after.NoStore || after.MaxAge.Valid || after.Public {
 			t.Fatalf("NoStore turned %q into %q", had, w.Header()["Cache-Control"])
 		}
 	})
+}
+
+func itIsForCachesNotForBrowsers(t *testing.T) {
+	tests := []struct {
+		name          string
+		say           func(http.ResponseWriter)
+		cache, target string // Cache-Control, CDN-Cache-Control
+	}{
+		{"alone", func(w http.ResponseWriter) { edgecache.CacheFor(w, time.Minute) }, "no-cache", "max-age=60"},
+		{"after MaxAge it takes that from browsers", func(w http.ResponseWriter) { edgecache.MaxAge(w, time.Hour); edgecache.CacheFor(w, time.Minute) }, "no-cache", "max-age=60"},
+		{"the later of two counts", func(w http.ResponseWriter) { edgecache.CacheFor(w, time.Hour); edgecache.CacheFor(w, time.Minute) }, "no-cache", "max-age=60"},
+		{"not after NoStore", func(w http.ResponseWriter) { edgecache.NoStore(w); edgecache.CacheFor(w, time.Minute) }, "no-store", ""},
+		{"nor before it", func(w http.ResponseWriter) { edgecache.CacheFor(w, time.Minute); edgecache.NoStore(w) }, "no-cache, no-store", "no-store"},
+		{"not after Private", func(w http.ResponseWriter) { edgecache.Private(w); edgecache.CacheFor(w, time.Minute) }, "private", ""},
+		{"nor before it", func(w http.ResponseWriter) { edgecache.CacheFor(w, time.Minute); edgecache.Private(w) }, "no-cache, private", "max-age=60, private"},
+		{"after Public it shares", func(w http.ResponseWriter) { edgecache.Public(w); edgecache.CacheFor(w, time.Minute) }, "public, no-cache", "max-age=60, public"},
+		{"and before it", func(w http.ResponseWriter) { edgecache.CacheFor(w, time.Minute); edgecache.Public(w) }, "no-cache, public", "max-age=60, public"},
+		{"twice, and the later lifetime counts", func(w http.ResponseWriter) {
+			edgecache.CacheFor(w, time.Minute)
+			edgecache.Public(w)
+			edgecache.CacheFor(w, time.Hour)
+		}, "no-cache, public", "max-age=3600, public"},
+		{"not if it is private after all", func(w http.ResponseWriter) {
+			edgecache.Public(w)
+			edgecache.CacheFor(w, time.Minute)
+			edgecache.Private(w)
+		}, "no-cache, private", "max-age=60, private"},
+		{"nor if it was private before", func(w http.ResponseWriter) {
+			edgecache.Private(w)
+			edgecache.Public(w)
+			edgecache.CacheFor(w, time.Minute)
+		}, "private", ""},
+		{"nor if it is private for other caches", func(w http.ResponseWriter) {
+			w.Header().Set("CDN-Cache-Control", "private")
+			edgecache.Public(w)
+		}, "public", "private"},
+		{"nor if Cache-Control alone was private", func(w http.ResponseWriter) {
+			w.Header().Set("CDN-Cache-Control", "max-age=60")
+			w.Header().Set("Cache-Control", "private")
+			edgecache.Public(w)
+		}, "private", "max-age=60"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			w := httptest.NewRecorder()
+			tt.say(w)
+			require.Equal(t, tt.cache, w.Header().Get("Cache-Control"))
+			require.Equal(t, tt.target, strings.Join(w.Header().Values("CDN-Cache-Control"), " | "))
+		})
+	}
+}
+
+func thePageIsKeptHereAndNotShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+			edgecache.CacheFor(w, time.Minute)
+			fmt.Fprint(w, "for ", r.Header.Get("Cookie"))
+		})
+		harness.Want(t, s.Get("/"), "MISS", 200, "for ")
+		harness.Want(t, s.Get("/"), "HIT", 200, "for ")
+		harness.Want(t, s.Get("/", "Cookie", "session=1"), "DYNAMIC", 200, "for session=1")
+		tag := s.Get("/").Header.Get("Etag")
+		harness.Want(t, s.Get("/", "If-None-Match", tag), "HIT", 304, "") // what a browser asks
+		time.Sleep(61 * time.Second)
+		harness.Want(t, s.Get("/"), "EXPIRED", 200, "for ")
+	})
+}
+
+// Public is the one word that shares, whether it is said before the lifetime, after it, or by a
+// policy.
+func aPublicPageIsShared(t *testing.T) {
+	public := edgecache.Policy{Public: true}
+	for name, handler := range map[string]http.Handler{
+		"before": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			edgecache.Public(w)
+			edgecache.CacheFor(w, time.Minute)
+			fmt.Fprint(w, "page")
+		}),
+		"after": http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			edgecache.CacheFor(w, time.Minute)
+			edgecache.Public(w)
+			fmt.Fprint(w, "page")
+		}),
+		"by a policy": public.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			edgecache.CacheFor(w, time.Minute)
+			fmt.Fprint(w, "page")
+		})),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := harness.NewSite(t, edgecache.Config{}, handler.ServeHTTP)
+			harness.Want(t, s.Get("/", "Cookie", "session=1"), "MISS", 200, "page")
+			harness.Want(t, s.Get("/", "Cookie", "session=2"), "HIT", 200, "page")
+			harness.Want(t, s.Get("/", "Authorization", "Bearer x"), "HIT", 200, "page")
+			harness.Want(t, s.Get("/"), "HIT", 200, "page")
+		})
+	}
+	restricted := edgecache.Policy{Public: true}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		edgecache.CacheFor(w, time.Minute)
+		edgecache.Private(w)
+		fmt.Fprint(w, "page")
+	}))
+	s := harness.NewSite(t, edgecache.Config{}, restricted.ServeHTTP)
+	harness.Want(t, s.Get("/", "Cookie", "session=1"), "BYPASS", 200, "page")
+	harness.Want(t, s.Get("/", "Cookie", "session=2"), "BYPASS", 200, "page")
+}
+
+func anUnreachableOriginIsCalledThat(t *testing.T) {
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		edgecache.OriginError(w)
+		http.Error(w, "gone", http.StatusBadGateway)
+	})
+	r := s.Get("/")
+	require.Contains(t, r.Header.Get("Cache-Status"), "detail=unreachable")
+	harness.Want(t, r, "BYPASS", 502, "gone\n")
+}
+
+func aPurgedPageIsCalledThat(t *testing.T) {
+	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
+		edgecache.Tag(w, "page")
+		fmt.Fprint(w, "page")
+	})
+	s.Get("/")
+	_, err := s.Edge.PurgeTags(t.Context(), "page")
+	require.NoError(t, err)
+	require.Equal(t, "purged", s.Edge.Explain(httptest.NewRequest("GET", "/", nil)).Reason.String())
+	require.Contains(t, s.Get("/").Header.Get("Cache-Status"), "detail=purged")
+}
+
+func explainTakesRequestsOfClients(t *testing.T) {
+	edge, err := edgecache.New(edgecache.Config{})
+	require.NoError(t, err)
+	server := httptest.NewServer(edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {})))
+	defer server.Close()
+	r, err := http.NewRequest("GET", server.URL+"/page?q", nil)
+	require.NoError(t, err)
+	answer, err := server.Client().Do(r)
+	require.NoError(t, err)
+	require.NoError(t, answer.Body.Close())
+	require.Equal(t, edgecache.Hit, edge.Explain(r).Status)
+}
+
+// A Cache-Control that is too long to be read counts as no-store, and no setter makes it short
+// enough to be read as anything else.
+func settersKeepACacheControlThatIsTooLongToBeRead(t *testing.T) {
+	w := httptest.NewRecorder()
+	w.Header().Set("Cache-Control", "max-age=60, "+strings.Repeat("x", 5000)+", max-age=60")
+	edgecache.MaxAge(w, time.Hour)
+	require.Equal(t, "no-store", w.Header().Get("Cache-Control"))
 }

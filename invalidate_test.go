@@ -261,7 +261,8 @@ func TestWhatLocationNamesStaysForErrors(t *testing.T) {
 	}
 }
 
-// What is being made when an unsafe method succeeds is not kept: under its path with every query, and under what it names.
+// What is being made when an unsafe method succeeds is not kept: under its path with every query,
+// and under what it names.
 func TestFetchesDuringAnUnsafeMethodAreNotKept(t *testing.T) {
 	for _, row := range []struct {
 		asked string
@@ -288,7 +289,8 @@ func TestFetchesDuringAnUnsafeMethodAreNotKept(t *testing.T) {
 	}
 }
 
-// A confirmation that was asked for before a POST does not make what the POST has made invalid fresh.
+// A confirmation that was asked for before a POST does not make what the POST has made invalid
+// fresh.
 func TestConfirmationOnItsWayDoesNotUndoAnInvalidation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewOrigin(t, edgecache.Config{})

@@ -13,8 +13,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// What a policy restricts reaches every Edge inside of it, also by the request of a background refresh, which has no other
-// values of its client's context.
+// What a policy restricts reaches every Edge inside of it, also by the request of a background
+// refresh, which has no other values of its client's context.
 func TestLimitsReachWhatLiesFurtherInside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		further, err := New(Config{})

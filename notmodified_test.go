@@ -141,7 +141,8 @@ func TestFresh304RFC9110Section15_4_5(t *testing.T) {
 	}
 }
 
-// A page that changes twice in one second would get one date for both, and the first of them be kept for ever.
+// A page that changes twice in one second would get one date for both, and the first of them be
+// kept for ever.
 func TestLastModifiedOfTheRunningSecondIsNotSentRFC9110Section8_8_2(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		changed := time.Now()

@@ -1,4 +1,4 @@
-package edgecache
+package edgecache_test
 
 import (
 	"errors"
@@ -14,9 +14,28 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/edgecache-go/edgecache"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/policy"
 )
+
+func TestPolicy(t *testing.T) {
+	t.Run("a policy fills in and the stricter wins", aPolicyFillsInAndTheStricterWins)
+	t.Run("a policy is bound by Expires (RFC 9111, 5.3)", aPolicyIsBoundByExpires)
+	t.Run("a policy may be for statuses and methods", aPolicyMayBeForStatusesAndMethods)
+	t.Run("a policy leaves an upgrade alone", aPolicyLeavesAnUpgradeAlone)
+	t.Run("a policy adds to Vary and tags", aPolicyAddsToVaryAndTags)
+	t.Run("a policy adds no other header", aPolicyAddsNoOtherHeader)
+	t.Run("policies around policies only fill in", policiesAroundPoliciesOnlyFillIn)
+	t.Run("a policy treats a 304 like the page", aPolicyTreatsA304LikeThePage)
+	t.Run("Validate reports mistakes", validateReportsMistakes)
+	t.Run("Routes reports each mistake", routesReportsEachMistake)
+	t.Run("Routes chooses as http.ServeMux does", routesChoosesAsHttpServeMuxDoes)
+	t.Run("AfterRequest has the last word", afterRequestHasTheLastWord)
+	t.Run("a policy does not speak for a panic", aPolicyDoesNotSpeakForAPanic)
+	t.Run("CacheFor of a policy is for caches", cacheForOfAPolicyIsForCaches)
+	t.Run("CacheFor of a policy around policies only fills in", cacheForOfAPolicyAroundPoliciesOnlyFillsIn)
+}
 
 // answer is a handler that sets header fields, name and value in turn, and answers status.
 func answer(status int, fields ...string) http.Handler {
@@ -30,40 +49,40 @@ func answer(status int, fields ...string) http.Handler {
 	})
 }
 
-func TestPolicyFillsAndTheStricterWins(t *testing.T) {
+func aPolicyFillsInAndTheStricterWins(t *testing.T) {
 	const m = time.Minute
 	cc := "Cache-Control"
 	for _, tt := range []struct {
 		name   string
-		policy Policy
+		policy edgecache.Policy
 		said   []string
 		want   string
 	}{
-		{"what the handler left open is filled", Policy{Public: true, MaxAge: m, SharedMaxAge: 2 * m, StaleWhileRevalidate: 3 * m, StaleIfError: 4 * m, Immutable: true}, nil,
+		{"what the handler left open is filled", edgecache.Policy{Public: true, MaxAge: m, SharedMaxAge: 2 * m, StaleWhileRevalidate: 3 * m, StaleIfError: 4 * m, Immutable: true}, nil,
 			"public, immutable, max-age=60, s-maxage=120, stale-while-revalidate=180, stale-if-error=240"},
-		{"must-revalidate is filled", Policy{MustRevalidate: true, MaxAge: m}, nil, "must-revalidate, max-age=60"},
-		{"the zero policy says nothing", Policy{}, nil, ""},
-		{"and leaves what stands there as it was written", Policy{Tags: []string{"a"}}, []string{cc, "No-Cache,max-age=5"}, "No-Cache,max-age=5"},
-		{"a shorter lifetime of the handler stays", Policy{MaxAge: time.Hour}, []string{cc, "max-age=60"}, "max-age=60"},
-		{"a longer one is cut", Policy{MaxAge: m}, []string{cc, "max-age=3600"}, "max-age=60"},
-		{"an unreadable one is stale and stays", Policy{MaxAge: m}, []string{cc, "max-age=x"}, "max-age=x"},
-		{"a shorter shared lifetime stays", Policy{SharedMaxAge: time.Hour}, []string{cc, "s-maxage=60"}, "s-maxage=60"},
-		{"a longer shared one is cut", Policy{SharedMaxAge: m}, []string{cc, "s-maxage=3600"}, "s-maxage=60"},
-		{"the handler's lifetime for all bounds the shared one", Policy{SharedMaxAge: time.Hour}, []string{cc, "max-age=60"}, "max-age=60, s-maxage=60"},
-		{"but not the policy's own", Policy{MaxAge: m, SharedMaxAge: time.Hour}, nil, "max-age=60, s-maxage=3600"},
-		{"an unreadable lifetime for all bounds the shared one to nothing", Policy{SharedMaxAge: m}, []string{cc, "max-age=x"}, "max-age=x, s-maxage=0"},
-		{"the handler's shared lifetime says nothing about browsers", Policy{MaxAge: time.Hour}, []string{cc, "s-maxage=60"}, "s-maxage=60, max-age=3600"},
-		{"shorter stale windows stay, longer are cut", Policy{StaleWhileRevalidate: m, StaleIfError: m}, []string{cc, "stale-while-revalidate=5, stale-if-error=90"}, "stale-while-revalidate=5, stale-if-error=60"},
-		{"no-store over a lifetime", Policy{NoStore: true}, []string{cc, "public, max-age=60"}, "no-store"},
-		{"a lifetime under no-store", Policy{MaxAge: m, Public: true}, []string{cc, "no-store"}, "no-store"},
-		{"no-cache over a lifetime", Policy{NoCache: true}, []string{cc, "public, max-age=60"}, "public, no-cache"},
-		{"a lifetime under no-cache", Policy{MaxAge: m}, []string{cc, "no-cache"}, "no-cache"},
-		{"private over public", Policy{Private: true, MaxAge: m}, []string{cc, "public, s-maxage=9"}, "private, max-age=60"},
-		{"public under private", Policy{Public: true, SharedMaxAge: m}, []string{cc, "private"}, "private"},
-		{"a stale window under must-revalidate", Policy{MaxAge: m, StaleIfError: m}, []string{cc, "must-revalidate"}, "must-revalidate, max-age=60"},
-		{"a restriction on the second line counts", Policy{MaxAge: m}, []string{cc, "public", cc, "no-store"}, "no-store"},
-		{"Pragma: no-cache alone means no-cache", Policy{MaxAge: m, Public: true}, []string{"Pragma", "no-cache"}, "no-cache, public"},
-		{"Pragma beside Cache-Control means nothing", Policy{MaxAge: m}, []string{"Pragma", "no-cache", cc, "public"}, "public, max-age=60"},
+		{"must-revalidate is filled", edgecache.Policy{MustRevalidate: true, MaxAge: m}, nil, "must-revalidate, max-age=60"},
+		{"the zero policy says nothing", edgecache.Policy{}, nil, ""},
+		{"and leaves what stands there as it was written", edgecache.Policy{Tags: []string{"a"}}, []string{cc, "No-Cache,max-age=5"}, "No-Cache,max-age=5"},
+		{"a shorter lifetime of the handler stays", edgecache.Policy{MaxAge: time.Hour}, []string{cc, "max-age=60"}, "max-age=60"},
+		{"a longer one is cut", edgecache.Policy{MaxAge: m}, []string{cc, "max-age=3600"}, "max-age=60"},
+		{"an unreadable one is stale and stays", edgecache.Policy{MaxAge: m}, []string{cc, "max-age=x"}, "max-age=x"},
+		{"a shorter shared lifetime stays", edgecache.Policy{SharedMaxAge: time.Hour}, []string{cc, "s-maxage=60"}, "s-maxage=60"},
+		{"a longer shared one is cut", edgecache.Policy{SharedMaxAge: m}, []string{cc, "s-maxage=3600"}, "s-maxage=60"},
+		{"the handler's lifetime for all bounds the shared one", edgecache.Policy{SharedMaxAge: time.Hour}, []string{cc, "max-age=60"}, "max-age=60, s-maxage=60"},
+		{"but not the policy's own", edgecache.Policy{MaxAge: m, SharedMaxAge: time.Hour}, nil, "max-age=60, s-maxage=3600"},
+		{"an unreadable lifetime for all bounds the shared one to nothing", edgecache.Policy{SharedMaxAge: m}, []string{cc, "max-age=x"}, "max-age=x, s-maxage=0"},
+		{"the handler's shared lifetime says nothing about browsers", edgecache.Policy{MaxAge: time.Hour}, []string{cc, "s-maxage=60"}, "s-maxage=60, max-age=3600"},
+		{"shorter stale windows stay, longer are cut", edgecache.Policy{StaleWhileRevalidate: m, StaleIfError: m}, []string{cc, "stale-while-revalidate=5, stale-if-error=90"}, "stale-while-revalidate=5, stale-if-error=60"},
+		{"no-store over a lifetime", edgecache.Policy{NoStore: true}, []string{cc, "public, max-age=60"}, "no-store"},
+		{"a lifetime under no-store", edgecache.Policy{MaxAge: m, Public: true}, []string{cc, "no-store"}, "no-store"},
+		{"no-cache over a lifetime", edgecache.Policy{NoCache: true}, []string{cc, "public, max-age=60"}, "public, no-cache"},
+		{"a lifetime under no-cache", edgecache.Policy{MaxAge: m}, []string{cc, "no-cache"}, "no-cache"},
+		{"private over public", edgecache.Policy{Private: true, MaxAge: m}, []string{cc, "public, s-maxage=9"}, "private, max-age=60"},
+		{"public under private", edgecache.Policy{Public: true, SharedMaxAge: m}, []string{cc, "private"}, "private"},
+		{"a stale window under must-revalidate", edgecache.Policy{MaxAge: m, StaleIfError: m}, []string{cc, "must-revalidate"}, "must-revalidate, max-age=60"},
+		{"a restriction on the second line counts", edgecache.Policy{MaxAge: m}, []string{cc, "public", cc, "no-store"}, "no-store"},
+		{"Pragma: no-cache alone means no-cache", edgecache.Policy{MaxAge: m, Public: true}, []string{"Pragma", "no-cache"}, "no-cache, public"},
+		{"Pragma beside Cache-Control means nothing", edgecache.Policy{MaxAge: m}, []string{"Pragma", "no-cache", cc, "public"}, "public, max-age=60"},
 	} {
 		w := httptest.NewRecorder()
 		tt.policy.Handler(answer(0, tt.said...)).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
@@ -73,7 +92,7 @@ func TestPolicyFillsAndTheStricterWins(t *testing.T) {
 	}
 }
 
-func TestPolicyIsBoundByExpiresRFC9111Section5_3(t *testing.T) {
+func aPolicyIsBoundByExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		at := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
 		for _, tt := range []struct {
@@ -90,7 +109,7 @@ func TestPolicyIsBoundByExpiresRFC9111Section5_3(t *testing.T) {
 			{"max-age beats it", []string{"Expires", at(time.Minute), "Cache-Control", "max-age=90"}, "max-age=90, s-maxage=90"},
 		} {
 			w := httptest.NewRecorder()
-			Policy{MaxAge: 10 * time.Minute, SharedMaxAge: time.Hour}.Handler(answer(0, tt.said...)).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+			edgecache.Policy{MaxAge: 10 * time.Minute, SharedMaxAge: time.Hour}.Handler(answer(0, tt.said...)).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 			if got := w.Header().Get("Cache-Control"); got != tt.want {
 				t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 			}
@@ -98,18 +117,19 @@ func TestPolicyIsBoundByExpiresRFC9111Section5_3(t *testing.T) {
 	})
 }
 
-// A policy's CacheFor is for caches: it never loosens what the handler said, and browsers keep to it.
-func TestPolicyCacheFor(t *testing.T) {
+// A policy's CacheFor is for caches: it never loosens what the handler said, and browsers keep to
+// it.
+func cacheForOfAPolicyIsForCaches(t *testing.T) {
 	const m = time.Minute
 	const cc, cdn = "Cache-Control", "CDN-Cache-Control"
 	synctest.Test(t, func(t *testing.T) {
 		at := func(d time.Duration) string { return time.Now().Add(d).UTC().Format(http.TimeFormat) }
-		plain := Policy{CacheFor: m}
-		all := Policy{CacheFor: m, Public: true, StaleWhileRevalidate: 2 * m, StaleIfError: 3 * m}
-		strict := Policy{CacheFor: m, MustRevalidate: true}
+		plain := edgecache.Policy{CacheFor: m}
+		all := edgecache.Policy{CacheFor: m, Public: true, StaleWhileRevalidate: 2 * m, StaleIfError: 3 * m}
+		strict := edgecache.Policy{CacheFor: m, MustRevalidate: true}
 		for _, tt := range []struct {
 			name         string
-			policy       Policy
+			policy       edgecache.Policy
 			status       int
 			said         []string
 			control, cdn string
@@ -179,8 +199,8 @@ func TestPolicyCacheFor(t *testing.T) {
 	})
 }
 
-func TestPolicyCacheForAroundPolicies(t *testing.T) {
-	short, long := Policy{CacheFor: time.Minute}.Handler, Policy{CacheFor: time.Hour}.Handler
+func cacheForOfAPolicyAroundPoliciesOnlyFillsIn(t *testing.T) {
+	short, long := edgecache.Policy{CacheFor: time.Minute}.Handler, edgecache.Policy{CacheFor: time.Hour}.Handler
 	for _, tt := range []struct {
 		name         string
 		h            http.Handler
@@ -188,11 +208,11 @@ func TestPolicyCacheForAroundPolicies(t *testing.T) {
 	}{
 		{"the shorter one counts outside", short(long(answer(0))), "no-cache", "max-age=60"},
 		{"and inside", long(short(answer(0))), "no-cache", "max-age=60"},
-		{"MaxAge inside is for browsers", short(Policy{MaxAge: time.Hour}.Handler(answer(0))), "max-age=3600", "max-age=60"},
-		{"MaxAge outside gives them nothing", Policy{MaxAge: time.Hour}.Handler(short(answer(0))), "no-cache", "max-age=60"},
-		{"no-store outside wins", Policy{NoStore: true}.Handler(short(answer(0))), "no-cache, no-store", "no-store"},
-		{"private inside wins", short(Policy{Private: true}.Handler(answer(0))), "private", ""},
-		{"public outside shares", Policy{Public: true}.Handler(short(answer(0))), "no-cache, public", "max-age=60, public"},
+		{"MaxAge inside is for browsers", short(edgecache.Policy{MaxAge: time.Hour}.Handler(answer(0))), "max-age=3600", "max-age=60"},
+		{"MaxAge outside gives them nothing", edgecache.Policy{MaxAge: time.Hour}.Handler(short(answer(0))), "no-cache", "max-age=60"},
+		{"no-store outside wins", edgecache.Policy{NoStore: true}.Handler(short(answer(0))), "no-cache, no-store", "no-store"},
+		{"private inside wins", short(edgecache.Policy{Private: true}.Handler(answer(0))), "private", ""},
+		{"public outside shares", edgecache.Policy{Public: true}.Handler(short(answer(0))), "no-cache, public", "max-age=60, public"},
 	} {
 		w := httptest.NewRecorder()
 		tt.h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
@@ -202,9 +222,9 @@ func TestPolicyCacheForAroundPolicies(t *testing.T) {
 	}
 }
 
-func TestPolicyByStatusAndMethod(t *testing.T) {
-	permits := Policy{Public: true, MaxAge: time.Minute, SharedMaxAge: time.Minute, MustRevalidate: true, Immutable: true, Vary: []string{"Accept"}, Tags: []string{"a"}}
-	restricts := Policy{NoStore: true, NoCache: true, Private: true}
+func aPolicyMayBeForStatusesAndMethods(t *testing.T) {
+	permits := edgecache.Policy{Public: true, MaxAge: time.Minute, SharedMaxAge: time.Minute, MustRevalidate: true, Immutable: true, Vary: []string{"Accept"}, Tags: []string{"a"}}
+	restricts := edgecache.Policy{NoStore: true, NoCache: true, Private: true}
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"} {
 		for _, status := range []int{0, 200, 203, 204, 206, 301, 302, 303, 304, 307, 308, 399, 400, 401, 404, 410, 429, 500, 503} {
 			r := httptest.NewRequest(method, "/", nil)
@@ -234,17 +254,17 @@ func TestPolicyByStatusAndMethod(t *testing.T) {
 	}
 }
 
-func TestPolicyLeavesAnUpgradeAlone(t *testing.T) {
+func aPolicyLeavesAnUpgradeAlone(t *testing.T) {
 	w := httptest.NewRecorder()
-	Policy{NoStore: true, Vary: []string{"Accept"}}.Handler(answer(101)).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	edgecache.Policy{NoStore: true, Vary: []string{"Accept"}}.Handler(answer(101)).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	if len(w.Header()) != 0 {
 		t.Errorf("got %v", w.Header())
 	}
 }
 
-func TestPolicyAddsToVaryAndTags(t *testing.T) {
+func aPolicyAddsToVaryAndTags(t *testing.T) {
 	w := httptest.NewRecorder()
-	p := Policy{Vary: []string{"Accept", "Cookie"}, Tags: []string{"a", "b"}}
+	p := edgecache.Policy{Vary: []string{"Accept", "Cookie"}, Tags: []string{"a", "b"}}
 	h := p.Handler(answer(0, "Vary", "Origin, accept", "Cache-Groups", `"b"`))
 	p.Vary[0], p.Tags[0] = "*", "changed" // a decorator has its own copy
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
@@ -256,18 +276,18 @@ func TestPolicyAddsToVaryAndTags(t *testing.T) {
 	}
 }
 
-func TestPolicyAddsNoOtherHeader(t *testing.T) {
+func aPolicyAddsNoOtherHeader(t *testing.T) {
 	w := httptest.NewRecorder()
-	Policy{MaxAge: time.Minute}.Handler(Policy{Public: true}.Handler(answer(0))).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	edgecache.Policy{MaxAge: time.Minute}.Handler(edgecache.Policy{Public: true}.Handler(answer(0))).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
 	if got, want := w.Header(), (http.Header{"Cache-Control": {"public, max-age=60"}}); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
-func TestPoliciesAroundPoliciesOnlyFill(t *testing.T) {
-	inner := Policy{MaxAge: time.Hour, Public: true}
-	outer := Policy{MaxAge: time.Minute, StaleIfError: time.Minute}.Handler
-	secret := Policy{Private: true}.Handler
+func policiesAroundPoliciesOnlyFillIn(t *testing.T) {
+	inner := edgecache.Policy{MaxAge: time.Hour, Public: true}
+	outer := edgecache.Policy{MaxAge: time.Minute, StaleIfError: time.Minute}.Handler
+	secret := edgecache.Policy{Private: true}.Handler
 	for _, tt := range []struct {
 		name string
 		h    http.Handler
@@ -286,9 +306,9 @@ func TestPoliciesAroundPoliciesOnlyFill(t *testing.T) {
 	}
 }
 
-func TestPolicyTouchesA304LikeThePage(t *testing.T) {
-	h := Policy{MaxAge: time.Minute, Vary: []string{"Accept"}}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !NotModified(w, r, ETag("v1")) {
+func aPolicyTreatsA304LikeThePage(t *testing.T) {
+	h := edgecache.Policy{MaxAge: time.Minute, Vary: []string{"Accept"}}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !edgecache.NotModified(w, r, edgecache.ETag("v1")) {
 			_, _ = w.Write([]byte("page"))
 		}
 	}))
@@ -308,7 +328,7 @@ func TestPolicyTouchesA304LikeThePage(t *testing.T) {
 
 func mistakesIn(err error) (fields []string) {
 	for _, e := range flatten(err) {
-		var ce *ConfigError
+		var ce *edgecache.ConfigError
 		if errors.As(e, &ce) {
 			fields = append(fields, fmt.Sprintf("%s=%v", ce.Field, ce.Value))
 		} else {
@@ -332,45 +352,45 @@ func flatten(err error) (all []error) {
 	return all
 }
 
-func TestPolicyValidate(t *testing.T) {
+func validateReportsMistakes(t *testing.T) {
 	const m = time.Minute
 	for _, tt := range []struct {
 		name   string
-		policy Policy
+		policy edgecache.Policy
 		want   []string
 	}{
-		{"the zero policy is valid", Policy{}, nil},
-		{"all permissions together are valid", Policy{Public: true, Immutable: true, MaxAge: m, SharedMaxAge: m, StaleWhileRevalidate: m, StaleIfError: m, Vary: []string{"*"}, Tags: []string{"a"}}, nil},
-		{"all restrictions together are valid", Policy{NoStore: true, NoCache: true, Private: true, MustRevalidate: true}, nil},
-		{"a private page may have a lifetime", Policy{Private: true, MaxAge: m, StaleWhileRevalidate: m}, nil},
-		{"a public page may be validated", Policy{Public: true, NoCache: true}, nil},
-		{"one second is valid", Policy{MaxAge: time.Second}, nil},
-		{"less is not", Policy{MaxAge: time.Second - 1}, []string{"Policy.MaxAge=999.999999ms"}},
-		{"nor is a number without its unit", Policy{SharedMaxAge: 60}, []string{"Policy.SharedMaxAge=60ns"}},
-		{"nor a negative duration", Policy{StaleWhileRevalidate: -m, StaleIfError: math.MinInt64}, []string{"Policy.StaleIfError=-2562047h47m16.854775808s", "Policy.StaleWhileRevalidate=-1m0s"}},
-		{"no-store forbids all permissions", Policy{NoStore: true, Public: true, Immutable: true, MaxAge: m, SharedMaxAge: m, StaleWhileRevalidate: m, StaleIfError: m},
+		{"the zero policy is valid", edgecache.Policy{}, nil},
+		{"all permissions together are valid", edgecache.Policy{Public: true, Immutable: true, MaxAge: m, SharedMaxAge: m, StaleWhileRevalidate: m, StaleIfError: m, Vary: []string{"*"}, Tags: []string{"a"}}, nil},
+		{"all restrictions together are valid", edgecache.Policy{NoStore: true, NoCache: true, Private: true, MustRevalidate: true}, nil},
+		{"a private page may have a lifetime", edgecache.Policy{Private: true, MaxAge: m, StaleWhileRevalidate: m}, nil},
+		{"a public page may be validated", edgecache.Policy{Public: true, NoCache: true}, nil},
+		{"one second is valid", edgecache.Policy{MaxAge: time.Second}, nil},
+		{"less is not", edgecache.Policy{MaxAge: time.Second - 1}, []string{"Policy.MaxAge=999.999999ms"}},
+		{"nor is a number without its unit", edgecache.Policy{SharedMaxAge: 60}, []string{"Policy.SharedMaxAge=60ns"}},
+		{"nor a negative duration", edgecache.Policy{StaleWhileRevalidate: -m, StaleIfError: math.MinInt64}, []string{"Policy.StaleIfError=-2562047h47m16.854775808s", "Policy.StaleWhileRevalidate=-1m0s"}},
+		{"no-store forbids all permissions", edgecache.Policy{NoStore: true, Public: true, Immutable: true, MaxAge: m, SharedMaxAge: m, StaleWhileRevalidate: m, StaleIfError: m},
 			[]string{"Policy.Immutable=true", "Policy.MaxAge=1m0s", "Policy.Public=true", "Policy.SharedMaxAge=1m0s", "Policy.StaleIfError=1m0s", "Policy.StaleWhileRevalidate=1m0s"}},
-		{"no-cache forbids lifetimes", Policy{NoCache: true, Immutable: true, MaxAge: m, SharedMaxAge: m, StaleWhileRevalidate: m, StaleIfError: m},
+		{"no-cache forbids lifetimes", edgecache.Policy{NoCache: true, Immutable: true, MaxAge: m, SharedMaxAge: m, StaleWhileRevalidate: m, StaleIfError: m},
 			[]string{"Policy.Immutable=true", "Policy.MaxAge=1m0s", "Policy.SharedMaxAge=1m0s", "Policy.StaleIfError=1m0s", "Policy.StaleWhileRevalidate=1m0s"}},
-		{"private forbids sharing", Policy{Private: true, Public: true, SharedMaxAge: m}, []string{"Policy.Public=true", "Policy.SharedMaxAge=1m0s"}},
-		{"must-revalidate forbids stale windows", Policy{MustRevalidate: true, StaleWhileRevalidate: m, StaleIfError: m}, []string{"Policy.StaleIfError=1m0s", "Policy.StaleWhileRevalidate=1m0s"}},
-		{"CacheFor of a second is valid", Policy{CacheFor: time.Second, Public: true, StaleWhileRevalidate: m, StaleIfError: m}, nil},
-		{"and with must-revalidate", Policy{CacheFor: m, MustRevalidate: true}, nil},
-		{"less than a second is not", Policy{CacheFor: time.Second - 1}, []string{"Policy.CacheFor=999.999999ms"}},
-		{"nor is less than nothing", Policy{CacheFor: -m}, []string{"Policy.CacheFor=-1m0s"}},
-		{"restrictions forbid CacheFor", Policy{CacheFor: m, NoStore: true, NoCache: true, Private: true}, []string{"Policy.CacheFor=1m0s", "Policy.CacheFor=1m0s", "Policy.CacheFor=1m0s"}},
-		{"CacheFor forbids other lifetimes", Policy{CacheFor: m, MaxAge: m, SharedMaxAge: m, Immutable: true}, []string{"Policy.Immutable=true", "Policy.MaxAge=1m0s", "Policy.SharedMaxAge=1m0s"}},
-		{"names in Vary are names", Policy{Vary: []string{"Accept", "a b", ""}}, []string{"Policy.Vary[1]=a b", "Policy.Vary[2]="}},
-		{"a tag is not empty", Policy{Tags: []string{"a", ""}}, []string{"Policy.Tags[1]="}},
-		{"as many tags as are read", Policy{Tags: numbered(field.MaxStrings)}, nil},
-		{"one more", Policy{Tags: numbered(field.MaxStrings + 1)}, []string{"Policy.Tags=1025"}},
+		{"private forbids sharing", edgecache.Policy{Private: true, Public: true, SharedMaxAge: m}, []string{"Policy.Public=true", "Policy.SharedMaxAge=1m0s"}},
+		{"must-revalidate forbids stale windows", edgecache.Policy{MustRevalidate: true, StaleWhileRevalidate: m, StaleIfError: m}, []string{"Policy.StaleIfError=1m0s", "Policy.StaleWhileRevalidate=1m0s"}},
+		{"CacheFor of a second is valid", edgecache.Policy{CacheFor: time.Second, Public: true, StaleWhileRevalidate: m, StaleIfError: m}, nil},
+		{"and with must-revalidate", edgecache.Policy{CacheFor: m, MustRevalidate: true}, nil},
+		{"less than a second is not", edgecache.Policy{CacheFor: time.Second - 1}, []string{"Policy.CacheFor=999.999999ms"}},
+		{"nor is less than nothing", edgecache.Policy{CacheFor: -m}, []string{"Policy.CacheFor=-1m0s"}},
+		{"restrictions forbid CacheFor", edgecache.Policy{CacheFor: m, NoStore: true, NoCache: true, Private: true}, []string{"Policy.CacheFor=1m0s", "Policy.CacheFor=1m0s", "Policy.CacheFor=1m0s"}},
+		{"CacheFor forbids other lifetimes", edgecache.Policy{CacheFor: m, MaxAge: m, SharedMaxAge: m, Immutable: true}, []string{"Policy.Immutable=true", "Policy.MaxAge=1m0s", "Policy.SharedMaxAge=1m0s"}},
+		{"names in Vary are names", edgecache.Policy{Vary: []string{"Accept", "a b", ""}}, []string{"Policy.Vary[1]=a b", "Policy.Vary[2]="}},
+		{"a tag is not empty", edgecache.Policy{Tags: []string{"a", ""}}, []string{"Policy.Tags[1]="}},
+		{"as many tags as are read", edgecache.Policy{Tags: numbered(field.MaxStrings)}, nil},
+		{"one more", edgecache.Policy{Tags: numbered(field.MaxStrings + 1)}, []string{"Policy.Tags=1025"}},
 	} {
 		if got := mistakesIn(tt.policy.Validate()); !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %q, want %q", tt.name, got, tt.want)
 		}
 		for name, construct := range map[string]func(){
 			"Handler": func() { tt.policy.Handler(answer(0)) },
-			"Routes":  func() { Routes(map[string]Policy{"/": tt.policy}) },
+			"Routes":  func() { edgecache.Routes(map[string]edgecache.Policy{"/": tt.policy}) },
 		} {
 			if got := panics(construct); (got != nil) != (tt.want != nil) {
 				t.Errorf("%s: %s panics with %v", tt.name, name, got)
@@ -390,9 +410,9 @@ func panics(f func()) (err error) {
 	return nil
 }
 
-func TestRoutesReportsEveryMistake(t *testing.T) {
+func routesReportsEachMistake(t *testing.T) {
 	err := panics(func() {
-		Routes(map[string]Policy{
+		edgecache.Routes(map[string]edgecache.Policy{
 			"GET /a/{": {}, "/b/{id}": {}, "/b/{name}": {}, "": {}, "/c": {NoStore: true, MaxAge: 5 * time.Second},
 		})
 	})
@@ -403,17 +423,17 @@ func TestRoutesReportsEveryMistake(t *testing.T) {
 	if !strings.Contains(err.Error(), `edgecache: Routes is "GET /a/{": want a pattern for http.ServeMux: `) {
 		t.Errorf("the message is %q", err)
 	}
-	if panics(func() { AfterRequest(nil) }) == nil {
+	if panics(func() { edgecache.AfterRequest(nil) }) == nil {
 		t.Error("AfterRequest without a function does not panic")
 	}
 }
 
-func TestRoutesChoosesAsServeMuxDoes(t *testing.T) {
-	routes := map[string]Policy{
+func routesChoosesAsHttpServeMuxDoes(t *testing.T) {
+	routes := map[string]edgecache.Policy{
 		"GET /blog/{id}": {MaxAge: time.Second}, "/blog/": {MaxAge: 2 * time.Second}, "GET /blog/new": {NoStore: true},
 		"admin.example.com/": {Private: true}, "Shop.example.com/": {NoCache: true}, "/exact/{$}": {MaxAge: 3 * time.Second}, "/dir/": {MaxAge: 4 * time.Second},
 	}
-	h := Routes(routes)(answer(0))
+	h := edgecache.Routes(routes)(answer(0))
 	clear(routes)
 	for _, tt := range []struct{ name, method, url, want string }{
 		{"the most specific pattern alone", "GET", "http://example.com/blog/new", "no-store"},
@@ -439,9 +459,9 @@ func TestRoutesChoosesAsServeMuxDoes(t *testing.T) {
 	}
 }
 
-func TestAfterRequestHasTheLastWord(t *testing.T) {
+func afterRequestHasTheLastWord(t *testing.T) {
 	var calls []string
-	h := AfterRequest(func(r *http.Request, status int, header http.Header) {
+	h := edgecache.AfterRequest(func(r *http.Request, status int, header http.Header) {
 		calls = append(calls, fmt.Sprint(r.Pattern, " ", status))
 		header.Set("Cache-Control", "max-age=1")
 	})
@@ -461,9 +481,9 @@ func TestAfterRequestHasTheLastWord(t *testing.T) {
 	}
 }
 
-func TestPolicyDoesNotSpeakForAPanic(t *testing.T) {
+func aPolicyDoesNotSpeakForAPanic(t *testing.T) {
 	called := false
-	h := AfterRequest(func(*http.Request, int, http.Header) { called = true })(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+	h := edgecache.AfterRequest(func(*http.Request, int, http.Header) { called = true })(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
 		panic(http.ErrAbortHandler)
 	}))
 	err := panics(func() { h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil)) })
@@ -472,7 +492,8 @@ func TestPolicyDoesNotSpeakForAPanic(t *testing.T) {
 	}
 }
 
-// FuzzPolicyNeverLoosens: whatever the handler wrote, no policy makes a cache freer than the handler did where it spoke.
+// FuzzPolicyNeverLoosens: whatever the handler wrote, no policy makes a cache freer than the
+// handler did where it spoke.
 func FuzzPolicyNeverLoosens(f *testing.F) {
 	f.Add("no-store", "", uint8(0))
 	f.Add("private, max-age=5", `ext="`, uint8(1))

@@ -113,7 +113,8 @@ func getsNew(t *testing.T, one, other *harness.Client) {
 	other.Gets(t, "HIT", 200, "new")
 }
 
-// What is stored for a URL tells the tags that its next page will likely carry: who comes after a purge does not even wait for the header.
+// What is stored for a URL tells the tags that its next page will likely carry: who comes after a
+// purge does not even wait for the header.
 func TestRequestAfterATagPurgeDoesNotWaitForAPageOfThatTag(t *testing.T) {
 	for _, soft := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -134,7 +135,8 @@ func TestRequestAfterATagPurgeDoesNotWaitForAPageOfThatTag(t *testing.T) {
 	}
 }
 
-// Two purges of one tag leave one mark: the second must not hide the first from who came in between.
+// Two purges of one tag leave one mark: the second must not hide the first from who came in
+// between.
 func TestRequestBetweenTwoPurgesGetsWhatIsNewerThanTheFirst(t *testing.T) {
 	eachWay(t, edgecache.Config{}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
 		first := s.Send("GET", thePage)
@@ -287,7 +289,8 @@ func TestBreakerServesNothingThatWasPurged(t *testing.T) {
 	}
 }
 
-// A page for a host that only a proxy tells is fenced like any other, also when it is the first such page.
+// A page for a host that only a proxy tells is fenced like any other, also when it is the first
+// such page.
 func TestFirstFillBehindAProxyIsFenced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewOrigin(t, edgecache.Config{})
@@ -305,7 +308,8 @@ func TestFirstFillBehindAProxyIsFenced(t *testing.T) {
 	})
 }
 
-// The answer to a POST may be stored (RFC 9110, 9.3.3); what it invalidates itself does not stand against that, what others purge does.
+// The answer to a POST may be stored (RFC 9110, 9.3.3); what it invalidates itself does not stand
+// against that, what others purge does.
 func TestAnswerToAPostBegunBeforeAPurgeIsNotKept(t *testing.T) {
 	answer := []string{"Content-Location", thePage, "Cache-Control", itsHead, "Cache-Groups", `"shop"`}
 	eachWay(t, edgecache.Config{}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
@@ -325,7 +329,8 @@ func TestAnswerToAPostBegunBeforeAPurgeIsNotKept(t *testing.T) {
 	})
 }
 
-// A fill that is refreshed by its own POST's invalidation: whoever asks while an unsafe method runs is not kept beyond it.
+// A fill that is refreshed by its own POST's invalidation: whoever asks while an unsafe method runs
+// is not kept beyond it.
 func TestFillDuringAnUnsafeMethodIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewOrigin(t, edgecache.Config{})

@@ -15,7 +15,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
-// A purge finds a URL whoever spelled it: the client that asked for the page, or the application that purges it.
+// A purge finds a URL whoever spelled it: the client that asked for the page, or the application
+// that purges it.
 func TestPurgeFindsEverySpelling(t *testing.T) {
 	for _, row := range []struct {
 		name      string
@@ -132,7 +133,8 @@ func TestPurgeHandlerFindsWhatItIsAskedFor(t *testing.T) {
 	}
 }
 
-// crowd stores n pages, each also under a host of its own that a proxy calls by a name of its own, and as many under one path.
+// crowd stores n pages, each also under a host of its own that a proxy calls by a name of its own,
+// and as many under one path.
 func crowdedShop(s *harness.Shop, n int) {
 	for i := range n {
 		s.Get(fmt.Sprintf("%s/page/%d", harness.SiteURL, i))
@@ -142,7 +144,8 @@ func crowdedShop(s *harness.Shop, n int) {
 	}
 }
 
-// The work of a purge by URL does not grow with what is stored, whoever has made hosts and queries up.
+// The work of a purge by URL does not grow with what is stored, whoever has made hosts and queries
+// up.
 func TestPurgeByURLLooksAtThatURLOnly(t *testing.T) {
 	for _, n := range []int{200, harness.Scaled(2000, 125_000)} {
 		edge, err := edgecache.New(edgecache.Config{MaxBytes: 1 << 30})

@@ -64,7 +64,8 @@ func playModel(t *testing.T, seed uint64, p purges, store func() edgecache.Store
 	return violations
 }
 
-// TestPurgeModel plays random interleavings: a million with EDGECACHE_LONG, else as many as a short time allows. A seed that EDGECACHE_SEED names is played alone.
+// TestPurgeModel plays random interleavings: a million with EDGECACHE_LONG, else as many as a short
+// time allows. A seed that EDGECACHE_SEED names is played alone.
 func TestPurgeModel(t *testing.T) {
 	tally := playModels(t, 1_500, 1_000_000, func() edgecache.Store { return nil })
 	for _, status := range []string{"HIT", "MISS", "EXPIRED", "REVALIDATED", "STALE", "UPDATING", "BYPASS"} {
@@ -74,7 +75,8 @@ func TestPurgeModel(t *testing.T) {
 	}
 }
 
-// TestPurgeModelWithAStore is the same in front of a second tier: one that works, and one that fails, blocks, lies or panics in a fifth of its calls.
+// TestPurgeModelWithAStore is the same in front of a second tier: one that works, and one that
+// fails, blocks, lies or panics in a fifth of its calls.
 func TestPurgeModelWithAStore(t *testing.T) {
 	t.Run("sound", func(t *testing.T) {
 		playModels(t, 300, 100_000, func() edgecache.Store { return storetest.NewMap() })
@@ -84,7 +86,8 @@ func TestPurgeModelWithAStore(t *testing.T) {
 	})
 }
 
-// playModels plays short interleavings, or long ones with EDGECACHE_LONG, and returns how often requests got which status.
+// playModels plays short interleavings, or long ones with EDGECACHE_LONG, and returns how often
+// requests got which status.
 func playModels(t *testing.T, short, long uint64, store func() edgecache.Store) (tally map[string]int) {
 	t.Helper()
 	n, first := short, rand.Uint64()>>16

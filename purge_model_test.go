@@ -21,14 +21,20 @@ import (
 	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
-// The model: pages that show data, writers that change the data and purge afterwards, and an oracle that knows which version of each datum a request must see.
+// The model: pages that show data, writers that change the data and purge afterwards, and an oracle
+// that knows which version of each datum a request must see.
 //
-// A page's body names the version of each of its data at the moment when the handler read it. When a purge that concerns the page has returned, no request that starts afterwards may be
-// answered from a version older than those that were committed before the purge began. After a soft purge that holds except for answers that say of themselves that they are stale.
-// The answer to a POST is a purge of its path with every query. What it names in Location is as after a soft purge, but is not served stale while it is made anew.
+// A page's body names the version of each of its data at the moment when the handler read it. When
+// a purge that concerns the page has returned, no request that starts afterwards may be answered
+// from a version older than those that were committed before the purge began. After a soft purge
+// that holds except for answers that say of themselves that they are stale. The answer to a POST is
+// a purge of its path with every query. What it names in Location is as after a soft purge, but is
+// not served stale while it is made anew.
 //
-// One interleaving is a random sequence of steps: requests begin, handlers go one step on (read, header, parts of the body, end, panic), data are written, purges of all kinds come,
-// clients leave, time passes, memory is flooded. Even seeds wait after each step until nothing moves any more; odd ones let several steps race.
+// One interleaving is a random sequence of steps: requests begin, handlers go one step on (read,
+// header, parts of the body, end, panic), data are written, purges of all kinds come, clients
+// leave, time passes, memory is flooded. Even seeds wait after each step until nothing moves any
+// more; odd ones let several steps race.
 
 // dataOf says which data each page shows.
 var dataOf = [...][]int{{0}, {1}, {0, 1}, {2}}
@@ -363,7 +369,8 @@ func (m *model) judge(r *http.Request, page int, w *httptest.ResponseRecorder, h
 	}
 }
 
-// raise is what every purge does to the floors when it has returned; at is what was committed before it began.
+// raise is what every purge does to the floors when it has returned; at is what was committed
+// before it began.
 func (f *floors) raise(page, lane int, data []int, at *versions) {
 	for _, d := range data {
 		f[page][lane][d] = max(f[page][lane][d], at[d])

@@ -223,7 +223,8 @@ func TestTagsThatNobodyCarriesAreCollected(t *testing.T) {
 	}
 }
 
-// A tag's clean-up is held by the runtime: it must not hold the pages that carry the tag, or neither would ever go.
+// A tag's clean-up is held by the runtime: it must not hold the pages that carry the tag, or
+// neither would ever go.
 func TestEdgeThatNobodyUsesIsCollectedWithItsTags(t *testing.T) {
 	edge := func() weak.Pointer[edgecache.Edge] {
 		s := harness.NewShop(t, func(w http.ResponseWriter, _ *http.Request) { edgecache.Tag(w, "a") })
@@ -242,7 +243,8 @@ func TestEdgeThatNobodyUsesIsCollectedWithItsTags(t *testing.T) {
 	t.Error("it is still there")
 }
 
-// collected fails if there are other than n tags when the collector has run. Clean-ups run some time after it, in a goroutine of the runtime: one of our own, begun later, tells when.
+// collected fails if there are other than n tags when the collector has run. Clean-ups run some
+// time after it, in a goroutine of the runtime: one of our own, begun later, tells when.
 func collected(t *testing.T, e *edgecache.Edge, n int) {
 	t.Helper()
 	for range 20 {

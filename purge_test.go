@@ -12,7 +12,19 @@ import (
 	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
-func TestPurgeByURLRemovesThePageOfThatURLAndNoOther(t *testing.T) {
+func TestPurge(t *testing.T) {
+	t.Run("a purge by URL removes the page of that URL and no other", aPurgeByURLRemovesThePageOfThatURLAndNoOther)
+	t.Run("a purge by URL removes all variants", aPurgeByURLRemovesAllVariants)
+	t.Run("a purge by prefix removes what lies below", aPurgeByPrefixRemovesWhatLiesBelow)
+	t.Run("a purge by prefix knows the host that a proxy tells", aPurgeByPrefixKnowsTheHostThatAProxyTells)
+	t.Run("a purge counts and is idempotent", aPurgeCountsAndIsIdempotent)
+	t.Run("a purge refuses what cannot be a URL", aPurgeRefusesWhatCannotBeAURL)
+	t.Run("unsafe methods invalidate (RFC 9111, 4.4)", unsafeMethodsInvalidate)
+	t.Run("an unsafe method of another host invalidates nothing", anUnsafeMethodOfAnotherHostInvalidatesNothing)
+	t.Run("an unsafe method that panics invalidates", anUnsafeMethodThatPanicsInvalidates)
+}
+
+func aPurgeByURLRemovesThePageOfThatURLAndNoOther(t *testing.T) {
 	const behind = "http://10.0.0.7:8080/a" // how a proxy calls us
 	for _, row := range []struct {
 		name, stored, purge string
@@ -99,7 +111,7 @@ func TestPurgeByURLRemovesThePageOfThatURLAndNoOther(t *testing.T) {
 	}
 }
 
-func TestPurgeByURLRemovesAllVariants(t *testing.T) {
+func aPurgeByURLRemovesAllVariants(t *testing.T) {
 	for _, soft := range []bool{false, true} {
 		s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/plain" {
@@ -128,7 +140,7 @@ func TestPurgeByURLRemovesAllVariants(t *testing.T) {
 	}
 }
 
-func TestPurgeByPrefix(t *testing.T) {
+func aPurgeByPrefixRemovesWhatLiesBelow(t *testing.T) {
 	stored := []string{
 		"http://example.com/", "http://example.com/blog", "http://example.com/blog/1", "https://example.com/blog/2?x=1",
 		"http://example.com/blogs", "http://example.com/Blog/3", "http://www.example.com/blog/1", "http://example.com:8080/blog/1",
@@ -171,7 +183,7 @@ func TestPurgeByPrefix(t *testing.T) {
 	}
 }
 
-func TestPurgeByPrefixOfTheHostThatAProxyTells(t *testing.T) {
+func aPurgeByPrefixKnowsTheHostThatAProxyTells(t *testing.T) {
 	for _, soft := range []bool{false, true} {
 		s := harness.NewShop(t, nil)
 		const url = "http://10.0.0.7:8080/blog/1"
@@ -187,7 +199,7 @@ func TestPurgeByPrefixOfTheHostThatAProxyTells(t *testing.T) {
 	}
 }
 
-func TestPurgeCountsAndIsIdempotent(t *testing.T) {
+func aPurgeCountsAndIsIdempotent(t *testing.T) {
 	s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 		edgecache.Tag(w, strings.Split(r.URL.Query().Get("tags"), ",")...)
 	})
@@ -230,7 +242,7 @@ func TestPurgeCountsAndIsIdempotent(t *testing.T) {
 	count("two hits are no pages", 4)(e.PurgePrefix(t.Context(), "http://example.com/"))
 }
 
-func TestPurgeRefusesWhatCannotBeAURL(t *testing.T) {
+func aPurgeRefusesWhatCannotBeAURL(t *testing.T) {
 	s := harness.NewShop(t, nil)
 	s.Get(harness.SiteURL + "/a")
 	for _, row := range []struct{ name, url, says string }{
@@ -267,7 +279,7 @@ func TestPurgeRefusesWhatCannotBeAURL(t *testing.T) {
 	}
 }
 
-func TestUnsafeMethodsInvalidateRFC9111Section4_4(t *testing.T) {
+func unsafeMethodsInvalidate(t *testing.T) {
 	for _, row := range []struct {
 		name, method string
 		status       int
@@ -319,7 +331,7 @@ func TestUnsafeMethodsInvalidateRFC9111Section4_4(t *testing.T) {
 // s0 tells the request that is to change something from those that look.
 func s0(r *http.Request) bool { return r.Header.Get("Act") != "" }
 
-func TestUnsafeMethodOfAnotherHostInvalidatesNothing(t *testing.T) {
+func anUnsafeMethodOfAnotherHostInvalidatesNothing(t *testing.T) {
 	s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == "POST" {
 			w.Header().Set("Location", "http://example.com/a")
@@ -333,7 +345,7 @@ func TestUnsafeMethodOfAnotherHostInvalidatesNothing(t *testing.T) {
 }
 
 // An unsafe method whose handler writes and then breaks off may have done what it was asked.
-func TestUnsafeMethodThatPanicsInvalidates(t *testing.T) {
+func anUnsafeMethodThatPanicsInvalidates(t *testing.T) {
 	s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 		if s0(r) {
 			panic(http.ErrAbortHandler)

@@ -14,7 +14,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
-// steering is every way in which a request can tell a cache what to do (RFC 9111, 5.2.1 and 5.4; RFC 5861, 4).
+// steering is every way in which a request can tell a cache what to do (RFC 9111, 5.2.1 and 5.4;
+// RFC 5861, 4).
 var steering = [][]string{
 	{"Cache-Control", "no-cache"},
 	{"Cache-Control", "no-cache", "Pragma", "no-cache"},
@@ -31,7 +32,8 @@ var steering = [][]string{
 	{"pragma", "no-cache"},
 }
 
-// Deviation from RFC 9111, 5.2.1, which makes request directives advisory: clients do not steer the cache.
+// Deviation from RFC 9111, 5.2.1, which makes request directives advisory: clients do not steer the
+// cache.
 func TestRequestDirectivesDoNothing(t *testing.T) {
 	const lifetime = time.Minute
 	for _, header := range steering {

@@ -11,8 +11,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestStaticShellBesideOtherAnswers holds that what is not found for a program is no answer for a browser, which gets the shell there: whoever
-// asks first must not take a page of the application away from everybody.
+// TestStaticShellBesideOtherAnswers holds that what is not found for a program is no answer for a
+// browser, which gets the shell there: whoever asks first must not take a page of the application
+// away from everybody.
 func TestStaticShellBesideOtherAnswers(t *testing.T) {
 	a := static(t, map[string]string{"index.html": "shell"}, StaticOptions{SPA: "index.html"})
 	h := Cache(a.Handler(http.NotFoundHandler()))
@@ -32,9 +33,9 @@ func TestStaticShellBesideOtherAnswers(t *testing.T) {
 	}
 }
 
-// TestStaticShellBehindAFramework holds that the 404 of a framework whose handlers return errors, and which
-// answers when they have returned, is one like others: the page for browsers, in its place and as a whole,
-// and Vary for the others.
+// TestStaticShellBehindAFramework holds that the 404 of a framework whose handlers return errors,
+// and which answers when they have returned, is one like others: the page for browsers, in its
+// place and as a whole, and Vary for the others.
 func TestStaticShellBehindAFramework(t *testing.T) {
 	a := static(t, map[string]string{"index.html": "shell"}, StaticOptions{SPA: "index.html"})
 	framework := func(status int) http.Handler {
@@ -80,8 +81,8 @@ func TestStaticShellBehindAFramework(t *testing.T) {
 	}
 }
 
-// TestStaticShellOfManyPaths holds that whoever makes up paths fills no memory: each gets the shell, and none
-// is stored.
+// TestStaticShellOfManyPaths holds that whoever makes up paths fills no memory: each gets the
+// shell, and none is stored.
 func TestStaticShellOfManyPaths(t *testing.T) {
 	a := static(t, map[string]string{"index.html": "shell"}, StaticOptions{SPA: "index.html"})
 	e, err := New(Config{})
@@ -104,7 +105,8 @@ func TestStaticShellOfManyPaths(t *testing.T) {
 	}
 }
 
-// TestStaticSidecarOfTwoMembers holds that a compressed file is one that every browser decodes whole: many stop after the first member of a gzip file.
+// TestStaticSidecarOfTwoMembers holds that a compressed file is one that every browser decodes
+// whole: many stop after the first member of a gzip file.
 func TestStaticSidecarOfTwoMembers(t *testing.T) {
 	two := string(gzipped(t, script[:1000])) + string(gzipped(t, script[1000:]))
 	a := static(t, map[string]string{"a.js": script, "a.js.gz": two}, StaticOptions{MaxEncodedBytes: 1})

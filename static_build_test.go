@@ -114,7 +114,8 @@ func TestStaticThatCannotStart(t *testing.T) {
 	require.Panics(t, func() { static(t, nil, StaticOptions{}).Handler(nil) })
 }
 
-// TestStaticTemplates holds what the functions for templates write, and that a template is the same in development.
+// TestStaticTemplates holds what the functions for templates write, and that a template is the same
+// in development.
 func TestStaticTemplates(t *testing.T) {
 	files := map[string]string{"app.css": "a{}", "app.js": "a()", "lib/b.mjs": "b()", "sw.js": "s()", "a.woff2": "f", "i.svg": "<svg/>"}
 	const page = `<link href="{{asset "app.css"}}" integrity="{{integrity "app.css"}}"><img src="{{asset "/i.svg#x"}}">{{importmap .}}{{preload "app.css" "a.woff2" "app.js" "i.svg"}}`
@@ -248,7 +249,8 @@ const esbuildMeta = `{"outputs": {
 	"web/dist/main-AAAAAAAA.js": {"entryPoint": "src/main.ts", "cssBundle": "web/dist/main-BBBBBBBB.css", "imports": [{"path": "web/dist/chunk-CCCCCCCC.js", "kind": "import-statement"}, {"path": "web/dist/late-EEEEEEEE.js", "kind": "dynamic-import"}]},
 	"web/dist/main-BBBBBBBB.css": {}, "web/dist/chunk-CCCCCCCC.js": {}, "web/dist/late-EEEEEEEE.js": {}, "web/dist/bundle.js": {"entryPoint": "src/bundle.ts"}}}`
 
-// TestStaticBuildTools holds what an entry needs, and that names with a hash of the tool's own stay.
+// TestStaticBuildTools holds what an entry needs, and that names with a hash of the tool's own
+// stay.
 func TestStaticBuildTools(t *testing.T) {
 	vite := static(t, map[string]string{
 		".vite/manifest.json": viteManifest, "assets/main-AAAAAAAA.js": "1", "assets/main-BBBBBBBB.css": "2{b:url(x.png)}", "assets/shared-CCCCCCCC.js": "3", "assets/shared-DDDDDDDD.css": "4",
@@ -285,7 +287,8 @@ func TestStaticBuildTools(t *testing.T) {
 	checkAnswer(t, "a metafile is hidden", ask(esbuild, "/static/meta.json"), 404, "no-store", "Not Found\n")
 }
 
-// TestStaticBuildWithoutHashes holds that a name that is too short to have a hash in it is not taken for one that has: older manifests do not say what a chunk was made of.
+// TestStaticBuildWithoutHashes holds that a name that is too short to have a hash in it is not
+// taken for one that has: older manifests do not say what a chunk was made of.
 func TestStaticBuildWithoutHashes(t *testing.T) {
 	a := static(t, map[string]string{
 		"m.json":          `{"src/app.ts":{"file":"app-AAAAAAAA.js","src":"src/app.ts","imports":["_vendor.js"],"css":["style.css"],"assets":["DMkyD6NY.png"]},"_vendor.js":{"file":"vendor.js"}}`,
@@ -298,7 +301,8 @@ func TestStaticBuildWithoutHashes(t *testing.T) {
 	}
 }
 
-// TestStaticBuildOutputThatChanges holds that a name of a build tool's is no longer believed when other bytes come under it.
+// TestStaticBuildOutputThatChanges holds that a name of a build tool's is no longer believed when
+// other bytes come under it.
 func TestStaticBuildOutputThatChanges(t *testing.T) {
 	dir := folder(t, map[string]string{"m.json": `{"src/main.ts":{"file":"main-AAAAAAAA.js"}}`, "main-AAAAAAAA.js": "one"})
 	a := serveDir(t, dir, StaticOptions{ViteManifest: "m.json"})
@@ -310,7 +314,8 @@ func TestStaticBuildOutputThatChanges(t *testing.T) {
 	}
 }
 
-// TestStaticCycle holds that stylesheets that import each other have one hash for all, which every one of their files changes.
+// TestStaticCycle holds that stylesheets that import each other have one hash for all, which every
+// one of their files changes.
 func TestStaticCycle(t *testing.T) {
 	urls := func(b, image string) map[string]string {
 		a := static(t, map[string]string{
@@ -406,7 +411,8 @@ func TestStaticEarlyHints(t *testing.T) {
 	}
 }
 
-// TestStaticBudget holds that variants take no more memory than they may, and give back what an edit has freed.
+// TestStaticBudget holds that variants take no more memory than they may, and give back what an
+// edit has freed.
 func TestStaticBudget(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": script, "b.js": script + "//b"})
 	a := serveDir(t, dir, StaticOptions{MaxEncodedBytes: 150}) // room for one
@@ -426,7 +432,8 @@ func TestStaticBudget(t *testing.T) {
 	}
 }
 
-// TestStaticManyAtOnce is for the race detector: requests, variants and edits at the same time. Whatever a client gets under a hash hashes to it.
+// TestStaticManyAtOnce is for the race detector: requests, variants and edits at the same time.
+// Whatever a client gets under a hash hashes to it.
 func TestStaticManyAtOnce(t *testing.T) {
 	dir := folder(t, map[string]string{"a.css": script + "b{c:url(i.png)}", "i.png": "0"})
 	a := serveDir(t, dir, StaticOptions{})
@@ -476,7 +483,8 @@ func TestStaticBehindTwoCaches(t *testing.T) {
 	}
 }
 
-// TestStaticMarkOfAnOrigin holds that nobody but static files of this process can keep a page from being stored, or call it a hit.
+// TestStaticMarkOfAnOrigin holds that nobody but static files of this process can keep a page from
+// being stored, or call it a hit.
 func TestStaticMarkOfAnOrigin(t *testing.T) {
 	h := Cache(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set(engine.StaticField, "1")

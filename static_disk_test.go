@@ -68,7 +68,8 @@ func checkAnswer(t *testing.T, what string, w *httptest.ResponseRecorder, code i
 
 const immutably = "public, max-age=31536000, immutable"
 
-// TestStaticEdit holds that new bytes never go out under an old hash, an old tag never confirms them, and URL follows.
+// TestStaticEdit holds that new bytes never go out under an old hash, an old tag never confirms
+// them, and URL follows.
 func TestStaticEdit(t *testing.T) {
 	for _, row := range []struct {
 		name string
@@ -78,7 +79,8 @@ func TestStaticEdit(t *testing.T) {
 		{"another length", "one and more", nil},
 		{"the same length, later", "two", nil},
 		{"the same length within a tick of the clock", "two", func(t *testing.T, path string) {
-			// A file that was read right after it was written: its time of change proves nothing yet.
+			// A file that was read right after it was written: its time of change proves nothing
+			// yet.
 			info, err := os.Stat(path)
 			require.NoError(t, err)
 			require.NoError(t, os.WriteFile(path, []byte("two"), 0o600))
@@ -113,7 +115,8 @@ func TestStaticEdit(t *testing.T) {
 	}
 }
 
-// TestStaticEditKeepsTheRest holds that what has not changed stays known: its variants, and that it was sent.
+// TestStaticEditKeepsTheRest holds that what has not changed stays known: its variants, and that it
+// was sent.
 func TestStaticEditKeepsTheRest(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": script, "b.js": "one"})
 	a := serveDir(t, dir, StaticOptions{})
@@ -128,7 +131,8 @@ func TestStaticEditKeepsTheRest(t *testing.T) {
 	}
 }
 
-// TestStaticEditOfImage holds that a stylesheet changes its URL when a file changes that it refers to, over any number of steps.
+// TestStaticEditOfImage holds that a stylesheet changes its URL when a file changes that it refers
+// to, over any number of steps.
 func TestStaticEditOfImage(t *testing.T) {
 	dir := folder(t, map[string]string{"a.css": "@import 'b.css';", "b.css": "x{y:url(i.png)}", "i.png": "one"})
 	a := serveDir(t, dir, StaticOptions{})
@@ -153,7 +157,8 @@ func TestStaticEditOfImage(t *testing.T) {
 	checkAnswer(t, "the removed image", ask(a, "/static/i.png"), 404, "no-store", "Not Found\n")
 }
 
-// TestStaticSidecarEdit holds that a compressed file is used only as long as it is made of the file beside it.
+// TestStaticSidecarEdit holds that a compressed file is used only as long as it is made of the file
+// beside it.
 func TestStaticSidecarEdit(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": script, "a.js.gz": string(gzipped(t, script))})
 	var log bytes.Buffer
@@ -176,7 +181,8 @@ func TestStaticSidecarEdit(t *testing.T) {
 	}
 }
 
-// TestStaticRollingDeploy holds what two processes answer to pages of each other, with and without a common folder.
+// TestStaticRollingDeploy holds what two processes answer to pages of each other, with and without
+// a common folder.
 func TestStaticRollingDeploy(t *testing.T) {
 	files := func(version string) map[string]string {
 		return map[string]string{
@@ -242,7 +248,8 @@ func TestStaticRollingDeploy(t *testing.T) {
 	}
 }
 
-// TestStaticDirStaysInside holds that nothing outside of the directory, and nothing but files, is served, in development either.
+// TestStaticDirStaysInside holds that nothing outside of the directory, and nothing but files, is
+// served, in development either.
 func TestStaticDirStaysInside(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("symbolic links need a privilege there")
@@ -278,7 +285,8 @@ func TestStaticDirStaysInside(t *testing.T) {
 	}
 }
 
-// TestStaticDevelopment holds that edits and new files are there at once, and templates do not change.
+// TestStaticDevelopment holds that edits and new files are there at once, and templates do not
+// change.
 func TestStaticDevelopment(t *testing.T) {
 	dir := folder(t, map[string]string{"a.css": "a{b:url(i.png)}", "i.png": "i"})
 	a := serveDir(t, dir, StaticOptions{Dev: true})
@@ -297,7 +305,8 @@ func TestStaticDevelopment(t *testing.T) {
 	}
 }
 
-// TestStaticChangesWhileItIsSent holds that a client never takes a mixture of two versions for a whole.
+// TestStaticChangesWhileItIsSent holds that a client never takes a mixture of two versions for a
+// whole.
 func TestStaticChangesWhileItIsSent(t *testing.T) {
 	text := strings.Repeat("0123456789", 200_000)
 	dir := folder(t, map[string]string{"a.bin": text})

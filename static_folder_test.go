@@ -19,8 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// replacements are the ways in which a deploy or a build puts another folder in the place of the one
-// that is served. Each makes the folder with prepare, and puts the new one in its place with replace.
+// replacements are the ways in which a deploy or a build puts another folder in the place of the
+// one that is served. Each makes the folder with prepare, and puts the new one in its place with
+// replace.
 var replacements = []struct {
 	name    string
 	dir     string // that is served, below the one that prepare and replace get
@@ -81,9 +82,9 @@ func link(t *testing.T, at, to string) {
 	require.NoError(t, os.Rename(filepath.Join(at, ".next"), filepath.Join(at, "current")))
 }
 
-// TestStaticFolderIsReplaced holds that the folder which is there now is served: with Dev at once, else
-// within a second, by its plain URLs and by its new ones, whichever method of Assets is called first. The
-// new files are as long and as old as those before.
+// TestStaticFolderIsReplaced holds that the folder which is there now is served: with Dev at once,
+// else within a second, by its plain URLs and by its new ones, whichever method of Assets is called
+// first. The new files are as long and as old as those before.
 func TestStaticFolderIsReplaced(t *testing.T) {
 	before := map[string]string{"a.css": "b{background:url(i.png)}", "i.png": "old", "gone.txt": "gone", "index.html": "old shell"}
 	after := map[string]string{"a.css": "b{background:url(i.png)}", "i.png": "new", "more.txt": "more", "index.html": "new shell"}
@@ -130,7 +131,8 @@ func TestStaticFolderIsReplaced(t *testing.T) {
 	}
 }
 
-// TestStaticFolderIsReplacedForURLs holds that a page finds the new URLs, though nobody has asked for a file since.
+// TestStaticFolderIsReplacedForURLs holds that a page finds the new URLs, though nobody has asked
+// for a file since.
 func TestStaticFolderIsReplacedForURLs(t *testing.T) {
 	files := func(text string) map[string]string {
 		return map[string]string{"a.js": text, "m.json": `{"m.ts":{"file":"m-` + strings.Repeat(strings.ToUpper(text[:1]), 8) + `.js"}}`, "m-OOOOOOOO.js": "1", "m-NNNNNNNN.js": "2"}
@@ -164,9 +166,9 @@ func TestStaticFolderIsReplacedForURLs(t *testing.T) {
 	}
 }
 
-// TestStaticFolderIsMissing holds what happens between the removal of a folder and the next one: retained
-// files and those of a folder that was only moved are served, nothing else is kept by anybody, and the
-// new folder is found within a second.
+// TestStaticFolderIsMissing holds what happens between the removal of a folder and the next one:
+// retained files and those of a folder that was only moved are served, nothing else is kept by
+// anybody, and the new folder is found within a second.
 func TestStaticFolderIsMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		at := t.TempDir()
@@ -198,8 +200,8 @@ func TestStaticFolderIsMissing(t *testing.T) {
 	})
 }
 
-// TestStaticFolderHalfWritten holds that a folder without its manifest is not served yet: the files of the
-// build before are, and URL names them.
+// TestStaticFolderHalfWritten holds that a folder without its manifest is not served yet: the files
+// of the build before are, and URL names them.
 func TestStaticFolderHalfWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		at := t.TempDir()
@@ -225,7 +227,8 @@ func TestStaticFolderHalfWritten(t *testing.T) {
 	})
 }
 
-// TestStaticFolderReplacedWhileAFileIsSent holds that a client that has begun with a file gets the rest of it.
+// TestStaticFolderReplacedWhileAFileIsSent holds that a client that has begun with a file gets the
+// rest of it.
 func TestStaticFolderReplacedWhileAFileIsSent(t *testing.T) {
 	for i, row := range replacements {
 		if i%2 == 1 {
@@ -251,9 +254,9 @@ func TestStaticFolderReplacedWhileAFileIsSent(t *testing.T) {
 	}
 }
 
-// TestStaticFolderReplacedUnderLoad holds that what goes out under a hash always has that hash, and that
-// nobody is told that a file does not exist which is in every release. The files of all releases are as
-// long and as old as each other.
+// TestStaticFolderReplacedUnderLoad holds that what goes out under a hash always has that hash, and
+// that nobody is told that a file does not exist which is in every release. The files of all
+// releases are as long and as old as each other.
 func TestStaticFolderReplacedUnderLoad(t *testing.T) {
 	at := t.TempDir()
 	release := func(i int) map[string]string {
@@ -310,8 +313,8 @@ func TestStaticFolderReplacedUnderLoad(t *testing.T) {
 	}
 }
 
-// TestStaticFolderLinksOutOfTheNextOne holds that links in a folder that has taken another's place lead as
-// little out of it as those of the first.
+// TestStaticFolderLinksOutOfTheNextOne holds that links in a folder that has taken another's place
+// lead as little out of it as those of the first.
 func TestStaticFolderLinksOutOfTheNextOne(t *testing.T) {
 	for _, dev := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzStaticPath holds that no path panics, opens what lies outside, what is hidden or a folder, in service and in development, on a directory and on an fs.FS.
+// FuzzStaticPath holds that no path panics, opens what lies outside, what is hidden or a folder, in
+// service and in development, on a directory and on an fs.FS.
 func FuzzStaticPath(f *testing.F) {
 	parent := f.TempDir()
 	dir := filepath.Join(parent, "root")

@@ -76,7 +76,8 @@ func TestStaticZip(t *testing.T) {
 	}
 }
 
-// TestStaticZipUnpacksOnce holds that one request unpacks an entry once at most, whatever ranges it asks for and in whatever order.
+// TestStaticZipUnpacksOnce holds that one request unpacks an entry once at most, whatever ranges it
+// asks for and in whatever order.
 func TestStaticZipUnpacksOnce(t *testing.T) {
 	large := strings.Repeat("0123456789", 500_000)
 	archive := zipped(t, fstest.MapFS{"large.txt": {Data: []byte(large)}}).(*zip.Reader)
@@ -142,7 +143,8 @@ func (n nowhere) Header() http.Header         { return n.header }
 func (n nowhere) WriteHeader(int)             {}
 func (n nowhere) Write(p []byte) (int, error) { return len(p), nil }
 
-// TestStaticAllocations holds that a hit takes one array for the values of its header, one string for Cache-Status, and one array for both status fields.
+// TestStaticAllocations holds that a hit takes one array for the values of its header, one string
+// for Cache-Status, and one array for both status fields.
 func TestStaticAllocations(t *testing.T) {
 	a, err := Static(embeddedTree(t), StaticOptions{})
 	require.NoError(t, err)
@@ -171,7 +173,8 @@ func TestStaticAllocations(t *testing.T) {
 	}
 }
 
-// BenchmarkStatic is a file of 100 KiB over loopback, against http.FileServerFS on the same file: embedded, and on disk.
+// BenchmarkStatic is a file of 100 KiB over loopback, against http.FileServerFS on the same file:
+// embedded, and on disk.
 func BenchmarkStatic(b *testing.B) {
 	dir := b.TempDir()
 	data, err := embedded.ReadFile("testdata/static/photo.jpg")

@@ -21,8 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestStaticRetainedIsServedLikeTheRest holds that requests for a file of an earlier version cost what others do: it is compressed once, and is a hit from the
-// second on.
+// TestStaticRetainedIsServedLikeTheRest holds that requests for a file of an earlier version cost
+// what others do: it is compressed once, and is a hit from the second on.
 func TestStaticRetainedIsServedLikeTheRest(t *testing.T) {
 	shared := t.TempDir()
 	url := serveDir(t, folder(t, map[string]string{"a.js": script + "1"}), StaticOptions{Retain: shared}).URL("a.js")
@@ -45,7 +45,8 @@ func TestStaticRetainedIsServedLikeTheRest(t *testing.T) {
 	}
 }
 
-// TestStaticComesBack holds that a file that is away for a moment, as while a new version is copied over the old one, is there again when it is.
+// TestStaticComesBack holds that a file that is away for a moment, as while a new version is copied
+// over the old one, is there again when it is.
 func TestStaticComesBack(t *testing.T) {
 	for _, prefix := range []string{"/static/", "/"} {
 		dir := folder(t, map[string]string{"a.js": "one", "b.js": "b"})
@@ -69,7 +70,8 @@ func TestStaticComesBack(t *testing.T) {
 	}
 }
 
-// TestStaticTwoProcessesOneFolder holds that a process serves a version by its new URL that so far only another one has noticed.
+// TestStaticTwoProcessesOneFolder holds that a process serves a version by its new URL that so far
+// only another one has noticed.
 func TestStaticTwoProcessesOneFolder(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": "one", "a.css": "one"})
 	first, second := serveDir(t, dir, StaticOptions{}), serveDir(t, dir, StaticOptions{})
@@ -83,7 +85,8 @@ func TestStaticTwoProcessesOneFolder(t *testing.T) {
 	checkAnswer(t, "a stylesheet", ask(third, first.URL("a.css")), 200, immutably, "three")
 }
 
-// TestStaticHiddenFilesAreNoNews holds that requests for what is there, but not for clients, have nothing looked through.
+// TestStaticHiddenFilesAreNoNews holds that requests for what is there, but not for clients, have
+// nothing looked through.
 func TestStaticHiddenFilesAreNoNews(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": script, "a.js.gz": "no", "sub/x.js": "x", "m.json": "{}", ".env": "secret"})
 	a := serveDir(t, dir, StaticOptions{ViteManifest: "m.json"})
@@ -99,7 +102,8 @@ func TestStaticHiddenFilesAreNoNews(t *testing.T) {
 	}
 }
 
-// TestStaticFileThatCannotBeRead holds that one such file keeps nobody from the others, or from their news.
+// TestStaticFileThatCannotBeRead holds that one such file keeps nobody from the others, or from
+// their news.
 func TestStaticFileThatCannotBeRead(t *testing.T) {
 	tree := forbidding{fstest.MapFS{"a.js": {Data: []byte("one")}, "secret.txt": {Data: []byte("secret")}}, map[string]bool{"secret.txt": true}}
 	var log bytes.Buffer
@@ -115,7 +119,8 @@ func TestStaticFileThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestStaticFileThatCanBeReadLater holds that it is there as soon as that, without a request of every visitor having it tried.
+// TestStaticFileThatCanBeReadLater holds that it is there as soon as that, without a request of
+// every visitor having it tried.
 func TestStaticFileThatCanBeReadLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tree := forbidding{fstest.MapFS{"a.js": {Data: []byte("a")}}, map[string]bool{"a.js": true}}
@@ -143,7 +148,8 @@ func (f forbidding) Open(name string) (fs.File, error) {
 	return f.MapFS.Open(name)
 }
 
-// TestStaticFoldersWithoutEnd holds that symbolic links cannot keep the start busy: nine folders with eight links each to the next make 8^9 ways.
+// TestStaticFoldersWithoutEnd holds that symbolic links cannot keep the start busy: nine folders
+// with eight links each to the next make 8^9 ways.
 func TestStaticFoldersWithoutEnd(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("symbolic links need a privilege there")
@@ -159,7 +165,8 @@ func TestStaticFoldersWithoutEnd(t *testing.T) {
 	require.ErrorContains(t, err, "folders")
 }
 
-// TestStaticTruncatedWhileItIsSent holds that a file that becomes shorter under way ends the connection, also where the length has been taken off.
+// TestStaticTruncatedWhileItIsSent holds that a file that becomes shorter under way ends the
+// connection, also where the length has been taken off.
 func TestStaticTruncatedWhileItIsSent(t *testing.T) {
 	dir := folder(t, map[string]string{"a.bin": strings.Repeat("0123456789", 200_000)})
 	a := serveDir(t, dir, StaticOptions{})
@@ -189,7 +196,8 @@ func (l *lengthless) WriteHeader(status int) {
 	l.edit()
 }
 
-// TestStaticOfAnotherTime holds that a file of a clock that is ahead is not hashed for each request, and that it is until an edit would show.
+// TestStaticOfAnotherTime holds that a file of a clock that is ahead is not hashed for each
+// request, and that it is until an edit would show.
 func TestStaticOfAnotherTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ahead := time.Now().Add(10 * time.Hour)
@@ -223,8 +231,8 @@ func (c *counting) Open(name string) (fs.File, error) {
 
 func (c *counting) Stat(name string) (fs.FileInfo, error) { return c.MapFS.Stat(name) }
 
-// TestStaticReplacedAtTheSameTime holds that a file that another takes the place of is noticed, though both are as long and as old: builds that can be
-// repeated give all their files one time.
+// TestStaticReplacedAtTheSameTime holds that a file that another takes the place of is noticed,
+// though both are as long and as old: builds that can be repeated give all their files one time.
 func TestStaticReplacedAtTheSameTime(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": "one"})
 	path := filepath.Join(dir, "a.js")
@@ -240,7 +248,8 @@ func TestStaticReplacedAtTheSameTime(t *testing.T) {
 	checkAnswer(t, "the new URL", ask(a, a.URL("a.js")), 200, immutably, "two")
 }
 
-// TestStaticWithoutTimes holds that a file system that does not say when its files were changed never has other bytes sent under a hash.
+// TestStaticWithoutTimes holds that a file system that does not say when its files were changed
+// never has other bytes sent under a hash.
 func TestStaticWithoutTimes(t *testing.T) {
 	for _, size := range []int{3, 5 << 20} {
 		tree := fstest.MapFS{"a.bin": {Data: bytes.Repeat([]byte("1"), size)}}
@@ -255,7 +264,8 @@ func TestStaticWithoutTimes(t *testing.T) {
 	}
 }
 
-// TestStaticNextBuild holds that a page names the files of a build tool's next run as soon as its manifest does.
+// TestStaticNextBuild holds that a page names the files of a build tool's next run as soon as its
+// manifest does.
 func TestStaticNextBuild(t *testing.T) {
 	dir := folder(t, map[string]string{"m.json": `{"m.ts":{"file":"m-AAAAAAAA.js","src":"m.ts"}}`, "m-AAAAAAAA.js": "one"})
 	a := serveDir(t, dir, StaticOptions{ViteManifest: "m.json"})
@@ -271,7 +281,8 @@ func TestStaticNextBuild(t *testing.T) {
 	}
 }
 
-// TestStaticVersionOfADirectory holds that pages that name files by their old URLs are kept apart within a second, though nobody has asked for a file since.
+// TestStaticVersionOfADirectory holds that pages that name files by their old URLs are kept apart
+// within a second, though nobody has asked for a file since.
 func TestStaticVersionOfADirectory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tree := fstest.MapFS{"a.js": {Data: []byte("one"), ModTime: time.Now().Add(-time.Hour)}}
@@ -298,7 +309,8 @@ func TestStaticMountedWrongly(t *testing.T) {
 	}
 }
 
-// TestStaticRetainInsideTheFolder holds that retained files are not served, and retained, once more with every start.
+// TestStaticRetainInsideTheFolder holds that retained files are not served, and retained, once more
+// with every start.
 func TestStaticRetainInsideTheFolder(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": "a", "sub/b.js": "b"})
 	for retain, wrong := range map[string]bool{

@@ -120,7 +120,8 @@ type staticRow struct {
 	want    string // "200 | Name: value | -Name | body: text"; -Name is absence, ~Name: text is a part of the value
 }
 
-// staticRows are the rules. A request with the method WARM is sent twice as a GET: the first one gets identity and has the variants made.
+// staticRows are the rules. A request with the method WARM is sent twice as a GET: the first one
+// gets identity and has the variants made.
 var staticRows = []struct {
 	options StaticOptions
 	rows    []staticRow

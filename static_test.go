@@ -24,8 +24,9 @@ func staticFixture(t *testing.T) *Assets {
 	return a
 }
 
-// TestStaticBehindCache holds that the cache around a whole application gives static files through: they say MISS once and HIT then, answer their own conditions
-// and ranges, and take no memory of the cache.
+// TestStaticBehindCache holds that the cache around a whole application gives static files through:
+// they say MISS once and HIT then, answer their own conditions and ranges, and take no memory of
+// the cache.
 func TestStaticBehindCache(t *testing.T) {
 	a := staticFixture(t)
 	e, err := New(Config{StatusHeader: "Cf-Cache-Status", StatusName: "site"})

@@ -14,7 +14,9 @@ import (
 	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
-// By what the client accepts it is decided in which coding it gets the page, not by what the handler has made of its header: one that http.TimeoutHandler gave up may still change that. Run with -race.
+// By what the client accepts it is decided in which coding it gets the page, not by what the
+// handler has made of its header: one that http.TimeoutHandler gave up may still change that. Run
+// with -race.
 func TestHandlerMayChangeItsRequestWhileACodedPageStandsIn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page := prose("one")

@@ -7,8 +7,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// newDefault returns an engine for tests that look inside of one. Its configuration is about that of
-// the public Config{}.
+// newDefault returns an engine for tests that look inside of one. Its configuration is about that
+// of the public Config{}.
 func newDefault() *Engine {
 	options := rules.Options{
 		DefaultTTL: 2 * time.Minute, HeuristicMax: 2 * time.Minute, MaxStaleUnreachable: time.Hour,

@@ -15,7 +15,8 @@ import (
 
 const browserAccept = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
 
-// BenchmarkHit is the steps of a hit that are done here. Those of the parts have the same name in their packages.
+// BenchmarkHit is the steps of a hit that are done here. Those of the parts have the same name in
+// their packages.
 func BenchmarkHit(b *testing.B) {
 	for name, vary := range map[string]string{"plain": "", "Vary Accept-Encoding": "Accept-Encoding"} {
 		edge := newDefault()

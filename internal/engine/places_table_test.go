@@ -53,11 +53,13 @@ func TestPlacesOfARoute(t *testing.T) {
 				}
 			}
 			want := map[string]int{"guessed": tt.guessed, "known": tt.known}[name]
-			// Words of their own may share a slot with each other, or with what counts the folder: some places fewer.
+			// Words of their own may share a slot with each other, or with what counts the folder:
+			// some places fewer.
 			if n := len(taken); n > want || n < want-want/4 {
 				t.Errorf("%s, %s: %d places, want %d", tt.name, name, n, want)
 			}
-			// Of several other routes, one may share a slot with what is full, one time in many hundreds.
+			// Of several other routes, one may share a slot with what is full, one time in many
+			// hundreds.
 			refused := 0
 			for _, target := range []string{"/shop/item", "/shop/17", "/api/v1/items", "/shop", "/blog/post/one", "/news/today/list"} {
 				if target == "/shop" && tt.name == "words at the root" {

@@ -14,9 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Client is one client's request, in a goroutine of its own as with net/http, and the http.ResponseWriter for it: the
-// test can look at the response while it is written, and make the client stall. Body, Sent and the other results are to
-// be read after Done, or between two steps of a synctest bubble.
+// Client is one client's request, in a goroutine of its own as with net/http, and the
+// http.ResponseWriter for it: the test can look at the response while it is written, and make the
+// client stall. Body, Sent and the other results are to be read after Done, or between two steps of
+// a synctest bubble.
 type Client struct {
 	Stall chan struct{} // writes of the body wait until it is closed; nil does not wait
 
@@ -115,8 +116,8 @@ func (c *Client) SentField(name string) string {
 	return c.Sent.Get(name)
 }
 
-// Cut waits for the end and reports whether the client can see that it did not get all: the handler broke off, or the
-// length is wrong.
+// Cut waits for the end and reports whether the client can see that it did not get all: the handler
+// broke off, or the length is wrong.
 func (c *Client) Cut() bool {
 	<-c.Done
 	if !c.returned {
@@ -127,7 +128,8 @@ func (c *Client) Cut() bool {
 	return length != "" && length != strconv.Itoa(c.Body.Len()) && !bodiless
 }
 
-// Wants waits for the end and checks short status, status code and body; "*" stands for any body, 0 for any code.
+// Wants waits for the end and checks short status, status code and body; "*" stands for any body, 0
+// for any code.
 func (c *Client) Wants(t *testing.T, word string, code int, text string) {
 	t.Helper()
 	if c.Cut() {

@@ -16,7 +16,8 @@ import (
 // AcceptEncoding is what browsers send.
 const AcceptEncoding = "gzip, deflate, br, zstd"
 
-// Sink is a client that takes everything and keeps nothing, so that only the handler's work is measured.
+// Sink is a client that takes everything and keeps nothing, so that only the handler's work is
+// measured.
 type Sink struct {
 	Fields http.Header
 	Status int
@@ -93,8 +94,8 @@ func Scaled(short, full int) int {
 	return short
 }
 
-// Batches is how many batches of random choices a test plays, and from which seed on. EDGECACHE_SEED names one seed,
-// which is played alone.
+// Batches is how many batches of random choices a test plays, and from which seed on.
+// EDGECACHE_SEED names one seed, which is played alone.
 func Batches(t *testing.T, normal, long int) (first, n uint64) {
 	if text := os.Getenv("EDGECACHE_SEED"); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)

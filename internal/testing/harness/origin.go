@@ -12,7 +12,8 @@ import (
 	"github.com/edgecache-go/edgecache"
 )
 
-// Origin is a cache whose handler does what the test says, step by step. It works inside a synctest bubble.
+// Origin is a cache whose handler does what the test says, step by step. It works inside a synctest
+// bubble.
 type Origin struct {
 	T       *testing.T
 	Edge    *edgecache.Edge

@@ -17,8 +17,8 @@ import (
 // SiteURL is where requests without a host of their own go.
 const SiteURL = "http://example.com"
 
-// Shop is a cache whose handler answers at once: with what Say says, and a number that grows with each run. Its requests
-// name whole URLs, as purges do.
+// Shop is a cache whose handler answers at once: with what Say says, and a number that grows with
+// each run. Its requests name whole URLs, as purges do.
 type Shop struct {
 	Edge    *edgecache.Edge
 	Handler http.Handler // the cache around the handler
@@ -42,7 +42,8 @@ func NewShop(t *testing.T, say func(http.ResponseWriter, *http.Request)) *Shop {
 	return s
 }
 
-// Ask sends a request as a server would get it. url is "https://host/target"; the target stays as it is spelled.
+// Ask sends a request as a server would get it. url is "https://host/target"; the target stays as
+// it is spelled.
 func (s *Shop) Ask(method, url string, header ...string) *http.Response {
 	scheme, rest, _ := strings.Cut(url, "://")
 	end := strings.IndexAny(rest, "/?")

@@ -1,6 +1,6 @@
-// Package harness is what the tests of the cache share: a Site (a cache in front of a handler), an Origin (a cache whose
-// handler does what the test says, step by step), and a Client, whose request goes on while the test looks at it. Inside
-// a synctest bubble time is fake for all of them.
+// Package harness is what the tests of the cache share: a Site (a cache in front of a handler), an
+// Origin (a cache whose handler does what the test says, step by step), and a Client, whose request
+// goes on while the test looks at it. Inside a synctest bubble time is fake for all of them.
 package harness
 
 import (
@@ -91,7 +91,8 @@ func Body(t *testing.T, r *http.Response) string {
 	return string(b)
 }
 
-// Want checks the short status, the status code and the body of a response; "*" stands for any body.
+// Want checks the short status, the status code and the body of a response; "*" stands for any
+// body.
 func Want(t *testing.T, r *http.Response, status string, code int, text string) {
 	t.Helper()
 	if got := r.Header.Get("X-Cache"); got != status {
