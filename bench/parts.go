@@ -209,7 +209,7 @@ func (o options) scale(f *found) error {
 	heap := report.Table{Head: []string{"churn", "heap"}, Rows: [][]string{
 		{"budget", scale.MiB(churn.Budget)},
 		{"bound: budget + 10 % + 8 MiB", scale.MiB(churn.Bound())},
-		{"most that was live, fills under way included", scale.MiB(churn.Exact)},
+		{"most that was live, with fetches in progress", scale.MiB(churn.Exact)},
 		{"charged then", scale.MiB(churn.Charged)},
 		{"most that a collection under load took for live", scale.MiB(churn.Marked)},
 		{"most with garbage (GOGC=100)", scale.MiB(churn.Heap)},

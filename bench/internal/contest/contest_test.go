@@ -38,7 +38,7 @@ func TestResultsAreMediansAndRatiosOfTheSameRound(t *testing.T) {
 	require.False(t, ok)
 
 	text := Tables(samples, []Heat{{load.HTTP1, 64, nil}})
-	require.Contains(t, text, "### HTTP/1.1, 64 requests under way")
+	require.Contains(t, text, "### HTTP/1.1, 64 requests in progress")
 	require.Contains(t, text, "0.90")
 	require.Contains(t, text, "failed")
 }

@@ -29,10 +29,10 @@ type Race struct {
 	Deadline time.Time // when no new heat is begun
 }
 
-// Heat is one protocol with so many requests under way.
+// Heat is one protocol with so many requests in progress.
 type Heat struct {
 	Protocol load.Protocol
-	Clients  int      // requests under way
+	Clients  int      // requests in progress
 	Loads    []string // names
 }
 

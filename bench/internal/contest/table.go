@@ -123,7 +123,7 @@ func Tables(samples []Sample, heats []Heat) (text string) {
 			}
 		}
 		if len(t.Rows) > 0 {
-			text += fmt.Sprintf("### %s, %d requests under way\n\n%s\n", h.Protocol, h.Clients, t)
+			text += fmt.Sprintf("### %s, %d requests in progress\n\n%s\n", h.Protocol, h.Clients, t)
 		}
 	}
 	return text
@@ -131,7 +131,7 @@ func Tables(samples []Sample, heats []Heat) (text string) {
 
 // Plot draws throughput relative to the bare handler.
 func Plot(samples []Sample, protocol load.Protocol, clients int) report.Bars {
-	p := report.Bars{Title: fmt.Sprintf("Answers per second, relative to the bare handler (%s, %d requests under way)", protocol, clients), Mark: 1}
+	p := report.Bars{Title: fmt.Sprintf("Answers per second, relative to the bare handler (%s, %d requests in progress)", protocol, clients), Mark: 1}
 	for _, c := range Contestants() {
 		p.Series = append(p.Series, c.Name)
 	}
