@@ -30,7 +30,7 @@ type Config struct {
 
 // Cache holds what is stored in memory, and knows what has been purged. All its methods are safe for concurrent use.
 type Cache struct {
-	memory      *memory.Tier[resource]
+	memory      *memory.Cache[resource]
 	maxObject   int64
 	maxBytes    int64
 	encodable   func(*object.Object) bool

@@ -1,4 +1,5 @@
-// Package flight runs one fill for many clients: a body that is read while it grows, and the table of fills that others may join.
+// Package flight runs one fetch for many clients: a body that is read while it grows, and the table
+// of fetches that others may join.
 package flight
 
 import (
@@ -13,35 +14,41 @@ import (
 
 const (
 	minChunk = 4 << 10
-	// oneChunk is the least that a handler's first write brings, in bytes, to be taken for the whole page: one that renders into a buffer writes once.
+	// oneChunk is the least size, in bytes, of a handler's first write that is taken for the whole
+	// response: a handler that renders into a buffer writes once.
 	oneChunk = 512
 	maxChunk = 256 << 10
 
-	// trust is how many times what has come a declared length may size a chunk ahead: who declares much and sends little takes little.
+	// trust bounds how far ahead a declared length may size a chunk: to this many times what has
+	// come. A handler that declares much and sends little takes little.
 	trust = 8
 )
 
 var (
 	// ErrStalled is why a reader was let go: it was too slow while others waited behind it.
 	ErrStalled = errors.New("edgecache: reader was too slow while others waited for it")
-	// ErrClosed is what a write gets after the end.
+	// ErrClosed is the error of a write after the end.
 	ErrClosed = errors.New("edgecache: write after the handler returned")
 	// ErrOutgrown is why a body that passed its limit cannot be had as a whole.
 	ErrOutgrown = errors.New("edgecache: body is larger than what is kept")
-	// ErrNobody is what the writer of an outgrown body gets when its last reader has left.
-	ErrNobody = errors.New("edgecache: every reader of the body has left")
+	// ErrNoReaders is the error of a write to an outgrown body whose last reader has left.
+	ErrNoReaders = errors.New("edgecache: every reader of the body has left")
 )
 
-// Body is a response body that one goroutine writes while any number of others read it, each at its own pace.
-// Written bytes never move or change, so readers look at them without copying.
+// Body is a response body that one goroutine writes while any number of others read it, each at its
+// own pace. Written bytes never move or change, so readers look at them without copying.
 //
-// Up to its limit the body keeps every byte. Once it outgrows the limit, or the room that it draws from has nothing left, it can no longer be stored: it takes no new readers, and goes on for those that it has with a bounded window.
-// What it has drawn goes back when nobody can want the bytes any more, or when they are those of an object that is accounted for.
+// Up to its limit the body keeps every byte. Once it outgrows the limit, or the room that it draws
+// from is empty, it can no longer be stored. Then it takes no new readers, and serves those that it
+// has from a bounded window.
+//
+// The body gives back what it has drawn when no one can want the bytes any more, or when they are
+// those of an object that is accounted for.
 type Body struct {
 	born     time.Time
 	limit    int64 // in bytes
-	declared int64 // what the handler announced, or -1
-	room     Room  // nil is without bounds
+	declared int64 // the length that the handler announced, or -1
+	room     Room  // nil is unbounded
 	pinned   *readers.Room
 	leader   Leader
 
@@ -63,8 +70,8 @@ type buffer struct {
 	one      [1][]byte // for chunks: usually there is one
 	dropped  int       // chunks that are gone from the front of an outgrown body
 	base     int64     // bytes in them
-	held     int64     // what the chunks take
-	reserved int64     // of that, what is drawn from room; the rest is at most looseWindow
+	held     int64     // the size of the chunks
+	reserved int64     // the part of held that is drawn from room; the rest is at most looseWindow
 }
 
 // state is what has become of a body.
@@ -72,27 +79,27 @@ type state struct {
 	outgrown bool  // it cannot be stored: see Body
 	done     bool  // it has ended
 	left     bool  // the leader wants nothing of it any more
-	gone     bool  // nothing wanted the bytes any more
+	gone     bool  // the bytes were dropped: no one can want them
 	err      error // why it ended early
 }
 
 // stored is the object that a body became.
 type stored struct {
-	body   object.Body // once somebody has asked for the object
-	made   bool        // body is there
+	body   object.Body // set once the object was asked for
+	made   bool        // body is set
 	stored bool        // the bytes are those of an object that was in memory
 }
 
 // reading is who reads a body.
 type reading struct {
 	open map[*Reader]struct{} // those that have not closed
-	wake chan struct{}        // closed when there is news for them; nil while nobody waits
+	wake chan struct{}        // closed when there is news for them; nil while none waits
 }
 
-// queues is who is on the way to read a body.
+// queues is who will soon read a body.
 type queues struct {
-	joined Queue // nil for nobody
-	held   Queue // the same, while the beginning is kept for those who are still about to read it
+	joined Queue // nil if no one will
+	held   Queue // the same, while the beginning is kept for them
 }
 
 // writer is how the writer of an outgrown body waits for readers.
@@ -101,16 +108,18 @@ type writer struct {
 	waited time.Duration // for readers while others wanted to go on
 }
 
-// NewBody returns an empty body that keeps up to limit bytes. declared is the length that the handler announced, or -1.
+// NewBody returns an empty body that keeps up to limit bytes. declared is the length that the
+// handler announced, or -1.
 func NewBody(limit, declared int64) *Body { return new(Body).Init(limit, declared) }
 
-// Init makes b, which is the zero Body, what NewBody returns, and returns it.
+// Init makes b, which must be the zero Body, what NewBody returns, and returns it.
 func (b *Body) Init(limit, declared int64) *Body {
 	b.born, b.limit, b.declared, b.flushed = time.Now(), limit, declared, -1
 	return b
 }
 
-// Write appends a copy of p. It waits only when the body has outgrown its limit, for readers that lag behind.
+// Write appends a copy of p. It waits only when the body has outgrown its limit, for readers that
+// lag behind.
 func (b *Body) Write(p []byte) (int, error) { return write(b, p) }
 
 // WriteString appends s, like Write.
@@ -134,23 +143,24 @@ func write[T []byte | string](b *Body, p T) (n int, err error) {
 	return n, nil
 }
 
-// Queue is who has not begun to read a body.
+// Queue is the clients that have not begun to read a body.
 type Queue interface {
-	// WaitingToRead reports whether there is anybody. It is called under the body's lock.
+	// WaitingToRead reports whether there are any. It is called under the body's lock.
 	WaitingToRead() bool
-	// Shut says that nobody may join it any more. It is called under the body's lock, once.
+	// Shut says that no one may join any more. It is called under the body's lock, once.
 	Shut()
 }
 
-// Hold keeps the beginning of a body that has outgrown its limit while somebody in the queue is on the way to read it; Wake is to be called when that may have changed.
-// Like readers, those on the way are waited for no longer than is right, see StallLimit.
+// Hold keeps the beginning of a body that has outgrown its limit while a client in the queue is
+// about to read it. The queue must call Wake when that may have changed. Those clients are waited
+// for as long as readers are, see StallLimit.
 func (b *Body) Hold(queue Queue) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.queue.joined, b.queue.held = queue, queue
 }
 
-// Wake makes a writer that waits look again.
+// Wake makes a writer that waits check again.
 func (b *Body) Wake() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -158,7 +168,7 @@ func (b *Body) Wake() {
 	b.forget()
 }
 
-// Flush marks what has been written so far as wanted by the clients now.
+// Flush says that clients want now what has been written so far.
 func (b *Body) Flush() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -198,7 +208,8 @@ func (b *Body) tellWriter() {
 	}
 }
 
-// Ready waits until the body has more than n bytes, was flushed, or has ended, and returns why it ended early, if it did. When ctx ends first, it returns its cause.
+// Ready waits until the body has more than n bytes, was flushed, or has ended. It returns why the
+// body ended early, if it did. When ctx ends first, Ready returns its cause.
 func (b *Body) Ready(ctx context.Context, n int64) error {
 	for {
 		b.mu.Lock()
@@ -217,8 +228,8 @@ func (b *Body) Ready(ctx context.Context, n int64) error {
 	}
 }
 
-// Done waits until the body has ended, like Ready. A body that outgrows what can be kept, or turns out to be live, counts as
-// one that ended early.
+// Done waits until the body has ended, like Ready. A body that outgrows what can be kept, or turns
+// out to be live, counts as one that ended early.
 func (b *Body) Done(ctx context.Context) error {
 	for {
 		b.mu.Lock()

@@ -6,19 +6,22 @@ import (
 	"time"
 )
 
-// Context is the context of a handler that runs for a flight: it has the values of the leader's context, neither its end nor its deadline, and ends when the flight says so.
-// Its zero value is to be given to Flight.Begin, and must not be copied after that.
+// Context is the context of a handler that runs for a flight. It has the values of the leader's
+// context, but neither its end nor its deadline: it ends when the flight says so. Give its zero
+// value to Flight.Begin, and do not copy it after that.
 //
-// Most handlers never ask when their context ends. So what that takes is made only when somebody does, and until then the leader's context is not watched but looked at.
+// Most handlers never ask when their context ends. So what that takes is made only when one asks.
+// Until then the leader's context is not watched, only looked at.
 type Context struct {
 	leader context.Context // for its values
 
-	mu     sync.Mutex
-	flight watcher                 // nil when the handler has returned: who keeps the context must not keep the page
+	mu sync.Mutex
+	// nil when the handler has returned: whoever keeps the context must not keep the response
+	flight watcher
 	cause  error                   // of the end; nil before
 	end    context.Context         // made for the first who asks for it
 	cancel context.CancelCauseFunc // of end
-	unhook func() bool             // from the leader's end
+	unhook func() bool             // undoes the hook on the leader's end
 }
 
 // watcher is a Flight.
@@ -26,14 +29,15 @@ type watcher interface {
 	leaderLeft()
 }
 
-// causeKey is what the context package asks a context for to find who is to end it, and why it has ended. Its key is not exported, so it is asked for it.
+// causeKey is the key under which the context package asks a context who will end it, and why it
+// has ended. The key is not exported, so a probe is asked for it.
 var causeKey = func() any {
 	var p probe
-	_ = context.Cause(&p) // the error does not matter, only the question
+	_ = context.Cause(&p) // only the question matters, not the error
 	return p.key
 }()
 
-// probe is a context that notes by which key it was asked.
+// probe is a context that notes the key that it is asked for.
 type probe struct{ key any }
 
 func (*probe) Deadline() (deadline time.Time, ok bool) { return deadline, false }
@@ -41,11 +45,11 @@ func (*probe) Done() <-chan struct{}                   { return nil }
 func (*probe) Err() error                              { return context.Canceled }
 func (p *probe) Value(key any) any                     { p.key = key; return nil }
 
-// Deadline is none.
+// Deadline returns none.
 func (c *Context) Deadline() (deadline time.Time, ok bool) { return time.Time{}, false }
 
-// Done is closed when nobody is left that wants the answer; when the handler has returned, with the
-// leader's context.
+// Done is closed when no request wants the response any more. When the handler has returned, it is
+// closed with the leader's context.
 func (c *Context) Done() <-chan struct{} { return c.ending().Done() }
 
 // Err is nil before the end, and context.Canceled after it. context.Cause tells more.
@@ -59,7 +63,7 @@ func (c *Context) Err() error {
 	return context.Canceled
 }
 
-// Value is that of the leader's context.
+// Value returns the value of the leader's context.
 func (c *Context) Value(key any) any {
 	if key == causeKey {
 		return c.ending().Value(key)
@@ -67,7 +71,8 @@ func (c *Context) Value(key any) any {
 	return c.leader.Value(key)
 }
 
-// ending returns a context of the standard library that ends when this one does: others can be its children at no cost, and it tells its cause.
+// ending returns a context of the standard library that ends when this one does. Others can be its
+// children at no cost, and it tells its cause.
 func (c *Context) ending() context.Context {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,7 +90,7 @@ func (c *Context) ending() context.Context {
 	return c.end
 }
 
-// look notices the leader's end, if nothing watches that.
+// look notices the leader's end, if nothing watches for it.
 func (c *Context) look() {
 	c.mu.Lock()
 	flight, watched := c.flight, c.end != nil || c.cause != nil
@@ -113,8 +118,8 @@ func (c *Context) finish(cause error) {
 }
 
 // release parts the context from its flight: the handler has returned. What the handler has left
-// behind, and frameworks that go on with the request that it got, see it end with the leader's, as
-// they would without a flight.
+// behind, and frameworks that go on with the request that it got, see the context end with the
+// leader's, as they would without a flight.
 func (c *Context) release() {
 	c.mu.Lock()
 	unhook := c.unhook

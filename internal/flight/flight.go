@@ -6,22 +6,23 @@ import (
 	"time"
 )
 
-// Flight is one run of a handler, and those who wait for it. It must not be copied.
+// Flight is one run of a handler, with the requests that wait for it. It must not be copied.
 type Flight[T any] struct {
 	Began  uint64 // where the purge sequence stood
 	limits *Limits
 	start  time.Time
 	entry  entry[T]
 
-	mu        sync.Mutex
-	users     users
-	result    result[T]
-	leader    leader
-	pinned    bool        // the answer is being stored, so it is finished for its own sake
-	shut      bool        // nobody may join it, nor is it finished for its own sake: see Shut
-	cancelled bool        // its context has ended, or the handler has returned and left nothing to wait for
+	mu     sync.Mutex
+	users  users
+	result result[T]
+	leader leader
+	pinned bool // the response is being stored, so it is finished for its own sake
+	shut   bool // it can no longer be joined, and is not finished for its own sake: see Shut
+	// its context has ended, or the handler has returned and left nothing to wait for
+	cancelled bool
 	changed   Waker       // see OnStartedReading
-	ctx       *Context    // the handler's; nil until Begin, and when the handler has returned
+	ctx       *Context    // the handler's; nil before Begin, and when the handler has returned
 	timer     *time.Timer // of Limits.Finish
 }
 
@@ -33,7 +34,7 @@ type entry[T any] struct {
 	next  *Flight[T] // with the same hash
 }
 
-// users counts who has not left.
+// users counts the requests that have not left.
 type users struct {
 	waiting int  // followers that wait
 	all     int  // the leader included
@@ -42,20 +43,21 @@ type users struct {
 
 // result is what followers wait for.
 type result[T any] struct {
-	settled bool          // value is there, or will not be
-	shared  bool          // value is there
-	decided chan struct{} // closed when it is settled; nil while nobody waits
+	settled bool          // value is set, or will not be
+	shared  bool          // value is set
+	decided chan struct{} // closed when it is settled; nil while none waits
 	value   T
 }
 
-// leader is who runs the handler.
+// leader is the request that runs the handler.
 type leader struct {
 	ctx  context.Context // nil before Begin
 	left bool
 	away bool // see Depart
 }
 
-// tryJoin lets one more on: Follow, or Alone when the flight is full, or Lead when it is over or too old.
+// tryJoin lets one more request join. It returns Follow, or Alone when the flight is full, or Lead
+// when it is over or too old.
 func (f *Flight[T]) tryJoin(now time.Time) Role {
 	f.look()
 	f.mu.Lock()
@@ -76,8 +78,9 @@ func (f *Flight[T]) tryJoin(now time.Time) Role {
 	return Follow
 }
 
-// Begin makes ctx the context for the handler: it has the values of the leader's, but ends only when nobody is left that wants the answer.
-// The leader counts as gone when its own context ends. End must be called when the handler has returned.
+// Begin makes ctx the context for the handler: it has the values of the leader's, but ends only
+// when no request wants the response any more. The leader counts as gone when its own context ends.
+// End must be called when the handler has returned.
 func (f *Flight[T]) Begin(ctx *Context, leader context.Context) {
 	ctx.leader, ctx.flight = leader, f
 	f.mu.Lock()
@@ -89,7 +92,7 @@ func (f *Flight[T]) Begin(ctx *Context, leader context.Context) {
 func (f *Flight[T]) End() {
 	f.mu.Lock()
 	ctx := f.ctx
-	f.ctx = nil                            // nothing left to end
+	f.ctx = nil                            // there is nothing left to end
 	f.cancelled = f.cancelled || !f.pinned // nor to wait for
 	if f.timer != nil {
 		f.timer.Stop()
@@ -99,7 +102,8 @@ func (f *Flight[T]) End() {
 	ctx.release()
 }
 
-// look counts the leader out if its context has ended. Nothing watches that, as long as the handler does not ask.
+// look counts the leader out if its context has ended. Nothing watches that context unless the
+// handler asks.
 func (f *Flight[T]) look() {
 	f.mu.Lock()
 	leader := f.leader.ctx
@@ -118,7 +122,7 @@ func (f *Flight[T]) leaderLeft() {
 	}
 }
 
-// Share gives the result to all who wait, now and later.
+// Share gives the result to all that wait, now and later.
 func (f *Flight[T]) Share(result T) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -135,14 +139,14 @@ func (f *Flight[T]) settle() {
 	}
 }
 
-// Result returns what was shared, if anything was by now.
+// Result returns what was shared, if anything was shared yet.
 func (f *Flight[T]) Result() (result T, shared bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.result.value, f.result.shared
 }
 
-// Release lets all who wait go on without a result. It does nothing after Share.
+// Release lets all that wait go on without a result. It does nothing after Share.
 func (f *Flight[T]) Release() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -151,14 +155,16 @@ func (f *Flight[T]) Release() {
 	}
 }
 
-// Pin says that the answer is being stored: from now on it is finished, within Limits.Finish, even when everybody has left.
+// Pin says that the response is being stored: from now on it is finished, within Limits.Finish,
+// even when every client has left.
 func (f *Flight[T]) Pin() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.pinned = true
 }
 
-// Shut says that the answer may have no end: nobody joins the flight any more, and it ends with the last of those that it has.
+// Shut says that the response may have no end. No request joins the flight any more, and it ends
+// with the last of those that it has.
 func (f *Flight[T]) Shut() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -170,8 +176,8 @@ func (f *Flight[T]) Shut() {
 	f.endIfLeft()
 }
 
-// Depart says that the leader is on its way to the handler, and Arrive that it is there. Meanwhile others may know that it is
-// coming, but should not wait for it: what holds it up on its way may be themselves.
+// Depart says that the leader is on its way to the handler, and Arrive that it is there. Meanwhile
+// others may know that it is coming, but should not wait for it: they may be what holds it up.
 func (f *Flight[T]) Depart() { f.setAway(true) }
 
 // Arrive ends what Depart said.
@@ -190,10 +196,10 @@ func (f *Flight[T]) Away() bool {
 	return f.leader.away
 }
 
-// LeaderLeft says that the leader wants nothing of a flight that is shut any more.
+// LeaderLeft says that the leader wants nothing more of a flight that is shut.
 func (f *Flight[T]) LeaderLeft() { f.leaderLeft() }
 
-// Finish takes the flight off the table and releases who still waits.
+// Finish takes the flight off the table and releases those that still wait.
 func (f *Flight[T]) Finish() {
 	if s := f.entry.shard; s != nil {
 		s.mu.Lock()
@@ -207,13 +213,13 @@ func (f *Flight[T]) Finish() {
 type Outcome uint8
 
 const (
-	Shared   Outcome = iota // here is the result
+	Shared   Outcome = iota // the result is there
 	Released                // there is none: run the handler
 	TimedOut                // it did not come in time: run the handler
 	Left                    // the caller's own context ended
 )
 
-// Wait waits for the result, for Limits.Wait at most.
+// Wait waits for the result, at most for Limits.Wait.
 func (f *Flight[T]) Wait(ctx context.Context) (result T, outcome Outcome) {
 	f.mu.Lock()
 	settled := f.result.settled // often already
@@ -241,14 +247,14 @@ func (f *Flight[T]) Wait(ctx context.Context) (result T, outcome Outcome) {
 	return f.result.value, Shared
 }
 
-// WaitingToRead reports whether followers are still waiting, or about to read.
+// WaitingToRead reports whether followers still wait, or are about to read.
 func (f *Flight[T]) WaitingToRead() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.users.waiting > 0
 }
 
-// Joined reports whether anybody has followed, so that the response was asked for more than once.
+// Joined reports whether a request has followed, so that the response was asked for more than once.
 func (f *Flight[T]) Joined() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -258,14 +264,16 @@ func (f *Flight[T]) Joined() bool {
 // Waker is a Body.
 type Waker interface{ Wake() }
 
-// OnStartedReading makes the flight wake changed each time that a follower has got what it waited for, or has left. It is to be called before Share.
+// OnStartedReading makes the flight wake changed each time that a follower has got what it waited
+// for, or has left. It must be called before Share.
 func (f *Flight[T]) OnStartedReading(changed Waker) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.changed = changed
 }
 
-// StartedReading says that a follower has what it waited for, and goes on reading. In the end it must call DoneReading instead of Leave.
+// StartedReading says that a follower has what it waited for, and goes on to read. In the end the
+// follower must call DoneReading instead of Leave.
 func (f *Flight[T]) StartedReading() { f.startedReading() }
 
 func (f *Flight[T]) startedReading() {
@@ -278,7 +286,7 @@ func (f *Flight[T]) startedReading() {
 	}
 }
 
-// DoneReading says that a follower that was reading is done.
+// DoneReading says that a follower has stopped reading.
 func (f *Flight[T]) DoneReading() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -291,7 +299,8 @@ func (f *Flight[T]) Leave() {
 	f.DoneReading()
 }
 
-// leave ends the handler's context when nobody is left, at once or after a while. It is called with the lock held.
+// leave ends the handler's context when no request is left, at once or after a while. It is called
+// with the lock held.
 func (f *Flight[T]) leave() {
 	f.users.all--
 	f.endIfLeft()

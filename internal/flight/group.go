@@ -10,17 +10,18 @@ import (
 
 // Causes of a flight's context.
 var (
-	// ErrLeft ends a flight that nobody waits for any more, and whose answer is not known to be worth keeping.
+	// ErrLeft ends a flight that no client waits for any more, when its response is not known to be
+	// worth keeping.
 	ErrLeft = errors.New("edgecache: every client has left")
-	// ErrUnfinished ends a flight that went on for the store alone, when it took too long.
+	// ErrUnfinished ends a flight that went on only for the store, when it took too long.
 	ErrUnfinished = errors.New("edgecache: every client has left, and the page took too long to finish for the store")
 )
 
 // Limits bound what flights may cost. All must be positive.
 type Limits struct {
 	Wait    time.Duration // how long a follower waits for the header
-	Leader  time.Duration // how long a flight without a header is joined; then one more may begin
-	Finish  time.Duration // how long a flight goes on for the store alone
+	Leader  time.Duration // how long others join a flight without a header; then one more may begin
+	Finish  time.Duration // how long a flight goes on only for the store
 	Waiters int           // followers of one flight
 }
 
@@ -30,7 +31,7 @@ type Role uint8
 const (
 	Lead   Role = iota // run the handler, for all who follow
 	Follow             // wait for the leader
-	Alone              // run the handler for nobody else: the flight is full
+	Alone              // run the handler only for itself: the flight is full
 )
 
 // Group is the table of flights that can be joined. It is safe for concurrent use.
@@ -42,7 +43,7 @@ type Group[T any] struct {
 
 type shard[T any] struct {
 	mu      sync.Mutex
-	flights map[uint64]*Flight[T] // by the hash of their ids; those with the same one are linked
+	flights map[uint64]*Flight[T] // by the hash of their ids; flights with the same hash are linked
 }
 
 func (s *shard[T]) find(hash uint64, id []byte) *Flight[T] {
@@ -61,7 +62,7 @@ func (s *shard[T]) add(f *Flight[T]) {
 	s.flights[f.entry.hash] = f
 }
 
-// remove does nothing when f is not there, or no longer.
+// remove takes f off the table. It does nothing if f is not there.
 func (s *shard[T]) remove(f *Flight[T]) {
 	first := s.flights[f.entry.hash]
 	for at := &first; *at != nil; at = &(*at).entry.next {
@@ -82,9 +83,13 @@ func NewGroup[T any](limits Limits) *Group[T] {
 	return &Group[T]{limits: limits, seed: maphash.MakeSeed()}
 }
 
-// Join finds the flight for id, or begins one in mine. admit says whether the caller may join one that began at the given point of the purge sequence; it must not block.
-// A flight that may not be joined is replaced: it goes on for those who are on it. The caller must Leave the flight that it gets; one that leads or is alone must also Share or Release it, and Finish it.
-// mine is not touched if there is one to follow. Otherwise it belongs to the group from then on, as does id until the flight has landed.
+// Join finds the flight for id, or begins one in mine. admit says whether the caller may join a
+// flight that began at the given point of the purge sequence; it must not block. A flight that may
+// not be joined is replaced: it goes on for those that are on it.
+//
+// The caller must Leave the flight that it gets. A caller that leads or is alone must also Share or
+// Release the flight, and Finish it. mine is not touched if there is a flight to follow. Otherwise
+// it belongs to the group from then on, as does id until the flight has finished.
 func (g *Group[T]) Join(mine *Flight[T], id []byte, began uint64, now time.Time, admit func(*Flight[T]) bool) (*Flight[T], Role) {
 	hash := maphash.Bytes(g.seed, id)
 	s := &g.shards[hash%uint64(len(g.shards))]
@@ -97,7 +102,7 @@ func (g *Group[T]) Join(mine *Flight[T], id []byte, began uint64, now time.Time,
 				return f, Follow
 			case Alone:
 				return g.Single(mine, began, now), Alone
-			case Lead: // nobody can join it any more
+			case Lead: // it can no longer be joined
 			}
 		}
 		s.remove(f)
@@ -108,7 +113,7 @@ func (g *Group[T]) Join(mine *Flight[T], id []byte, began uint64, now time.Time,
 	return f, Lead
 }
 
-// Single begins a flight in mine that nobody can join.
+// Single begins a flight in mine that others cannot join.
 func (g *Group[T]) Single(mine *Flight[T], began uint64, now time.Time) *Flight[T] {
 	*mine = Flight[T]{Began: began, limits: &g.limits, start: now, users: users{all: 1}}
 	return mine

@@ -61,7 +61,7 @@ func TestLiveBodyEndsWhenNobodyReads(t *testing.T) {
 	require.ErrorIs(t, b.Done(context.Background()), ErrLive)
 	r.Close()
 	_, err = b.Write([]byte("b"))
-	require.ErrorIs(t, err, ErrNobody)
+	require.ErrorIs(t, err, ErrNoReaders)
 	b.Close(nil)
 	_, ok := b.Object()
 	require.False(t, ok, "a byte is lost")

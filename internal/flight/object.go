@@ -5,8 +5,9 @@ import (
 	"github.com/edgecache-go/edgecache/internal/readers"
 )
 
-// Object returns the body for storing, the same each time; ok is false when it ended early, has not ended, or outgrew its limit.
-// Until it is Stored, or nobody can want it any more, what the body has drawn pays for it.
+// Object returns the body for storing, the same each time. ok is false when the body ended early,
+// has not ended, or outgrew its limit. Until the object is Stored, or no one can want it any more,
+// what the body has drawn pays for it.
 func (b *Body) Object() (body object.Body, ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -23,8 +24,9 @@ func (b *Body) Object() (body object.Body, ok bool) {
 	return b.object.body, true
 }
 
-// trim copies the last chunk if it has much slack, which would be charged to the budget for as long as the object lives; but not a large one that a client is about to take, for then both
-// would be there, and only one would be charged.
+// trim copies the last chunk if it has much slack: that would be charged to the budget for as long
+// as the object lives. It does not copy a large chunk that a client is about to take, because then
+// both would be in memory and only one would be charged.
 func (b *Body) trim() {
 	last := len(b.buf.chunks) - 1
 	if last < 0 {
@@ -46,7 +48,8 @@ func (b *Body) trim() {
 	b.giveBack(b.buf.held)
 }
 
-// Stored says that o, which was made of the body, has been put into memory and is accounted for there. If it consists of other bytes, which were the same, nothing has changed.
+// Stored says that o, which was made of the body, is in memory and accounted for there. If o
+// consists of other bytes, which were the same, nothing has changed.
 func (b *Body) Stored(o object.Body) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -62,7 +65,8 @@ func (b *Body) Stored(o object.Body) {
 	}
 }
 
-// Leave says that the leader wants nothing of the body any more. What those who follow want of it stays as long as they do.
+// Leave says that the leader wants nothing of the body any more. What followers want of it stays as
+// long as they do.
 func (b *Body) Leave() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -70,7 +74,7 @@ func (b *Body) Leave() {
 	b.forget()
 }
 
-// forget drops all bytes, once nobody can want them any more.
+// forget drops all bytes, once no one can want them any more.
 func (b *Body) forget() {
 	if b.state.left && b.state.done && !b.object.stored && !b.state.gone && len(b.readers.open) == 0 && (b.queue.held == nil || !b.queue.held.WaitingToRead()) {
 		b.unpay()
@@ -79,7 +83,7 @@ func (b *Body) forget() {
 	}
 }
 
-// unpay says that what the body has drawn pays no longer for the object that it became.
+// unpay says that what the body has drawn no longer pays for the object that it became.
 func (b *Body) unpay() {
 	if set := b.object.body.Readers(); set != nil {
 		set.Unpay()

@@ -8,25 +8,28 @@ import (
 	"github.com/edgecache-go/edgecache/internal/readers"
 )
 
-// Reader reads a body from its beginning while it grows. It belongs to one goroutine, which must Close it.
+// Reader reads a body from its beginning while it grows. It belongs to one goroutine, which must
+// Close it.
 type Reader struct {
 	readers.Reader // of the object that the body became, if it is in memory
 	body           *Body
-	chunk          int   // the chunk it stands in, dropped ones counted
-	at             int   // where in it
+	chunk          int   // the chunk that it reads, dropped ones counted
+	at             int   // the offset in it
 	total          int64 // bytes returned so far
 	flushed        int64 // the last Flush it has reported
 	err            error // why it was let go
 
-	// How it did while the writer of an outgrown body waited.
-	hungry bool          // it waits for bytes
-	inHand int           // the bytes returned last
-	mark   int64         // total when the writer began to wait
-	behind time.Duration // for how long the writer waited, others wanted to go on, and it had bytes to read
-	took   int64         // bytes meanwhile
+	// Its progress while the writer of an outgrown body waited.
+	hungry bool  // it waits for bytes
+	inHand int   // the bytes returned last
+	mark   int64 // total when the writer began to wait
+	// how long the writer waited while others wanted to go on and it had bytes to read
+	behind time.Duration
+	took   int64 // bytes that it took meanwhile
 }
 
-// Reader returns a reader that stands at the beginning, or nil when the beginning is gone because the body has outgrown its limit, or because nobody wanted it any more. A live body that has not
+// Reader returns a reader at the beginning of the body. It returns nil when the beginning is gone,
+// because the body has outgrown its limit or no one wanted it any more. A live body that has not
 // ended takes no new readers.
 func (b *Body) Reader() *Reader {
 	b.mu.Lock()
@@ -37,7 +40,7 @@ func (b *Body) Reader() *Reader {
 	return b.newReader()
 }
 
-// LeaderReader is Reader for the leader, who may read a live body.
+// LeaderReader is Reader for the leader, which may read a live body.
 func (b *Body) LeaderReader() *Reader {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -57,7 +60,8 @@ func (b *Body) newReader() *Reader {
 	return r
 }
 
-// Close says that the reader is done; the writer no longer waits for it. Nobody uses the client's writer any more when it has returned.
+// Close says that the reader is done. The writer no longer waits for it. When Close has returned,
+// the client's writer is no longer used.
 func (r *Reader) Close() {
 	r.leave()
 	r.Stop()
@@ -71,8 +75,11 @@ func (r *Reader) leave() {
 	r.body.forget()
 }
 
-// Next returns the bytes after those returned before, read only, waiting until there are some. flush says that the writer asked for all bytes returned so far to be on their way; it may come without bytes.
-// At the end Next returns io.EOF, or the reason why the body ended early; when ctx ends first, its cause.
+// Next returns the bytes after those returned before, read only. It waits until there are some.
+// flush says that the writer has flushed all bytes returned so far; it may come without bytes.
+//
+// At the end Next returns io.EOF, or the reason why the body ended early. When ctx ends first, it
+// returns its cause.
 func (r *Reader) Next(ctx context.Context) (p []byte, flush bool, err error) {
 	for {
 		p, flush, wake, err := r.poll()
@@ -87,7 +94,7 @@ func (r *Reader) Next(ctx context.Context) (p []byte, flush bool, err error) {
 	}
 }
 
-// poll is Next without waiting: when there is nothing to tell it returns a channel to wait on.
+// poll is Next without waiting: when there is no news it returns a channel to wait on.
 func (r *Reader) poll() (p []byte, flush bool, wake <-chan struct{}, err error) {
 	b := r.body
 	b.mu.Lock()
@@ -105,7 +112,7 @@ func (r *Reader) poll() (p []byte, flush bool, wake <-chan struct{}, err error) 
 			break
 		}
 		if len(c) < cap(c) {
-			break // the writer is not done with this chunk
+			break // the writer still fills this chunk
 		}
 	}
 	r.hungry, r.inHand = p == nil, len(p)
@@ -126,7 +133,7 @@ func (r *Reader) poll() (p []byte, flush bool, wake <-chan struct{}, err error) 
 	return nil, false, b.waker(), nil
 }
 
-// piece is the most that a reader is given at once.
+// piece is the most that a reader gets at once.
 func (b *Body) piece() int {
 	if b.state.outgrown || b.declared < 0 {
 		return smallPiece

@@ -4,13 +4,14 @@ import (
 	"time"
 )
 
-// waitForRoom returns when there is room in the last chunk of a body that has outgrown what can be kept: less than a window lies between the writer and its slowest reader, and as much memory can be had.
-// It is called, and returns, with the lock held, but does not hold it while it waits.
+// waitForRoom returns when there is room in the last chunk of a body that has outgrown what can be
+// kept: when less than a window lies between the writer and its slowest reader, and the room has
+// memory. It is called, and returns, with the lock held, but does not hold it while it waits.
 func (b *Body) waitForRoom(want int64) error {
 	for {
 		b.drop()
 		if len(b.readers.open) == 0 {
-			return ErrNobody
+			return ErrNoReaders
 		}
 		if b.size-b.buf.base < window && (b.hasRoom() || b.slide(want)) {
 			return nil
@@ -22,7 +23,8 @@ func (b *Body) waitForRoom(want int64) error {
 	}
 }
 
-// wait returns when a reader has moved, or has been let go. It is called, and returns, with the lock held.
+// wait returns when a reader has moved, or has been let go. It is called, and returns, with the
+// lock held.
 func (b *Body) wait() {
 	var expired <-chan time.Time
 	start := time.Now()
@@ -47,8 +49,9 @@ func (b *Body) wait() {
 	}
 }
 
-// holdsUp reports whether a reader has read all there is and waits for more. It remembers where each reader stands.
-// A client that nobody waits behind may be as slow as it likes: without a cache it could be.
+// holdsUp reports whether a reader has read all there is and waits for more. It remembers where
+// each reader stands. A client may be as slow as it likes while no other waits behind it: without a
+// cache it could be.
 func (b *Body) holdsUp() (held bool) {
 	for r := range b.readers.open {
 		r.mark = r.total
@@ -57,11 +60,11 @@ func (b *Body) holdsUp() (held bool) {
 	return held
 }
 
-// account notes that the writer has waited for so long, since holdsUp, while others wanted to go on.
+// account adds to what the writer has waited, since holdsUp, while other readers wanted to go on.
 func (b *Body) account(d time.Duration) {
 	b.writer.waited += d
 	for r := range b.readers.open {
-		if r.mark < b.size { // which has not grown meanwhile
+		if r.mark < b.size { // size has not grown meanwhile
 			if r.behind == 0 {
 				r.took = int64(r.inHand)
 			}
@@ -71,13 +74,13 @@ func (b *Body) account(d time.Duration) {
 	}
 }
 
-// limits returns for how long in total the writer waits for readers that are slow, and for any.
+// limits returns how long in total the writer waits for slow readers, and for any.
 func (b *Body) limits(now time.Time) (slow, all time.Duration) {
 	own := now.Sub(b.born) - b.writer.waited
 	return max(patience, own), max(StallLimit, own)
 }
 
-// untilLimit returns how long the writer may wait until somebody may have to be let go.
+// untilLimit returns how long the writer may wait until it may have to let a reader go.
 func (b *Body) untilLimit(now time.Time) time.Duration {
 	slow, all := b.limits(now)
 	until := all - b.writer.waited
@@ -89,7 +92,8 @@ func (b *Body) untilLimit(now time.Time) time.Duration {
 	return max(until, time.Millisecond)
 }
 
-// credit is how much longer the reader may take nothing until it has been slower than minRate. What it had in hand when it was waited for first counts as taken.
+// credit is how much longer the reader may take nothing until it has been slower than minRate. What
+// it had in hand when the writer first waited for it counts as taken.
 func (r *Reader) credit() time.Duration {
 	took := r.took
 	if r.behind == 0 {
@@ -98,7 +102,8 @@ func (r *Reader) credit() time.Duration {
 	return time.Duration(took)*time.Second/minRate - r.behind
 }
 
-// letGo ends the readers that the writer need not wait for any longer, all at once, so that many of them at different places cost the others no more than one.
+// letGo ends the readers that the writer need not wait for any longer. It ends them all at once, so
+// that many readers at different places cost the others no more than one.
 func (b *Body) letGo(now time.Time) {
 	slow, all := b.limits(now)
 	if b.writer.waited >= all {
@@ -121,7 +126,8 @@ func (b *Body) letGo(now time.Time) {
 	}
 }
 
-// slide adds a chunk to a body that has outgrown what can be kept: as large as its room allows, or else a loose one, while it has few of them.
+// slide adds a chunk to a body that has outgrown what can be kept: as large as its room allows, or
+// else a loose one, while it has few of these.
 func (b *Body) slide(want int64) bool {
 	if b.draw(min(max(minChunk, b.size, want), maxChunk)) {
 		return true
@@ -148,7 +154,7 @@ func (b *Body) drop() {
 	b.giveBack(b.buf.held)
 }
 
-// first is the number of the first chunk that a reader stands in.
+// first is the number of the first chunk that a reader still reads.
 func (b *Body) first() int {
 	first := b.buf.dropped + len(b.buf.chunks)
 	for r := range b.readers.open {

@@ -72,7 +72,7 @@ func TestOutgrownBodyEndsWhenItsLastReaderHasLeft(t *testing.T) {
 	t.Run("at once when there was none", func(t *testing.T) {
 		b := NewBody(10, -1)
 		n, err := b.Write(pattern(11))
-		require.ErrorIs(t, err, ErrNobody)
+		require.ErrorIs(t, err, ErrNoReaders)
 		require.Equal(t, 10, n)
 	})
 	t.Run("while the writer waits for it", func(t *testing.T) {
@@ -85,7 +85,7 @@ func TestOutgrownBodyEndsWhenItsLastReaderHasLeft(t *testing.T) {
 			}()
 			start := time.Now()
 			_, err := b.Write(make([]byte, 4<<20))
-			require.ErrorIs(t, err, ErrNobody)
+			require.ErrorIs(t, err, ErrNoReaders)
 			require.Equal(t, time.Second, time.Since(start))
 		})
 	})

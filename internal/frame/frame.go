@@ -1,5 +1,5 @@
-// Package frame is the outer form of everything that is written to a store of bytes: a kind with its
-// version, a proof, and fields that are read back without trusting a single length.
+// Package frame is the outer form of everything that is written to a store of bytes: a kind with
+// its version, a proof, and fields that are read back without trusting a single length.
 package frame
 
 import (
@@ -10,25 +10,25 @@ import (
 	"hash/crc32"
 )
 
-// Kind names what a frame holds, and the version of its layout. Another version is another kind: it is
-// refused, never guessed at.
+// Kind names what a frame holds, and the version of its layout. Another version is another kind: it
+// is refused, never guessed at.
 type Kind [4]byte
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Sealer proves that a frame is whole, and that it was stored under its name. With a key the proof is
-// HMAC-SHA256, which nobody can make who does not have the key. Without one it is CRC32C, which finds
-// accidents: whoever can write to the store can make it. The zero Sealer has no key. A Sealer is safe
-// for concurrent use.
+// Sealer proves that a frame is whole, and that it was stored under its name. With a key the proof
+// is HMAC-SHA256: only a holder of the key can make it. Without a key it is CRC32C, which finds
+// accidents: whoever can write to the store can make it. The zero Sealer has no key. A Sealer is
+// safe for concurrent use.
 type Sealer struct{ key []byte }
 
-// NewSealer returns a Sealer with this key, which it keeps; nil is none.
+// NewSealer returns a Sealer with this key, which it keeps. nil is no key.
 func NewSealer(key []byte) Sealer { return Sealer{key} }
 
 // Overhead is how many bytes of a frame are not its payload.
 func (s Sealer) Overhead() int { return len(Kind{}) + s.size() }
 
-// size is that of the proof.
+// size is the size of the proof.
 func (s Sealer) size() int {
 	if s.key == nil {
 		return crc32.Size
@@ -36,25 +36,27 @@ func (s Sealer) size() int {
 	return sha256.Size
 }
 
-// Begin appends the start of a frame to dst. What is appended afterwards is its payload, and Seal ends it.
+// Begin appends the start of a frame to dst. What is appended next is its payload, and Seal ends
+// it.
 func (s Sealer) Begin(dst []byte, kind Kind) []byte {
 	dst = append(dst, kind[:]...)
 	return append(dst, make([]byte, s.size())...)
 }
 
-// Seal writes the proof of a frame that Begin began at its first byte, and that is stored under name.
+// Seal writes the proof of a frame that Begin began at its first byte, and that is stored under
+// name.
 func (s Sealer) Seal(frame []byte, name string) {
 	s.prove(frame[len(Kind{}):len(Kind{})], frame, name)
 }
 
-// Open returns the payload of a sealed frame, which it does not copy; ok is false if value is none of
-// this kind that was stored under name, whole and unchanged.
+// Open returns the payload of a sealed frame, which it does not copy. ok is false unless value is a
+// frame of this kind that was stored under name, whole and unchanged.
 func (s Sealer) Open(value []byte, kind Kind, name string) (payload []byte, ok bool) {
 	if len(value) < s.Overhead() || Kind(value[:len(kind)]) != kind {
 		return nil, false
 	}
 	var buf [sha256.Size]byte
-	// In constant time, so that nobody finds the proof byte by byte.
+	// In constant time, so that the proof cannot be found byte by byte.
 	if !hmac.Equal(s.prove(buf[:0], value, name), value[len(kind):s.Overhead()]) {
 		return nil, false
 	}
@@ -96,8 +98,9 @@ func AppendTexts(dst []byte, list []string) []byte {
 	return dst
 }
 
-// Reader reads the fields of a payload one after the other. Its first mistake is kept: everything that is read after it is empty, and Done is false.
-// The texts are parts of the payload, so they cost nothing and keep all of it in memory.
+// Reader reads the fields of a payload one after the other. It keeps its first mistake: everything
+// read after that is empty, and Done is false. The texts are parts of the payload, so they cost
+// nothing and keep all of it in memory.
 type Reader struct {
 	rest string
 	bad  bool
@@ -157,7 +160,8 @@ func (r *Reader) Text() string {
 	return s
 }
 
-// Count reads how many items follow, of at least least bytes each: more than there is room for is a mistake, so that nothing is allocated on the word of a number.
+// Count reads how many items follow, of at least least bytes each. More than there is room for is a
+// mistake, so that nothing is allocated because of a number alone.
 func (r *Reader) Count(least int) int {
 	n := r.Uint()
 	if n > uint64(len(r.rest)/least) {

@@ -10,14 +10,16 @@ import (
 )
 
 var (
-	errBusy   = errors.New("edgecache: too many calls of the store are under way")
+	errBusy   = errors.New("edgecache: too many calls of the store are in progress")
 	errClosed = errors.New("edgecache: the store is closed")
 	errGoexit = errors.New("edgecache: the store ended its goroutine")
 	errPanic  = errors.New("edgecache: the store panicked")
 )
 
-// call runs fn, one call of the store, in a goroutine of its own, and waits for it as long as ctx goes on. Then it is left to itself; it keeps its slot until it returns, so that there are never more
-// goroutines than slots. A panic is an error. What fn refers to must be safe to use after call has returned.
+// call runs fn, one call of the store, in a goroutine of its own, and waits for it until ctx ends.
+// Then the call is left to itself. It keeps its slot until it returns, so that there are never more
+// goroutines than slots. A panic is an error. What fn refers to must be safe to use after call has
+// returned.
 func call[T any](t *Cache, ctx context.Context, slots chan struct{}, fn func(context.Context) (T, error)) (value T, err error) {
 	select {
 	case slots <- struct{}{}:
@@ -53,7 +55,7 @@ func call[T any](t *Cache, ctx context.Context, slots chan struct{}, fn func(con
 	}
 }
 
-// settle counts what became of calls of the store that were made for ctx, and reports whether they went well.
+// settle counts how calls of the store for ctx went, and reports whether they went well.
 func (t *Cache) settle(ctx context.Context, err error) bool {
 	switch {
 	case err == nil:
@@ -62,10 +64,10 @@ func (t *Cache) settle(ctx context.Context, err error) bool {
 	case errors.Is(err, errClosed):
 		return false
 	case errors.Is(err, errBusy):
-		t.stats.busy.Add(1) // those that are under way will tell what is wrong
+		t.stats.busy.Add(1) // the calls in progress will tell what is wrong
 		return false
 	case ctx.Err() != nil:
-		return false // whoever asked has left: the store may be innocent
+		return false // the caller has left: the store may be innocent
 	case errors.Is(err, context.DeadlineExceeded):
 		t.stats.timeouts.Add(1)
 	case errors.Is(err, errPanic), errors.Is(err, errGoexit):
@@ -83,12 +85,13 @@ func (t *Cache) settle(ctx context.Context, err error) bool {
 }
 
 const (
-	breakerFailures = 5                // in a row open the breaker
+	breakerFailures = 5                // failures in a row that open the breaker
 	breakerPause    = time.Second      // after that; doubled each time that the store fails again
 	breakerMaxPause = 30 * time.Second // at most
 )
 
-// breaker keeps from asking a store that fails again and again. While it is open no request asks: the store is tried in the background.
+// breaker keeps requests from a store that fails again and again. While it is open no request asks:
+// the store is tried in the background.
 type breaker struct {
 	failures atomic.Int32
 	open     atomic.Bool
@@ -115,7 +118,7 @@ func (b *breaker) failed(now time.Time) bool {
 	return true
 }
 
-// due reports whether the store should be tried again, to one caller.
+// due reports whether the store should be tried again. It does so to one caller.
 func (b *breaker) due(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -164,15 +167,15 @@ func (t *Cache) available() bool {
 	return false
 }
 
-// tasks counts the goroutines of a Tier.
+// tasks counts the goroutines of a Cache.
 type tasks struct {
 	mu     sync.Mutex
 	n      int
 	closed bool
-	idle   chan struct{} // closed when n is 0; nil while nobody waits
+	idle   chan struct{} // closed when n is 0; nil while none waits
 }
 
-// begin counts one more. It returns false when all are done for good.
+// begin counts one more. It returns false when all have ended for good.
 func (k *tasks) begin() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -192,7 +195,7 @@ func (k *tasks) end() {
 	}
 }
 
-// wait returns when there is none left. None begins afterwards.
+// wait returns when none is left. None begins afterwards.
 func (k *tasks) wait(ctx context.Context) error {
 	k.mu.Lock()
 	k.closed = true

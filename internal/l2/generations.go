@@ -11,16 +11,22 @@ import (
 	"github.com/edgecache-go/edgecache/internal/object"
 )
 
-// A response carries a stamp: where the sequence of purges in the process that made it stood when it began to be made, and where that of the store stood, as far as known. It is refused when a purge
-// that concerns it has a later number, so it does not matter in which order writes, deletions and purges reach the store: a write that lands after a purge is neutralised by its own stamp.
+// A response carries a stamp: where the sequence of purges in the process that made it stood when
+// it gen to be made, and where that of the store stood, as far as known. The response is refused
+// when a purge that concerns it has a later number. So it does not matter in which order writes,
+// deletions and purges reach the store: a write that lands after a purge is neutralised by its own
+// stamp.
 //
-// Purges of this process count at once, whatever the store does, for what this process has stored. What others have stored is compared with the generations of the store. A purge that could not be
-// written there yet is pending, and all that it concerns and others have stored is refused until it is.
+// Purges of this process count at once, whatever the store does, for what this process has stored.
+// What others have stored is compared with the generations of the store. A purge that could not be
+// written there yet is pending, and all that it concerns and others have stored is refused until it
+// is written.
 
 // Mark is where the sequences of purges stand. The zero Mark is older than every purge.
 type Mark struct{ local, shared uint64 }
 
-// Mark returns where they stand now: to be asked when, or before, a response begins to be made, and to be given to Put with it.
+// Mark returns where the sequences stand now. Ask for it when, or before, a response begins to be
+// made, and give it to Put with the response.
 func (t *Cache) Mark() Mark {
 	return Mark{local: t.marks.Now(), shared: t.shared.now.Load()}
 }
@@ -50,23 +56,23 @@ func (m marks) purgedSince(list []slot, gen uint64) bool {
 	return false
 }
 
-// purged reports whether r must not be used: because of a purge since it began to be made, or since
-// began, where the local sequence stood when the caller began to look.
-func (t *Cache) purged(ctx context.Context, r *object.Record, began uint64) (bool, error) {
+// purged reports whether r must not be used: because of a purge since it gen to be made, or since
+// gen, where the local sequence stood when the caller began to look.
+func (t *Cache) purged(ctx context.Context, r *object.Record, gen uint64) (bool, error) {
 	list := t.naming.slots(namesOf(r.Key, r.Selector().Scope != "", r.Tags))
 	own := r.Stamp.Instance == t.instance
 	if own {
-		began = min(began, r.Stamp.Local)
+		gen = min(gen, r.Stamp.Local)
 	}
 	if t.generations == nil {
 		// No other process tells what it has purged.
-		return !own || t.marks.purgedSince(list, began), nil
+		return !own || t.marks.purgedSince(list, gen), nil
 	}
-	if t.marks.purgedSince(list, began) {
+	if t.marks.purgedSince(list, gen) {
 		return true, nil
 	}
-	// A purge of this process that had begun before the look-up is untold here, or the store tells of
-	// it below: each slot of its own, for the store may have been told of one of the two.
+	// A purge of this process that had begun before the look-up is untold here, or the store tells
+	// of it below. Each slot is checked on its own, because the store may know of one of the two.
 	names := t.naming.inStore(list)
 	var untold []bool
 	if !own {
@@ -84,11 +90,11 @@ func (t *Cache) purged(ctx context.Context, r *object.Record, began uint64) (boo
 	}
 	return anyPlace(list, func(i int) bool {
 		return generations[i] > r.Stamp.Shared || untold != nil && untold[i]
-	}) || t.marks.purgedSince(list, began), nil
+	}) || t.marks.purgedSince(list, gen), nil
 }
 
-// anyPlace reports whether holds is true of every name that one place of list has in the store. It is
-// given the index of the name in what inStore returns for list.
+// anyPlace reports whether holds is true of every name that one slot of list has in the store.
+// holds gets the index of the name in what inStore returns for list.
 func anyPlace(list []slot, holds func(i int) bool) bool {
 	i := 0
 	for n := range list {
@@ -108,13 +114,13 @@ var errLoad = errors.New("edgecache: the store does not tell one generation for 
 
 // load asks the store for generations, and remembers where its sequence stands.
 func (t *Cache) load(ctx context.Context, names []string) ([]uint64, uint64, error) {
-	type answer struct {
+	type reply struct {
 		generations []uint64
 		now         uint64
 	}
-	a, err := call(t, ctx, t.calls.lookups, func(ctx context.Context) (answer, error) {
+	a, err := call(t, ctx, t.calls.lookups, func(ctx context.Context) (reply, error) {
 		generations, now, err := t.generations.Load(ctx, names...)
-		return answer{generations, now}, err
+		return reply{generations, now}, err
 	})
 	if err == nil && len(a.generations) != len(names) {
 		err = errLoad
@@ -126,7 +132,7 @@ func (t *Cache) load(ctx context.Context, names []string) ([]uint64, uint64, err
 	return a.generations, a.now, nil
 }
 
-// position is where the sequence of the store stands, as last heard of. An older one makes stamps
+// position is where the sequence of the store stands, as last heard. An older position makes stamps
 // older than they are, which is safe.
 type position struct {
 	now   atomic.Uint64
@@ -138,7 +144,7 @@ func (p *position) set(now uint64) {
 	p.heard.Store(int64(clock.Of(time.Now())))
 }
 
-// outdated reports whether it was heard of too long ago.
+// outdated reports whether it was last heard too long ago.
 func (p *position) outdated() bool {
 	return clock.Instant(p.heard.Load()).Until(time.Now()) >= positionFor
 }

@@ -13,16 +13,18 @@ var kind = frame.Kind{'e', 'c', 'i', layout}
 const (
 	// maxVariants is how many responses an index lists: one more pushes out the oldest.
 	maxVariants = 64
-	// maxVary is how many names a Vary may have: key.MaxVary, and those that a response implies.
+	// maxVary is how many names a Vary may have: key.MaxVary, and the names that a response
+	// implies.
 	maxVary = 64
 	// maxIndex is the largest index in bytes: 64 times key.MaxVaryLength are a quarter of it.
 	maxIndex = 1 << 20
 )
 
-// index is the small value from which a Lookup learns which variant to ask for. It is a hint: what it lists may be gone, purged or outdated, and each response proves itself.
+// index is the small value from which a Lookup learns which variant to ask for. It is a hint: what
+// it lists may be gone, purged or outdated, and each response proves itself.
 //
-// A URL has one for each scope that it was asked for in: a client that makes up forwarded hosts pushes out
-// nothing but its own.
+// A URL has one for each scope that it was asked for in: a client that makes up forwarded hosts
+// pushes out only its own responses.
 type index struct {
 	key      string   // the primary key and the scope: see indexed
 	variants []listed // newest first, at most maxVariants, no identity twice
@@ -30,16 +32,17 @@ type index struct {
 
 // listed is one response as an index lists it.
 type listed struct {
-	id      identity
-	vary    []string
-	form    Representation
-	expires time.Time
+	id             identity
+	vary           []string
+	representation Representation
+	expires        time.Time
 }
 
-// indexed is what an index is about. A primary key says where it ends, so this is of one URL and scope.
+// indexed is what an index is about. A primary key says where it ends, so this is one URL and
+// scope.
 func indexed(k, scope []byte) []byte { return slices.Concat(k, scope) }
 
-// add puts v at the front, and returns the keys of those that it has pushed out.
+// add puts v at the front, and returns the keys of the variants that it has pushed out.
 func (x *index) add(v listed, now time.Time) (crowded []string) {
 	kept := []listed{v}
 	for _, old := range x.variants {
@@ -71,14 +74,14 @@ func (t *Cache) encodeIndex(x index) []byte {
 		dst = frame.AppendText(dst, v.id[:])
 		dst = frame.AppendFixed(dst, uint64(v.expires.UnixNano()))
 		dst = frame.AppendTexts(dst, v.vary)
-		dst = frame.AppendText(frame.AppendText(dst, v.form.What), v.form.For)
+		dst = frame.AppendText(frame.AppendText(dst, v.representation.What), v.representation.For)
 	}
 	t.sealer.Seal(dst, t.indexKey([]byte(x.key)))
 	return dst
 }
 
-// readIndex returns the index in value, without what is past its time; ok is false if it is not that of
-// k, which is that of indexed.
+// readIndex returns the index in value, without what is past its time. ok is false if it is not the
+// index of k, which comes from indexed.
 func (t *Cache) readIndex(value, k []byte, now time.Time) (x index, ok bool) {
 	if len(value) > maxIndex || int64(len(value)) > t.config.MaxBytes {
 		return index{}, false
@@ -98,7 +101,7 @@ func (t *Cache) readIndex(value, k []byte, now time.Time) (x index, ok bool) {
 		id := r.Text()
 		v.expires = time.Unix(0, int64(r.Fixed()))
 		v.vary = r.Texts(maxVary)
-		v.form = Representation{What: r.Text(), For: r.Text()}
+		v.representation = Representation{What: r.Text(), For: r.Text()}
 		if copy(v.id[:], id) != len(id) || len(id) != len(v.id) || slices.ContainsFunc(x.variants, func(o listed) bool { return o.id == v.id }) {
 			return index{}, false
 		}

@@ -1,7 +1,10 @@
-// Package tier stands between an Edge and a store of bytes. The store may be slow, down, full, wrong or shared with other processes; none of that reaches a client.
+// Package l2 is a second-level cache: it stands between an Edge and a store of bytes. The store may
+// be slow, down, full, wrong or shared with other processes; none of that reaches a client.
 //
-// A Lookup has one deadline for all that it asks of the store, and calls that outlast it are left to themselves, in a bounded number of goroutines. Writes go through a bounded queue in the
-// background. After some failures in a row the store is left alone: a breaker. What is read proves itself, by [object.Codec], and against a fence of generations: see generations.go.
+// A Lookup has one deadline for all that it asks of the store. Calls that take longer are left to
+// themselves, in a bounded number of goroutines. Writes go through a bounded queue in the
+// background. After some failures in a row a breaker opens, and the store is left alone. What is
+// read proves itself, by [object.Codec], and against generations: see generations.go.
 package l2
 
 import (
@@ -17,7 +20,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// Store is edgecache.Store, which is where the contract stands.
+// Store is edgecache.Store, which has the contract.
 type Store interface {
 	Get(ctx context.Context, key string) (value []byte, found bool, err error)
 	Set(ctx context.Context, key string, value []byte, ttl time.Duration) error
@@ -40,41 +43,46 @@ const (
 )
 
 const (
-	// maxLookups, maxWrites and maxBumps are how many calls of the store of each kind may be under way, those included that nobody waits for any more.
+	// maxLookups, maxWrites and maxBumps are how many calls of the store of each kind may be in
+	// progress, including those that no one waits for any more.
 	maxLookups = 128
 	maxWrites  = 16
 	maxBumps   = 16
 
-	// positionFor is how long the position of the shared sequence is good for stamps. An old one is not wrong: what is stamped with it counts as older than it is.
+	// positionFor is how long the position of the shared sequence is good for stamps. An old
+	// position is not wrong: what is stamped with it counts as older than it is.
 	positionFor = time.Second
 )
 
-// Config says what a Tier stands upon.
+// Config is what a Cache needs.
 type Config struct {
 	Store Store
 	Rules *rules.Options // of the Edge; not changed afterwards
 
 	Timeout      time.Duration // of a Lookup; 0 means DefaultTimeout
-	WriteTimeout time.Duration // of everything in the background, and of Purge; 0 means DefaultWriteTimeout
-	QueueBytes   int64         // what may wait to be written; 0 means DefaultQueueBytes
+	WriteTimeout time.Duration // of all background calls, and of Purge; 0 means DefaultWriteTimeout
+	QueueBytes   int64         // bytes that may wait to be written; 0 means DefaultQueueBytes
 	QueueEntries int           // 0 means DefaultQueueEntries
 	MaxBytes     int64         // the largest value that is written or used; 0 means DefaultMaxBytes
 
 	// Key is edgecache.Config.StoreKey. Nothing of it is kept.
 	Key []byte
 
-	// OnBreaker is told when the store is left alone, and why, and when it is used again. It must not block. nil is nobody.
+	// OnBreaker is told when the store is left alone, and why, and when it is used again. It must
+	// not block. It may be nil.
 	OnBreaker func(open bool, cause error)
 }
 
-// Cache is a store of bytes as an Edge sees it: responses by URL and variant. It is safe for concurrent use. It runs goroutines only while there is something to write or to tell; Close ends them.
+// Cache is a store of bytes as an Edge sees it: responses by URL and variant. It is safe for
+// concurrent use. It runs goroutines only while there is something to write or to tell. Close ends
+// them.
 type Cache struct {
 	config      Config
 	store       Store
 	generations Generations // nil if the store has none
 	codec       *object.Codec
 	sealer      frame.Sealer // of indexes
-	instance    uint64       // tells what this Tier has stored from what others have
+	instance    uint64       // tells what this Cache has stored from what others have
 	naming      naming
 
 	marks   marks
@@ -89,7 +97,8 @@ type Cache struct {
 	stats      counters
 }
 
-// calls are the calls of the store that are in progress: a channel for each kind, full at its limit.
+// calls are the calls of the store that are in progress: a channel for each kind, full at its
+// limit.
 type calls struct{ lookups, writes, bumps, probes chan struct{} }
 
 // background is what runs while no client waits.
@@ -99,7 +108,7 @@ type background struct {
 	closing chan struct{} // closed when Close begins
 }
 
-// New returns a Tier over cfg.Store. Close ends what it starts.
+// New returns a Cache over cfg.Store. Close ends what it starts.
 func New(cfg Config) *Cache {
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = DefaultTimeout
@@ -135,7 +144,7 @@ func New(cfg Config) *Cache {
 	return t
 }
 
-// subkey derives a key for one purpose from that of the configuration, by HKDF (RFC 5869): whoever learns
+// subkey derives a key for one purpose from the configured one, by HKDF (RFC 5869): whoever learns
 // one of them learns nothing of the other. It is nil if there is no key.
 func subkey(key []byte, purpose string) []byte {
 	if len(key) == 0 {
@@ -148,22 +157,25 @@ func subkey(key []byte, purpose string) []byte {
 	return sub
 }
 
-// Put stores o, which is what form says, under the primary key k, in the background, and reports whether it will be tried. tags are the names under which it can be purged beside those that its URL gives; mark is where the
-// purges stood when o, or the last confirmation of it, began to be made. Neither o nor tags may be changed afterwards. Put does not block.
-func (t *Cache) Put(k []byte, o *object.Object, tags []string, form Representation, mark Mark) bool {
+// Put stores o, which is the given representation, under the primary key k, in the background. It
+// reports whether that will be tried. tags are the names under which o can be purged beside those
+// of its URL. mark is where the purges stood when o, or the last confirmation of it, began to be
+// made. Neither o nor tags may be changed afterwards. Put does not block.
+func (t *Cache) Put(k []byte, o *object.Object, tags []string, representation Representation, mark Mark) bool {
 	if !t.available() {
 		t.stats.dropped.Add(1)
 		return false
 	}
 	return t.push(job{
-		key:  string(k),
-		form: form,
-		put:  &object.Record{Object: o, Key: string(k), Tags: tags, Stamp: object.Stamp{Instance: t.instance, Local: mark.local, Shared: mark.shared}},
+		key:            string(k),
+		representation: representation,
+		put:            &object.Record{Object: o, Key: string(k), Tags: tags, Stamp: object.Stamp{Instance: t.instance, Local: mark.local, Shared: mark.shared}},
 	})
 }
 
-// Close waits until everything has been written and told, and refuses what comes afterwards. When ctx ends first it ends the calls that are under way, forgets the rest, and returns the error of ctx.
-// No goroutine is left then but those whose call of the store ignores its context.
+// Close waits until everything is written and told, and refuses what comes afterwards. When ctx
+// ends first, Close ends the calls in progress, drops the rest, and returns the error of ctx. Then
+// the only goroutines left are those whose call of the store ignores its context.
 func (t *Cache) Close(ctx context.Context) error {
 	if t.queue.close() {
 		close(t.background.closing)

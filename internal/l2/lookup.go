@@ -10,38 +10,45 @@ import (
 	"github.com/edgecache-go/edgecache/internal/object"
 )
 
-// Outcome is what became of a Lookup.
+// Outcome is how a Lookup ended.
 type Outcome uint8
 
 const (
-	Absent      Outcome = iota // nothing is stored for this URL that could be used
-	Mismatch                   // something is, for other values of the fields in Vary
-	Found                      // here it is
+	Absent      Outcome = iota // nothing usable is stored for this URL
+	Mismatch                   // something is stored, for other values of the fields in Vary
+	Found                      // a response was found
 	Unavailable                // the store was not asked, or did not answer in time
 )
 
 // Result is what a Lookup has found.
 type Result struct {
 	Outcome Outcome
-	Object  *object.Object // if Found: sealed, and nobody else has it
+	Object  *object.Object // if Found: sealed, and not shared with any other caller
 	Tags    []string       // as they were given to Put
 }
 
-// Lookup returns the stored response for the primary key k in the given scope, for a request with the given header and what is known of its fields: one that fits by Vary, that today's rules would store, and that has not been purged since it began to be made.
-// takes says whether a Form will do; nil takes any. Whether the request may use it is for Reuse to say. Lookup takes no longer than Config.Timeout, and no time at all while the breaker is open. It keeps nothing of what it is given.
+// Lookup returns the stored response for the primary key k in the given scope, for a request with
+// the given header and what is known of its fields. The response fits by Vary, today's rules would
+// store it, and it was not purged since it gen to be made. takes says whether a Representation
+// will do; nil takes any. Lookup does not say whether the request may use the response: Reuse does.
 //
-// A purge that comes while Lookup runs counts. One that comes afterwards is the caller's: where it keeps the object, its own fence must hold from a point before the call, and be raised after that of the Cache: see Purge.
+// Lookup takes no longer than Config.Timeout, and no time at all while the breaker is open. It
+// keeps nothing of what it is given.
+//
+// It sees a purge that comes while it runs. A purge that comes afterwards is the caller's: if it
+// keeps the object, its own generations must hold from a point before the call, and be bumped after
+// those of the Cache: see Purge.
 func (t *Cache) Lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields, takes func(Representation) bool) Result {
 	if !t.available() {
 		t.stats.skipped.Add(1)
 		return Result{Outcome: Unavailable}
 	}
-	began := t.marks.Now()
-	asked := ctx
+	gen := t.marks.Now()
+	caller := ctx
 	ctx, cancel := context.WithTimeout(ctx, t.config.Timeout)
 	defer cancel()
-	result, err := t.lookup(ctx, k, scope, header, fields, takes, began)
-	if !t.settle(asked, err) {
+	result, err := t.lookup(ctx, k, scope, header, fields, takes, gen)
+	if !t.settle(caller, err) {
 		return Result{Outcome: Unavailable}
 	}
 	if result.Outcome == Found {
@@ -52,10 +59,11 @@ func (t *Cache) Lookup(ctx context.Context, k, scope []byte, header http.Header,
 	return result
 }
 
-// maxTries is how many values a Lookup reads. Lists of Vary that differ may fit the same request, and the newest of these may be outdated.
+// maxTries is how many values a Lookup reads. Several lists of Vary may fit the same request, and
+// the newest of these may be outdated.
 const maxTries = 2
 
-func (t *Cache) lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields, takes func(Representation) bool, began uint64) (Result, error) {
+func (t *Cache) lookup(ctx context.Context, k, scope []byte, header http.Header, fields *key.Fields, takes func(Representation) bool, gen uint64) (Result, error) {
 	at := indexed(k, scope)
 	value, found, err := t.get(ctx, t.calls.lookups, t.indexKey(at))
 	if err != nil {
@@ -75,7 +83,7 @@ func (t *Cache) lookup(ctx context.Context, k, scope []byte, header http.Header,
 		if i == 0 || !slices.Equal(v.vary, x.variants[i-1].vary) {
 			variant = key.Values(variant[:0], v.vary, header, fields)
 		}
-		if v.id != t.variantID(k, scope, v.vary, variant, v.form.What) || takes != nil && !takes(v.form) {
+		if v.id != t.variantID(k, scope, v.vary, variant, v.representation.What) || takes != nil && !takes(v.representation) {
 			result.Outcome = Mismatch
 			continue
 		}
@@ -87,14 +95,14 @@ func (t *Cache) lookup(ctx context.Context, k, scope []byte, header http.Header,
 			return Result{}, err
 		}
 		if !found {
-			continue // it had to make room
+			continue // the store has dropped it
 		}
 		r, ok := t.decode(value, v.id, k, scope, v.vary, variant)
 		if !ok {
 			t.stats.refused.Add(1)
 			continue
 		}
-		purged, err := t.purged(ctx, r, began)
+		purged, err := t.purged(ctx, r, gen)
 		if err != nil {
 			return Result{}, err
 		}
@@ -104,11 +112,12 @@ func (t *Cache) lookup(ctx context.Context, k, scope []byte, header http.Header,
 		}
 		return Result{Outcome: Found, Object: r.Object, Tags: r.Tags}, nil
 	}
-	// A page is going to be made. Where the sequence stands is asked before that, so that its stamp need not be older than it is.
+	// A response will be made. Where the sequence stands is asked before that, so that its stamp
+	// need not be older than it is.
 	return result, t.locate(ctx)
 }
 
-// decode returns the record in value, if it is what was asked for.
+// decode returns the record in value, if it is the one that was asked for.
 func (t *Cache) decode(value []byte, id identity, k, scope []byte, vary []string, variant []byte) (*object.Record, bool) {
 	if int64(len(value)) > t.config.MaxBytes {
 		return nil, false
@@ -123,13 +132,13 @@ func (t *Cache) decode(value []byte, id identity, k, scope []byte, vary []string
 
 // get asks the store for a value.
 func (t *Cache) get(ctx context.Context, slots chan struct{}, key string) (value []byte, found bool, err error) {
-	type answer struct {
+	type reply struct {
 		value []byte
 		found bool
 	}
-	a, err := call(t, ctx, slots, func(ctx context.Context) (answer, error) {
+	a, err := call(t, ctx, slots, func(ctx context.Context) (reply, error) {
 		value, found, err := t.store.Get(ctx, key)
-		return answer{value, found}, err
+		return reply{value, found}, err
 	})
 	return a.value, a.found, err
 }

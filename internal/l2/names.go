@@ -10,16 +10,18 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// What keys and names begin with. Keys of values follow the contract of edgecache.Store with 33 bytes:
-// this, and 128 bits of a hash in hex. What names of generations become in the store is in slots.go.
-// Keys of values also depend on the version of the layouts and on the audience of the codec, so that
-// those who do not read each other's values do not overwrite them either. Names of generations do not: a
-// purge is for all who have the same key.
+// The first bytes of keys and names. Keys of values follow the contract of edgecache.Store with 33
+// bytes: this byte, and 128 bits of a hash in hex. What names of generations become in the store is
+// in slots.go.
+//
+// Keys of values also depend on the version of the layouts and on the audience of the codec, so
+// that processes that do not read each other's values do not overwrite them either. Names of
+// generations do not: a purge is for all that have the same key.
 const (
 	ofIndex   = 'i' // what variants a URL has
 	ofVariant = 'v' // a stored response
 
-	ofPage         = 'u' // a URL of one host
+	ofURL          = 'u' // a URL of one host
 	ofQueries      = 'y' // a URL of one host with every query
 	ofPath         = 'w' // a URL of every host
 	ofScopedPath   = 'x' // a URL of every host, for responses with a scope
@@ -49,7 +51,7 @@ func name(kind byte, parts ...string) string {
 	return string(out[:])
 }
 
-// indexKey is where the store has the index of k, which is that of indexed.
+// indexKey is where the store has the index of k, which comes from indexed.
 func (t *Cache) indexKey(k []byte) string {
 	text := frame.AppendFixed(make([]byte, 0, 16+len(k)), t.codec.Audience())
 	text = append(text, layout)
@@ -57,10 +59,11 @@ func (t *Cache) indexKey(k []byte) string {
 	return string(ofIndex) + hex.EncodeToString(sum[:16])
 }
 
-// identity tells variants apart, beyond all of which a key consists.
+// identity tells variants apart: it is all that a key consists of beyond its kind.
 type identity [16]byte
 
-// variantID is that of a response under k, in scope, with the given values of the fields in vary, that is what the form says.
+// variantID is the identity of a response under k, in scope, with the given values of the fields in
+// vary, that is the representation what.
 func (t *Cache) variantID(k, scope []byte, vary []string, variant []byte, what string) identity {
 	text := frame.AppendFixed(make([]byte, 0, 256), t.codec.Audience())
 	text = append(text, layout)
@@ -73,17 +76,20 @@ func (t *Cache) variantID(k, scope []byte, vary []string, variant []byte, what s
 	return identity(sum[:16])
 }
 
-// A Representation says which representation of a URL a response is, where the handler may have chosen among several, and for which
-// preferences it was made. It is opaque here: of responses that differ in What alone each is kept. The zero Form is that of
-// a response which is for all.
+// Representation says which representation of a URL a response is, where the handler may have
+// chosen among several, and for which preferences it was made. It is opaque here: responses that
+// differ only in What are all kept. The zero Representation is that of a response for all
+// preferences.
 type Representation struct{ What, For string }
 
 func variantKey(id identity) string { return string(ofVariant) + hex.EncodeToString(id[:]) }
 
-// maxDepth is how many slashes of a URL purges by prefix tell apart. One by a longer prefix also takes its siblings.
+// maxDepth is how many slashes of a URL purges by prefix tell apart. A purge by a longer prefix
+// also takes its siblings.
 const maxDepth = 8
 
-// boundaries calls yield with each beginning of target that ends in one of its first maxDepth slashes.
+// boundaries calls yield with each beginning of target that ends in one of its first maxDepth
+// slashes.
 func boundaries(target string, yield func(prefix string)) {
 	for i, n := 0, 0; i < len(target) && n < maxDepth; i++ {
 		if target[i] == '/' {
@@ -93,7 +99,8 @@ func boundaries(target string, yield func(prefix string)) {
 	}
 }
 
-// namesOf returns the names of the generations that concern a response: those under which a purge of its URL, of a prefix of it, of a tag or of everything is known.
+// namesOf returns the names of the generations that concern a response: those under which a purge
+// of its URL, of a prefix of it, of a tag or of everything is known.
 func namesOf(k string, scoped bool, tags []string) []string {
 	names := make([]string, 0, 8+len(tags))
 	names = append(names, everything)
@@ -102,7 +109,7 @@ func namesOf(k string, scoped bool, tags []string) []string {
 	if ok {
 		host, target = key.PlainHost(host), key.PlainTarget(target)
 		path, _ := key.PlainPath(target)
-		names = append(names, name(ofPage, host, target), name(ofQueries, host, path), name(ofPath, target))
+		names = append(names, name(ofURL, host, target), name(ofQueries, host, path), name(ofPath, target))
 		if scoped {
 			names = append(names, name(ofScopedPath, target))
 		}
@@ -119,27 +126,29 @@ func namesOf(k string, scoped bool, tags []string) []string {
 	return names
 }
 
-// A Target is what a purge is about.
+// Target is what a purge is about.
 type Target struct {
 	names  []string
 	erased []string // primary keys whose values need no longer take up room
 }
 
-// Page is one URL with all its variants, under http and https, however it is spelled. host is spelled as in primary keys; "" is every host.
+// Page is one URL with all its variants, under http and https, however it is spelled. host is
+// spelled as in primary keys; "" is every host.
 //
-// A response with a scope may have been made for another host than that of its key: X-Forwarded-Host says so. It is purged with its target, whatever the host.
+// A response with a scope may have been made for another host than that of its key:
+// X-Forwarded-Host says so. It is purged with its target, whatever the host.
 func Page(host, target string) Target {
 	plain := key.PlainTarget(target)
 	if host == "" {
 		return Target{names: []string{name(ofPath, plain)}}
 	}
 	return Target{
-		names:  []string{name(ofPage, key.PlainHost(host), plain), name(ofScopedPath, plain)},
+		names:  []string{name(ofURL, key.PlainHost(host), plain), name(ofScopedPath, plain)},
 		erased: []string{string(key.OfURL(nil, "http", host, target)), string(key.OfURL(nil, "https", host, target))},
 	}
 }
 
-// Key is the page with this primary key, under both schemes.
+// Key is the URL with this primary key, under both schemes.
 func Key(k []byte) Target {
 	_, host, target, ok := key.Split(string(k))
 	if !ok {
@@ -148,7 +157,8 @@ func Key(k []byte) Target {
 	return Page(host, target)
 }
 
-// Path is the page with this primary key, under both schemes, with every query. It is of the host in the key alone.
+// Path is the URL with this primary key, under both schemes, with every query. It concerns only the
+// host in the key.
 func Path(k []byte) Target {
 	_, host, target, ok := key.Split(string(k))
 	if !ok {
@@ -161,7 +171,8 @@ func Path(k []byte) Target {
 	}
 }
 
-// Prefix is every URL of a host, or of every host if that is "", whose target begins with prefix, and the siblings of these down to the slash before: at most maxDepth slashes count.
+// Prefix is every URL of a host, or of every host if that is "", whose target begins with prefix,
+// and the siblings of these down to the slash before. At most maxDepth slashes count.
 func Prefix(host, prefix string) Target {
 	host, prefix = key.PlainHost(host), key.PlainTarget(prefix)
 	last := ""
@@ -175,7 +186,7 @@ func Prefix(host, prefix string) Target {
 	return Target{names: []string{name(ofPrefix, host, last), name(ofScopedPrefix, last)}}
 }
 
-// Tag is everything that carries the tag.
+// Tag is every response with the tag.
 func Tag(tag string) Target { return Target{names: []string{name(ofTag, tag)}} }
 
 // Everything is all that is stored.

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// pending is what other processes do not know of yet: the names that were purged here.
+// pending is what other processes do not know yet: the names that were purged here.
 //
-// A name is ready to be told, or it is being told, or it was told less than mergeFor ago: then its next
-// Bump waits, and stands for all its purges until that begins.
+// A name is ready to be told, or is being told, or was told less than mergeFor ago. In the last
+// case its next Bump waits, and stands for all purges until it begins.
 type pending struct {
 	count atomic.Int64 // of names that are untold, to be seen without the lock
 
@@ -24,18 +24,18 @@ type pending struct {
 	recent  []bumped      // oldest first
 	waiting int           // calls of Tell
 	active  bool          // a goroutine tells the store
-	notYet  time.Time     // before this no Bump begins that no Tell waits for
+	notYet  time.Time     // no Bump begins before this unless a Tell waits for it
 	pause   time.Duration // after the next failure
 	err     error         // why the last Bump that failed did
-	wake    chan struct{} // has one item when there is something new for that goroutine
-	ended   chan struct{} // closed at the end of a Bump, and then another one
+	wake    chan struct{} // has one item when there is news for that goroutine
+	ended   chan struct{} // closed at the end of a Bump, and then replaced
 }
 
 // untold is what is known of one name.
 type untold struct {
 	purged uint64 // the local number of its last purge
 	told   uint64 // the store knows of its purges up to this number
-	failed uint64 // it could not be told of those up to this one
+	failed uint64 // the store could not be told of those up to this number
 }
 
 // bumped is one Bump.
@@ -45,7 +45,7 @@ type bumped struct {
 	began time.Time
 }
 
-// init takes the place of everything, and its name in the store.
+// init sets everything, and its name in the store.
 func (p *pending) init(all slot) {
 	p.all = all
 	p.names = make(map[string]*untold)
@@ -56,9 +56,9 @@ func (p *pending) init(all slot) {
 
 func (p *pending) size() int { return int(p.count.Load()) }
 
-// add raises the fence for list, whose names in the store are names. It returns the names that are told
-// for it, and whether one of them was not waiting already. Whoever sees the new number in the fence also
-// sees that the names are untold.
+// add bumps the generations of list, whose names in the store are names. It returns the names that
+// are told for it, and whether one of them was not waiting already. Whoever sees the new number
+// also sees that the names are untold.
 func (p *pending) add(list []slot, names []string, now time.Time, m marks) (told []string, number uint64, fresh bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -89,7 +89,7 @@ func (p *pending) add(list []slot, names []string, now time.Time, m marks) (told
 	return names, number, fresh
 }
 
-// tooMany reports whether names would be more than maxExact that are no slots.
+// tooMany reports whether there would be more than maxExact names that are no slots.
 func (p *pending) tooMany(names []string) bool {
 	exact := p.exact
 	for _, name := range names {
@@ -100,8 +100,8 @@ func (p *pending) tooMany(names []string) bool {
 	return exact > max(p.exact, maxExact)
 }
 
-// age makes the names ready that were purged again after a Bump mergeFor ago, or after any if all is
-// true, and forgets the others.
+// age makes those names ready that were purged again after a Bump at least mergeFor ago, or after
+// any Bump if all is true, and forgets the others.
 func (p *pending) age(now time.Time, all bool) {
 	if len(p.recent) == 0 {
 		return
@@ -121,11 +121,11 @@ func (p *pending) age(now time.Time, all bool) {
 		p.recent = p.recent[1:]
 	}
 	if len(p.names) == 0 {
-		p.names, p.recent = make(map[string]*untold), nil // what many names took up
+		p.names, p.recent = make(map[string]*untold), nil // frees what many names took up
 	}
 }
 
-// have reports of each name whether it is untold; nil if none is.
+// have reports for each name whether it is untold; nil if none is.
 func (p *pending) have(names []string) []bool {
 	if p.count.Load() == 0 {
 		return nil
@@ -146,8 +146,8 @@ func (p *pending) wait(n int) {
 	p.waiting += n
 }
 
-// outcome reports whether the store knows of a purge, or could not be told. If neither, ended is closed
-// at the end of the next Bump.
+// outcome reports whether the store knows of a purge, or could not be told. If neither, ended is
+// closed at the end of the next Bump.
 func (p *pending) outcome(purge *Purge) (done bool, ended <-chan struct{}, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -165,7 +165,8 @@ func (p *pending) outcome(purge *Purge) (done bool, ended <-chan struct{}, err e
 	return done, p.ended, nil
 }
 
-// begin reports whether the caller is to tell the store. If that goes on already, it is reminded.
+// begin reports whether the caller must tell the store. If a goroutine does that already, it is
+// reminded.
 func (p *pending) begin() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -187,8 +188,8 @@ func (p *pending) stop() {
 }
 
 // next returns the next Bump, if it is due, or how long to wait for it. When nothing is untold, it
-// returns false, and nobody is telling the store any more. A Tell waits for no pause after a Bump of
-// other names, and neither does the last attempt of all.
+// returns false, and no goroutine tells the store any more. A Tell waits for no pause after a Bump
+// of other names, and neither does the very last attempt.
 func (p *pending) next(now time.Time, m marks, last bool) (b bumped, wait time.Duration, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -215,7 +216,7 @@ func (p *pending) next(now time.Time, m marks, last bool) (b bumped, wait time.D
 	return b, wait, true
 }
 
-// done takes down how a Bump went.
+// done records how a Bump went.
 func (p *pending) done(b bumped, err error, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -232,7 +233,7 @@ func (p *pending) done(b bumped, err error, now time.Time) {
 	}
 	p.recent = append(p.recent, b)
 	if err != nil {
-		p.err = err // it stays for those who have not asked yet
+		p.err = err // it stays for callers that have not asked yet
 		p.notYet = now.Add(p.pause)
 		p.pause = min(2*p.pause, breakerMaxPause)
 	} else {

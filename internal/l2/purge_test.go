@@ -300,7 +300,7 @@ func TestNamesOf(t *testing.T) {
 	for _, row := range [][]string{
 		{"a", "/b"}, {"a/", "b"}, {"", "a/b"}, {"a", "/b/"}, {"A", "/b"},
 	} {
-		for _, kind := range []byte{ofPage, ofQueries, ofPath, ofScopedPath, ofPrefix, ofPathPrefix, ofScopedPrefix, ofTag} {
+		for _, kind := range []byte{ofURL, ofQueries, ofPath, ofScopedPath, ofPrefix, ofPathPrefix, ofScopedPrefix, ofTag} {
 			n := name(kind, row...)
 			if other, taken := seen[n]; taken {
 				t.Errorf("%c%q and %s have one name", kind, row, other)

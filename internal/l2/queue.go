@@ -10,11 +10,12 @@ import (
 )
 
 const (
-	// lanes is how many writes go on at once. Those of one URL take the same lane, so they reach the store in their order.
+	// lanes is how many writes run at once. Writes of one URL take the same lane, so they reach the
+	// store in their order.
 	lanes = 4
 
-	// erasePart is the part of the entries that what is to be erased may take, one of so many. Clients
-	// purge what they like, and must not keep responses from being written.
+	// erasePart bounds the entries that erase: they may take one in erasePart. Clients purge what
+	// they like, and must not keep responses from being written.
 	erasePart = 4
 
 	// jobOverhead is what a job is charged beside its object.
@@ -23,13 +24,13 @@ const (
 
 // job is something to be done in the store.
 type job struct {
-	key  string         // the primary key
-	put  *object.Record // nil to erase all that is stored under key
-	form Representation // of put
+	key            string         // the primary key
+	put            *object.Record // nil to erase all that is stored under key
+	representation Representation // of put
 }
 
 func (j *job) cost() int64 {
-	n := int64(jobOverhead + len(j.key) + len(j.form.What) + len(j.form.For))
+	n := int64(jobOverhead + len(j.key) + len(j.representation.What) + len(j.representation.For))
 	if j.put != nil {
 		n += j.put.Size()
 		for _, tag := range j.put.Tags {
@@ -39,7 +40,7 @@ func (j *job) cost() int64 {
 	return n
 }
 
-// queue is what waits to be done. What is being done still counts.
+// queue is what waits to be done. A job that is being done still counts.
 type queue struct {
 	seed maphash.Seed
 
@@ -47,7 +48,7 @@ type queue struct {
 	lanes   [lanes]lane
 	bytes   int64
 	entries int
-	erased  int // of these, how many erase
+	erased  int // the entries that erase
 	closed  bool
 }
 
@@ -144,7 +145,7 @@ func (t *Cache) do(j *job) {
 		t.settle(t.background.ctx, t.erase(j.key))
 		return
 	}
-	written, err := t.write(j.put, j.form)
+	written, err := t.write(j.put, j.representation)
 	switch ok := t.settle(t.background.ctx, err); {
 	case !ok:
 		t.dropped(j)
@@ -154,7 +155,7 @@ func (t *Cache) do(j *job) {
 }
 
 // write stores a response and lists it in the index of its URL.
-func (t *Cache) write(r *object.Record, form Representation) (written bool, err error) {
+func (t *Cache) write(r *object.Record, representation Representation) (written bool, err error) {
 	selector := r.Selector()
 	if t.marks.purgedSince(t.naming.slots(namesOf(r.Key, selector.Scope != "", r.Tags)), r.Stamp.Local) {
 		return false, nil // its stamp would keep it from being used
@@ -162,7 +163,7 @@ func (t *Cache) write(r *object.Record, form Representation) (written bool, err 
 	now := time.Now()
 	k := []byte(r.Key)
 	vary := selector.Vary.Append(nil)
-	v := listed{id: t.variantID(k, []byte(selector.Scope), vary, []byte(selector.Variant), form.What), vary: vary, form: form}
+	v := listed{id: t.variantID(k, []byte(selector.Scope), vary, []byte(selector.Variant), representation.What), vary: vary, representation: representation}
 	value, keep := t.codec.Append(nil, variantKey(v.id), r, now)
 	if keep <= 0 || int64(len(value)) > t.config.MaxBytes {
 		return false, nil
@@ -172,7 +173,8 @@ func (t *Cache) write(r *object.Record, form Representation) (written bool, err 
 	if err := t.set(variantKey(v.id), value, keep); err != nil {
 		return false, err
 	}
-	// Another process may change the index in between. Then one of the two is not listed, and is made again.
+	// Another process may change the index in between. Then one of the two responses is not listed,
+	// and is made again.
 	at := indexed(k, []byte(selector.Scope))
 	x, err := t.index(at, now)
 	if err != nil {
@@ -181,17 +183,17 @@ func (t *Cache) write(r *object.Record, form Representation) (written bool, err 
 	crowded := x.add(v, now)
 	list := t.encodeIndex(x)
 	if len(list) > maxIndex {
-		return false, nil // nobody would read it
+		return false, nil // no process would read it
 	}
 	if err := t.set(t.indexKey(at), list, x.keep(now)); err != nil {
 		return false, err
 	}
-	t.settle(t.background.ctx, t.remove(crowded)) // what is left behind takes up room for a while
+	t.settle(t.background.ctx, t.remove(crowded)) // what stays takes up room for a while
 	return true, nil
 }
 
-// erase deletes what the index of a URL lists, and the index: those without a scope. Others are written
-// over when they are made again, or end with their time.
+// erase deletes the index of a URL and what it lists: those without a scope. Others are overwritten
+// when they are made again, or end with their time.
 func (t *Cache) erase(k string) error {
 	x, err := t.index([]byte(k), time.Now())
 	if err != nil || len(x.variants) == 0 {
@@ -205,7 +207,8 @@ func (t *Cache) erase(k string) error {
 	return t.remove(keys)
 }
 
-// index returns that of k, which is that of indexed; an empty one if there is none that can be read.
+// index returns the index of k, which comes from indexed; an empty one if there is none that can be
+// read.
 func (t *Cache) index(k []byte, now time.Time) (index, error) {
 	ctx, cancel := context.WithTimeout(t.background.ctx, t.config.WriteTimeout)
 	defer cancel()

@@ -9,39 +9,40 @@ import (
 	"strings"
 )
 
-// Clients make names up: every POST to another URL purges another name. The store keeps a generation
-// for each name that was ever purged, so what clients can name is hashed into a fixed number of slots.
+// Clients make names up: every POST to another URL purges another name. The store keeps a
+// generation for each name that was ever purged, so what clients can name is hashed into a fixed
+// number of slots.
 //
-// A name has two slots, and counts as purged when both of them were: with n of s slots purged since a
-// response was made, it is refused by mistake for (n/s)² of its names, where one slot would make n/s.
-// That costs a render, and never shows a wrong response: a purge always raises both.
+// A name has two slots, and counts as purged when both of them were. With n of s slots purged since
+// a response was made, (n/s)² of its names are refused by mistake, where one slot would make n/s.
+// That costs a render, and never shows a wrong response: a purge always bumps both.
 //
-// Each kind of name has slots of its own, so that a flood of POSTs to made-up URLs refuses nothing by
-// its tags. Everything, and prefixes, are purged by the application alone and concern many responses:
-// they keep names of their own.
+// Each kind of name has slots of its own, so that a flood of POSTs to made-up URLs refuses nothing
+// by its tags. Only the application purges everything, and prefixes, and that concerns many
+// responses: they keep names of their own.
 const (
 	queriesSlots = 6 << 12 // of URLs with every query: every unsafe request purges one
-	pageSlots    = 4 << 12 // of URLs of one host
+	urlSlots     = 4 << 12 // of URLs of one host
 	scopedSlots  = 2 << 12 // of URLs of every host, for responses with a scope
 	pathSlots    = 1 << 12 // of URLs of every host
 	tagSlots     = 3 << 12
-	slots        = queriesSlots + pageSlots + scopedSlots + pathSlots + tagSlots
+	slots        = queriesSlots + urlSlots + scopedSlots + pathSlots + tagSlots
 
-	// exactSlots are in the fence alone, for names that the store knows as they are.
+	// exactSlots exist only in this process, for names that the store knows as they are.
 	exactSlots = 1 << 13
 )
 
-// places is how many marks the fence of a process has: the slots, and one for everything.
+// places is how many marks the generations of a process have: the slots, and one for everything.
 const places = slots + exactSlots + 1
 
 // slot is where the generations of one name are.
 type slot struct {
-	at  [2]uint32 // in the fence
+	at  [2]uint32 // among the marks of this process
 	own string    // the name in the store, if it has one of its own; "" if its slots are known there
 }
 
-// naming derives names from what they stand for. With a key nobody else can, and those with another key
-// have other names.
+// naming derives names from what they stand for. With a key no one else can, and processes with
+// another key have other names.
 type naming struct {
 	key   []byte // nil for none
 	space string // part of every name of a generation
@@ -78,11 +79,11 @@ func slotsOf(kind byte) (from, size uint32) {
 	case ofTag:
 		return slots - tagSlots, tagSlots
 	case ofPath:
-		return queriesSlots + pageSlots + scopedSlots, pathSlots
+		return queriesSlots + urlSlots + scopedSlots, pathSlots
 	case ofScopedPath:
-		return queriesSlots + pageSlots, scopedSlots
-	case ofPage:
-		return queriesSlots, pageSlots
+		return queriesSlots + urlSlots, scopedSlots
+	case ofURL:
+		return queriesSlots, urlSlots
 	}
 	return 0, queriesSlots
 }
@@ -101,7 +102,8 @@ func (n *naming) slot(name string) slot {
 			p.own = name[:1] + hex.EncodeToString(sum[16:])
 		}
 	}
-	// The second is never the first: a name with one slot would be refused by mistake far more often.
+	// The second is never the first: with one slot, a name would be refused by mistake far more
+	// often.
 	first := binary.BigEndian.Uint32(sum[:]) % size
 	step := 1 + binary.BigEndian.Uint32(sum[4:])%(size-1)
 	p.at = [2]uint32{from + first, from + (first+step)%size}
@@ -124,7 +126,7 @@ func (p *slot) width() int {
 	return len(p.at)
 }
 
-// inStore returns the names that the store has for list, in its order: width of them for each place.
+// inStore returns the names that the store has for list, in its order: width of them for each slot.
 func (n *naming) inStore(list []slot) []string {
 	names := make([]string, 0, 2*len(list))
 	length := len("s0000") + len(n.space) // the last slot is ffff

@@ -99,7 +99,7 @@ func TestPlaces(t *testing.T) {
 	plain, one, other := newNaming(nil), newNaming([]byte("one")), newNaming([]byte("other"))
 	seen := map[string]string{}
 	for i := range 300 {
-		for _, kind := range []byte{ofQueries, ofPage, ofPath, ofScopedPath, ofPrefix, ofPathPrefix, ofScopedPrefix, ofTag, everything[0], '?'} {
+		for _, kind := range []byte{ofQueries, ofURL, ofPath, ofScopedPath, ofPrefix, ofPathPrefix, ofScopedPrefix, ofTag, everything[0], '?'} {
 			full := name(kind, number(i))
 			if kind == everything[0] {
 				full = everything
@@ -135,11 +135,11 @@ func TestPlaces(t *testing.T) {
 			}
 		}
 	}
-	if a, b := one.slot(name(ofPage, "a", "/")), other.slot(name(ofPage, "a", "/")); a.at == b.at {
+	if a, b := one.slot(name(ofURL, "a", "/")), other.slot(name(ofURL, "a", "/")); a.at == b.at {
 		t.Errorf("two keys give the same slots %d", a.at)
 	}
 	end := uint32(0)
-	for _, kind := range []byte{ofQueries, ofPage, ofScopedPath, ofPath, ofTag} {
+	for _, kind := range []byte{ofQueries, ofURL, ofScopedPath, ofPath, ofTag} {
 		from, size := slotsOf(kind)
 		if from != end {
 			t.Errorf("%c begins at %d, want %d", kind, from, end)

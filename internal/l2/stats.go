@@ -4,19 +4,20 @@ import (
 	"sync/atomic"
 )
 
-// Stats describes a Tier. Counts are since New.
+// Stats describes a Cache. Counts are since New.
 type Stats struct {
 	Hits, Misses uint64 // of Lookups that the store answered
 	Refused      uint64 // values that were garbled, outdated, or not what was asked for
-	Purged       uint64 // values that a purge had come after
+	Purged       uint64 // values that were purged after they were made
 	Skipped      uint64 // Lookups that did not ask the store, because of the breaker
-	Busy         uint64 // calls that were not made because too many are under way
+	Busy         uint64 // calls that were not made because too many are in progress
 
 	Errors, Timeouts, Panics uint64 // of calls
 	Opened                   uint64 // how often the breaker has opened
 
 	Written uint64 // responses
-	Dropped uint64 // responses that were not written: the queue was full, or the breaker open, or the call failed
+	// responses that were not written: the queue was full, the breaker open, or the call failed
+	Dropped uint64
 
 	Open         bool // the breaker is open
 	QueueEntries int
@@ -28,7 +29,7 @@ type counters struct {
 	hits, misses, refused, purged, skipped, busy, errors, timeouts, panics, opened, written, dropped atomic.Uint64
 }
 
-// Stats returns the counts. Each is seen at its own moment.
+// Stats returns the counts. Each is read at its own moment.
 func (t *Cache) Stats() Stats {
 	c := &t.stats
 	s := Stats{

@@ -6,35 +6,36 @@ import (
 )
 
 const (
-	// mergeFor is how long after a Bump of a name the next one of it waits, so that many purges of one
-	// name, such as a flood of POSTs, are a few calls of the store.
+	// mergeFor is how long after a Bump of a name the next one of it waits, so that many purges of
+	// one name, such as a flood of POSTs, are few calls of the store.
 	mergeFor = 100 * time.Millisecond
 
-	// gatherFor is how long after a Bump the next one waits that no Tell waits for, whatever it is about.
+	// gatherFor is how long after a Bump the next one waits, whatever it is about, if no Tell waits
+	// for it.
 	gatherFor = 10 * time.Millisecond
 
 	// maxBumped is how many names one Bump has at most.
 	maxBumped = 4096
 
 	// maxExact is how many names that are no slots may wait to be told to the store. Beyond that a
-	// purge by prefix is one of everything. Slots need no limit: there are only so many of them.
+	// purge by prefix becomes one of everything. Slots need no limit: their number is fixed.
 	maxExact = 4096
 )
 
-// Purge is a purge that this process knows of, and that the store is to be told.
+// Purge is a purge that this process knows of, and that the store must be told.
 type Purge struct {
 	cache  *Cache
 	names  []string // as the store has them
 	number uint64   // in the local sequence
 }
 
-// Purge makes everything that targets name unusable: what is stored, what is on its way to the store,
-// and what a Lookup is reading. When it returns, that holds for this process. It does not wait for the
-// store; until that knows, nothing that the purge concerns and another process has stored is used here.
-// The caller must Tell it, or TellLater.
+// Purge makes everything that targets name unusable: what is stored, what is on its way to the
+// store, and what a Lookup is reading. When it returns, that holds for this process. It does not
+// wait for the store. Until the store knows, this process uses nothing that the purge concerns and
+// another process has stored. The caller must Tell it, or TellLater.
 //
-// A cache in front of the Cache raises its own fence after this, and removes what it holds after that:
-// then nothing that was looked up before can get into it any more.
+// A cache in front of the Cache bumps its own generations after this, and then removes what it
+// holds. So nothing that was looked up before can get into it any more.
 func (t *Cache) Purge(targets ...Target) Purge {
 	all := join(targets)
 	p := Purge{cache: t}
@@ -47,15 +48,16 @@ func (t *Cache) Purge(targets ...Target) Purge {
 	}
 	if fresh { // else it was done a moment ago, or cannot be done yet
 		for _, k := range all.erased {
-			t.push(job{key: k}) // to make room; if it is lost, time will tell
+			t.push(job{key: k}) // to make room; if the job is lost, the value ends with its time
 		}
 	}
 	return p
 }
 
-// Tell tells the store, within Config.WriteTimeout, so that the purge holds for other processes, too.
-// It waits for a Bump that began after the purge; one that was told less than mergeFor before is told
-// together with others. If Tell returns an error, the store is told later, as by TellLater.
+// Tell tells the store, within Config.WriteTimeout, so that the purge holds for other processes,
+// too. It waits for a Bump that began after the purge. Names that were told less than mergeFor
+// before are told together with others. If Tell returns an error, the store is told later, as by
+// TellLater.
 func (p Purge) Tell(ctx context.Context) error {
 	t := p.cache
 	if t.generations == nil || len(p.names) == 0 {
@@ -89,7 +91,7 @@ func (p Purge) TellLater() {
 	}
 }
 
-// share tells the store of what is pending, in the background, until it knows everything. It returns
+// share tells the store what is pending, in the background, until it knows everything. It returns
 // false if the Cache is closed.
 func (t *Cache) share() bool {
 	if !t.pending.begin() {
@@ -113,7 +115,7 @@ func (t *Cache) tell() {
 		}
 		if b.names != nil {
 			if err := t.bump(b); err != nil && last {
-				p.stop() // others will have to live with it
+				p.stop() // other processes will not learn of the rest
 				return
 			}
 			continue

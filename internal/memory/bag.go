@@ -1,6 +1,6 @@
 package memory
 
-// mainUsed is what all that is not in the window is charged.
+// mainUsed is what everything outside the window is charged.
 func (s *shard[V]) mainUsed() int64 { return s.once.used + s.twice.used }
 
 func (s *shard[V]) pushMain(e *entry[V]) {
@@ -11,7 +11,7 @@ func (s *shard[V]) pushMain(e *entry[V]) {
 	}
 }
 
-// bag is a part of main, in no order.
+// bag is a part of main, in no order. An entry in it has the slot 2*i + number if it is entries[i].
 type bag[V any] struct {
 	entries []*entry[V]
 	used    int64 // what they are charged
@@ -34,7 +34,7 @@ func (b *bag[V]) take(e *entry[V]) {
 	e.slot = nowhere
 }
 
-// part tells what the part of the shard where e is uses, and how much it may.
+// part returns what the part of the shard that holds e uses, and how much it may.
 func (s *shard[V]) part(e *entry[V]) (used, limit int64) {
 	if e.young() {
 		return s.windowUsed, s.windowMax

@@ -18,9 +18,9 @@ func benchKeys(n int) [][]byte {
 // BenchmarkHit is the step of a hit that is done here, from all processors at once.
 func BenchmarkHit(b *testing.B) {
 	keys := benchKeys(10_000)
-	tier := New[*int](Config{MaxBytes: 64 << 20})
+	cache := New[*int](Config{MaxBytes: 64 << 20})
 	for _, k := range keys {
-		tier.Update(k, func(*int, bool) (*int, int64, bool) { return new(int), 1000, true })
+		cache.Update(k, func(*int, bool) (*int, int64, bool) { return new(int), 1000, true })
 	}
 	absent := []byte("https example.com /absent")
 	for _, bb := range []struct {
@@ -35,7 +35,7 @@ func BenchmarkHit(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for i := rand.IntN(len(keys)); pb.Next(); i++ {
-					tier.Get(bb.pick(i))
+					cache.Get(bb.pick(i))
 				}
 			})
 		})
@@ -44,19 +44,19 @@ func BenchmarkHit(b *testing.B) {
 
 func BenchmarkUpdate(b *testing.B) {
 	keys := benchKeys(10_000)
-	tier := New[*int](Config{MaxBytes: 64 << 20})
+	cache := New[*int](Config{MaxBytes: 64 << 20})
 	v := new(int)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for i := rand.IntN(len(keys)); pb.Next(); i++ {
-			tier.Update(keys[i%len(keys)], func(*int, bool) (*int, int64, bool) { return v, 1000, true })
+			cache.Update(keys[i%len(keys)], func(*int, bool) (*int, int64, bool) { return v, 1000, true })
 		}
 	})
 }
 
-// BenchmarkChurn is the miss: every key is new, and the tier is full.
+// BenchmarkChurn is the miss: every key is new, and the cache is full.
 func BenchmarkChurn(b *testing.B) {
-	tier := New[*int](Config{MaxBytes: 64 << 20})
+	cache := New[*int](Config{MaxBytes: 64 << 20})
 	v := new(int)
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
@@ -64,32 +64,32 @@ func BenchmarkChurn(b *testing.B) {
 		binary.LittleEndian.PutUint64(key, rand.Uint64())
 		for i := uint64(0); pb.Next(); i++ {
 			binary.LittleEndian.PutUint64(key[8:], i)
-			tier.Get(key)
-			tier.Update(key, func(*int, bool) (*int, int64, bool) { return v, int64(100 + i%8000), true })
+			cache.Get(key)
+			cache.Update(key, func(*int, bool) (*int, int64, bool) { return v, int64(100 + i%8000), true })
 		}
 	})
 }
 
 func BenchmarkDeleteFunc(b *testing.B) {
 	keys := benchKeys(10_000)
-	tier := New[*int](Config{MaxBytes: 64 << 20})
+	cache := New[*int](Config{MaxBytes: 64 << 20})
 	for _, k := range keys {
-		tier.Update(k, func(*int, bool) (*int, int64, bool) { return new(int), 1000, true })
+		cache.Update(k, func(*int, bool) (*int, int64, bool) { return new(int), 1000, true })
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		tier.DeleteFunc(func(string, *int) bool { return false })
+		cache.DeleteFunc(func(string, *int) bool { return false })
 	}
 }
 
 // BenchmarkReserve is what a small page costs beside its place: taking its chunk and giving it back.
 func BenchmarkReserve(b *testing.B) {
-	tier := New[int](Config{MaxBytes: 64 << 20})
+	cache := New[int](Config{MaxBytes: 64 << 20})
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			if tier.Reserve(4<<10, 0, false) {
-				tier.Release(4 << 10)
+			if cache.Reserve(4<<10, 0, false) {
+				cache.Release(4 << 10)
 			}
 		}
 	})

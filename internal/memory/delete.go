@@ -21,8 +21,7 @@ func (s *shard[V]) pairs() []pair[V] {
 	return all
 }
 
-// deleteFunc goes by keys, not by values or places, which others may change
-// between two batches.
+// deleteFunc goes by keys, not by values or places, which may change between two batches.
 func (s *shard[V]) deleteFunc(f func(string, V) bool) (n int) {
 	all := s.pairs()
 	for len(all) > 0 {
@@ -33,7 +32,7 @@ func (s *shard[V]) deleteFunc(f func(string, V) bool) (n int) {
 	return n
 }
 
-// deleteAmong is a function of its own for the sake of defer: f may panic.
+// deleteAmong is a function of its own because of defer: f may panic.
 func (s *shard[V]) deleteAmong(batch []pair[V], f func(string, V) bool) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

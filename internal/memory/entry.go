@@ -5,18 +5,18 @@ import (
 	"sync/atomic"
 )
 
-// entry is a resident. The mutex of its shard guards all but heat, which
-// readers change under the read lock.
+// entry is a resident. The mutex of its shard guards all but heat, which readers change under the
+// read lock.
 type entry[V any] struct {
 	key   string
 	value V
 	heat  atomic.Uint64 // a heat: how often it was asked for lately
 
 	charge uint32 // see cost
-	slot   int32  // its index in the bag where it is, doubled, and that bag's number; less than 0 in the window, see there; or nowhere
+	slot   int32  // see young, bag and window; or nowhere
 }
 
-// cost is what e is charged: at most Tier.maxEntry, so that it fits four bytes.
+// cost is what e is charged: at most Cache.maxEntry, so that it fits four bytes.
 func (e *entry[V]) cost() int64 { return int64(e.charge) }
 
 // nowhere is the slot of an entry that has no place.
@@ -25,9 +25,9 @@ const nowhere = math.MinInt32
 // young reports whether e, which has a place, is in the window.
 func (e *entry[V]) young() bool { return e.slot < 0 }
 
-// hit counts one. Of two readers at once only one may count, and a count at its
-// limit is not written again before the clock moves on: the most popular
-// entries, which all processors want, keep their cache lines shared.
+// hit counts one hit. If two readers hit at once, only one may count. A count at its limit is not
+// written again before the clock moves on: the most popular entries, which all processors want,
+// keep their cache lines shared.
 func (e *entry[V]) hit(now uint32) {
 	old := heat(e.heat.Load())
 	if h := old.more(now); h != old {

@@ -1,11 +1,13 @@
 package memory
 
-// Grow charges the value of key for more bytes, for something that it can do without. If the room for that can be had, f is called with the value, and may add to
-// what it points to; if f returns false, or if there is no room that it is worth, the value stays charged as before. Unlike Update it never costs the key its place.
-// Others that gave way to make room are not brought back.
+// Grow charges the value of key for more bytes, for something that it can do without. If there is
+// room for that, f is called with the value, and may add to what it points to. If f returns false,
+// or if the room would cost more than it is worth, the value stays charged as before. Unlike Update
+// it never costs the key its place. Entries that gave way to make room are not brought back.
 //
-// f runs under the lock of the key's shard: it must be short, and must not call the tier. If f panics, nothing is charged. Grow reports whether it is.
-func (t *Tier[V]) Grow(key []byte, more int64, f func(V) bool) bool {
+// f runs under the lock of the key's shard: it must be short, and must not call the cache. If f
+// panics, nothing is charged. Grow reports whether the value is charged for more.
+func (t *Cache[V]) Grow(key []byte, more int64, f func(V) bool) bool {
 	h := t.hashOf(key)
 	s := t.shard(h)
 	s.mu.Lock()
@@ -46,6 +48,6 @@ func (s *shard[V]) grow(e *entry[V], more int64) bool {
 		return true
 	}
 	e.charge -= uint32(more)
-	s.putBack(e, young) // nobody has left, so the room that it had is still there
+	s.putBack(e, young) // no entry has left, so the room that it had is still there
 	return false
 }

@@ -24,62 +24,62 @@ func TestGrow(t *testing.T) {
 		{"by nothing", 0, yes, true},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			tier := newTier(Config{MaxBytes: 100_000, MaxEntryBytes: max})
-			require.True(t, put(tier, "key", 7, charged("key", 1000)))
-			before := tier.Stats()
-			if got := tier.Grow([]byte("key"), row.more, row.f); got != row.grown {
+			cache := newCache(Config{MaxBytes: 100_000, MaxEntryBytes: max})
+			require.True(t, put(cache, "key", 7, charged("key", 1000)))
+			before := cache.Stats()
+			if got := cache.Grow([]byte("key"), row.more, row.f); got != row.grown {
 				t.Errorf("got %v, want %v", got, row.grown)
 			}
 			if row.grown {
 				before.Bytes += row.more
 			}
-			require.Equal(t, before, tier.Stats())
-			v, ok := tier.Peek([]byte("key"))
+			require.Equal(t, before, cache.Stats())
+			v, ok := cache.Peek([]byte("key"))
 			require.True(t, ok)
 			require.Equal(t, 7, v)
-			check(t, tier)
+			check(t, cache)
 		})
 	}
-	tier := newTier(Config{MaxBytes: 100_000})
-	require.False(t, tier.Grow([]byte("absent"), 1, func(int) bool { t.Error("f is called"); return true }))
+	cache := newCache(Config{MaxBytes: 100_000})
+	require.False(t, cache.Grow([]byte("absent"), 1, func(int) bool { t.Error("f is called"); return true }))
 }
 
 func TestGrowChangesNothingIfFPanics(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 1 << 20})
-	require.True(t, put(tier, "key", 1, 10))
-	before := tier.Stats()
-	require.Panics(t, func() { tier.Grow([]byte("key"), 100, func(int) bool { panic("no") }) })
-	require.Equal(t, before, tier.Stats())
-	check(t, tier)
-	require.True(t, put(tier, "key", 2, 10), "the lock must be free")
+	cache := newCache(Config{MaxBytes: 1 << 20})
+	require.True(t, put(cache, "key", 1, 10))
+	before := cache.Stats()
+	require.Panics(t, func() { cache.Grow([]byte("key"), 100, func(int) bool { panic("no") }) })
+	require.Equal(t, before, cache.Stats())
+	check(t, cache)
+	require.True(t, put(cache, "key", 2, 10), "the lock must be free")
 }
 
 // A page that nobody asks for does not get room at the cost of those that are asked for, and does not lose its own.
 func TestGrowCostsNobodyWorthMore(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 200_000, MaxEntryBytes: 50_000})
-	for i := 0; tier.Stats().Evictions == 0 && tier.Stats().Rejections == 0; i++ {
+	cache := newCache(Config{MaxBytes: 200_000, MaxEntryBytes: 50_000})
+	for i := 0; cache.Stats().Evictions == 0 && cache.Stats().Rejections == 0; i++ {
 		key := fmt.Sprintf("%04d", i)
-		put(tier, key, i, charged(key, 2000))
+		put(cache, key, i, charged(key, 2000))
 		for range 10 {
-			tier.Get([]byte(key))
+			cache.Get([]byte(key))
 		}
 	}
 	const hot = "0001"
 	for range 5 {
-		tier.Get([]byte(hot))
+		cache.Get([]byte(hot))
 	}
 	keys := map[string]bool{}
-	for key := range tier.All() {
+	for key := range cache.All() {
 		keys[key] = true
 	}
-	require.False(t, tier.Grow([]byte("0000"), 40_000, func(int) bool { return true }), "asked for as often as all others, and twenty times as large")
-	check(t, tier)
-	for key := range tier.All() {
+	require.False(t, cache.Grow([]byte("0000"), 40_000, func(int) bool { return true }), "asked for as often as all others, and twenty times as large")
+	check(t, cache)
+	for key := range cache.All() {
 		delete(keys, key)
 	}
 	require.Empty(t, keys, "gone")
-	require.True(t, tier.Grow([]byte(hot), 200, func(int) bool { return true }), "it is worth it")
-	_, ok := tier.Peek([]byte(hot))
+	require.True(t, cache.Grow([]byte(hot), 200, func(int) bool { return true }), "it is worth it")
+	_, ok := cache.Peek([]byte(hot))
 	require.True(t, ok)
-	check(t, tier)
+	check(t, cache)
 }

@@ -31,16 +31,16 @@ func TestHeapPerEntry(t *testing.T) {
 	for _, n := range counts {
 		for _, shards := range []int{1, 64} {
 			before := heapInUse()
-			tier := New[int](Config{MaxBytes: 1 << 40, Shards: shards, seed: 1})
-			tier.ListBy(func(dst []uint64, key string, _ int) []uint64 { return append(dst, fixedHash(2, key)) })
+			cache := New[int](Config{MaxBytes: 1 << 40, Shards: shards, seed: 1})
+			cache.ListBy(func(dst []uint64, key string, _ int) []uint64 { return append(dst, fixedHash(2, key)) })
 			key := make([]byte, 32)
 			for i := range n {
 				binary.LittleEndian.PutUint64(key, uint64(i))
-				tier.Update(key, func(int, bool) (int, int64, bool) { return i, 0, true })
+				cache.Update(key, func(int, bool) (int, int64, bool) { return i, 0, true })
 			}
-			require.Equal(t, n, tier.Stats().Len)
+			require.Equal(t, n, cache.Stats().Len)
 			each := (heapInUse()-before)/int64(n) - int64(len(key)) - 8
-			runtime.KeepAlive(tier)
+			runtime.KeepAlive(cache)
 			t.Logf("%8d entries, %2d shards: %d B each", n, shards, each)
 			if each > EntryOverhead {
 				t.Errorf("%d entries in %d shards take %d B each beyond key and value, but are charged %d", n, shards, each, EntryOverhead)
@@ -49,7 +49,7 @@ func TestHeapPerEntry(t *testing.T) {
 	}
 }
 
-// TestHeapUnderChurn fills a tier with small entries, purges most of it, fills
+// TestHeapUnderChurn fills a cache with small entries, purges most of it, fills
 // it with large ones, and so on: what had grown for many entries must not stay.
 func TestHeapUnderChurn(t *testing.T) {
 	budget, slack := int64(6<<20), int64(256<<10)
@@ -57,25 +57,25 @@ func TestHeapUnderChurn(t *testing.T) {
 		budget, slack = 512<<20, 8<<20
 	}
 	before := heapInUse()
-	tier := New[[]byte](Config{MaxBytes: budget, Shards: 1, seed: 1})
+	cache := New[[]byte](Config{MaxBytes: budget, Shards: 1, seed: 1})
 	id := 0
 	for _, size := range []int{16, 20_000, 16, 3000} {
 		for range 3 * budget / 2 / int64(size+EntryOverhead) {
 			id++
-			tier.Update(fmt.Append(nil, "key ", id), func([]byte, bool) ([]byte, int64, bool) {
+			cache.Update(fmt.Append(nil, "key ", id), func([]byte, bool) ([]byte, int64, bool) {
 				return make([]byte, size), int64(size), true
 			})
 		}
-		heap, st := heapInUse()-before, tier.Stats()
+		heap, st := heapInUse()-before, cache.Stats()
 		t.Logf("%6d B each: %d entries, %d B charged, %d B of heap", size, st.Len, st.Bytes, heap)
 		if st.Bytes < budget*9/10 {
-			t.Errorf("values of %d B: %d B of %d are charged: the tier is not full", size, st.Bytes, budget)
+			t.Errorf("values of %d B: %d B of %d are charged: the cache is not full", size, st.Bytes, budget)
 		}
 		if limit := budget + budget/10 + slack; heap > limit {
 			t.Errorf("values of %d B: %d B of heap, want at most %d", size, heap, limit)
 		}
 		left := 0
-		tier.DeleteFunc(func(string, []byte) bool { left++; return left > 100 })
+		cache.DeleteFunc(func(string, []byte) bool { left++; return left > 100 })
 	}
-	runtime.KeepAlive(tier)
+	runtime.KeepAlive(cache)
 }

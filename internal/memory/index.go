@@ -5,11 +5,11 @@ import (
 	"math/bits"
 )
 
-// index finds entries by the hash of their key. It does what a map does in half of the room where a
-// map has just grown: its slots are 67 to 85 per cent full.
+// index finds entries by the hash of their key. It takes half of the room of a map that has just
+// grown: its slots are 67 to 85 per cent full.
 //
-// It is a table with linear probing: an entry stands in the first free slot from its home on, and what
-// is taken out leaves no gap between an entry and its home.
+// It is a table with linear probing: an entry stands in the first free slot from its home on, and
+// removal leaves no gap between an entry and its home.
 type index[V any] struct {
 	hashes  []uint64 // 0 is a free slot
 	entries []*entry[V]
@@ -34,7 +34,7 @@ func (x *index[V]) get(h uint64) *entry[V] {
 	}
 }
 
-// put makes e the entry whose key has this hash, where there is none so far.
+// put makes e the entry whose key has this hash, where there is none yet.
 func (x *index[V]) put(h uint64, e *entry[V]) {
 	if 20*x.n >= 17*len(x.hashes) {
 		x.resize()
@@ -61,7 +61,7 @@ func (x *index[V]) remove(h uint64) {
 		}
 		i = x.after(i)
 	}
-	// Those behind the gap move into it, unless that is before their home.
+	// Entries behind the gap move into it, unless that is before their home.
 	for j := x.after(i); x.hashes[j] != 0; j = x.after(j) {
 		if x.distance(x.home(x.hashes[j]), j) >= x.distance(i, j) {
 			x.hashes[i], x.entries[i] = x.hashes[j], x.entries[j]
@@ -93,10 +93,11 @@ func (x *index[V]) all() iter.Seq2[uint64, *entry[V]] {
 	}
 }
 
-// filled returns h as it stands in a slot.
+// filled returns h as it is written in a slot.
 func filled(h uint64) uint64 { return max(h, 1) }
 
-// home is the slot where the search for a hash begins. It depends on all bits: those of one shard share some.
+// home is the slot where the search for a hash begins. It depends on all bits: the hashes of one
+// shard share some.
 func (x *index[V]) home(h uint64) int {
 	home, _ := bits.Mul64(h*0x9e3779b97f4a7c15, uint64(len(x.hashes)))
 	return int(home)

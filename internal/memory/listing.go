@@ -6,8 +6,8 @@ import (
 )
 
 // Entries can also be found without their key. Each is listed under one or more words, which the
-// owner of the tier makes of its key and its value. The listing is in the order of the words, so
-// entries whose words share their first bits stand side by side: they are found at the cost of one
+// owner of the cache makes of its key and its value. The listing is in the order of the words, so
+// entries whose words share their first bits stand side by side. They are found at the cost of one
 // search, whatever else is stored.
 
 const (
@@ -19,10 +19,10 @@ const (
 )
 
 // ListBy says under which words an entry is listed: words appends them to dst and returns the
-// extended slice, as append does. They depend on its arguments alone. It is called under a lock: it
-// must be short, and must not call the tier. Without ListBy nothing is listed. It is to be called
-// before anything else.
-func (t *Tier[V]) ListBy(words func(dst []uint64, key string, v V) []uint64) {
+// extended slice, as append does. They must depend only on its arguments. words is called under a
+// lock: it must be short, and must not call the cache. Without ListBy nothing is listed. ListBy
+// must be called before anything else.
+func (t *Cache[V]) ListBy(words func(dst []uint64, key string, v V) []uint64) {
 	for i := range t.shards {
 		t.shards[i].words = words
 	}
@@ -30,16 +30,16 @@ func (t *Tier[V]) ListBy(words func(dst []uint64, key string, v V) []uint64) {
 
 // Visit calls f with each entry that is listed under a word which equals want in the bits of mask,
 // and deletes it if f returns true. word is the one under which it was found: an entry with several
-// that fit is visited for each of them.
+// words that fit is visited for each of them.
 //
 // It returns how many items it looked at: those that fit, and one for each search. There is one
 // search in each shard if mask is the beginning of a word. If mask has a gap, there is one more for
 // each value of the bits in the gap that occurs beside the bits before it.
 //
 // An entry that is resident, and listed so, from beginning to end is visited. One that is new
-// meanwhile may be missed. f runs under the lock of a shard, for about visitBatch entries at a time:
-// it must be short, and must not call the tier.
-func (t *Tier[V]) Visit(want, mask uint64, f func(word uint64, key string, v V) (remove bool)) (looked int) {
+// meanwhile may be missed. f runs under the lock of a shard, for about visitBatch entries at a
+// time: it must be short, and must not call the cache.
+func (t *Cache[V]) Visit(want, mask uint64, f func(word uint64, key string, v V) (remove bool)) (looked int) {
 	for i := range t.shards {
 		looked += t.shards[i].visit(want, mask, f)
 	}
@@ -57,7 +57,8 @@ func (s *shard[V]) visit(want, mask uint64, f func(uint64, string, V) bool) (loo
 	return looked
 }
 
-// probe returns the first word that fits. Most shards have none, which a read lock tells.
+// probe returns the first word that fits. Most shards have none, which a read lock is enough to
+// tell.
 func (s *shard[V]) probe(want, mask uint64) (first uint64, found bool, looked int) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
@@ -67,13 +68,13 @@ func (s *shard[V]) probe(want, mask uint64) (first uint64, found bool, looked in
 	return 0, false, looked
 }
 
-// visitSome visits a batch from the given word on, and returns with which to go on. A batch ends
-// between two words: what is listed under one is visited at once.
+// visitSome visits a batch from the given word on, and returns the word to go on with. A batch ends
+// between two words: what is listed under one word is visited at once.
 func (s *shard[V]) visitSome(from, want, mask uint64, f func(uint64, string, V) bool) (next uint64, more bool, looked int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var room [8]item[V]
-	found := room[:0] // first of all, since what f removes changes the listing
+	found := room[:0] // found before f is called, because what f removes changes the listing
 	for at := range s.listing.fitting(from, want, mask, &looked) {
 		word := s.listing.word(at)
 		if n := len(found); n >= visitBatch && found[n-1].word != word {
@@ -141,13 +142,14 @@ type item[V any] struct {
 	entry *entry[V]
 }
 
-// listing is a sorted list of items in leaves. A leaf that is full gives to a neighbour before it is
-// split, and one that is nearly empty joins one, so that leaves are about four fifths full.
+// listing is a sorted list of items in leaves. A leaf that is full gives items to a neighbour
+// before it is split, and one that is nearly empty joins a neighbour, so that leaves are about four
+// fifths full.
 type listing[V any] struct {
 	leaves []*leaf[V]
 
-	// starts are the bounds between leaves: no word of leaves[i] is less than starts[i], none of the
-	// leaf before it is more. starts[0] is 0. They lie side by side to be searched.
+	// starts are the bounds between leaves: no word of leaves[i] is less than starts[i], and none
+	// of the leaf before it is more. starts[0] is 0. They lie side by side to be searched.
 	starts []uint64
 }
 
@@ -157,7 +159,8 @@ type leaf[V any] struct {
 	entries [leafSize]*entry[V]
 }
 
-// position is an item of a listing: its leaf, and where in that. It is good until the listing changes.
+// position is an item of a listing: its leaf, and the index in that. It is valid until the listing
+// changes.
 type position struct{ leaf, at int }
 
 func (l *listing[V]) word(p position) uint64     { return l.leaves[p.leaf].words[p.at] }
@@ -166,7 +169,7 @@ func (l *listing[V]) entry(p position) *entry[V] { return l.leaves[p.leaf].entri
 // find returns the first item whose word is not less than word; ok is false if there is none.
 func (l *listing[V]) find(word uint64) (p position, ok bool) {
 	i, _ := slices.BinarySearch(l.starts, word)
-	p.leaf = max(i-1, 0) // whose last items may have the same word
+	p.leaf = max(i-1, 0) // its last items may have the same word
 	if p.leaf == len(l.leaves) {
 		return p, false
 	}
@@ -182,8 +185,8 @@ func (l *listing[V]) settled(p position) (position, bool) {
 	return p, p.leaf < len(l.leaves)
 }
 
-// fitting yields the items from the given word on that equal want in the bits of mask, in order.
-// It counts its searches.
+// fitting yields the items from the given word on that equal want in the bits of mask, in order. It
+// counts its searches.
 func (l *listing[V]) fitting(from, want, mask uint64, searches *int) func(yield func(position) bool) {
 	return func(yield func(position) bool) {
 		for {
@@ -206,7 +209,8 @@ func (l *listing[V]) fitting(from, want, mask uint64, searches *int) func(yield 
 	}
 }
 
-// firstFit returns the least word that is not less than from and equals want in the bits of mask; ok is false if there is none.
+// firstFit returns the least word that is not less than from and equals want in the bits of mask;
+// ok is false if there is none.
 func firstFit(from, want, mask uint64) (word uint64, ok bool) {
 	differ := (from ^ want) & mask
 	if differ == 0 {
@@ -283,7 +287,8 @@ func (l *listing[V]) level(i int) {
 	l.starts[i+1] = b.words[0]
 }
 
-// move moves n items from one leaf to another, where there is room for them. In the leaf that they leave, they are at the end, or what is behind them is to be closed up.
+// move moves n items from one leaf to another that has room for them. In the leaf that they leave,
+// they are at the end, or the caller closes the gap.
 func move[V any](to *leaf[V], at int, from *leaf[V], first, n int) {
 	copy(to.words[at:at+n], from.words[first:first+n])
 	copy(to.entries[at:at+n], from.entries[first:first+n])
@@ -313,7 +318,7 @@ func (l *listing[V]) remove(word uint64, e *entry[V]) {
 	}
 }
 
-// join puts a leaf that has few items together with a neighbour, or takes it out if it has none.
+// join merges a leaf that has few items with a neighbour, or takes it out if it has none.
 func (l *listing[V]) join(i int) {
 	const few, most = leafSize / 2, leafSize * 7 / 8
 	switch n := l.leaves[i].n; {

@@ -144,10 +144,10 @@ func playListing(t *testing.T, ops []byte) {
 	}
 }
 
-// listed is a tier whose keys are "group/member": listed under the group in the first half of a word and the member in the other, and each value under itself in all of a word, if it is not 0.
-func listed(cfg Config) *Tier[int] {
-	tier := newTier(cfg)
-	tier.ListBy(func(dst []uint64, key string, v int) []uint64 {
+// listed is a cache whose keys are "group/member": listed under the group in the first half of a word and the member in the other, and each value under itself in all of a word, if it is not 0.
+func listed(cfg Config) *Cache[int] {
+	cache := newCache(cfg)
+	cache.ListBy(func(dst []uint64, key string, v int) []uint64 {
 		var group, member uint32
 		_, _ = fmt.Sscanf(key, "%d/%d", &group, &member)
 		dst = append(dst, uint64(group)<<32|uint64(member))
@@ -156,7 +156,7 @@ func listed(cfg Config) *Tier[int] {
 		}
 		return dst
 	})
-	return tier
+	return cache
 }
 
 const (
@@ -165,15 +165,15 @@ const (
 )
 
 func TestVisit(t *testing.T) {
-	tier := listed(Config{MaxBytes: 64 << 20, Shards: 8})
+	cache := listed(Config{MaxBytes: 64 << 20, Shards: 8})
 	const groups, members = 40, 300
 	for g := range groups {
 		for m := range members {
-			require.True(t, put(tier, fmt.Sprintf("%d/%d", g, m), 0, 10))
+			require.True(t, put(cache, fmt.Sprintf("%d/%d", g, m), 0, 10))
 		}
 	}
 	count := func(want, mask uint64, remove bool) (n int) {
-		looked := tier.Visit(want, mask, func(word uint64, key string, _ int) bool {
+		looked := cache.Visit(want, mask, func(word uint64, key string, _ int) bool {
 			if (word^want)&mask != 0 {
 				t.Errorf("%s is listed under %x, which does not fit %x", key, word, want)
 			}
@@ -194,65 +194,65 @@ func TestVisit(t *testing.T) {
 	require.Equal(t, members, count(7<<32, ofGroup, true))
 	require.Zero(t, count(7<<32, ofGroup, false), "a group that was removed")
 	require.Equal(t, groups-1, count(7, ofMember, true))
-	require.Equal(t, (groups-1)*(members-1), tier.Stats().Len)
-	check(t, tier)
-	tier.Clear()
+	require.Equal(t, (groups-1)*(members-1), cache.Stats().Len)
+	check(t, cache)
+	cache.Clear()
 	require.Zero(t, count(0, 0, false))
-	check(t, tier)
+	check(t, cache)
 }
 
 // What a visit costs does not depend on what else there is.
 func TestVisitLooksAtWhatFitsOnly(t *testing.T) {
 	const shards = 8
 	for _, n := range []int{1000, 10_000} {
-		tier := listed(Config{MaxBytes: 64 << 20, Shards: shards})
+		cache := listed(Config{MaxBytes: 64 << 20, Shards: shards})
 		for i := range n {
-			put(tier, fmt.Sprintf("%d/%d", i, i%2), 0, 10)
-			put(tier, fmt.Sprintf("%d/%d", 1<<30, i), 0, 10)
+			put(cache, fmt.Sprintf("%d/%d", i, i%2), 0, 10)
+			put(cache, fmt.Sprintf("%d/%d", 1<<30, i), 0, 10)
 		}
 		keep := func(uint64, string, int) bool { return false }
-		if looked := tier.Visit(77<<32, ofGroup, keep); looked > 1+2*shards {
+		if looked := cache.Visit(77<<32, ofGroup, keep); looked > 1+2*shards {
 			t.Errorf("%d entries: looked at %d for a group of one", 2*n, looked)
 		}
-		if looked := tier.Visit(1<<62|5, ^uint64(0), keep); looked > 1+2*shards {
+		if looked := cache.Visit(1<<62|5, ^uint64(0), keep); looked > 1+2*shards {
 			t.Errorf("%d entries: looked at %d for one of a group of %d", 2*n, looked, n)
 		}
 	}
 }
 
 func TestEntryIsListedByTheValueThatItHas(t *testing.T) {
-	tier := listed(Config{MaxBytes: 100_000, MaxEntryBytes: 8000, Shards: 1})
+	cache := listed(Config{MaxBytes: 100_000, MaxEntryBytes: 8000, Shards: 1})
 	at := func(v int) (n int) {
-		tier.Visit(uint64(v)<<48, ^uint64(0), func(uint64, string, int) bool { n++; return false })
+		cache.Visit(uint64(v)<<48, ^uint64(0), func(uint64, string, int) bool { n++; return false })
 		return n
 	}
-	require.True(t, put(tier, "1/1", 2, 100))
+	require.True(t, put(cache, "1/1", 2, 100))
 	require.Equal(t, []int{1, 0}, []int{at(2), at(3)})
-	require.True(t, put(tier, "1/1", 3, 7000)) // and moves
+	require.True(t, put(cache, "1/1", 3, 7000)) // and moves
 	require.Equal(t, []int{0, 1}, []int{at(2), at(3)})
-	require.False(t, put(tier, "1/1", 4, 9000))
+	require.False(t, put(cache, "1/1", 4, 9000))
 	require.Equal(t, []int{0, 0, 0}, []int{at(2), at(3), at(4)})
-	check(t, tier)
-	require.True(t, put(tier, "1/1", 2, 100))
+	check(t, cache)
+	require.True(t, put(cache, "1/1", 2, 100))
 	n := 0
-	tier.Visit(0, 0, func(uint64, string, int) bool { n++; return true })
+	cache.Visit(0, 0, func(uint64, string, int) bool { n++; return true })
 	require.Equal(t, 1, n, "what a visit has removed is not visited under its other words")
-	check(t, tier)
+	check(t, cache)
 }
 
 // One group that everything belongs to, as a stranger can make it up, costs insertion and removal nothing that grows with it.
 func BenchmarkUpdateOfOneGroup(b *testing.B) {
 	for _, groups := range []int{1, 1 << 20} {
 		b.Run(fmt.Sprint(groups, " groups"), func(b *testing.B) {
-			tier := New[int](Config{MaxBytes: 1 << 26, Shards: 4, seed: 1})
-			tier.ListBy(func(dst []uint64, key string, _ int) []uint64 {
+			cache := New[int](Config{MaxBytes: 1 << 26, Shards: 4, seed: 1})
+			cache.ListBy(func(dst []uint64, key string, _ int) []uint64 {
 				h := fixedHash(9, key)
 				return append(dst, h%uint64(groups)<<44|h>>20)
 			})
 			key := make([]byte, 0, 32)
 			for i := 0; b.Loop(); i++ {
 				key = fmt.Appendf(key[:0], "key %d", bits.Reverse32(uint32(i)))
-				tier.Update(key, func(int, bool) (int, int64, bool) { return i, 10, true })
+				cache.Update(key, func(int, bool) (int, int64, bool) { return i, 10, true })
 			}
 		})
 	}

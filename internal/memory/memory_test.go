@@ -12,29 +12,29 @@ import (
 )
 
 // put stores v under key.
-func put[V any](t *Tier[V], key string, v V, cost int64) bool {
+func put[V any](t *Cache[V], key string, v V, cost int64) bool {
 	return t.Update([]byte(key), func(V, bool) (V, int64, bool) { return v, cost, true })
 }
 
-// charged is the cost that makes an entry of a Tier[int] be charged n in all.
+// charged is the cost that makes an entry of a Cache[int] be charged n in all.
 func charged(key string, n int64) int64 { return n - EntryOverhead - 8 - int64(len(key)) }
 
-func newTier(cfg Config) *Tier[int] {
+func newCache(cfg Config) *Cache[int] {
 	cfg.seed = 1
 	return New[int](cfg)
 }
 
-// check holds a tier to the invariants that shard states.
-func check[V any](t testing.TB, tier *Tier[V]) {
+// check holds a cache to the invariants that shard states.
+func check[V any](t testing.TB, cache *Cache[V]) {
 	t.Helper()
 	var sum int64
 	n := 0
-	for i := range tier.shards {
-		s := &tier.shards[i]
+	for i := range cache.shards {
+		s := &cache.shards[i]
 		var window, main int64
 		members := 0
 		for e := range s.window.all {
-			if s.index.get(tier.hash(e.key)) != e || !e.young() || s.window.ring[-1-e.slot] != e {
+			if s.index.get(cache.hash(e.key)) != e || !e.young() || s.window.ring[-1-e.slot] != e {
 				t.Fatalf("shard %d: window entry %q is placed wrongly", i, e.key)
 			}
 			window += e.cost()
@@ -46,7 +46,7 @@ func check[V any](t testing.TB, tier *Tier[V]) {
 		for number, b := range []*bag[V]{&s.once, &s.twice} {
 			var used int64
 			for j, e := range b.entries {
-				if s.index.get(tier.hash(e.key)) != e || e.slot != int32(j<<1+number) || number == 1 && !e.again() {
+				if s.index.get(cache.hash(e.key)) != e || e.slot != int32(j<<1+number) || number == 1 && !e.again() {
 					t.Fatalf("shard %d: main entry %q has slot %d, want %d in %d", i, e.key, e.slot, j, number)
 				}
 				used += e.cost()
@@ -70,7 +70,7 @@ func check[V any](t testing.TB, tier *Tier[V]) {
 		sum += window + main
 		n += members
 	}
-	if st := tier.Stats(); st.Bytes != sum || st.Bytes > st.MaxBytes || st.Len != n {
+	if st := cache.Stats(); st.Bytes != sum || st.Bytes > st.MaxBytes || st.Len != n {
 		t.Fatalf("stats are %+v, want %d bytes of %d entries", st, sum, n)
 	}
 }
@@ -96,11 +96,11 @@ func TestUpdate(t *testing.T) {
 		{"a negative cost is none", 0, math.MinInt64, true, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tier := newTier(Config{MaxBytes: 100_000, MaxEntryBytes: max})
+			cache := newCache(Config{MaxBytes: 100_000, MaxEntryBytes: max})
 			if tt.old > 0 {
-				require.True(t, put(tier, "key", 1, charged("key", tt.old)))
+				require.True(t, put(cache, "key", 1, charged("key", tt.old)))
 			}
-			resident := tier.Update([]byte("key"), func(old int, found bool) (int, int64, bool) {
+			resident := cache.Update([]byte("key"), func(old int, found bool) (int, int64, bool) {
 				if found != (tt.old > 0) || found && old != 1 {
 					t.Errorf("old value is %d, %v", old, found)
 				}
@@ -109,77 +109,77 @@ func TestUpdate(t *testing.T) {
 			if resident != tt.resident {
 				t.Errorf("resident is %v, want %v", resident, tt.resident)
 			}
-			for name, look := range map[string]func([]byte) (int, bool){"Get": tier.Get, "Peek": tier.Peek} {
+			for name, look := range map[string]func([]byte) (int, bool){"Get": cache.Get, "Peek": cache.Peek} {
 				v, ok := look([]byte("key"))
 				if ok != tt.resident || ok && v != 2 {
 					t.Errorf("%s returns %d, %v, want 2, %v", name, v, ok, tt.resident)
 				}
 			}
-			check(t, tier)
+			check(t, cache)
 		})
 	}
 }
 
 func TestUpdateChangesNothingIfFPanics(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 1 << 20})
-	require.True(t, put(tier, "key", 1, 10))
+	cache := newCache(Config{MaxBytes: 1 << 20})
+	require.True(t, put(cache, "key", 1, 10))
 	require.Panics(t, func() {
-		tier.Update([]byte("key"), func(int, bool) (int, int64, bool) { panic("no") })
+		cache.Update([]byte("key"), func(int, bool) (int, int64, bool) { panic("no") })
 	})
-	if v, ok := tier.Get([]byte("key")); !ok || v != 1 {
+	if v, ok := cache.Get([]byte("key")); !ok || v != 1 {
 		t.Errorf("Get returns %d, %v, want the old value", v, ok)
 	}
-	require.True(t, put(tier, "key", 2, 10), "the lock must be free")
+	require.True(t, put(cache, "key", 2, 10), "the lock must be free")
 }
 
 func TestUpdateDoesNotKeepTheKeySlice(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 1 << 20})
+	cache := newCache(Config{MaxBytes: 1 << 20})
 	key := []byte("a")
-	tier.Update(key, func(int, bool) (int, int64, bool) { return 1, 1, true })
+	cache.Update(key, func(int, bool) (int, int64, bool) { return 1, 1, true })
 	key[0] = 'b'
-	if _, ok := tier.Get(key); ok {
-		t.Error("the tier reads a key that its caller has changed")
+	if _, ok := cache.Get(key); ok {
+		t.Error("the cache reads a key that its caller has changed")
 	}
 }
 
 func TestDelete(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 1 << 20})
-	if v, ok := tier.Delete([]byte("key")); ok || v != 0 {
+	cache := newCache(Config{MaxBytes: 1 << 20})
+	if v, ok := cache.Delete([]byte("key")); ok || v != 0 {
 		t.Errorf("an absent key yields %d, %v", v, ok)
 	}
-	require.True(t, put(tier, "key", 1, 10))
-	if v, ok := tier.Delete([]byte("key")); !ok || v != 1 {
+	require.True(t, put(cache, "key", 1, 10))
+	if v, ok := cache.Delete([]byte("key")); !ok || v != 1 {
 		t.Errorf("got %d, %v, want 1, true", v, ok)
 	}
-	if _, ok := tier.Get([]byte("key")); ok {
+	if _, ok := cache.Get([]byte("key")); ok {
 		t.Error("a deleted value is visible")
 	}
-	check(t, tier)
+	check(t, cache)
 }
 
-// fill puts n entries into a tier of four shards, so that some are in windows.
-func fill(t *testing.T, n int) *Tier[int] {
-	tier := newTier(Config{MaxBytes: 4 << 20, Shards: 4})
+// fill puts n entries into a cache of four shards, so that some are in windows.
+func fill(t *testing.T, n int) *Cache[int] {
+	cache := newCache(Config{MaxBytes: 4 << 20, Shards: 4})
 	for i := range n {
-		require.True(t, put(tier, fmt.Sprint("key", i), i, 1))
+		require.True(t, put(cache, fmt.Sprint("key", i), i, 1))
 	}
-	return tier
+	return cache
 }
 
 func TestAll(t *testing.T) {
-	tier := fill(t, 1000)
+	cache := fill(t, 1000)
 	seen := make(map[string]int)
-	for k, v := range tier.All() {
+	for k, v := range cache.All() {
 		seen[k] = v
-		tier.Delete([]byte(k)) // no lock is held
+		cache.Delete([]byte(k)) // no lock is held
 	}
 	if len(seen) != 1000 || seen["key7"] != 7 {
 		t.Errorf("%d entries seen, key7 is %d", len(seen), seen["key7"])
 	}
-	require.True(t, put(tier, "a", 1, 1))
-	require.True(t, put(tier, "b", 1, 1))
+	require.True(t, put(cache, "a", 1, 1))
+	require.True(t, put(cache, "b", 1, 1))
 	n := 0
-	for range tier.All() {
+	for range cache.All() {
 		n++
 		break
 	}
@@ -189,36 +189,36 @@ func TestAll(t *testing.T) {
 }
 
 func TestDeleteFunc(t *testing.T) {
-	tier := fill(t, 3000)
-	n := tier.DeleteFunc(func(k string, v int) bool {
+	cache := fill(t, 3000)
+	n := cache.DeleteFunc(func(k string, v int) bool {
 		if k != fmt.Sprint("key", v) {
 			t.Errorf("%q comes with %d", k, v)
 		}
 		return strings.HasPrefix(k, "key1")
 	})
-	if n != 1111 || tier.Stats().Len != 3000-1111 {
-		t.Errorf("%d deleted, %d left", n, tier.Stats().Len)
+	if n != 1111 || cache.Stats().Len != 3000-1111 {
+		t.Errorf("%d deleted, %d left", n, cache.Stats().Len)
 	}
-	for k := range tier.All() {
+	for k := range cache.All() {
 		if strings.HasPrefix(k, "key1") {
 			t.Fatalf("%q is left", k)
 		}
 	}
-	if n := tier.DeleteFunc(func(string, int) bool { return false }); n != 0 {
+	if n := cache.DeleteFunc(func(string, int) bool { return false }); n != 0 {
 		t.Errorf("%d deleted by a condition that is never true", n)
 	}
-	check(t, tier)
+	check(t, cache)
 }
 
 func TestDeleteFuncJudgesTheValueThatReplacedAnother(t *testing.T) {
-	tier := New[int](Config{MaxBytes: 4 << 20, Shards: 1, seed: 1})
+	cache := New[int](Config{MaxBytes: 4 << 20, Shards: 1, seed: 1})
 	for i := range 2 * deleteBatch {
-		require.True(t, put(tier, fmt.Sprint(i), 0, 1))
+		require.True(t, put(cache, fmt.Sprint(i), 0, 1))
 	}
-	s := &tier.shards[0]
+	s := &cache.shards[0]
 	all := s.pairs()
 	for i := range 2 * deleteBatch {
-		require.True(t, put(tier, fmt.Sprint(i), 1, 1))
+		require.True(t, put(cache, fmt.Sprint(i), 1, 1))
 	}
 	if n := s.deleteAmong(all, func(_ string, v int) bool { return v == 1 }); n != 2*deleteBatch {
 		t.Errorf("%d deleted, want all: their values were replaced after the snapshot", n)
@@ -226,29 +226,29 @@ func TestDeleteFuncJudgesTheValueThatReplacedAnother(t *testing.T) {
 }
 
 func TestClear(t *testing.T) {
-	tier := fill(t, 1000)
-	tier.Clear()
-	if st := tier.Stats(); st.Len != 0 || st.Bytes != 0 {
+	cache := fill(t, 1000)
+	cache.Clear()
+	if st := cache.Stats(); st.Len != 0 || st.Bytes != 0 {
 		t.Errorf("stats are %+v", st)
 	}
-	require.True(t, put(tier, "key1", 5, 1))
-	if v, _ := tier.Get([]byte("key1")); v != 5 {
+	require.True(t, put(cache, "key1", 5, 1))
+	if v, _ := cache.Get([]byte("key1")); v != 5 {
 		t.Errorf("got %d, want 5", v)
 	}
-	check(t, tier)
+	check(t, cache)
 }
 
 func TestStats(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 100_000, Shards: 1, MaxEntryBytes: 10_000})
-	require.True(t, put(tier, "a", 1, charged("a", 1000)))
-	if st, want := tier.Stats(), (Stats{Len: 1, Bytes: 1000, MaxBytes: 100_000}); st != want {
+	cache := newCache(Config{MaxBytes: 100_000, Shards: 1, MaxEntryBytes: 10_000})
+	require.True(t, put(cache, "a", 1, charged("a", 1000)))
+	if st, want := cache.Stats(), (Stats{Len: 1, Bytes: 1000, MaxBytes: 100_000}); st != want {
 		t.Errorf("got %+v, want %+v", st, want)
 	}
-	require.False(t, put(tier, "b", 1, 10_001))
+	require.False(t, put(cache, "b", 1, 10_001))
 	for i := range 1000 {
-		put(tier, fmt.Sprint(i), 1, 800)
+		put(cache, fmt.Sprint(i), 1, 800)
 	}
-	st := tier.Stats()
+	st := cache.Stats()
 	if st.Rejections != 1 || st.Evictions != uint64(1001-st.Len) {
 		t.Errorf("got %+v: want 1 rejection and one eviction for each entry that is gone", st)
 	}
@@ -274,12 +274,12 @@ func TestShards(t *testing.T) {
 		{"the largest entry fits beside the window", Config{MaxBytes: 1000, MaxEntryBytes: 1000}, 1, 1000 - windowBytes(1000)},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tier := newTier(tt.cfg)
-			if n := len(tier.shards); n != tt.shards {
+			cache := newCache(tt.cfg)
+			if n := len(cache.shards); n != tt.shards {
 				t.Errorf("%d shards, want %d", n, tt.shards)
 			}
-			if tier.maxEntry != tt.maxEntry {
-				t.Errorf("largest entry %d, want %d", tier.maxEntry, tt.maxEntry)
+			if cache.maxEntry != tt.maxEntry {
+				t.Errorf("largest entry %d, want %d", cache.maxEntry, tt.maxEntry)
 			}
 		})
 	}
@@ -292,24 +292,24 @@ func TestTheLargestEntryFitsEveryShard(t *testing.T) {
 		{MaxBytes: 64 << 20, MaxEntryBytes: 64 << 20},
 		{MaxBytes: 100_000, Shards: 64},
 	} {
-		tier := newTier(cfg)
+		cache := newCache(cfg)
 		for i := range 100 {
 			key := fmt.Sprint("key", i)
-			tier.Clear()
-			if !put(tier, key, 1, charged(key, tier.maxEntry)) {
+			cache.Clear()
+			if !put(cache, key, 1, charged(key, cache.maxEntry)) {
 				t.Fatalf("%+v: %s is refused", cfg, key)
 			}
-			check(t, tier)
+			check(t, cache)
 		}
 	}
 }
 
-func TestATierWithoutABudgetHoldsNothing(t *testing.T) {
-	tier := newTier(Config{})
-	if put(tier, "", 1, 0) {
+func TestACacheWithoutABudgetHoldsNothing(t *testing.T) {
+	cache := newCache(Config{})
+	if put(cache, "", 1, 0) {
 		t.Error("something is resident")
 	}
-	check(t, tier)
+	check(t, cache)
 }
 
 func TestSeedsDiffer(t *testing.T) {
@@ -322,36 +322,36 @@ func TestSeedsDiffer(t *testing.T) {
 		}
 	}
 	if same > 1 {
-		t.Error("two tiers hash alike: keys can be chosen that share a shard")
+		t.Error("two caches hash alike: keys can be chosen that share a shard")
 	}
 }
 
 func TestGetDoesNotAllocate(t *testing.T) {
-	tier := New[*int](Config{MaxBytes: 64 << 20})
-	require.True(t, put(tier, "key", new(int), 10))
+	cache := New[*int](Config{MaxBytes: 64 << 20})
+	require.True(t, put(cache, "key", new(int), 10))
 	buf := []byte("a key 0")
 	if n := testing.AllocsPerRun(1000, func() {
-		tier.Get(append(buf[:0], "key"...))
-		tier.Get(append(buf[:0], "absent"...))
-		tier.Peek(append(buf[:0], "key"...))
+		cache.Get(append(buf[:0], "key"...))
+		cache.Get(append(buf[:0], "absent"...))
+		cache.Peek(append(buf[:0], "key"...))
 	}); n != 0 {
 		t.Errorf("%v allocations, want 0", n)
 	}
 }
 
 func TestKeysAreComparedInFull(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 1 << 20})
+	cache := newCache(Config{MaxBytes: 1 << 20})
 	keys := []string{"", "a", "a\x00", "A", "aa", "a\xff"}
 	for i, k := range keys {
-		require.True(t, put(tier, k, i, 1))
+		require.True(t, put(cache, k, i, 1))
 	}
 	for i, k := range keys {
-		if v, ok := tier.Get([]byte(k)); !ok || v != i {
+		if v, ok := cache.Get([]byte(k)); !ok || v != i {
 			t.Errorf("%q yields %d, %v, want %d", k, v, ok, i)
 		}
 	}
 	got := make([]string, 0, len(keys))
-	for k := range tier.All() {
+	for k := range cache.All() {
 		got = append(got, k)
 	}
 	slices.Sort(got)
@@ -360,14 +360,14 @@ func TestKeysAreComparedInFull(t *testing.T) {
 }
 
 func TestOnRemoveHearsOfEachValueOnce(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 100_000, Shards: 1, MaxEntryBytes: 20_000})
+	cache := newCache(Config{MaxBytes: 100_000, Shards: 1, MaxEntryBytes: 20_000})
 	live := map[int]int{}
-	tier.OnRemove(func(v int) { live[v]-- })
+	cache.OnRemove(func(v int) { live[v]-- })
 	next := 0
 	put := func(key string, cost int64, keep bool) {
 		next++
 		v := next
-		tier.Update([]byte(key), func(old int, found bool) (int, int64, bool) {
+		cache.Update([]byte(key), func(old int, found bool) (int, int64, bool) {
 			if keep {
 				live[v]++
 				if found {
@@ -381,11 +381,11 @@ func TestOnRemoveHearsOfEachValueOnce(t *testing.T) {
 	for range 20_000 {
 		put(fmt.Sprint(random.IntN(200)), int64(random.IntN(25_000)), random.IntN(10) > 0)
 		if random.IntN(100) == 0 {
-			tier.Delete([]byte(fmt.Sprint(random.IntN(200))))
+			cache.Delete([]byte(fmt.Sprint(random.IntN(200))))
 		}
 	}
 	resident := map[int]bool{}
-	for _, v := range tier.All() {
+	for _, v := range cache.All() {
 		resident[v] = true
 	}
 	for v, n := range live {
@@ -398,7 +398,7 @@ func TestOnRemoveHearsOfEachValueOnce(t *testing.T) {
 			t.Fatalf("value %d has left: got %d, want %d", v, n, want)
 		}
 	}
-	tier.Clear()
+	cache.Clear()
 	for v, n := range live {
 		if n != 0 {
 			t.Fatalf("value %d after Clear: got %d, want 0", v, n)
@@ -412,37 +412,37 @@ func TestKeysOfOneHash(t *testing.T) {
 		func(string) uint64 { return 7 },
 		func(key string) uint64 { return uint64(len(key)) },
 	} {
-		tier := newTier(Config{MaxBytes: 1 << 20, Shards: 4, hash: hash})
+		cache := newCache(Config{MaxBytes: 1 << 20, Shards: 4, hash: hash})
 		var gone []int
-		tier.OnRemove(func(v int) { gone = append(gone, v) })
-		require.True(t, put(tier, "a", 1, 0))
-		if _, ok := tier.Get([]byte("b")); ok {
+		cache.OnRemove(func(v int) { gone = append(gone, v) })
+		require.True(t, put(cache, "a", 1, 0))
+		if _, ok := cache.Get([]byte("b")); ok {
 			t.Error("Get: got the value of another key")
 		}
-		if _, ok := tier.Peek([]byte("b")); ok {
+		if _, ok := cache.Peek([]byte("b")); ok {
 			t.Error("Peek: got the value of another key")
 		}
-		if _, ok := tier.Delete([]byte("b")); ok {
+		if _, ok := cache.Delete([]byte("b")); ok {
 			t.Error("Delete: deleted another key")
 		}
-		require.True(t, tier.Update([]byte("b"), func(old int, found bool) (int, int64, bool) {
+		require.True(t, cache.Update([]byte("b"), func(old int, found bool) (int, int64, bool) {
 			if found || old != 0 {
 				t.Errorf("Update: got the value %d of another key", old)
 			}
 			return 2, 0, true
 		}))
-		check(t, tier)
+		check(t, cache)
 		require.Equal(t, []int{1}, gone)
-		v, ok := tier.Get([]byte("b"))
+		v, ok := cache.Get([]byte("b"))
 		require.True(t, ok)
 		require.Equal(t, 2, v)
-		if _, ok := tier.Get([]byte("a")); ok {
+		if _, ok := cache.Get([]byte("a")); ok {
 			t.Error("the one that was pushed out is still there")
 		}
-		require.EqualValues(t, 1, tier.Stats().Evictions)
-		require.Zero(t, tier.DeleteFunc(func(key string, _ int) bool { return key == "a" }))
-		require.Equal(t, 1, tier.DeleteFunc(func(key string, _ int) bool { return key == "b" }))
-		check(t, tier)
+		require.EqualValues(t, 1, cache.Stats().Evictions)
+		require.Zero(t, cache.DeleteFunc(func(key string, _ int) bool { return key == "a" }))
+		require.Equal(t, 1, cache.DeleteFunc(func(key string, _ int) bool { return key == "b" }))
+		check(t, cache)
 	}
 }
 
@@ -463,36 +463,36 @@ func TestUpdateOr(t *testing.T) {
 	} {
 		for _, young := range []bool{false, true} {
 			t.Run(fmt.Sprint(tt.name, ", young: ", young), func(t *testing.T) {
-				tier := newTier(Config{MaxBytes: 100_000, Shards: 1, MaxEntryBytes: most})
+				cache := newCache(Config{MaxBytes: 100_000, Shards: 1, MaxEntryBytes: most})
 				removed := 0
-				tier.OnRemove(func(v int) { removed = v })
+				cache.OnRemove(func(v int) { removed = v })
 				if !young {
-					require.True(t, put(tier, "key", 1, charged("key", 1000)))
+					require.True(t, put(cache, "key", 1, charged("key", 1000)))
 				}
 				for i := range 500 {
 					for range 9 {
-						request(tier, fmt.Sprint("other", i), charged("other10", 500))
+						request(cache, fmt.Sprint("other", i), charged("other10", 500))
 					}
 				}
-				if _, ok := tier.Peek([]byte("key")); !ok {
-					require.True(t, put(tier, "key", 1, charged("key", 1000)))
+				if _, ok := cache.Peek([]byte("key")); !ok {
+					require.True(t, put(cache, "key", 1, charged("key", 1000)))
 				}
 				removed = 0
-				resident := tier.UpdateOr([]byte("key"), func(int, bool) (int, int64, bool) { return 7, tt.cost, true }, tt.rest)
+				resident := cache.UpdateOr([]byte("key"), func(int, bool) (int, int64, bool) { return 7, tt.cost, true }, tt.rest)
 				require.False(t, resident)
-				v, ok := tier.Peek([]byte("key"))
+				v, ok := cache.Peek([]byte("key"))
 				if ok != (tt.want > 0) || v != tt.want {
 					t.Errorf("%d, %v is there, want %d", v, ok, tt.want)
 				}
 				if (removed > 0) == ok {
 					t.Errorf("OnRemove heard of %d", removed)
 				}
-				check(t, tier)
+				check(t, cache)
 			})
 		}
 	}
-	tier := newTier(Config{MaxBytes: 100_000, Shards: 1})
-	require.False(t, tier.UpdateOr([]byte("new"), func(int, bool) (int, int64, bool) { return 1, 1 << 40, true }, func(int) (int, int64, bool) {
+	cache := newCache(Config{MaxBytes: 100_000, Shards: 1})
+	require.False(t, cache.UpdateOr([]byte("new"), func(int, bool) (int, int64, bool) { return 1, 1 << 40, true }, func(int) (int, int64, bool) {
 		t.Error("there is nothing that could stay")
 		return 0, 0, false
 	}))
@@ -502,41 +502,41 @@ func TestUpdateOr(t *testing.T) {
 func TestOnEvict(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
-		press func(tier *Tier[int])
+		press func(cache *Cache[int])
 	}{
-		{"what others are worth more than", func(tier *Tier[int]) {
+		{"what others are worth more than", func(cache *Cache[int]) {
 			for i := range 300 {
 				for range 5 {
-					request(tier, fmt.Sprint("other", i), charged("other10", 500))
+					request(cache, fmt.Sprint("other", i), charged("other10", 500))
 				}
 			}
 		}},
-		{"what is reserved", func(tier *Tier[int]) {
-			for tier.Reserve(1000, 0, false) {
+		{"what is reserved", func(cache *Cache[int]) {
+			for cache.Reserve(1000, 0, false) {
 			}
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tier := newTier(Config{MaxBytes: 100_000, Shards: 1, MaxEntryBytes: 10_000})
+			cache := newCache(Config{MaxBytes: 100_000, Shards: 1, MaxEntryBytes: 10_000})
 			asked := map[int]int{}
-			tier.OnEvict(func(v int) (int, int64, bool) {
+			cache.OnEvict(func(v int) (int, int64, bool) {
 				asked[v]++
 				return v + 1000, charged("page10", 300), 0 < v && v < 10
 			})
 			removed := map[int]bool{}
-			tier.OnRemove(func(v int) { removed[v] = true })
+			cache.OnRemove(func(v int) { removed[v] = true })
 			for i := range 9 {
 				for range 3 {
 					key := fmt.Sprint("page1", i)
-					if _, ok := tier.Get([]byte(key)); !ok {
-						require.True(t, put(tier, key, i+1, charged(key, 9500)))
+					if _, ok := cache.Get([]byte(key)); !ok {
+						require.True(t, put(cache, key, i+1, charged(key, 9500)))
 					}
 				}
 			}
-			tt.press(tier)
+			tt.press(cache)
 			less := 0
 			for i := range 9 {
-				v, ok := tier.Peek(fmt.Append(nil, "page1", i))
+				v, ok := cache.Peek(fmt.Append(nil, "page1", i))
 				switch {
 				case ok && v == i+1001:
 					less++
@@ -552,7 +552,7 @@ func TestOnEvict(t *testing.T) {
 			if less < 2 {
 				t.Errorf("%d of 9 have become less and stayed", less)
 			}
-			check(t, tier)
+			check(t, cache)
 		})
 	}
 }

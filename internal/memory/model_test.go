@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// run plays operations against a map that forgets nothing: the tier may hold
+// run plays operations against a map that forgets nothing: the cache may hold
 // less than the map does, but nothing else. All invariants are checked after each step.
 func run(t *testing.T, ops []byte) {
-	tier := New[int](Config{MaxBytes: 40_000, MaxEntryBytes: 8000, Shards: 2, seed: 3})
-	tier.ListBy(func(dst []uint64, key string, v int) []uint64 { // by its first digit, and some values as well
+	cache := New[int](Config{MaxBytes: 40_000, MaxEntryBytes: 8000, Shards: 2, seed: 3})
+	cache.ListBy(func(dst []uint64, key string, v int) []uint64 { // by its first digit, and some values as well
 		dst = append(dst, uint64(key[0])<<56)
 		if v%3 == 0 {
 			dst = append(dst, uint64(v%7))
@@ -31,7 +31,7 @@ func run(t *testing.T, ops []byte) {
 		switch want := model[key]; op % 8 {
 		case 0, 1, 2, 3: // up to 9 180 bytes: some are too large
 			cost, keep := int64(next())*36, op&0x80 == 0
-			resident := tier.Update([]byte(key), func(old int, found bool) (int, int64, bool) {
+			resident := cache.Update([]byte(key), func(old int, found bool) (int, int64, bool) {
 				if found && old != want {
 					t.Fatalf("%s was %d, want %d", key, old, want)
 				}
@@ -41,46 +41,46 @@ func run(t *testing.T, ops []byte) {
 				t.Fatalf("%s is resident against the will of f", key)
 			}
 			model[key] = version
-			if v, ok := tier.Peek([]byte(key)); ok != resident || ok && v != version {
+			if v, ok := cache.Peek([]byte(key)); ok != resident || ok && v != version {
 				t.Fatalf("%s is %d, %v after an update to %d, %v", key, v, ok, version, resident)
 			}
 		case 4, 5:
 			if op&0x80 != 0 {
-				before, resident := tier.Peek([]byte(key))
+				before, resident := cache.Peek([]byte(key))
 				more, wanted := int64(next())*36, op&0x40 != 0
-				grown := tier.Grow([]byte(key), more, func(v int) bool {
+				grown := cache.Grow([]byte(key), more, func(v int) bool {
 					if v != before {
 						t.Fatalf("%s grows as %d, is %d", key, v, before)
 					}
 					return wanted
 				})
-				if v, ok := tier.Peek([]byte(key)); ok != resident || v != before || grown && !(wanted && resident) {
+				if v, ok := cache.Peek([]byte(key)); ok != resident || v != before || grown && !(wanted && resident) {
 					t.Fatalf("%s is %d, %v after it grew (%v), was %d, %v", key, v, ok, grown, before, resident)
 				}
 				break
 			}
-			v, ok := tier.Get([]byte(key))
+			v, ok := cache.Get([]byte(key))
 			if _, known := model[key]; ok && (!known || v != want) {
 				t.Fatalf("%s is %d, want %d", key, v, want)
 			}
 		case 6:
-			if v, ok := tier.Delete([]byte(key)); ok && v != want {
+			if v, ok := cache.Delete([]byte(key)); ok && v != want {
 				t.Fatalf("%s was %d when deleted, want %d", key, v, want)
 			}
 			delete(model, key)
 		case 7:
 			if op&0x80 != 0 {
-				tier.Clear()
+				cache.Clear()
 				clear(model)
 				break
 			}
 			if op&0x40 != 0 {
 				for k, v := range model {
-					if _, resident := tier.Peek([]byte(k)); resident && k[0] == key[0] && v%2 == 0 {
+					if _, resident := cache.Peek([]byte(k)); resident && k[0] == key[0] && v%2 == 0 {
 						model[k] = -1
 					}
 				}
-				tier.Visit(uint64(key[0])<<56, ^uint64(0), func(_ uint64, k string, v int) bool {
+				cache.Visit(uint64(key[0])<<56, ^uint64(0), func(_ uint64, k string, v int) bool {
 					if k[0] != key[0] || (v%2 == 0) != (model[k] == -1) {
 						t.Fatalf("%s is visited as %d, want %d", k, v, model[k])
 					}
@@ -97,8 +97,8 @@ func run(t *testing.T, ops []byte) {
 				}
 				break
 			}
-			before, deleted := tier.Stats().Len, 0
-			n := tier.DeleteFunc(func(k string, v int) bool {
+			before, deleted := cache.Stats().Len, 0
+			n := cache.DeleteFunc(func(k string, v int) bool {
 				if v != model[k] {
 					t.Fatalf("%s is %d, want %d", k, v, model[k])
 				}
@@ -108,11 +108,11 @@ func run(t *testing.T, ops []byte) {
 				}
 				return v%3 == 0
 			})
-			if n != deleted || tier.Stats().Len != before-n {
+			if n != deleted || cache.Stats().Len != before-n {
 				t.Fatalf("DeleteFunc reports %d, want %d", n, deleted)
 			}
 		}
-		check(t, tier)
+		check(t, cache)
 	}
 }
 
@@ -127,7 +127,7 @@ func TestRandomOperations(t *testing.T) {
 	}
 }
 
-func FuzzTier(f *testing.F) {
+func FuzzCache(f *testing.F) {
 	f.Add([]byte{0, 1, 10, 4, 1, 6, 1, 4, 1, 7})
 	f.Add([]byte{0, 1, 200, 0, 2, 200, 0, 3, 255, 0, 1, 255, 128, 1, 0})
 	f.Fuzz(run)
@@ -142,9 +142,9 @@ func TestConcurrentUse(t *testing.T) {
 	var (
 		written [keys]atomic.Int64 // the latest version that Update was given
 		floor   [keys]atomic.Int64 // no version below this may be seen
-		tier    = New[value](Config{MaxBytes: 150_000, Shards: 4})
+		cache   = New[value](Config{MaxBytes: 150_000, Shards: 4})
 	)
-	tier.ListBy(func(dst []uint64, key string, v value) []uint64 {
+	cache.ListBy(func(dst []uint64, key string, v value) []uint64 {
 		return append(dst, uint64(v.key%10), 100+uint64(v.version%2))
 	})
 	raise := func(k, n int64) {
@@ -166,12 +166,12 @@ func TestConcurrentUse(t *testing.T) {
 				lowest := floor[k].Load()
 				switch r.IntN(20) {
 				default:
-					if v, ok := tier.Get(key); ok {
+					if v, ok := cache.Get(key); ok {
 						judge(k, lowest, v)
 					}
 				case 0, 1, 2, 3, 4:
 					var version int64
-					resident := tier.Update(key, func(old value, found bool) (value, int64, bool) {
+					resident := cache.Update(key, func(old value, found bool) (value, int64, bool) {
 						if found {
 							judge(k, lowest, old)
 						}
@@ -182,13 +182,13 @@ func TestConcurrentUse(t *testing.T) {
 						raise(k, version+1)
 					}
 				case 5:
-					if v, ok := tier.Delete(key); ok {
+					if v, ok := cache.Delete(key); ok {
 						judge(k, lowest, v)
 						raise(k, v.version+1)
 					}
 				case 6:
 					deleted := make(map[int64]int64)
-					tier.DeleteFunc(func(_ string, v value) bool {
+					cache.DeleteFunc(func(_ string, v value) bool {
 						if v.version%50 == 0 {
 							deleted[v.key] = v.version
 						}
@@ -200,7 +200,7 @@ func TestConcurrentUse(t *testing.T) {
 				case 7:
 					if r.IntN(2) > 0 {
 						deleted := make(map[int64]int64)
-						tier.Visit(uint64(k%10), ^uint64(0), func(_ uint64, _ string, v value) bool {
+						cache.Visit(uint64(k%10), ^uint64(0), func(_ uint64, _ string, v value) bool {
 							judge(v.key, floor[v.key].Load(), v)
 							if v.key%10 != k%10 {
 								t.Errorf("key %d is visited as one like %d", v.key, k)
@@ -216,7 +216,7 @@ func TestConcurrentUse(t *testing.T) {
 						break
 					}
 					if r.IntN(50) > 0 {
-						for _, v := range tier.All() {
+						for _, v := range cache.All() {
 							judge(v.key, 0, v)
 						}
 						break
@@ -225,20 +225,20 @@ func TestConcurrentUse(t *testing.T) {
 					for k := range before {
 						before[k] = written[k].Load()
 					}
-					tier.Clear()
+					cache.Clear()
 					for k, version := range before {
 						raise(int64(k), version+1)
 					}
 				}
-				if st := tier.Stats(); st.Bytes > st.MaxBytes {
+				if st := cache.Stats(); st.Bytes > st.MaxBytes {
 					t.Errorf("%d bytes of %d", st.Bytes, st.MaxBytes)
 				}
 			}
 		})
 	}
 	group.Wait()
-	check(t, tier)
-	if st := tier.Stats(); st.Evictions == 0 {
+	check(t, cache)
+	if st := cache.Stats(); st.Evictions == 0 {
 		t.Error("nothing was evicted: the budget is too large for this test")
 	}
 }

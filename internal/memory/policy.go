@@ -1,59 +1,54 @@
 package memory
 
-// The policy keeps what is worth most: hits for each byte. It was chosen by
-// running variants over generated traces; TestHitRatio prints where it stands.
+// The policy keeps what is worth most: hits for each byte. It was chosen by running variants over
+// generated traces; TestHitRatio prints how it does.
 //
-// One rule comes before worth: what was asked for once never takes the place of
-// what was asked for twice. Else anybody who asks for many URLs, once each, would
-// empty the cache of all that has cooled down a little. The same goes for a part of a value, see
-// Tier.OnSpare.
+// One rule comes before worth: what was asked for once never takes the place of what was asked for
+// twice. Otherwise a client that asks for many URLs, once each, would empty the cache of all that
+// has cooled down a little. The same goes for a part of a value, see Cache.OnSpare.
 
 // Numbers found by experiment. Each is near the middle of a plateau.
 const (
-	// windowPercent of the budget is for what is new. Less loses bursts, more
-	// loses what is popular for long.
+	// windowPercent of the budget is for new entries. With less, bursts are lost; with more, what
+	// is popular for long.
 	windowPercent = 3
 
-	// oncePercent of what is not window stays with those that were asked for once,
-	// if they have it: what was asked for twice takes their room down to that, and
-	// then that of its like. Without it, large pages that were asked for twice push
-	// out small ones before those had their chance.
+	// oncePercent of what is not window stays with entries that were asked for once, if they have
+	// it. What was asked for twice takes their room down to that, and then that of its like.
+	// Without it, large entries that were asked for twice push out small ones before those had
+	// their chance.
 	oncePercent = 25
 
 	// samples is how many residents are drawn for each that must go.
 	samples = 48
 
-	// promotions is how many of those that were asked for once are looked at, beside
-	// the samples, when one that was asked for twice needs room.
+	// promotions is how many of the entries that were asked for once are looked at, beside the
+	// samples, when one that was asked for twice needs room.
 	promotions = 4
 
-	// halfLife is how many budgets full of new entries must come until a request
-	// counts half. Counting entries instead is a little better as long as sizes
-	// stay as they are, but when large entries follow small ones it takes
-	// thousands of budgets until dead small ones give way.
+	// halfLife is how many budgets full of new entries must come until a request counts half.
+	// Counting entries instead is a little better while sizes stay the same. But when large entries
+	// follow small ones, it takes thousands of budgets until dead small ones give way.
 	halfLife = 15
 
-	// maxArrival is the share of the budget for which one arrival can count:
-	// else a popular object that is refused for its size would, by itself, cool
-	// all others down.
+	// maxArrival is the share of the budget for which one arrival can count. Otherwise a popular
+	// object that is refused for its size would, by itself, cool all others down.
 	maxArrival = 64
 
 	// sketchPeriod is how many arrivals for each resident halve the sketch.
 	sketchPeriod = 5
 
-	// chance is added to each count, or those that have cooled down would be all
-	// alike, whatever their size. With half a request, dead entries of 1 KB would
-	// keep out the most popular one of 512 KB for ever; now it takes 4 MB. The
-	// factor, (maxHeat+chance)/chance = 4 081, also bounds the victims of one
-	// entry among its like, and so how long Update holds its lock.
+	// chance is added to each count, or entries that have cooled down would be all alike, whatever
+	// their size. With half a request, dead entries of 1 KB would keep out the most popular one of
+	// 512 KB for ever; now it takes 4 MB of them. The factor, (maxHeat+chance)/chance = 4 081, also
+	// bounds the victims of one entry among its like, and so how long Update holds its lock.
 	chance = once / 16
 )
 
 func windowBytes(budget int64) int64 { return budget / 100 * windowPercent }
 
-// policy is the memory, the clock and the dice of a shard's decisions. The
-// clock is moved by what arrives, not by time: what matters is how often the
-// cache could have been filled anew.
+// policy is the memory, the clock and the dice of a shard's decisions. Arrivals move the clock, not
+// time: what matters is how often the cache could have been filled again.
 type policy struct {
 	sketch sketch
 	seen   seen
@@ -86,7 +81,7 @@ func (p *policy) arrive(h uint64, cost int64, residents int) heat {
 	return first
 }
 
-// leave remembers the count of a key that is resident no longer.
+// leave remembers the count of a key that is no longer resident.
 func (p *policy) leave(h uint64, count int64) {
 	p.seen.note(h)
 	p.sketch.raise(h, uint32((count+once/2)/once))
@@ -102,8 +97,8 @@ const (
 	maxHeat = maxCount * once // more would not fit the sketch
 	ticks   = 8               // in a half-life
 
-	// again says that it was asked for at least twice, however long ago: as long as
-	// it is resident, or as seen remembers.
+	// again says that it was asked for at least twice, however long ago: as long as it is resident,
+	// or as seen remembers it.
 	again heat = 1 << 31
 )
 
@@ -115,7 +110,7 @@ func (h heat) at(now uint32) int64 {
 	return int64(uint32(h&^again)) * fade[age%ticks] >> 16 >> min(age/ticks, 63)
 }
 
-// more returns h with one request added now.
+// more returns h with one request added at now.
 func (h heat) more(now uint32) heat { return newHeat(now, min(h.at(now)+once, maxHeat)) | again }
 
 // fade is 2^(-i/ticks) in units of 1/65536.
@@ -127,16 +122,16 @@ func (p *policy) below(n int) int {
 	return int(uint64(uint32(mix(p.random))) * uint64(n) >> 32)
 }
 
-// contest lets e, which has no place, into main if there is room, or if it is
-// worth more than those that must make room for it. Nobody leaves unless e comes.
+// contest lets e, which has no place, into main if there is room, or if it is worth more than those
+// that must make room for it. No entry leaves unless e comes.
 //
-// An entry with something to spare competes as what was asked for once; others in main lose what they
-// have to spare before they leave.
+// An entry with something to spare competes as one that was asked for once. Others in main lose
+// what they have to spare before they leave.
 func (s *shard[V]) contest(e *entry[V]) bool {
 	return s.compete(e, e.again() && !s.spares(e))
 }
 
-// compete is contest for what was asked for again, or not.
+// compete is contest for an entry that was asked for again, or was not.
 func (s *shard[V]) compete(e *entry[V], again bool) bool {
 	if e.cost() > s.mainMax {
 		return false
@@ -179,8 +174,8 @@ func forgetful[V any](list []*entry[V]) []*entry[V] {
 // spares reports whether e has something to spare.
 func (s *shard[V]) spares(e *entry[V]) bool { return s.hooks.spare != nil && s.hooks.spare(e.value) }
 
-// rival returns who must make room for e next; nil if nobody who is worth less
-// than e is found. again says that e was asked for at least twice, and all that is in it.
+// rival returns the entry that must make room for e next; nil if none is found that is worth less
+// than e. again says that e, and all that is in it, was asked for at least twice.
 func (s *shard[V]) rival(e *entry[V], again bool) *entry[V] {
 	if !again {
 		if v := s.cheapestOnce(); v != nil && s.worthMore(e, v) {
@@ -202,9 +197,9 @@ func (s *shard[V]) rival(e *entry[V], again bool) *entry[V] {
 	return nil
 }
 
-// cheapestOnce returns the least worthy of a sample of those in main that were
-// asked for once; nil if there are none. Readers cannot move an entry that they
-// ask for again: those that turn up in the sample are moved now.
+// cheapestOnce returns the least worthy of a sample of the entries in main that were asked for
+// once; nil if there are none. Readers cannot move an entry that they ask for again: those that
+// turn up in the sample are moved now.
 func (s *shard[V]) cheapestOnce() *entry[V] {
 	var least sample[V]
 	for drawn := 0; drawn < min(samples, len(s.once.entries)); {
@@ -228,8 +223,8 @@ func (s *shard[V]) promoted(v *entry[V]) bool {
 	return true
 }
 
-// promote moves some of those that were asked for again: where nothing competes for the room of those that
-// were asked for once, they would stay there unseen.
+// promote moves some of the entries that were asked for again. Where nothing competes for the room
+// of what was asked for once, they would stay there unseen.
 func (s *shard[V]) promote() {
 	for range promotions {
 		if n := len(s.once.entries); n > 0 {
@@ -248,7 +243,7 @@ func (s *shard[V]) cheapest(b *bag[V]) *entry[V] {
 	return least.entry
 }
 
-// sample is the least worthy of those that it has taken.
+// sample is the least worthy of the entries that it has taken.
 type sample[V any] struct {
 	entry       *entry[V]
 	count, cost int64

@@ -9,7 +9,7 @@ import (
 )
 
 // request is what a cache does for a page: look, and store if it is not there.
-func request(t *Tier[int], key string, cost int64) (hit bool) {
+func request(t *Cache[int], key string, cost int64) (hit bool) {
 	if _, ok := t.Get([]byte(key)); ok {
 		return true
 	}
@@ -17,7 +17,7 @@ func request(t *Tier[int], key string, cost int64) (hit bool) {
 	return false
 }
 
-func resident(t *Tier[int], key string) bool {
+func resident(t *Cache[int], key string) bool {
 	_, ok := t.Peek([]byte(key))
 	return ok
 }
@@ -67,7 +67,7 @@ func TestHit(t *testing.T) {
 	}
 }
 
-// TestContest has a tier whose main part is full of entries that were asked for
+// TestContest has a cache whose main part is full of entries that were asked for
 // old times each, and asks for a newcomer as often as it says.
 func TestContest(t *testing.T) {
 	for _, tt := range []struct {
@@ -84,39 +84,39 @@ func TestContest(t *testing.T) {
 		{"much more often, in more room, is worth more", 3, 2_500, 16, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tier := newTier(Config{MaxBytes: 200_000, Shards: 1})
+			cache := newCache(Config{MaxBytes: 200_000, Shards: 1})
 			for i := range 200_000 / tt.cost {
 				for range tt.old {
-					request(tier, fmt.Sprint("old", i), charged("old10", tt.cost))
+					request(cache, fmt.Sprint("old", i), charged("old10", tt.cost))
 				}
 			}
-			before := tier.Stats()
+			before := cache.Stats()
 			for range tt.newcomer {
-				request(tier, "new", charged("new", 10_000))
+				request(cache, "new", charged("new", 10_000))
 			}
-			if got := resident(tier, "new"); got != tt.want {
+			if got := resident(cache, "new"); got != tt.want {
 				t.Errorf("resident is %v, want %v", got, tt.want)
 			}
-			if st := tier.Stats(); !tt.want && st.Evictions != before.Evictions {
+			if st := cache.Stats(); !tt.want && st.Evictions != before.Evictions {
 				t.Errorf("%d were evicted for one that did not come in", st.Evictions-before.Evictions)
 			}
-			check(t, tier)
+			check(t, cache)
 		})
 	}
 }
 
 func TestTheWindowIsFirstInFirstOut(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 100_000, Shards: 1}) // a window of 3 000
+	cache := newCache(Config{MaxBytes: 100_000, Shards: 1}) // a window of 3 000
 	for i := range 200 {
 		for range 5 {
-			request(tier, fmt.Sprint("popular", i), charged("popular10", 500))
+			request(cache, fmt.Sprint("popular", i), charged("popular10", 500))
 		}
 	}
-	require.Greater(t, tier.Stats().Bytes, int64(99_000))
+	require.Greater(t, cache.Stats().Bytes, int64(99_000))
 	for i := range 20 {
-		request(tier, fmt.Sprint("new", i), charged("new10", 1000))
+		request(cache, fmt.Sprint("new", i), charged("new10", 1000))
 		for j := range i + 1 {
-			if got, want := resident(tier, fmt.Sprint("new", j)), j > i-3; got != want {
+			if got, want := resident(cache, fmt.Sprint("new", j)), j > i-3; got != want {
 				t.Fatalf("after new%d: new%d is resident: %v, want %v", i, j, got, want)
 			}
 		}
@@ -124,29 +124,29 @@ func TestTheWindowIsFirstInFirstOut(t *testing.T) {
 }
 
 func TestAReplacedValueKeepsItsHits(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 100_000, Shards: 1})
+	cache := newCache(Config{MaxBytes: 100_000, Shards: 1})
 	for range 10 {
-		request(tier, "key", 100)
+		request(cache, "key", 100)
 	}
 	for _, cost := range []int64{200, 50, 5000, 100} { // 5000 is more than the window: it moves
-		require.True(t, put(tier, "key", 0, cost))
-		e := tier.shards[0].index.get(tier.hash("key"))
-		if got := e.count(tier.shards[0].policy.now); got != 10*once {
+		require.True(t, put(cache, "key", 0, cost))
+		e := cache.shards[0].index.get(cache.hash("key"))
+		if got := e.count(cache.shards[0].policy.now); got != 10*once {
 			t.Errorf("cost %d: count is %d, want %d", cost, got, 10*once)
 		}
-		check(t, tier)
+		check(t, cache)
 	}
 }
 
 func TestWhatComesBackIsRemembered(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 100_000, Shards: 1})
+	cache := newCache(Config{MaxBytes: 100_000, Shards: 1})
 	for range 10 {
-		request(tier, "key", 100)
+		request(cache, "key", 100)
 	}
-	tier.Delete([]byte("key"))
-	require.True(t, put(tier, "key", 0, 100))
-	e := tier.shards[0].index.get(tier.hash("key"))
-	if got := e.count(tier.shards[0].policy.now); got != 11*once {
+	cache.Delete([]byte("key"))
+	require.True(t, put(cache, "key", 0, 100))
+	e := cache.shards[0].index.get(cache.hash("key"))
+	if got := e.count(cache.shards[0].policy.now); got != 11*once {
 		t.Errorf("count is %d, want %d", got, 11*once)
 	}
 }
@@ -161,29 +161,29 @@ func TestAResidentThatGrows(t *testing.T) {
 		{"is gone if it is not", 2, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tier := newTier(Config{MaxBytes: 100_000, Shards: 1})
+			cache := newCache(Config{MaxBytes: 100_000, Shards: 1})
 			for range tt.hits {
-				request(tier, "key", charged("key", 1000))
+				request(cache, "key", charged("key", 1000))
 			}
 			for i := range 500 {
 				for range 4 {
-					request(tier, fmt.Sprint("other", i), charged("other10", 500))
+					request(cache, fmt.Sprint("other", i), charged("other10", 500))
 				}
 			}
-			if !resident(tier, "key") { // it may have been evicted while it was small
-				require.True(t, put(tier, "key", 0, charged("key", 1000)))
+			if !resident(cache, "key") { // it may have been evicted while it was small
+				require.True(t, put(cache, "key", 0, charged("key", 1000)))
 			}
-			rejections := tier.Stats().Rejections
-			if got := put(tier, "key", 1, charged("key", 10_000)); got != tt.want {
+			rejections := cache.Stats().Rejections
+			if got := put(cache, "key", 1, charged("key", 10_000)); got != tt.want {
 				t.Errorf("resident is %v, want %v", got, tt.want)
 			}
-			if v, ok := tier.Get([]byte("key")); ok != tt.want || ok && v != 1 {
+			if v, ok := cache.Get([]byte("key")); ok != tt.want || ok && v != 1 {
 				t.Errorf("Get returns %d, %v", v, ok)
 			}
-			if st := tier.Stats(); !tt.want && st.Rejections != rejections+1 {
+			if st := cache.Stats(); !tt.want && st.Rejections != rejections+1 {
 				t.Errorf("%d rejections, want 1", st.Rejections-rejections)
 			}
-			check(t, tier)
+			check(t, cache)
 		})
 	}
 }
@@ -191,17 +191,17 @@ func TestAResidentThatGrows(t *testing.T) {
 // TestDeadSmallEntriesGiveWay is about a site whose pages are large now and were
 // small once. Requests for each byte alone would keep the old ones for ever.
 func TestDeadSmallEntriesGiveWay(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 1 << 20, Shards: 1})
+	cache := newCache(Config{MaxBytes: 1 << 20, Shards: 1})
 	for i := range 4000 {
 		for range 3 {
-			request(tier, fmt.Sprint("small", i), 100)
+			request(cache, fmt.Sprint("small", i), 100)
 		}
 	}
 	hits, last := 0, 0
 	const rounds, pages = 1200, 20 // 20 pages of 40 KB: four fifths of the budget
 	for round := range rounds {
 		for i := range pages {
-			if request(tier, fmt.Sprint("large", i), 40_000) {
+			if request(cache, fmt.Sprint("large", i), 40_000) {
 				if hits++; round >= rounds-10 {
 					last++
 				}
@@ -211,22 +211,22 @@ func TestDeadSmallEntriesGiveWay(t *testing.T) {
 	if last < 10*pages*9/10 {
 		t.Errorf("%d of %d requests are hits in the end, %d in all", last, 10*pages, hits)
 	}
-	check(t, tier)
+	check(t, cache)
 }
 
 func TestAPopularEntryThatIsTooLargeDoesNotCoolTheRest(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 1 << 20, Shards: 1, MaxEntryBytes: 1 << 19})
+	cache := newCache(Config{MaxBytes: 1 << 20, Shards: 1, MaxEntryBytes: 1 << 19})
 	for i := range 1000 {
 		for range 20 {
-			request(tier, fmt.Sprint("page", i), 900)
+			request(cache, fmt.Sprint("page", i), 900)
 		}
 	}
 	for range 200 {
-		request(tier, "giant", 1<<19-1000)
+		request(cache, "giant", 1<<19-1000)
 	}
 	kept := 0
 	for i := range 1000 {
-		if request(tier, fmt.Sprint("page", i), 900) {
+		if request(cache, fmt.Sprint("page", i), 900) {
 			kept++
 		}
 	}
@@ -281,22 +281,22 @@ func TestSketch(t *testing.T) {
 }
 
 func TestWhatGrewForManyEntriesDoesNotStay(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 16 << 20, Shards: 1})
+	cache := newCache(Config{MaxBytes: 16 << 20, Shards: 1})
 	for i := range 20_000 {
-		put(tier, fmt.Sprint(i), i, 1)
+		put(cache, fmt.Sprint(i), i, 1)
 	}
-	s := &tier.shards[0]
+	s := &cache.shards[0]
 	words := len(s.policy.sketch.words)
 	require.Equal(t, 20_000, s.peak)
-	n := tier.DeleteFunc(func(_ string, v int) bool { return v >= 2000 })
+	n := cache.DeleteFunc(func(_ string, v int) bool { return v >= 2000 })
 	require.Equal(t, 18_000, n)
 	if s.peak > 5000 || cap(s.once.entries)+cap(s.twice.entries) > 10_000 || len(s.policy.sketch.words) > words/2 {
 		t.Errorf("peak %d, main %d, sketch %d of %d", s.peak, cap(s.once.entries)+cap(s.twice.entries), len(s.policy.sketch.words), words)
 	}
 	for i := range 2000 {
-		if v, ok := tier.Get([]byte(fmt.Sprint(i))); !ok || v != i {
+		if v, ok := cache.Get([]byte(fmt.Sprint(i))); !ok || v != i {
 			t.Fatalf("%d is %d, %v", i, v, ok)
 		}
 	}
-	check(t, tier)
+	check(t, cache)
 }

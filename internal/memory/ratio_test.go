@@ -14,7 +14,7 @@ const knownRatio = .6905
 // that are answered from memory, over traces of many kinds.
 func TestHitRatio(t *testing.T) {
 	rooms := []int64{1, 5, 20} // per cent of the footprint
-	type row struct{ lru, tier [3]float64 }
+	type row struct{ lru, cache [3]float64 }
 	var (
 		rows  [2 * 7]row
 		group sync.WaitGroup
@@ -27,31 +27,31 @@ func TestHitRatio(t *testing.T) {
 			for j, percent := range rooms {
 				budget := footprint * percent / 100
 				rows[i].lru[j] = float64(tr.lruHits(budget)) / n
-				rows[i].tier[j] = float64(tr.tierHits(budget, 7)) / n
+				rows[i].cache[j] = float64(tr.cacheHits(budget, 7)) / n
 			}
 		})
 	}
 	group.Wait()
 
 	var table strings.Builder
-	var lru, tier float64
-	fmt.Fprintf(&table, "%-9s %-13s %20s %26s\n", "trace", "sizes", "LRU at 1, 5, 20 %", "Tier")
+	var lru, cache float64
+	fmt.Fprintf(&table, "%-9s %-13s %20s %26s\n", "trace", "sizes", "LRU at 1, 5, 20 %", "Cache")
 	for i, r := range rows {
 		sizes := [2]string{"correlated", "uncorrelated"}[i%2]
 		fmt.Fprintf(&table, "%-9s %-13s %8.3f%8.3f%8.3f  %8.3f%8.3f%8.3f\n", traceKinds[i/2], sizes,
-			r.lru[0], r.lru[1], r.lru[2], r.tier[0], r.tier[1], r.tier[2])
+			r.lru[0], r.lru[1], r.lru[2], r.cache[0], r.cache[1], r.cache[2])
 		for j := range rooms {
 			lru += r.lru[j] / float64(len(rows)*len(rooms))
-			tier += r.tier[j] / float64(len(rows)*len(rooms))
-			if r.tier[j] < r.lru[j] {
-				t.Errorf("%s, sizes %s, %d %%: hit ratio %.3f, LRU %.3f", traceKinds[i/2], sizes, rooms[j], r.tier[j], r.lru[j])
+			cache += r.cache[j] / float64(len(rows)*len(rooms))
+			if r.cache[j] < r.lru[j] {
+				t.Errorf("%s, sizes %s, %d %%: hit ratio %.3f, LRU %.3f", traceKinds[i/2], sizes, rooms[j], r.cache[j], r.lru[j])
 			}
 		}
 	}
-	fmt.Fprintf(&table, "mean: LRU %.4f, Tier %.4f", lru, tier)
+	fmt.Fprintf(&table, "mean: LRU %.4f, Cache %.4f", lru, cache)
 	t.Log("\n" + table.String())
 	// Traces, hashes and samples are the same in every run, and so is the mean. Who raises it raises knownRatio, too.
-	if tier < knownRatio-.01 {
-		t.Errorf("mean hit ratio %.4f, want at most one point less than the %.4f it had", tier, knownRatio)
+	if cache < knownRatio-.01 {
+		t.Errorf("mean hit ratio %.4f, want at most one point less than the %.4f it had", cache, knownRatio)
 	}
 }

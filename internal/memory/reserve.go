@@ -6,29 +6,27 @@ import (
 )
 
 const (
-	// smallGrowth is how large something that grows may be and still draw on all
-	// that can be reserved. Beyond it, it may not use the last quarter: else a few
-	// large ones, or clients that stand still in the middle of one, would keep
-	// every small page from being stored.
+	// smallGrowth is how large something that grows may be and still draw on all that can be
+	// reserved. Beyond it, it may not use the last quarter. Otherwise a few large responses, or
+	// clients that stand still in the middle of one, would keep every small response from being
+	// stored.
 	smallGrowth = 64 << 10
 
 	// trimBatch is how many residents give way before others get the lock.
 	trimBatch = 256
 
-	// slowly is the part of what is granted in excess that a large entry brings
-	// back to the residents.
+	// slowly is the part of the excess of granted that a large entry returns to the residents.
 	slowly = 64
 )
 
 // pool is what residents have left to what is not an entry yet.
 //
-// Residents and reservations together never take more than the budget: granted
-// grows first, then each shard makes room, then free grows; and what is taken
-// back leaves free before it leaves granted. A shard reads granted under its
-// lock whenever it takes something in.
+// Residents and reservations together never take more than the budget. granted grows first, then
+// each shard makes room, then free grows. What is taken back leaves free before it leaves granted.
+// A shard reads granted under its lock whenever it takes something in.
 type pool struct {
 	granted atomic.Int64 // bytes that residents must not use, each shard its part
-	free    atomic.Int64 // of these, what nobody has reserved
+	free    atomic.Int64 // the part of granted that is not reserved
 	growing sync.Mutex   // held while granted grows
 	refused atomic.Uint64
 
@@ -57,7 +55,7 @@ func (p *pool) init(budget, perShard, shards, maxEntry int64) {
 // share is what each shard must leave.
 func (p *pool) share() int64 { return (p.granted.Load() + p.shards - 1) / p.shards }
 
-// reserved is what has been reserved and not been released.
+// reserved is what was reserved and not released.
 func (p *pool) reserved() int64 { return max(p.granted.Load()-p.free.Load(), 0) }
 
 // take takes n bytes out of free, if they are there.
@@ -73,11 +71,10 @@ func (p *pool) take(n int64) bool {
 	}
 }
 
-// giveBack returns to the residents, as entries come, what is granted in excess:
-// to a small one what it needs, to a large one little. Otherwise what is reserved
-// for one large entry would be room for which the next need not compete, and
-// reserving again would evict others for it, whatever its worth: a crawl over
-// large pages would push out all that is popular.
+// giveBack returns to the residents, as entries come, what is granted in excess: to a small one
+// what it needs, to a large one little. Otherwise what is reserved for one large entry would be
+// room for which the next one need not compete. Reserving again would evict others for it, whatever
+// its worth: a crawl over large responses would push out all that is popular.
 func (p *pool) giveBack(cost int64) {
 	excess := p.free.Load() - p.step
 	if excess <= 0 {
@@ -92,17 +89,15 @@ func (p *pool) giveBack(cost int64) {
 	}
 }
 
-// Reserve sets n bytes of the budget aside for something that grows and has has
-// bytes by now; residents give way to it, those that were asked for once first.
-// It returns false, and keeps nothing, if too much is reserved already: about
-// half of the budget, or half of that where only residents are left that were
-// asked for at least twice; less for what is large, and half of that for what is
-// passing, so not to be kept. Each reservation must be released.
+// Reserve sets n bytes of the budget aside for something that grows and has has bytes now.
+// Residents give way to it, first those that were asked for once. Reserve returns false, and keeps
+// nothing, if too much is reserved already: about half of the budget, or half of that where all
+// residents left were asked for at least twice. It is less for what is large, and half of that for
+// what is passing, so will not be kept. Each reservation must be released.
 //
-// What is reserved for a value is to be released when Update has made it
-// resident, not before: so it must be worth its room like any other, and its
-// bytes are counted at every moment.
-func (t *Tier[V]) Reserve(n, has int64, passing bool) bool {
+// Release what is reserved for a value when Update has made it resident, not before: so it must be
+// worth its room like any other, and its bytes are counted at every moment.
+func (t *Cache[V]) Reserve(n, has int64, passing bool) bool {
 	p := &t.pool
 	limit := p.limit
 	switch {
@@ -118,8 +113,8 @@ func (t *Tier[V]) Reserve(n, has int64, passing bool) bool {
 	return true
 }
 
-// grant takes n bytes that are to be taken from residents first.
-func (t *Tier[V]) grant(n int64) bool {
+// grant takes n bytes that must first be taken from residents.
+func (t *Cache[V]) grant(n int64) bool {
 	p := &t.pool
 	p.growing.Lock()
 	defer p.growing.Unlock()
@@ -150,7 +145,7 @@ func (t *Tier[V]) grant(n int64) bool {
 }
 
 // makeRoom makes every shard keep to its limits, see shard.makeRoom.
-func (t *Tier[V]) makeRoom(all bool) bool {
+func (t *Cache[V]) makeRoom(all bool) bool {
 	for i := range t.shards {
 		if !t.shards[i].makeRoom(all) {
 			return false
@@ -160,13 +155,12 @@ func (t *Tier[V]) makeRoom(all bool) bool {
 }
 
 // Release gives back n bytes that Reserve has set aside.
-func (t *Tier[V]) Release(n int64) { t.pool.free.Add(n) }
+func (t *Cache[V]) Release(n int64) { t.pool.free.Add(n) }
 
-// MaxReserve is the most that can be reserved for one value, when nothing else
-// is reserved, and that may be charged for it then, key and overhead included.
-// It is less than half of what one shard holds, since a value and the one that
-// takes its place must fit side by side.
-func (t *Tier[V]) MaxReserve() int64 { return t.pool.largest }
+// MaxReserve is the most that can be reserved for one value, when nothing else is reserved, and
+// that may be charged for it then, key and overhead included. It is less than half of what one
+// shard holds, because a value and the one that takes its place must fit side by side.
+func (t *Cache[V]) MaxReserve() int64 { return t.pool.largest }
 
 // fit makes the limits of s what is left beside what is granted.
 func (s *shard[V]) fit() {
@@ -182,8 +176,8 @@ func (s *shard[V]) refit() {
 	s.fit()
 }
 
-// makeRoom evicts until s keeps to its limits. It reports false if only those are
-// left that were asked for twice, and they need not go.
+// makeRoom evicts until s keeps to its limits. It reports false if all entries left were asked for
+// twice, and need not go.
 func (s *shard[V]) makeRoom(all bool) bool {
 	for {
 		if more, stuck := s.trim(all); !more {
@@ -192,8 +186,7 @@ func (s *shard[V]) makeRoom(all bool) bool {
 	}
 }
 
-// trim evicts some, and reports whether that was not enough, and whether no more
-// may go.
+// trim evicts some entries. It reports whether that was not enough, and whether no more may go.
 func (s *shard[V]) trim(all bool) (more, stuck bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,22 +10,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// stuff makes a tier full of entries of the given charge.
-func stuff(t *testing.T, tier *Tier[int], charge int64) {
+// stuff makes a cache full of entries of the given charge.
+func stuff(t *testing.T, cache *Cache[int], charge int64) {
 	t.Helper()
-	for i := range 3 * tier.maxBytes / charge {
+	for i := range 3 * cache.maxBytes / charge {
 		key := fmt.Sprintf("fill %08d", i)
-		put(tier, key, int(i), charged(key, charge))
+		put(cache, key, int(i), charged(key, charge))
 	}
-	check(t, tier)
-	require.Greater(t, tier.Stats().Bytes, tier.maxBytes*8/10)
+	check(t, cache)
+	require.Greater(t, cache.Stats().Bytes, cache.maxBytes*8/10)
 }
 
-// settled holds a tier that nobody uses at the moment to its budget.
-func settled(t *testing.T, tier *Tier[int], reserved int64) {
+// settled holds a cache that nobody uses at the moment to its budget.
+func settled(t *testing.T, cache *Cache[int], reserved int64) {
 	t.Helper()
-	check(t, tier)
-	st := tier.Stats()
+	check(t, cache)
+	st := cache.Stats()
 	if st.Reserved != reserved {
 		t.Fatalf("%d bytes are reserved, want %d", st.Reserved, reserved)
 	}
@@ -36,26 +36,26 @@ func settled(t *testing.T, tier *Tier[int], reserved int64) {
 
 func TestResidentsGiveWayToWhatIsReservedAndComeBack(t *testing.T) {
 	for _, shards := range []int{1, 4} {
-		tier := newTier(Config{MaxBytes: 1 << 20, Shards: shards})
-		stuff(t, tier, 1000)
+		cache := newCache(Config{MaxBytes: 1 << 20, Shards: shards})
+		stuff(t, cache, 1000)
 		const piece = 10_000
 		n := int64(0)
-		for tier.Reserve(piece, n, false) {
+		for cache.Reserve(piece, n, false) {
 			n += piece
-			settled(t, tier, n)
+			settled(t, cache, n)
 		}
 		if n < 3<<20/10 {
 			t.Errorf("%d shards: only %d bytes of %d could be reserved", shards, n, 1<<20)
 		}
-		require.Less(t, tier.Stats().Bytes, int64(3<<20/4))
-		require.EqualValues(t, 1, tier.Stats().Refused)
+		require.Less(t, cache.Stats().Bytes, int64(3<<20/4))
+		require.EqualValues(t, 1, cache.Stats().Refused)
 		for range n / piece {
-			tier.Release(piece)
+			cache.Release(piece)
 		}
-		settled(t, tier, 0)
-		stuff(t, tier, 1000)
-		stuff(t, tier, 1000)
-		if got := tier.Stats().Bytes; got < 9<<20/10 {
+		settled(t, cache, 0)
+		stuff(t, cache, 1000)
+		stuff(t, cache, 1000)
+		if got := cache.Stats().Bytes; got < 9<<20/10 {
 			t.Errorf("%d shards: residents have %d bytes of %d when nothing is reserved any more", shards, got, 1<<20)
 		}
 	}
@@ -76,58 +76,58 @@ func TestWhatCanBeReserved(t *testing.T) {
 		{"less than half, where a larger one is allowed", Config{MaxBytes: 100_000, MaxEntryBytes: 90_000}, 49_000},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tier := newTier(tt.cfg)
+			cache := newCache(tt.cfg)
 			if tt.cfg.MaxBytes >= 1024*mib {
-				tt.largest = min(tt.cfg.MaxBytes/8, tt.cfg.MaxBytes/int64(len(tier.shards))/2)
+				tt.largest = min(tt.cfg.MaxBytes/8, tt.cfg.MaxBytes/int64(len(cache.shards))/2)
 			}
-			require.Equal(t, tt.largest, tier.MaxReserve())
+			require.Equal(t, tt.largest, cache.MaxReserve())
 			half := tt.cfg.MaxBytes / 2
 			if half < 64*mib {
-				stuff(t, tier, max(half/500, 300))
+				stuff(t, cache, max(half/500, 300))
 			}
-			require.True(t, tier.Reserve(tt.largest, 0, false), "the largest alone")
-			tier.Release(tt.largest)
-			require.False(t, tier.Reserve(half+1, 0, false), "more than half")
-			require.False(t, tier.Reserve(tier.pool.large/2+1, 0, true), "more for what is not kept than leaves as much for what is")
-			settled(t, tier, 0)
+			require.True(t, cache.Reserve(tt.largest, 0, false), "the largest alone")
+			cache.Release(tt.largest)
+			require.False(t, cache.Reserve(half+1, 0, false), "more than half")
+			require.False(t, cache.Reserve(cache.pool.large/2+1, 0, true), "more for what is not kept than leaves as much for what is")
+			settled(t, cache, 0)
 
 			var reserved int64
-			for tier.Reserve(1000, smallGrowth, false) {
+			for cache.Reserve(1000, smallGrowth, false) {
 				reserved += 1000
 			}
-			if tt.largest < tier.pool.limit*3/4 {
-				require.InDelta(t, tier.pool.limit*3/4, reserved, 1000, "what is large leaves a quarter to what is small")
+			if tt.largest < cache.pool.limit*3/4 {
+				require.InDelta(t, cache.pool.limit*3/4, reserved, 1000, "what is large leaves a quarter to what is small")
 			}
-			for tier.Reserve(1000, 0, false) {
+			for cache.Reserve(1000, 0, false) {
 				reserved += 1000
 			}
-			settled(t, tier, reserved)
+			settled(t, cache, reserved)
 			if want := half * 9 / 10; reserved < want {
 				t.Errorf("%d bytes could be reserved, want %d", reserved, want)
 			}
-			tier.DeleteFunc(func(string, int) bool { return true })
-			if !put(tier, "the largest", 1, charged("the largest", tt.largest)) {
+			cache.DeleteFunc(func(string, int) bool { return true })
+			if !put(cache, "the largest", 1, charged("the largest", tt.largest)) {
 				t.Error("an entry of the largest size does not fit beside all that is reserved")
 			}
-			settled(t, tier, reserved)
-			tier.Release(reserved)
-			settled(t, tier, 0)
+			settled(t, cache, reserved)
+			cache.Release(reserved)
+			settled(t, cache, 0)
 		})
 	}
 }
 
 // An entry that was made in reserved bytes must be worth its room, as any other; a crawler that asks for large pages must not empty the cache.
 func TestReservingDoesNotLetInWhatIsNotWorthIt(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 8 << 20, Shards: 1})
+	cache := newCache(Config{MaxBytes: 8 << 20, Shards: 1})
 	var keys [][]byte
 	for i := range 8000 {
 		key := fmt.Sprintf("popular %08d", i)
-		put(tier, key, i, charged(key, 1000))
+		put(cache, key, i, charged(key, 1000))
 		keys = append(keys, []byte(key))
 	}
 	hits := func() (n int) {
 		for _, k := range keys {
-			if _, ok := tier.Get(k); ok {
+			if _, ok := cache.Get(k); ok {
 				n++
 			}
 		}
@@ -140,21 +140,21 @@ func TestReservingDoesNotLetInWhatIsNotWorthIt(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range 1000 {
 		size := 100_000 + random.Int64N(900_000)
-		require.True(t, tier.Reserve(size, 0, false))
+		require.True(t, cache.Reserve(size, 0, false))
 		key := fmt.Sprint("crawled ", i)
-		put(tier, key, i, charged(key, size))
-		tier.Release(size)
+		put(cache, key, i, charged(key, size))
+		cache.Release(size)
 		hits()
 	}
 	after := hits()
 	if after < before*3/4 {
 		t.Errorf("%d of %d popular entries are left after a crawl over 1000 large ones", after, before)
 	}
-	settled(t, tier, 0)
+	settled(t, cache, 0)
 }
 
 func TestReservationsAmongMany(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 4 << 20, Shards: 4})
+	cache := newCache(Config{MaxBytes: 4 << 20, Shards: 4})
 	var held atomic.Int64
 	for round := range 20 {
 		var group sync.WaitGroup
@@ -166,7 +166,7 @@ func TestReservationsAmongMany(t *testing.T) {
 					switch random.IntN(4) {
 					case 0, 1:
 						n := 1 + random.Int64N(64<<10)
-						if tier.Reserve(n, random.Int64N(128<<10), random.IntN(3) == 0) {
+						if cache.Reserve(n, random.Int64N(128<<10), random.IntN(3) == 0) {
 							mine = append(mine, n)
 							if got := held.Add(n); got > 2<<20 {
 								t.Errorf("%d bytes are reserved, more than half", got)
@@ -174,12 +174,12 @@ func TestReservationsAmongMany(t *testing.T) {
 						}
 					case 2:
 						key := fmt.Sprint("key ", random.IntN(5000))
-						put(tier, key, 1, random.Int64N(20_000))
+						put(cache, key, 1, random.Int64N(20_000))
 					default:
 						if len(mine) > 0 {
 							last := len(mine) - 1
 							held.Add(-mine[last])
-							tier.Release(mine[last])
+							cache.Release(mine[last])
 							mine = mine[:last]
 						}
 					}
@@ -187,24 +187,24 @@ func TestReservationsAmongMany(t *testing.T) {
 				for _, n := range mine {
 					if random.IntN(2) == 0 || round%3 == 0 {
 						held.Add(-n)
-						tier.Release(n)
+						cache.Release(n)
 					} else {
-						defer func() { held.Add(-n); tier.Release(n) }()
+						defer func() { held.Add(-n); cache.Release(n) }()
 					}
 				}
 			})
 		}
 		group.Wait()
-		settled(t, tier, 0)
+		settled(t, cache, 0)
 		require.Zero(t, held.Load())
 	}
 }
 
 func TestReservingDoesNotAllocate(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 64 << 20})
+	cache := newCache(Config{MaxBytes: 64 << 20})
 	if got := testing.AllocsPerRun(1000, func() {
-		if tier.Reserve(4<<10, 0, false) {
-			tier.Release(4 << 10)
+		if cache.Reserve(4<<10, 0, false) {
+			cache.Release(4 << 10)
 		}
 	}); got != 0 {
 		t.Errorf("%v allocations, want none", got)

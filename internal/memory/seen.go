@@ -2,10 +2,10 @@ package memory
 
 import "slices"
 
-// seen remembers which absent keys were asked for lately. Unlike the sketch, which counts, and takes
-// one key for another now and then, it is as good as never wrong: a mark is 32 bits of a hash that
-// clients do not know, compared with seenWays others. What it knows was asked for before, so a
-// flood of keys that are all new is told from what comes back.
+// seen remembers which absent keys were asked for lately. The sketch counts, and takes one key for
+// another now and then. seen is practically never wrong: a mark is 32 bits of a hash that clients
+// do not know, compared with seenWays others. What it knows was asked for before, so it tells a
+// flood of keys that are all new from what comes back.
 //
 // The marks lie in buckets, the latest first; a new one pushes the oldest of its bucket out. The
 // table grows by doubling: a bucket's index is some low bits of a hash, so either half of the
@@ -17,8 +17,8 @@ type seen struct {
 const (
 	seenWays = 8
 
-	// minSeen is the least number of buckets. There are as many marks as residents, or up to twice as
-	// many: twice as many are worth .0005 of the hit ratio, more are worth nothing.
+	// minSeen is the least number of buckets. There are as many marks as residents, or up to twice
+	// as many: twice as many are worth .0005 of the hit ratio, more are worth nothing.
 	minSeen = 32
 )
 
@@ -29,7 +29,7 @@ func newSeen() seen { return seen{make([]seenBucket, minSeen)} }
 // note remembers h, and reports whether it was known.
 func (s *seen) note(h uint64) (known bool) {
 	m := mix(h)
-	mark := uint32(m>>32) | 1 // never that of an empty place
+	mark := uint32(m>>32) | 1 // never the mark of an empty place
 	b := &s.buckets[int(m>>1)&(len(s.buckets)-1)]
 	last := 0
 	for last < seenWays-1 && b[last] != mark {
@@ -48,8 +48,8 @@ func (s *seen) fit(n int) {
 	}
 }
 
-// shrink halves the table until it fits n residents. Of two buckets that become one, the latest of
-// both stay.
+// shrink halves the table until it fits n residents. When two buckets become one, the latest marks
+// of both stay.
 func (s *seen) shrink(n int) {
 	buckets := s.buckets
 	for len(buckets) > minSeen && len(buckets)/2*seenWays >= n {

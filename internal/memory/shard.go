@@ -13,18 +13,18 @@ const (
 	minShrink = 1024
 )
 
-// shard is a part of a Tier. New entries go into the window, first in, first
-// out; those that leave it are kept in main if policy.go says so. Main is two
-// bags: once has those that were asked for once when they came there, twice the
-// others. Who finds one in once that was asked for since moves it.
+// shard is a part of a Cache. New entries go into the window, first in, first out. Those that leave
+// it stay in main if policy.go says so. Main is two bags: once has the entries that had been asked
+// for once when they came there, twice has the others. When an entry in once is found to have been
+// asked for since, it is moved.
 //
-// bytes is windowUsed + mainUsed, windowUsed <= windowMax and
-// mainUsed <= mainMax: at all times, since room is made before it is used; but
-// for the moment in which a reservation lowers the limits, see pool.
+// bytes is windowUsed + mainUsed, windowUsed <= windowMax and mainUsed <= mainMax. That holds at
+// all times, since room is made before it is used, except for the moment in which a reservation
+// lowers the limits, see pool.
 type shard[V any] struct {
 	mu    sync.RWMutex
 	hash  func(key string) uint64
-	index index[V] // by the hash of its key, which is enough to tell keys apart but for an accident, see at
+	index index[V] // by the hash of the key, which tells keys apart but for an accident, see at
 	peak  int      // the largest index.len() since it was built
 
 	window      window[V]
@@ -32,8 +32,9 @@ type shard[V any] struct {
 	losers      []*entry[V] // room for contest
 
 	listing listing[V]
-	words   func(dst []uint64, key string, v V) []uint64 // see Tier.ListBy; nil if nothing is listed
-	room    []uint64                                     // for what words returns
+	// see Cache.ListBy; nil if nothing is listed
+	words func(dst []uint64, key string, v V) []uint64
+	room  []uint64 // for what words returns
 
 	windowUsed, windowMax int64
 	mainMax               int64
@@ -41,16 +42,16 @@ type shard[V any] struct {
 	policy policy
 	pool   *pool
 
-	overhead int64 // see Tier
+	overhead int64 // see Cache
 	hooks    hooks[V]
 	count    count
 }
 
-// hooks are what the owner of a Tier says about its values.
+// hooks are what the owner of a Cache says about its values.
 type hooks[V any] struct {
-	removed func(V)      // see Tier.OnRemove; never nil
-	lessen  shrinker[V]  // see Tier.OnEvict; nil leaves nothing
-	spare   func(V) bool // see Tier.OnSpare; nil for nothing to spare
+	removed func(V)      // see Cache.OnRemove; never nil
+	lessen  shrinker[V]  // see Cache.OnEvict; nil leaves nothing
+	spare   func(V) bool // see Cache.OnSpare; nil if there is nothing to spare
 }
 
 // count is for Stats.
@@ -65,7 +66,8 @@ func (s *shard[V]) init(budget, overhead int64, random uint64, hash func(string)
 	s.fit()
 }
 
-// at returns the resident with this key, nil if there is none. Of keys with the same hash only one can be resident.
+// at returns the resident with this key; nil if there is none. Only one of the keys with the same
+// hash can be resident.
 func (s *shard[V]) at(h uint64, key []byte) *entry[V] {
 	if e := s.index.get(h); e != nil && e.key == string(key) {
 		return e
@@ -91,9 +93,8 @@ func (s *shard[V]) insert(h uint64, e *entry[V]) bool {
 	return true
 }
 
-// replace gives a resident another value. It keeps its place if that is large
-// enough, or if v is no larger. If v finds no room, rest says what stays in the
-// room that e had.
+// replace gives a resident another value. It keeps its place if that is large enough, or if v is no
+// larger. If v finds no room, rest says what stays in the room that e had.
 func (s *shard[V]) replace(e *entry[V], v V, cost int64, rest shrinker[V]) bool {
 	used, limit := s.part(e)
 	if cost <= e.cost() || used-e.cost()+cost <= limit {
@@ -113,12 +114,12 @@ func (s *shard[V]) replace(e *entry[V], v V, cost int64, rest shrinker[V]) bool 
 		s.forget(e)
 		return false
 	}
-	s.putBack(e, young) // nobody has left, so the room that it had is still there
+	s.putBack(e, young) // no entry has left, so the room that it had is still there
 	return false
 }
 
-// refuse does what replace does for a v that is larger than any entry may be. e is
-// nil if there is nothing to replace.
+// refuse does what replace does for a v that is larger than any entry may be. e is nil if there is
+// nothing to replace.
 func (s *shard[V]) refuse(e *entry[V], v V, rest shrinker[V]) {
 	s.count.rejections++
 	if e == nil {
@@ -135,12 +136,12 @@ func (s *shard[V]) refuse(e *entry[V], v V, rest shrinker[V]) {
 	}
 }
 
-// shrinker makes a value less: it returns what stays, what that costs as with
-// Update, and false if nothing does.
+// shrinker makes a value smaller: it returns what stays, what that costs as with Update, and false
+// if nothing stays.
 type shrinker[V any] func(v V) (less V, cost int64, ok bool)
 
-// become makes e, which has no place, what f leaves of its value, and reports
-// whether anything is left and costs no more than room.
+// become makes e, which has no place, what f leaves of its value. It reports whether anything is
+// left and costs no more than room.
 func (s *shard[V]) become(e *entry[V], f shrinker[V], room int64) bool {
 	if f == nil || room <= 0 {
 		return false
@@ -189,8 +190,8 @@ func (s *shard[V]) leaveWindow(e *entry[V]) {
 	s.count.evictions++
 }
 
-// evict takes e, which has no place any more, out, or leaves what lessen makes of
-// it, if that fits the room.
+// evict takes e, which has lost its place, out, or leaves what lessen makes of it, if that fits the
+// room.
 func (s *shard[V]) evict(e *entry[V], room int64) {
 	if s.become(e, s.hooks.lessen, min(room, e.cost()-1)) {
 		s.pushMain(e)
@@ -206,8 +207,8 @@ func (s *shard[V]) remove(e *entry[V]) {
 	s.forget(e)
 }
 
-// forget takes e, which has no place any more, out of the index. What it was
-// asked for is remembered, for when it comes back.
+// forget takes e, which has lost its place, out of the index. Its count is remembered, for when it
+// comes back.
 func (s *shard[V]) forget(e *entry[V]) {
 	h := s.hash(e.key)
 	s.index.remove(h)
@@ -217,10 +218,9 @@ func (s *shard[V]) forget(e *entry[V]) {
 	s.shrink()
 }
 
-// shrink rebuilds what grows with the number of entries and does not shrink by
-// itself, when three quarters of the entries have gone: else a tier that was
-// full of small objects and is full of large ones now would exceed its budget
-// by tens of per cent.
+// shrink rebuilds what grows with the number of entries and does not shrink by itself, when three
+// quarters of the entries have gone. Otherwise a cache that was full of small objects and is now
+// full of large ones would exceed its budget by tens of per cent.
 func (s *shard[V]) shrink() {
 	if s.peak < minShrink || s.index.len() > s.peak/4 {
 		return

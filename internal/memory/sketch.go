@@ -1,22 +1,22 @@
 package memory
 
-// sketch estimates how often keys that are not resident were asked for. It is a
-// count-min sketch of byte-wide counters: an estimate is never too low but for
-// ageing, and rarely too high.
+// sketch estimates how often keys that are not resident were asked for. It is a count-min sketch of
+// byte-wide counters: an estimate is never too low except by ageing, and rarely too high.
 //
-// It grows by doubling. A counter's index is some low bits of a hash, so either
-// half of the doubled table is a copy of the old one, and no estimate changes.
+// It grows by doubling. A counter's index is some low bits of a hash, so either half of the doubled
+// table is a copy of the old one, and no estimate changes.
 type sketch struct {
 	words []uint64 // eight counters each; the length is a power of two
 	hand  int      // the next word to be aged
-	debt  int      // what ageing is behind with
+	debt  int      // how much ageing is behind
 }
 
 const (
-	sketchRows  = 3
-	minSketch   = 64 // words
-	maxCount    = 255
-	sketchWords = 1 // words for each resident; with two the hit ratio is .0006 more, for up to 16 bytes a resident
+	sketchRows = 3
+	minSketch  = 64 // words
+	maxCount   = 255
+	// for each resident; two add .0006 to the hit ratio, for up to 16 bytes a resident
+	sketchWords = 1
 )
 
 func newSketch(words int) sketch {
@@ -49,8 +49,8 @@ func (k *sketch) raise(h uint64, n uint32) {
 	}
 }
 
-// age is called at each arrival, and halves a part of the counters, so that each
-// is halved once in period arrivals.
+// age is called at each arrival. It halves a part of the counters, so that each is halved once in
+// period arrivals.
 func (k *sketch) age(period int) {
 	for k.debt += len(k.words); k.debt >= period; k.debt -= period {
 		k.words[k.hand] = k.words[k.hand] >> 1 & 0x7f7f7f7f7f7f7f7f
@@ -65,8 +65,8 @@ func (k *sketch) fit(n int) {
 	}
 }
 
-// shrink halves the table until it fits n residents, adding nothing up: of two
-// counters that become one the larger counts.
+// shrink halves the table until it fits n residents. It adds nothing up: when two counters become
+// one, the larger counts.
 func (k *sketch) shrink(n int) {
 	words := k.words
 	for len(words) > minSketch && len(words)/2 >= n*sketchWords {

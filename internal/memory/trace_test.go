@@ -97,8 +97,8 @@ const traceKey = 4 // bytes of a key
 
 func (tr trace) charge(id int32) int64 { return tr.sizes[id] + EntryOverhead + traceKey }
 
-// tierHits runs the trace through a Tier.
-func (tr trace) tierHits(budget int64, seed uint64) (hits int) {
+// cacheHits runs the trace through a Cache.
+func (tr trace) cacheHits(budget int64, seed uint64) (hits int) {
 	t := New[struct{}](Config{MaxBytes: budget, seed: seed})
 	key := make([]byte, traceKey)
 	for _, id := range tr.requests {

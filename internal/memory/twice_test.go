@@ -14,14 +14,14 @@ import (
 func anySize(random *rand.Rand, most float64) int64 { return int64(math.Pow(most, random.Float64())) }
 
 // used stores n pages that are asked for twice each, and take six tenths of the budget, and returns their keys.
-func used(t *testing.T, tier *Tier[int], n int, random *rand.Rand) (keys []string) {
+func used(t *testing.T, cache *Cache[int], n int, random *rand.Rand) (keys []string) {
 	t.Helper()
-	mean := tier.maxBytes * 6 / 10 / int64(n)
+	mean := cache.maxBytes * 6 / 10 / int64(n)
 	for i := range n {
 		key := fmt.Sprint("page ", i)
 		size := 1 + random.Int64N(2*mean)
-		request(tier, key, size)
-		require.True(t, request(tier, key, size), "the second request is a hit")
+		request(cache, key, size)
+		require.True(t, request(cache, key, size), "the second request is a hit")
 		keys = append(keys, key)
 	}
 	return keys
@@ -44,8 +44,8 @@ func TestWhatWasAskedForOnceNeverEvictsWhatWasAskedForTwice(t *testing.T) {
 		{"as large as may be", 0, 1},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			tier := New[int](Config{MaxBytes: 64 << 20})
-			keys := used(t, tier, 1000, rand.New(rand.NewPCG(1, 1)))
+			cache := New[int](Config{MaxBytes: 64 << 20})
+			keys := used(t, cache, 1000, rand.New(rand.NewPCG(1, 1)))
 			var group sync.WaitGroup
 			for worker := range row.workers {
 				group.Go(func() {
@@ -53,13 +53,13 @@ func TestWhatWasAskedForOnceNeverEvictsWhatWasAskedForTwice(t *testing.T) {
 					for i := range requests / row.workers {
 						size := anySize(random, max(row.most, 1))
 						if row.most == 0 {
-							size = tier.MaxReserve() - EntryOverhead - 100
+							size = cache.MaxReserve() - EntryOverhead - 100
 						}
 						key := fmt.Sprint("stranger ", worker, i)
-						reserved := tier.Reserve(size, 0, false)
-						request(tier, key, size)
+						reserved := cache.Reserve(size, 0, false)
+						request(cache, key, size)
 						if reserved {
-							tier.Release(size)
+							cache.Release(size)
 						}
 					}
 				})
@@ -67,35 +67,35 @@ func TestWhatWasAskedForOnceNeverEvictsWhatWasAskedForTwice(t *testing.T) {
 			group.Wait()
 			lost := 0
 			for _, key := range keys {
-				if !resident(tier, key) {
+				if !resident(cache, key) {
 					lost++
 				}
 			}
 			if lost > 0 {
 				t.Errorf("%d of %d used pages are lost", lost, len(keys))
 			}
-			check(t, tier)
+			check(t, cache)
 		})
 	}
 }
 
 // A flood that came first keeps no page out that is asked for twice now.
 func TestWhatIsAskedForTwiceTakesThePlaceOfWhatWasAskedForOnce(t *testing.T) {
-	tier := New[int](Config{MaxBytes: 4 << 20})
+	cache := New[int](Config{MaxBytes: 4 << 20})
 	for i := range 30_000 {
-		request(tier, fmt.Sprint("stranger ", i), 100)
+		request(cache, fmt.Sprint("stranger ", i), 100)
 	}
 	for i := range 100 {
 		key := fmt.Sprint("page ", i)
-		request(tier, key, 25<<10)
-		request(tier, key, 25<<10)
+		request(cache, key, 25<<10)
+		request(cache, key, 25<<10)
 	}
 	for i := range 100 {
-		if key := fmt.Sprint("page ", i); !resident(tier, key) {
+		if key := fmt.Sprint("page ", i); !resident(cache, key) {
 			t.Errorf("%s is not kept", key)
 		}
 	}
-	check(t, tier)
+	check(t, cache)
 }
 
 // Pages that were asked for twice once upon a time give way to those that are asked for twice now: no set of pages is kept for ever.
@@ -103,10 +103,10 @@ func TestWhatWasAskedForTwiceLongAgoGivesWay(t *testing.T) {
 	const budget = 2 << 20
 	for _, size := range []int64{500, 20_000, 200_000} {
 		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
-			tier := New[int](Config{MaxBytes: budget, Shards: 1, seed: 1})
+			cache := New[int](Config{MaxBytes: budget, Shards: 1, seed: 1})
 			for i := range 3 * budget / 2000 {
 				for range 3 {
-					request(tier, fmt.Sprint("old ", i), 2000)
+					request(cache, fmt.Sprint("old ", i), 2000)
 				}
 			}
 			pages := int(budget * 3 / 4 / size)
@@ -114,7 +114,7 @@ func TestWhatWasAskedForTwiceLongAgoGivesWay(t *testing.T) {
 			const rounds = 400
 			for round := range rounds {
 				for i := range pages {
-					if request(tier, fmt.Sprint("new ", i), size) {
+					if request(cache, fmt.Sprint("new ", i), size) {
 						if hits++; round >= rounds-5 {
 							last++
 						}
@@ -124,96 +124,96 @@ func TestWhatWasAskedForTwiceLongAgoGivesWay(t *testing.T) {
 			if last < 5*pages*9/10 {
 				t.Errorf("%d of %d requests are hits in the end, %d in all", last, 5*pages, hits)
 			}
-			check(t, tier)
+			check(t, cache)
 		})
 	}
 }
 
 // What was asked for more than once before it came is known as that when it comes.
 func TestRemember(t *testing.T) {
-	tier := newTier(Config{MaxBytes: 1 << 20, Shards: 1})
+	cache := newCache(Config{MaxBytes: 1 << 20, Shards: 1})
 	again := func(key string) bool {
-		return tier.shards[0].at(tier.hash(key), []byte(key)).again()
+		return cache.shards[0].at(cache.hash(key), []byte(key)).again()
 	}
-	tier.Remember([]byte("twice"))
-	require.True(t, put(tier, "twice", 1, 10))
-	require.True(t, put(tier, "once", 1, 10))
-	tier.Remember([]byte("once")) // is there, so that Get counts who asks
-	require.True(t, put(tier, "once", 2, 10))
+	cache.Remember([]byte("twice"))
+	require.True(t, put(cache, "twice", 1, 10))
+	require.True(t, put(cache, "once", 1, 10))
+	cache.Remember([]byte("once")) // is there, so that Get counts who asks
+	require.True(t, put(cache, "once", 2, 10))
 	require.True(t, again("twice"))
 	require.False(t, again("once"))
-	check(t, tier)
+	check(t, cache)
 }
 
 // What a value could spare was asked for once, however often the rest of it is: it takes no place from what was asked for
 // twice, and makes room for that.
 func TestWhatIsToSpareMakesRoom(t *testing.T) {
 	const plain, large, less = 1, 2, 3 // values
-	newTier := func() *Tier[int] {
-		tier := newTier(Config{MaxBytes: 1 << 20, Shards: 1})
-		tier.OnEvict(func(v int) (int, int64, bool) { return less, 1000, v == large })
-		tier.OnSpare(func(v int) bool { return v == large })
-		return tier
+	newCache := func() *Cache[int] {
+		cache := newCache(Config{MaxBytes: 1 << 20, Shards: 1})
+		cache.OnEvict(func(v int) (int, int64, bool) { return less, 1000, v == large })
+		cache.OnSpare(func(v int) bool { return v == large })
+		return cache
 	}
-	hot := func(tier *Tier[int], i int) []byte {
+	hot := func(cache *Cache[int], i int) []byte {
 		key := fmt.Append(nil, "hot", i)
-		put(tier, string(key), plain, 1000)
+		put(cache, string(key), plain, 1000)
 		for range 20 {
-			tier.Get(key)
+			cache.Get(key)
 		}
 		return key
 	}
 	rest := func(int) (int, int64, bool) { return plain, 1000, true }
 
 	t.Run("it takes no place", func(t *testing.T) {
-		tier := newTier()
-		keys := used(t, tier, 500, rand.New(rand.NewPCG(1, 1)))
+		cache := newCache()
+		keys := used(t, cache, 500, rand.New(rand.NewPCG(1, 1)))
 		for i := range 20 {
-			key := hot(tier, i)
+			key := hot(cache, i)
 			for range 20 {
-				tier.UpdateOr(key, func(int, bool) (int, int64, bool) { return large, 100_000, true }, rest)
+				cache.UpdateOr(key, func(int, bool) (int, int64, bool) { return large, 100_000, true }, rest)
 			}
-			_, ok := tier.Peek(key)
+			_, ok := cache.Peek(key)
 			require.True(t, ok)
 		}
 		for _, key := range keys {
-			if _, ok := tier.Peek([]byte(key)); !ok {
+			if _, ok := cache.Peek([]byte(key)); !ok {
 				t.Errorf("%s is gone", key)
 			}
 		}
-		check(t, tier)
+		check(t, cache)
 	})
 	t.Run("it makes room", func(t *testing.T) {
-		tier := newTier()
+		cache := newCache()
 		for i := range 20 {
-			key := hot(tier, i)
-			tier.UpdateOr(key, func(int, bool) (int, int64, bool) { return large, 100_000, true }, rest)
+			key := hot(cache, i)
+			cache.UpdateOr(key, func(int, bool) (int, int64, bool) { return large, 100_000, true }, rest)
 		}
-		used(t, tier, 500, rand.New(rand.NewPCG(1, 1)))
+		used(t, cache, 500, rand.New(rand.NewPCG(1, 1)))
 		for i := range 20 {
-			_, ok := tier.Peek(fmt.Append(nil, "hot", i))
+			_, ok := cache.Peek(fmt.Append(nil, "hot", i))
 			require.True(t, ok, "the rest stays")
 		}
-		check(t, tier)
+		check(t, cache)
 	})
 }
 
 // A page that the window has lost, or that was never let in, is known when it comes back.
 func TestWhatComesBackCountsAsAskedForTwice(t *testing.T) {
-	tier := New[int](Config{MaxBytes: 1 << 20, Shards: 1, seed: 1})
+	cache := New[int](Config{MaxBytes: 1 << 20, Shards: 1, seed: 1})
 	for i := range 2000 {
 		for range 2 {
-			request(tier, fmt.Sprint("old ", i), 900)
+			request(cache, fmt.Sprint("old ", i), 900)
 		}
 	}
 	again := 0
 	const pages = 200
 	for i := range pages {
-		request(tier, fmt.Sprint("new ", i), 900)
+		request(cache, fmt.Sprint("new ", i), 900)
 	}
 	for i := range pages {
-		request(tier, fmt.Sprint("new ", i), 900)
-		if e := tier.shards[0].index.get(tier.hash(fmt.Sprint("new ", i))); e != nil && e.again() {
+		request(cache, fmt.Sprint("new ", i), 900)
+		if e := cache.shards[0].index.get(cache.hash(fmt.Sprint("new ", i))); e != nil && e.again() {
 			again++
 		}
 	}
@@ -226,12 +226,12 @@ func TestWhatComesBackCountsAsAskedForTwice(t *testing.T) {
 // still change.
 func TestReservationsTakeWhatWasAskedForOnceFirst(t *testing.T) {
 	const budget = 16 << 20
-	tier := New[int](Config{MaxBytes: budget, Shards: 4})
+	cache := New[int](Config{MaxBytes: budget, Shards: 4})
 	fill := func(name string, size int64, times int) (keys []string) {
 		for i := range 3 * budget / int(size) / 2 {
 			key := fmt.Sprint(name, i)
 			for range times {
-				request(tier, key, size)
+				request(cache, key, size)
 			}
 			keys = append(keys, key)
 		}
@@ -239,7 +239,7 @@ func TestReservationsTakeWhatWasAskedForOnceFirst(t *testing.T) {
 	}
 	count := func(keys []string) (n int) {
 		for _, key := range keys {
-			if resident(tier, key) {
+			if resident(cache, key) {
 				n++
 			}
 		}
@@ -248,10 +248,10 @@ func TestReservationsTakeWhatWasAskedForOnceFirst(t *testing.T) {
 	twice := fill("twice", 2000, 2)[:2000] // a quarter of the budget is asked for again and again
 	for range 10 {
 		for _, key := range twice {
-			request(tier, key, 2000)
+			request(cache, key, 2000)
 		}
 	}
-	tier.DeleteFunc(func(key string, _ int) bool {
+	cache.DeleteFunc(func(key string, _ int) bool {
 		for _, k := range twice {
 			if k == key {
 				return false
@@ -263,32 +263,32 @@ func TestReservationsTakeWhatWasAskedForOnceFirst(t *testing.T) {
 	require.Greater(t, before, 1500)
 	fill("once", 50_000, 1)
 	var reserved int64
-	for tier.Reserve(100_000, 100_000, false) {
+	for cache.Reserve(100_000, 100_000, false) {
 		reserved += 100_000
 	}
 	require.Greater(t, reserved, int64(budget/3), "of what was asked for once there is enough")
 	require.Equal(t, before, count(twice))
-	tier.Release(reserved)
-	settled(t, tier, 0)
+	cache.Release(reserved)
+	settled(t, cache, 0)
 
 	fill("all", 2000, 3)
 	reserved = 0
-	for tier.Reserve(100_000, 100_000, false) {
+	for cache.Reserve(100_000, 100_000, false) {
 		reserved += 100_000
 	}
 	require.Greater(t, reserved, int64(budget/5), "the cache can still change")
 	require.LessOrEqual(t, reserved, int64(budget/4+budget/16))
-	tier.Release(reserved)
-	settled(t, tier, 0)
+	cache.Release(reserved)
+	settled(t, cache, 0)
 }
 
 // The same where nothing is left of the room of those that were asked for once, and everybody has cooled down.
 func TestAFloodFindsNoRoomAmongWhatWasAskedForTwice(t *testing.T) {
-	tier := New[int](Config{MaxBytes: 1 << 20, Shards: 1, seed: 1})
-	s := &tier.shards[0]
+	cache := New[int](Config{MaxBytes: 1 << 20, Shards: 1, seed: 1})
+	s := &cache.shards[0]
 	for i := 0; s.twice.used < s.mainMax*97/100 || len(s.once.entries) > 0; i++ {
 		for range 3 {
-			request(tier, fmt.Sprint("page ", i), 1000)
+			request(cache, fmt.Sprint("page ", i), 1000)
 		}
 		for len(s.once.entries) > 0 && s.cheapestOnce() == nil { // moves who was asked for again
 		}
@@ -299,37 +299,37 @@ func TestAFloodFindsNoRoomAmongWhatWasAskedForTwice(t *testing.T) {
 		keys = append(keys, e.key)
 	}
 	for i := range 20_000 {
-		request(tier, fmt.Sprint("stranger ", i), int64(1+i%1000))
+		request(cache, fmt.Sprint("stranger ", i), int64(1+i%1000))
 	}
 	s.policy.now += 100 * ticks
 	for i := range 20_000 {
-		request(tier, fmt.Sprint("another ", i), int64(1+i%1000))
+		request(cache, fmt.Sprint("another ", i), int64(1+i%1000))
 	}
 	lost := 0
 	for _, key := range keys {
-		if !resident(tier, key) {
+		if !resident(cache, key) {
 			lost++
 		}
 	}
 	if lost > 0 {
 		t.Errorf("%d of %d are lost", lost, len(keys))
 	}
-	check(t, tier)
+	check(t, cache)
 }
 
 // An entry that was asked for again where it lies, and not since, competes with its like.
 func TestWhatWasAskedForAgainDoesNotHideAmongWhatWasAskedForOnce(t *testing.T) {
-	tier := New[int](Config{MaxBytes: 1 << 20, Shards: 1, seed: 1})
+	cache := New[int](Config{MaxBytes: 1 << 20, Shards: 1, seed: 1})
 	for range 3 {
-		request(tier, "large", 100_000) // larger than the window: it comes into main at once
+		request(cache, "large", 100_000) // larger than the window: it comes into main at once
 	}
 	for i := range 2000 {
 		for range 3 {
-			request(tier, fmt.Sprint("page ", i), 5000)
+			request(cache, fmt.Sprint("page ", i), 5000)
 		}
 	}
-	if resident(tier, "large") {
+	if resident(cache, "large") {
 		t.Error("it is still there")
 	}
-	check(t, tier)
+	check(t, cache)
 }

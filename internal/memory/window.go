@@ -1,7 +1,7 @@
 package memory
 
-// window is the entries that are new, in the order in which they came: a ring, with a gap where one
-// has been taken from the middle. An entry in it has the slot -1-i if it is ring[i].
+// window is the new entries, in the order in which they came: a ring, with a gap where one was
+// taken from the middle. An entry in it has the slot -1-i if it is ring[i].
 type window[V any] struct {
 	ring  []*entry[V]
 	first int // of the oldest entry, if there is one: never a gap
@@ -65,7 +65,7 @@ func (w *window[V]) move(size int) {
 	*w = moved
 }
 
-// shrink gives back what the ring does not need any more.
+// shrink gives back what the ring no longer needs.
 func (w *window[V]) shrink() {
 	if n := w.used - w.gaps; len(w.ring) > 4*max(n, 8) {
 		w.move(max(8, n+n/8))

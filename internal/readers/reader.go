@@ -1,5 +1,5 @@
-// Package readers knows who reads a stored body, so that the memory of bodies that have left the cache is bounded while
-// clients still read them.
+// Package readers knows who reads a stored body, so that the memory of bodies that have left the
+// cache is bounded while clients still read them.
 package readers
 
 import (
@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	// CountedAbove is the size in bytes beyond which it is known who reads a body. A socket takes less at once, so
-	// that it pins nothing for long; and small hits pay nothing.
+	// CountedAbove is the size in bytes above which readers of a body are counted. A socket takes a
+	// smaller body at once, so its reader pins nothing for long, and small hits pay nothing.
 	CountedAbove = 32 << 10
 
-	// minRate is the least that a client must take of a pinned body when there is no room for it, in bytes a second of
-	// the time in which it had something to take, or else it is let go. patience is how long it has to begin, and how
-	// long what it has in hand counts as taken.
+	// minRate is the least that a client must take of a pinned body when there is no room for it,
+	// in bytes a second of the time in which it had something to take. A slower client is let go.
+	// patience is how long a client has to begin, and how long what it has in hand counts as taken.
 	minRate  = 8 << 10
 	patience = 2 * time.Second
 
-	// What is written at once, in bytes, so that the progress of a client is known: at first firstPiece, and then as
-	// much as the client has taken, up to a chunk of a body.
+	// Sizes of single writes, in bytes, so that the progress of a client is known: firstPiece at
+	// first, then as much as the client has taken, up to a chunk of a body.
 	firstPiece = 64 << 10
 	lastPiece  = 256 << 10
 )
@@ -33,8 +33,8 @@ var ErrLetGo = errors.New("edgecache: reader of a response that is no longer sto
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
-// Reader is one client that reads a body. It belongs to the goroutine that writes to the client, which must Stop it
-// before ServeHTTP returns. The zero value reads nothing.
+// Reader is one client that reads a body. It belongs to the goroutine that writes to the client,
+// which must Stop it before ServeHTTP returns. The zero Reader reads nothing.
 type Reader struct {
 	room       *Room
 	set        *Set // what it reads, if that is counted
@@ -43,9 +43,10 @@ type Reader struct {
 	began time.Time
 	begun atomic.Bool  // began is set
 	sent  atomic.Int64 // bytes that the client's writer has taken
-	given atomic.Int64 // bytes that it was given, those that it has not taken yet included
-	since atomic.Int64 // when it was given something last, in nanoseconds since began
-	took  atomic.Int64 // how long it had something to take, but for what it has in hand, in nanoseconds
+	given atomic.Int64 // bytes that it was given, including those that it has not taken yet
+	since atomic.Int64 // when it was last given something, in nanoseconds since began
+	// how long it had something to take, without what it has in hand, in nanoseconds
+	took  atomic.Int64
 	letGo atomic.Bool
 
 	mu      sync.Mutex
@@ -53,10 +54,10 @@ type Reader struct {
 	serving bool // w may be used by others
 }
 
-// In says where the bytes are pinned that r reads. It is to be called before anything else.
+// In says which room counts the bytes that r pins. It must be called before anything else.
 func (r *Reader) In(room *Room) { r.room = room }
 
-// Join says that r reads the body of set. Without room that is not counted.
+// Join says that r reads the body of set. Without a room that is not counted.
 func (r *Reader) Join(set *Set) {
 	if r.room != nil && r.set == nil {
 		set.add(r)
@@ -103,7 +104,7 @@ func (r *Reader) write(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Stop says that r is done. Nobody uses the client's writer any more when it has returned.
+// Stop says that r is done. When it has returned, the client's writer is no longer used.
 func (r *Reader) Stop() {
 	r.mu.Lock()
 	r.serving = false
@@ -113,8 +114,8 @@ func (r *Reader) Stop() {
 	}
 }
 
-// LetGo reports whether r was let go. If it was when it has stopped, its client must not take what it got for the
-// whole, and its connection is of no more use.
+// LetGo reports whether r was let go. If it was, when it has stopped, its client must not take what
+// it got for the whole body, and its connection is of no more use.
 func (r *Reader) LetGo() bool { return r.letGo.Load() }
 
 // slow reports whether r is slower than what may be pinned.
@@ -125,7 +126,8 @@ func (r *Reader) slow(now time.Time) bool {
 	sent, took := r.sent.Load(), time.Duration(r.took.Load())
 	if inHand := r.given.Load() - sent; inHand > 0 {
 		waits := now.Sub(r.began) - time.Duration(r.since.Load())
-		// A socket's buffer may have taken megabytes before: what is in hand tells how fast the client is now.
+		// A socket's buffer may have taken megabytes before: what is in hand tells how fast the
+		// client is now.
 		if inHand < bytesIn(waits) {
 			return true
 		}
@@ -136,11 +138,11 @@ func (r *Reader) slow(now time.Time) bool {
 	return took >= patience && sent < bytesIn(took)
 }
 
-// bytesIn is what minRate takes in a time.
+// bytesIn is how many bytes minRate takes in d.
 func bytesIn(d time.Duration) int64 { return int64(d.Seconds() * minRate) }
 
-// cut lets r go, if it still serves. Where the client's writer knows no deadlines, r ends when the writer has taken
-// what it has in hand.
+// cut lets r go, if it still serves. If the client's writer knows no deadlines, r ends when the
+// writer has taken what it has in hand.
 func (r *Reader) cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -6,16 +6,18 @@ import (
 )
 
 const (
-	// largeBody is the size in bytes beyond which a body is not stored while the room is full. Beyond half as much again
-	// as there is room for, nothing that is counted is.
+	// largeBody is the size in bytes above which a body is not stored while the room is full. When
+	// the room is half as full again, nothing that is counted is stored.
 	largeBody = 256 << 10
 
-	// reliefInterval is the least time between two looks at who is slow while nothing new is pinned.
+	// reliefInterval is the least time between two searches for slow readers while nothing new is
+	// pinned.
 	reliefInterval = 100 * time.Millisecond
 )
 
-// Room is the memory of bodies that clients read and that are charged nowhere else: they have been evicted, replaced or
-// purged. It is a bound for what is stored, not for what is read: a client that takes what it gets is never let go.
+// Room is the memory of bodies that clients read and that are charged nowhere else: they have been
+// evicted, replaced or purged. It bounds what is stored, not what is read: a client that takes what
+// it gets is never let go.
 type Room struct {
 	limit int64
 
@@ -23,10 +25,10 @@ type Room struct {
 	used      int64
 	pinned    map[*Set]struct{}
 	relieving bool
-	relieved  time.Time // when that was last begun
+	relieved  time.Time // when the last search began
 }
 
-// NewRoom returns a room of so many bytes.
+// NewRoom returns a room of limit bytes.
 func NewRoom(limit int64) *Room { return &Room{limit: limit, pinned: make(map[*Set]struct{})} }
 
 // Used is how many bytes are pinned.
@@ -36,7 +38,8 @@ func (r *Room) Used() int64 {
 	return r.used
 }
 
-// Admits reports whether a body of so many bytes may be stored: once it is evicted, its readers may pin it.
+// Admits reports whether a body of size bytes may be stored: once it is evicted, its readers may
+// pin it.
 func (r *Room) Admits(size int64) bool {
 	if size <= CountedAbove {
 		return true
@@ -69,8 +72,8 @@ func (r *Room) remove(s *Set) {
 	delete(r.pinned, s)
 }
 
-// relieve lets the slow readers go, in a goroutine of its own, which ends then: who has pinned something more holds
-// locks. It is called with the lock held.
+// relieve lets the slow readers go. That runs in a goroutine of its own, which then ends, because
+// the caller may hold locks. relieve is called with the lock held.
 func (r *Room) relieve() {
 	if r.relieving {
 		return
@@ -87,7 +90,7 @@ func (r *Room) letSlowGo() {
 	}
 }
 
-// begin returns what is pinned. From then on another look may begin.
+// begin returns what is pinned. From then on another search may begin.
 func (r *Room) begin() (all []*Set) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -98,7 +101,7 @@ func (r *Room) begin() (all []*Set) {
 	return all
 }
 
-// Set is the readers of one body, and who pays for its bytes. It must not be copied.
+// Set is the readers of one body, and how often its bytes are charged. It must not be copied.
 type Set struct {
 	mu     sync.Mutex
 	size   int64
@@ -107,13 +110,13 @@ type Set struct {
 	pin    *Room // where the body is pinned; nil if it is not
 }
 
-// SetSize says how many bytes the body keeps. It is to be called before anything else.
+// SetSize says how many bytes the body keeps. It must be called before anything else.
 func (s *Set) SetSize(n int64) { s.size = n }
 
-// Pay says that the bytes are charged, once more.
+// Pay says that the bytes are charged once more.
 func (s *Set) Pay() { s.pay(1) }
 
-// Unpay takes one Pay back. If nobody pays any more, but somebody reads, the bytes are pinned.
+// Unpay takes one Pay back. Bytes that are read and no longer charged are pinned.
 func (s *Set) Unpay() { s.pay(-1) }
 
 func (s *Set) pay(n int) {
@@ -149,7 +152,7 @@ func (s *Set) remove(r *Reader) {
 	s.settle()
 }
 
-// settle pins the bytes if they are read and nobody pays for them, else it does not.
+// settle pins the bytes if they are read and not charged, and unpins them otherwise.
 func (s *Set) settle() {
 	switch pinned := s.payers <= 0 && s.first != nil; {
 	case pinned && s.pin == nil:
@@ -161,7 +164,7 @@ func (s *Set) settle() {
 	}
 }
 
-// slow returns the readers that are too slow for bytes that are pinned.
+// slow returns the readers that are too slow for pinned bytes.
 func (s *Set) slow() (all []*Reader) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

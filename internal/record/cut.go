@@ -2,18 +2,18 @@ package record
 
 import "errors"
 
-// ErrEnough is what the writes of a handler get when nothing of its response is wanted any more.
+// ErrEnough is the error of a handler's writes when nothing more of its response is wanted.
 var ErrEnough = errors.New("edgecache: the client has got all that it asked for of the response")
 
-// part is what of a body its client gets.
+// part is the part of a body that its client gets.
 type part struct {
-	skip, rest int64  // bytes before it that are still to come, and of it
+	skip, rest int64  // bytes still to come before the part, and of it
 	whole      func() // called when the client has got all of it
 }
 
-// Cut sends length bytes of the body, from offset on, to the client's writer, whose header is the
-// Judge's to send. It calls whole when they are there. All further writes fail with ErrEnough, so that
-// the handler ends: most stop at the first error of their writer.
+// Cut sends length bytes of the body, from offset on, to the client's writer. The Judge sends the
+// header. Cut calls whole when all of them are sent. All further writes fail with ErrEnough, so
+// that the handler ends: most handlers stop at the first error of their writer.
 func (f *Fill) Cut(offset, length int64, whole func()) {
 	f.mode, f.part = cut, &part{offset, length, whole}
 }
@@ -21,7 +21,7 @@ func (f *Fill) Cut(offset, length int64, whole func()) {
 // End makes all writes fail with ErrEnough.
 func (f *Fill) End() { f.mode, f.part = over, new(part) }
 
-// writePart sends what of p is wanted.
+// writePart sends those bytes of p that the client wants.
 func (f *Fill) writePart(p []byte) (n int, err error) {
 	if len(p) == 0 {
 		return 0, nil

@@ -11,13 +11,14 @@ import (
 
 // Judge decides about a response while it is being made.
 type Judge interface {
-	// Commit is called once, when the handler has said its final status and header, before any byte of the body. It must call Direct, Keep or Discard on the Fill.
+	// Commit is called once, when the handler has set its final status and header, before any byte
+	// of the body. It must call Direct, Keep or Discard on the Fill.
 	Commit(status int)
 	// Grow is called before each piece of n bytes that a kept response grows by.
 	Grow(n int)
 	// Flush is called when the handler flushes a kept response.
 	Flush()
-	// Context returns that of the handler's request.
+	// Context returns the context of the handler's request.
 	Context() context.Context
 }
 
@@ -33,64 +34,71 @@ const (
 	undecided mode = iota
 	direct         // everything goes to the client's writer at once
 	kept           // the body goes to the sink
-	discarded      // the handler's answer is not what the client gets
-	cut            // like direct, but the client wants a part only: see Cut
-	bodiless       // like direct, but the client wants the header only: see Bodiless
-	over           // nothing more is wanted of the handler
+	discarded      // the client gets something else than the handler's response
+	cut            // like direct, but the client wants only a part: see Cut
+	bodiless       // like direct, but the client wants only the header: see Bodiless
+	over           // nothing more of the handler is wanted
 	hijacked
 )
 
-// What of a body goes to a client that wants the header only, in bytes: as much as net/http looks at to tell the type, or holds back to tell the length.
+// How much of a body goes to a client that wants only the header, in bytes: net/http looks at the
+// first sniffed bytes to detect the type, and holds heldBack bytes back to tell the length.
 const (
 	sniffed  = 512
 	heldBack = 2048
 )
 
-// Fill is the writer that a handler sees while its answer may be stored. Until the answer is final nothing reaches the client's writer; then the Judge decides where it goes.
-// The handler has a header map of its own, so that fields it sets after WriteHeader reach neither the client nor the store, and so that somebody else may write the client's header at the same time.
+// Fill is the writer that a handler gets while its response may be stored. Nothing reaches the
+// client's writer until the status is final. Then the Judge decides where the response goes.
+//
+// The handler has a header map of its own. So fields that it sets after WriteHeader reach neither
+// the client nor the store, and another goroutine may write the client's header at the same time.
+//
 // A Fill belongs to the goroutine of the handler.
 type Fill struct {
-	w       http.ResponseWriter // the client's
-	judge   Judge
-	outer   http.Header // w's, untouched until the Judge writes it
-	vary    []string    // the lines of Vary in outer
-	given   Given       // what the handler's header began as
-	header  http.Header // the handler's
-	said    []saidField // what header was when the handler had said its status, if the body is kept
-	sink    Sink
-	first   first // see First
-	part    *part // if mode is cut
-	status  int
-	late    int // an error status that came after status
-	length  length
-	under   int  // header and writes under way; after a panic of the client's writer it never gets back to 0
+	w      http.ResponseWriter // the client's
+	judge  Judge
+	outer  http.Header // w's, untouched until the Judge writes it
+	vary   []string    // the lines of Vary in outer
+	given  Given       // what the handler's header began as
+	header http.Header // the handler's
+	said   []saidField // header when the status was set, if the body is kept
+	sink   Sink
+	first  first // see First
+	part   *part // if mode is cut
+	status int
+	late   int // an error status that came after status
+	length length
+	// header and writes in progress; after a panic of the client's writer it never gets back to 0
+	under   int
 	yielded bool // header is outer
 	eager   bool // each write is flushed, see Incremental
 	mode    mode
 	room    room
 }
 
-// first is how the body begins: as bytes, or as a string.
+// first is the beginning of the body: as bytes, or as a string.
 type first struct {
 	bytes []byte
 	text  string
 }
 
-// length is how long the body is to be, and how long it is by now.
+// length is how long the body will be, and how long it is now.
 type length struct {
 	declared int64 // Content-Length; -1 when there is none that is valid
 	written  int64 // to the sink, or thrown away
 	excess   bool  // the handler tried to write more than it declared
 }
 
-// room is memory for what usually is small, so that a Fill is one allocation.
+// room is memory for what is usually small, so that a Fill is one allocation.
 type room struct {
 	values [8]string    // for those of Own, which is usually called once
 	said   [8]saidField // for Fill.said
 	handed [6]handed    // for Fill.given
 }
 
-// Init prepares f for a handler whose client listens at w and returns the writer to call the handler with. The handler's header starts as a copy of w's.
+// Init prepares f for a handler whose client listens at w, and returns the writer to call the
+// handler with. The handler's header starts as a copy of w's.
 func (f *Fill) Init(w http.ResponseWriter, judge Judge) http.ResponseWriter {
 	outer := w.Header()
 	*f = Fill{w: w, judge: judge, outer: outer, vary: outer["Vary"], length: length{declared: -1}}
@@ -98,7 +106,9 @@ func (f *Fill) Init(w http.ResponseWriter, judge Judge) http.ResponseWriter {
 	return Shape(f, w)
 }
 
-// Direct lets the rest of the response through to the client as if nothing stood between: header, body, flushes and trailers. It returns the client's header, to which fields may be added before Send.
+// Direct passes the rest of the response through to the client as if there were no Fill: header,
+// body, flushes and trailers. It returns the client's header, to which fields may be added before
+// Send.
 func (f *Fill) Direct() http.Header {
 	f.mode = direct
 	h := f.w.Header()
@@ -109,10 +119,11 @@ func (f *Fill) Direct() http.Header {
 // Send sends the header of a direct response.
 func (f *Fill) Send() { f.w.WriteHeader(f.status) }
 
-// Keep sends the body to sink; the header and what the client gets of it all is up to the Judge.
+// Keep sends the body to sink. The Judge says what the client gets of header and body.
 func (f *Fill) Keep(sink Sink) {
 	f.mode, f.sink = kept, sink
-	f.said = f.room.said[:0] // its client gets it later, when the handler may have changed its header
+	// the client gets it later, when the handler may have changed its header
+	f.said = f.room.said[:0]
 	for name, values := range f.header {
 		f.said = append(f.said, saidField{name, values})
 	}
@@ -121,23 +132,25 @@ func (f *Fill) Keep(sink Sink) {
 // Discard throws the body away.
 func (f *Fill) Discard() { f.mode = discarded }
 
-// Bodiless says of a direct response, before Send, that its client wants the header only. Of a body that is short the client's writer gets to
-// see all, so that it can tell type and length; as soon as it is longer, or flushed, the handler's writes fail.
+// Bodiless says of a direct response, before Send, that its client wants only the header. The
+// client's writer sees all of a short body, so that it can tell type and length. As soon as the
+// body is longer, or flushed, the handler's writes fail.
 func (f *Fill) Bodiless() { f.mode = bodiless }
 
-// Stop makes the handler's writes fail from now on: nobody wants the body.
+// Stop makes the handler's writes fail from now on: the body is not wanted.
 func (f *Fill) Stop() { f.mode = over }
 
-// Stopped reports whether they do.
+// Stopped reports whether the handler's writes fail.
 func (f *Fill) Stopped() bool { return f.mode == over }
 
-// Committed reports whether the handler has said its status, or has taken the connection.
+// Committed reports whether the handler has set its status, or has taken the connection.
 func (f *Fill) Committed() bool { return f.mode != undecided }
 
 // Hijacked reports whether the handler has taken the connection.
 func (f *Fill) Hijacked() bool { return f.mode == hijacked }
 
-// Finish ends a response whose handler returned normally: one that wrote nothing is a 200, and the trailers of one that went through are added.
+// Finish ends a response whose handler returned normally. If the handler wrote nothing, that is a
+// 200. If the response went through, its trailers are added.
 func (f *Fill) Finish() {
 	f.commit(http.StatusOK)
 	if f.mode == direct || f.mode == bodiless {
@@ -145,13 +158,15 @@ func (f *Fill) Finish() {
 	}
 }
 
-// Complete reports whether a kept body is all that the handler wrote, and has the length that was declared. A handler that recovered from a panic of the client's writer has lost a piece of it.
+// Complete reports whether a kept body is all that the handler wrote, and has the declared length.
+// A handler that recovered from a panic of the client's writer has lost a piece of it.
 func (f *Fill) Complete() bool {
 	return f.under == 0 && (f.length.declared < 0 || f.length.declared == f.length.written && !f.length.excess)
 }
 
-// Late is the error status that the handler has said after its final one; 0 if there was none. What it has written by then is likely half a page: a template
-// that failed, a late http.Error, middleware that recovered from a panic.
+// Late is the error status that the handler set after its final one; 0 if there was none. What it
+// had written by then is probably truncated: a template that failed, a late http.Error, middleware
+// that recovered from a panic.
 func (f *Fill) Late() int { return f.late }
 
 // Declared is the length that the handler declared, or -1.
@@ -174,12 +189,14 @@ func (f *Fill) commit(status int) {
 	f.judge.Commit(status)
 	f.under--
 	if f.mode == undecided {
-		panic("edgecache: the judge of a fill did not decide") // a bug in this module, not in the handler
+		// a bug in this module, not in the handler
+		panic("edgecache: the Judge did not call Direct, Keep or Discard")
 	}
 	f.eager = field.IsIncremental(f.header["Incremental"])
 }
 
-// First is how the body begins, as far as it is known when the Judge commits: what the type is told from. It is not to be kept.
+// First is the beginning of the body, as far as it is known when the Judge commits. The type is
+// detected from it. The caller must not keep it.
 func (f *Fill) First() []byte {
 	if f.first.text != "" {
 		return []byte(f.first.text[:min(len(f.first.text), sniffed)])
@@ -187,5 +204,5 @@ func (f *Fill) First() []byte {
 	return f.first.bytes[:min(len(f.first.bytes), sniffed)]
 }
 
-// Status is the final status, once the handler has said it.
+// Status is the final status, once the handler has set it.
 func (f *Fill) Status() int { return f.status }

@@ -7,21 +7,21 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// Given is what stood on a response before its handler ran: the fields of middleware outside, which belong to one
-// exchange and not to the response. The zero Given is nothing.
+// Given is the header that a response had before its handler ran: the fields of middleware outside,
+// which belong to one exchange and not to the response. The zero Given is an empty header.
 type Given struct {
-	was    http.Header // nobody writes to it while the handler runs
+	was    http.Header // not written to while the handler runs
 	handed []handed
 }
 
-// handed is a field as the handler found it: its lines are told by where they lie, not by how they read, so that a handler
-// which sets a field to the very text that was there has set it.
+// handed is a field as the handler found it. Its lines are recognized by where they lie in memory,
+// not by their text: a handler that sets a field to the very text that was there has set it.
 type handed struct {
 	name  string
-	lines []string // as the handler got them: the array says whether it still has these
+	lines []string // as the handler got them: the array tells whether it still has these
 }
 
-// hand returns a copy of outer for the handler. room is where to note its fields, if it suffices.
+// hand returns a copy of outer for the handler. It notes the fields in room, if that suffices.
 func (g *Given) hand(outer http.Header, room []handed) http.Header {
 	g.was, g.handed = outer, room
 	if len(outer) == 0 {
@@ -38,11 +38,12 @@ func (g *Given) note(h http.Header) {
 	}
 }
 
-// own returns what of header is the handler's, under canonical names: the fields that it has set, and the lines that it
-// has added to others; and what it did to the fields that were there. It shares no slice with header. room is for all values
-// at once, if it suffices.
+// own returns what of header is the handler's, under canonical names: the fields that it has set,
+// and the lines that it has added to others. edits is what it did to the fields that were there.
+// own shares no slice with header. The values go into room, if that suffices.
 //
-// Vary has no edits: what middleware outside has put there counts beside what is stored, whatever the handler did to it.
+// Vary has no edits: what middleware outside has put there counts beside what is stored, whatever
+// the handler did to it.
 func (g *Given) own(header http.Header, room []string) (own http.Header, edits field.Edits) {
 	total := 0
 	for _, lines := range header {
@@ -87,7 +88,8 @@ func (g *Given) own(header http.Header, room []string) (own http.Header, edits f
 				edit(f.name, field.Left)
 			}
 			continue
-		case !there || !canonical: // what it put under an odd name is stored under the right one
+		// what it set under an odd name is stored under the canonical one
+		case !there || !canonical:
 			if restricts(f.name, was, lines) {
 				edit(f.name, field.Overrode)
 			} else {
@@ -96,7 +98,7 @@ func (g *Given) own(header http.Header, room []string) (own http.Header, edits f
 		case len(lines) > 1 && len(was) > 0 && len(without(was, lines)) == 0:
 			added := without(lines, was)
 			if len(added) == 0 {
-				continue // it has left all of them, in whatever order
+				continue // it has kept all of them, in whatever order
 			}
 			behind := slices.Equal(lines[:len(was)], was)
 			if !behind && (slices.Equal(lines[len(added):], was) || !slices.Contains(was, lines[0])) {
@@ -109,7 +111,7 @@ func (g *Given) own(header http.Header, room []string) (own http.Header, edits f
 			edit(f.name, field.Overrode)
 		case f.holds(lines):
 			if lines = without(lines, was); len(lines) == 0 {
-				continue // it has left some of them
+				continue // it has kept some of them
 			}
 		}
 		if there {
@@ -127,7 +129,7 @@ func (g *Given) own(header http.Header, room []string) (own http.Header, edits f
 	return own, edits
 }
 
-// untouched reports whether a field, which had the lines was, still is what the handler found.
+// untouched reports whether a field that had the lines was is still as the handler found it.
 func (f *handed) untouched(was, lines []string) bool {
 	if len(was) == 0 || len(lines) == 0 {
 		return len(was) == len(lines)
@@ -135,7 +137,8 @@ func (f *handed) untouched(was, lines []string) bool {
 	return &lines[0] == &f.lines[0] && slices.Equal(was, lines)
 }
 
-// holds reports whether lines are in the array that the handler got, so that what reads like a line of it is that line.
+// holds reports whether lines are in the array that the handler got. Then a line that reads like
+// one of the array's is that line.
 func (f *handed) holds(lines []string) bool {
 	if len(lines) == 0 {
 		return false
@@ -148,10 +151,10 @@ func (f *handed) holds(lines []string) bool {
 	return false
 }
 
-// without returns lines without those that were there, each of them once.
+// without returns lines without those of was, each taken out once.
 func without(lines, was []string) []string {
 	if len(lines) >= len(was) && slices.Equal(lines[:len(was)], was) {
-		return lines[len(was):] // as a rule
+		return lines[len(was):] // the usual case
 	}
 	left := slices.Clone(was)
 	return slices.DeleteFunc(slices.Clone(lines), func(line string) bool {
@@ -163,12 +166,13 @@ func without(lines, was []string) []string {
 	})
 }
 
-// restricts reports whether outer, in a field of this name, forbids what own does not. Every Content-Security-Policy forbids something.
+// restricts reports whether outer, in a field of this name, forbids what own does not. Every
+// Content-Security-Policy forbids something.
 func restricts(name string, outer, own []string) bool {
 	return field.IsPolicy(name) && len(outer) > 0 || field.IsCacheControl(name) && field.RestrictionsOf(outer)&^field.RestrictionsOf(own) != 0
 }
 
-// fold puts the fields of header that are spelled oddly behind those of own that they mean.
+// fold appends the fields of header with odd spellings to the fields of own that they mean.
 func fold(own, header http.Header, odd []string) {
 	subset := make(http.Header, len(odd))
 	for _, name := range odd {

@@ -8,16 +8,17 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// Yield gives the header over to the client's writer, for a handler that has returned without a
-// word. Header is that of the client's writer from now on, and a status that still comes is decided
-// about as ever.
+// Yield hands the header over to the client's writer, for a handler that has returned without
+// writing. From now on Header is that of the client's writer. The Judge still decides about a
+// status that comes later.
 func (f *Fill) Yield() {
 	f.ReplaceHeader(f.outer)
 	f.header, f.yielded = f.outer, true
 }
 
-// ReplaceHeader makes dst equal to the handler's header: to what it was at the moment of the status, if the body is kept, else to what it is now.
-// What middleware outside has put into Vary stays, whatever the handler did to it: the response depends on it all the same.
+// ReplaceHeader makes dst equal to the handler's header: as it was when the status was set if the
+// body is kept, else as it is now. What middleware outside has put into Vary stays, whatever the
+// handler did to it, because the response still depends on it.
 func (f *Fill) ReplaceHeader(dst http.Header) {
 	if f.yielded {
 		return // it is the same map
@@ -32,7 +33,7 @@ func (f *Fill) ReplaceHeader(dst http.Header) {
 	f.UniteVary(dst)
 }
 
-// UniteVary adds to h what middleware outside has put into Vary, if it is not there.
+// UniteVary adds to h what middleware outside has put into Vary, if it is missing.
 func (f *Fill) UniteVary(h http.Header) {
 	if len(f.vary) > 0 {
 		h["Vary"] = field.UniteVary(f.vary, h["Vary"])
@@ -42,10 +43,12 @@ func (f *Fill) UniteVary(h http.Header) {
 // OuterVary is what middleware outside has put into Vary.
 func (f *Fill) OuterVary() []string { return f.vary }
 
-// Own returns the fields that the handler itself has set, and what it did to those of middleware outside, see [Given.Own].
+// Own returns the fields that the handler itself has set, and what it did to those of middleware
+// outside, see Given.
 func (f *Fill) Own() (http.Header, field.Edits) { return f.given.own(f.header, f.room.values[:]) }
 
-// Said is what Header had under that name when the handler had said its status; of a kept response only.
+// Said is what Header had under that name when the handler set its status. It is for kept responses
+// only.
 func (f *Fill) Said(name string) []string {
 	for i := range f.said {
 		if f.said[i].name == name {
@@ -55,7 +58,8 @@ func (f *Fill) Said(name string) []string {
 	return nil
 }
 
-// Trailers adds the handler's trailers to the client's header, in which net/http looks for them after the body.
+// Trailers adds the handler's trailers to the client's header, where net/http looks for them after
+// the body.
 func (f *Fill) Trailers() {
 	dst := f.w.Header()
 	for name := range field.Members(f.header["Trailer"]) {
@@ -71,7 +75,7 @@ func (f *Fill) Trailers() {
 	}
 }
 
-// saidField is a field as the handler left it when it had said its status.
+// saidField is a field as it was when the handler set its status.
 type saidField struct {
 	name   string
 	values []string

@@ -9,14 +9,14 @@ import (
 	"net/http"
 )
 
-// Hook wraps w so that before is called once, with the final status, when the
-// final header is about to be written: by WriteHeader, or with 200 by Write,
-// WriteString, ReadFrom or Flush. It may change w.Header(). It is not called for
-// a 1xx, which passes through (101 is final), and not after Hijack.
+// Hook wraps w so that before is called once, with the final status, when the final header is about
+// to be written: by WriteHeader, or with 200 by Write, WriteString, ReadFrom or Flush. It may
+// change w.Header(). It is not called for a 1xx, which passes through (101 is final), and not after
+// Hijack.
 //
-// finish calls it with 200, as net/http will write, for a handler that returned
-// without writing; it is not to be called after a panic. The writer has the
-// shape of w and is, like w, for one goroutine at a time.
+// finish calls before with 200, as net/http will write, if the handler returned without writing. It
+// must not be called after a panic. The writer has the shape of w and is, like w, for one goroutine
+// at a time.
 //
 // ctx is the context of the handler's request.
 func Hook(ctx context.Context, w http.ResponseWriter, before func(status int)) (hw http.ResponseWriter, finish func()) {
@@ -40,7 +40,7 @@ type Committer interface {
 	Context() context.Context
 }
 
-// Hooked is the writer of Hook, for those who have a place for it.
+// Hooked is the writer of Hook, for callers that have a place for it.
 type Hooked struct {
 	w      http.ResponseWriter
 	before Committer
@@ -48,16 +48,17 @@ type Hooked struct {
 	eager  bool // each write is flushed
 }
 
-// PushOut makes h send what is written on to the client with each write (RFC 10036, 3).
+// PushOut makes h flush to the client after each write (RFC 10036, 3).
 func (h *Hooked) PushOut() { h.eager = true }
 
 func (h *Hooked) pushOut() {
 	if h.eager {
-		_ = http.NewResponseController(h.w).Flush() // the next write tells what is wrong
+		_ = http.NewResponseController(h.w).Flush() // the next write reports the error
 	}
 }
 
-// Init prepares h for a handler whose client listens at w, and returns the writer to call the handler with.
+// Init prepares h for a handler whose client listens at w, and returns the writer to call the
+// handler with.
 func (h *Hooked) Init(w http.ResponseWriter, before Committer) http.ResponseWriter {
 	*h = Hooked{w: w, before: before}
 	return Shape(h, w)
@@ -73,20 +74,21 @@ func (h *Hooked) commit(status int) {
 // Committed reports whether the handler has said its status, or has taken the connection.
 func (h *Hooked) Committed() bool { return h.done }
 
-// Finish is finish of Hook.
+// Finish is the finish of Hook.
 func (h *Hooked) Finish() { h.commit(http.StatusOK) }
 
 func (h *Hooked) Header() http.Header         { return h.w.Header() }
 func (h *Hooked) Unwrap() http.ResponseWriter { return h.w }
 
-// WriteHeader hands on every call, superfluous and invalid ones too, for w to
-// log or to panic as it does without us.
+// WriteHeader passes every call on, superfluous and invalid ones, too: w logs or panics as it does
+// without us.
 func (h *Hooked) WriteHeader(status int) {
 	if status == http.StatusSwitchingProtocols || status >= 200 && status <= 999 {
 		h.commit(status)
 	}
 	h.w.WriteHeader(status)
-	if _, typed := h.w.Header()["Content-Type"]; typed { // else net/http looks for the type in the first bytes
+	// else net/http detects the type from the first bytes
+	if _, typed := h.w.Header()["Content-Type"]; typed {
 		h.pushOut()
 	}
 }
@@ -105,11 +107,11 @@ func (h *Hooked) WriteString(s string) (int, error) {
 	return n, err
 }
 
-// ReadFrom uses w's ReadFrom, and with it sendfile, when there is one.
+// ReadFrom uses w's ReadFrom, and with it sendfile, if w has one.
 //
-// A source that ends or breaks before its first byte writes no header in
-// net/http: the handler may still answer 404 or 500. So the header waits for a
-// first piece, which costs a small copy only where no WriteHeader came before.
+// In net/http, a source that ends or breaks before its first byte writes no header: the handler may
+// still respond with 404 or 500. So the header waits for a first piece. That costs a small copy,
+// and only without a WriteHeader before.
 func (h *Hooked) ReadFrom(src io.Reader) (n int64, err error) {
 	if !h.done {
 		n, err = readFirst(h, src)
@@ -128,7 +130,7 @@ func (h *Hooked) ReadFrom(src io.Reader) (n int64, err error) {
 	return n + m, err
 }
 
-// readFirst copies one piece to w; n is 0 at the end of src.
+// readFirst copies one piece to w. n is 0 at the end of src.
 func readFirst(w io.Writer, src io.Reader) (n int64, err error) {
 	buf := make([]byte, 512) // what content sniffing looks at
 	for {
@@ -152,7 +154,7 @@ func readFirst(w io.Writer, src io.Reader) (n int64, err error) {
 	}
 }
 
-// FlushError writes the header only if there is something to flush it with.
+// FlushError writes the header only if w can be flushed.
 func (h *Hooked) FlushError() error {
 	if !h.done && CanFlush(h.w) {
 		h.commit(http.StatusOK)
@@ -182,7 +184,8 @@ func (h *Hooked) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-// CloseNotify is http.CloseNotifier's: w's own, or else it tells when the request's context ends.
+// CloseNotify is http.CloseNotifier's: w's own if there is one, else it tells when the request's
+// context ends.
 func (h *Hooked) CloseNotify() <-chan bool {
 	if n, ok := h.w.(interface{ CloseNotify() <-chan bool }); ok {
 		return n.CloseNotify()

@@ -8,12 +8,13 @@ import (
 	"net/http"
 )
 
-// Core is what every writer of this package can do. Shape narrows it to what the writer behind it can.
+// Core is what every writer of this package can do. Shape narrows it to what the writer behind it
+// can.
 //
-// FlushError and Hijack reach as far as http.ResponseController does, through Unwrap. They return an
-// error that matches http.ErrNotSupported where nothing behind them can flush or hijack. ReadFrom
-// and WriteString do with any writer what io.Copy and io.WriteString do. CloseNotify works with any
-// writer, too: see closeNotify.
+// FlushError and Hijack reach as far as http.ResponseController does, through Unwrap. They return
+// an error that matches http.ErrNotSupported where nothing behind them can flush or hijack.
+// ReadFrom and WriteString do with any writer what io.Copy and io.WriteString do. CloseNotify works
+// with any writer, too: see closeNotify.
 type Core interface {
 	http.ResponseWriter
 	io.StringWriter

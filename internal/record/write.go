@@ -12,14 +12,16 @@ import (
 func (f *Fill) WriteHeader(status int) {
 	switch {
 	case f.mode == direct || f.mode == bodiless || f.mode == hijacked || status < 100 || status > 999:
-		f.w.WriteHeader(status) // to complain or panic as it does without us
+		f.w.WriteHeader(status) // it complains or panics as it does without us
 	case f.mode != undecided:
-		// A second status is ignored, as net/http does; but who says an error is not done with the page.
+		// A second status is ignored, as in net/http. But a handler that reports an error is not
+		// done with its response.
 		if status >= 400 && status != f.status {
 			f.late = status
 		}
 	case status < 200 && status != http.StatusSwitchingProtocols:
-		// RFC 9110, 15.2: an interim answer is nobody's final one. It goes to the one client that waits for this handler.
+		// RFC 9110, 15.2: an interim response is never the final one. It goes to the one client
+		// that waits for this handler.
 		outer := f.outer.Clone()
 		f.ReplaceHeader(f.outer)
 		f.w.WriteHeader(status)
@@ -27,7 +29,8 @@ func (f *Fill) WriteHeader(status int) {
 		maps.Copy(f.outer, outer)
 	default:
 		f.commit(status)
-		if _, typed := f.header["Content-Type"]; typed { // else net/http looks for the type in the first bytes
+		// else net/http detects the type from the first bytes
+		if _, typed := f.header["Content-Type"]; typed {
 			f.pushOut()
 		}
 	}
@@ -103,7 +106,8 @@ func (f *Fill) WriteString(s string) (int, error) {
 	return len(s), nil
 }
 
-// ReadFrom is io.ReaderFrom's: a response that goes straight through keeps the client's own ReadFrom, and with it sendfile.
+// ReadFrom is io.ReaderFrom's. A response that goes straight through uses the ReadFrom of the
+// client's writer, and with it sendfile.
 func (f *Fill) ReadFrom(src io.Reader) (n int64, err error) {
 	if f.mode == undecided {
 		if n, err = readFirst(f, src); err != nil || n == 0 {
@@ -136,7 +140,7 @@ func (f *Fill) FlushError() error {
 	return http.NewResponseController(f.w).Flush()
 }
 
-// Hijack is http.Hijacker's. A response that is being kept cannot be hijacked any more.
+// Hijack is http.Hijacker's. A response that is kept can no longer be hijacked.
 func (f *Fill) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if f.mode == kept || f.mode == discarded || f.mode == cut || f.mode == over {
 		return nil, nil, http.ErrHijacked
@@ -148,8 +152,9 @@ func (f *Fill) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	return conn, rw, err
 }
 
-// CloseNotify is http.CloseNotifier's. The channel tells when nobody wants the response any more, like the context of the handler's request: that one client has left
-// is no reason to break off a response which others read along, or which is being stored.
+// CloseNotify is http.CloseNotifier's. The channel tells when no client wants the response any
+// more, like the context of the handler's request. One client that has left is no reason to break
+// off a response that others read along, or that is being stored.
 func (f *Fill) CloseNotify() <-chan bool {
 	return closeNotify(f.judge.Context())
 }
@@ -165,18 +170,19 @@ func (f *Fill) Push(target string, opts *http.PushOptions) error {
 // Unwrap gives http.ResponseController the client's writer, for deadlines and full duplex.
 func (f *Fill) Unwrap() http.ResponseWriter { return f.w }
 
-// pushOut sends what was written on to the client, if the handler has said Incremental: ?1 (RFC 10036, 3).
+// pushOut flushes what was written to the client, if the handler has set Incremental: ?1 (RFC
+// 10036, 3).
 func (f *Fill) pushOut() {
 	switch {
 	case !f.eager:
 	case f.mode == kept:
 		f.judge.Flush()
 	case f.mode == direct:
-		_ = http.NewResponseController(f.w).Flush() // the next write tells what is wrong
+		_ = http.NewResponseController(f.w).Flush() // the next write reports the error
 	}
 }
 
-// glance lets the client's writer see a body whose client does not want it.
+// glance shows the client's writer a body that its client does not want.
 func (f *Fill) glance(p []byte) (int, error) {
 	if f.length.written+int64(len(p)) <= heldBack {
 		n, err := f.w.Write(p)
@@ -186,12 +192,13 @@ func (f *Fill) glance(p []byte) (int, error) {
 	if f.length.written == 0 {
 		_, _ = f.w.Write(p[:min(len(p), sniffed)])
 	}
-	_ = http.NewResponseController(f.w).Flush() // before what it has seen is taken for all
+	// before the writer takes what it has seen for the whole body
+	_ = http.NewResponseController(f.w).Flush()
 	f.mode = over
 	return 0, http.ErrBodyNotAllowed
 }
 
-// refuse is a write of what nobody wants.
+// refuse is a write of bytes that are not wanted.
 func (f *Fill) refuse(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil

@@ -22,7 +22,7 @@ func largest(budget int64) int64 { return budget / 8 }
 
 type tier struct {
 	trace Trace
-	tier  *memory.Tier[struct{}]
+	tier  *memory.Cache[struct{}]
 }
 
 // newTier makes one with a single shard: the budgets of the traces are small, and a shard is a cache of its own.
