@@ -14,7 +14,7 @@ var (
 	// worth keeping.
 	ErrLeft = errors.New("edgecache: every client has left")
 	// ErrUnfinished ends a flight that went on only for the store, when it took too long.
-	ErrUnfinished = errors.New("edgecache: every client has left, and the page took too long to finish for the store")
+	ErrUnfinished = errors.New("edgecache: every client has left, and the response took too long to finish for the store")
 )
 
 // Limits bound what flights may cost. All must be positive.

@@ -345,7 +345,11 @@ func TestClose(t *testing.T) {
 
 // TestFaults: a store that errs, blocks, gets stuck, lies and panics in 30 % of its calls, used by two processes. No answer is one from before a purge that was told, or of another page, and none takes too long.
 func TestFaults(t *testing.T) {
-	for seed := range uint64(10) {
+	seeds := uint64(10)
+	if testing.Short() {
+		seeds = 3
+	}
+	for seed := range seeds {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
 			var mu sync.Mutex

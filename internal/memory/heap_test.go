@@ -13,6 +13,14 @@ import (
 // long is for runs that are too slow, or take too much memory, for every day.
 func long() bool { return os.Getenv("EDGECACHE_LONG") != "" }
 
+// size is how large a run is: in the long form, or every day.
+func size[T any](inLong, everyDay T) T {
+	if long() {
+		return inLong
+	}
+	return everyDay
+}
+
 func heapInUse() int64 {
 	runtime.GC()
 	runtime.GC()
@@ -24,10 +32,7 @@ func heapInUse() int64 {
 // TestHeapPerEntry is the measurement behind EntryOverhead: what an entry takes
 // beyond its key and its value, just before and just after the index has grown.
 func TestHeapPerEntry(t *testing.T) {
-	counts := []int{14_000, 20_000}
-	if long() {
-		counts = []int{14_000, 20_000, 28_000, 40_000, 57_000, 80_000, 700_000, 1_000_000}
-	}
+	counts := size([]int{14_000, 20_000, 28_000, 40_000, 57_000, 80_000, 700_000, 1_000_000}, []int{14_000, 20_000})
 	for _, n := range counts {
 		for _, shards := range []int{1, 64} {
 			before := heapInUse()
@@ -52,10 +57,7 @@ func TestHeapPerEntry(t *testing.T) {
 // TestHeapUnderChurn fills a cache with small entries, purges most of it, fills
 // it with large ones, and so on: what had grown for many entries must not stay.
 func TestHeapUnderChurn(t *testing.T) {
-	budget, slack := int64(6<<20), int64(256<<10)
-	if long() {
-		budget, slack = 512<<20, 8<<20
-	}
+	budget, slack := size[int64](512<<20, 3<<20), size[int64](8<<20, 128<<10)
 	before := heapInUse()
 	cache := New[[]byte](Config{MaxBytes: budget, Shards: 1, seed: 1})
 	id := 0

@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// knownRatio is the mean over all traces, sizes and rooms that the policy of today reaches. LRU reaches .5040.
-const knownRatio = .6905
+// knownRatio is the mean over all traces, sizes and rooms that today's policy reaches. LRU reaches
+// .5042 in the long form, and .4894 every day.
+var knownRatio = size(.6905, .6735)
 
 // TestHitRatio holds the policy to what it was chosen for: the share of requests
 // that are answered from memory, over traces of many kinds.

@@ -118,11 +118,12 @@ func TestWhatCanBeReserved(t *testing.T) {
 
 // An entry that was made in reserved bytes must be worth its room, as any other; a crawler that asks for large pages must not empty the cache.
 func TestReservingDoesNotLetInWhatIsNotWorthIt(t *testing.T) {
-	cache := newCache(Config{MaxBytes: 8 << 20, Shards: 1})
+	mib := size[int64](1<<20, 1<<17) // what is an eighth of the budget
+	cache := newCache(Config{MaxBytes: 8 * mib, Shards: 1})
 	var keys [][]byte
-	for i := range 8000 {
+	for i := range 8 * mib / 1049 {
 		key := fmt.Sprintf("popular %08d", i)
-		put(cache, key, i, charged(key, 1000))
+		put(cache, key, int(i), charged(key, 1000))
 		keys = append(keys, []byte(key))
 	}
 	hits := func() (n int) {
@@ -139,7 +140,7 @@ func TestReservingDoesNotLetInWhatIsNotWorthIt(t *testing.T) {
 	before := hits()
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range 1000 {
-		size := 100_000 + random.Int64N(900_000)
+		size := mib/10 + random.Int64N(mib*9/10)
 		require.True(t, cache.Reserve(size, 0, false))
 		key := fmt.Sprint("crawled ", i)
 		put(cache, key, i, charged(key, size))

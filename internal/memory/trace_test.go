@@ -15,9 +15,9 @@ type trace struct {
 	sizes    []int64
 }
 
-const (
-	traceObjects  = 5000
-	traceRequests = 50_000
+var (
+	traceObjects  = size(5000, 2000)
+	traceRequests = size(50_000, 20_000)
 )
 
 // traceKinds in the order of the table.
@@ -47,7 +47,7 @@ func makeTrace(kind string, correlated bool, seed uint64) trace {
 				id = int32(i / 2 % (traceObjects / 4))
 			}
 		case "drift": // the popular ones become unpopular, forty times
-			id = (id + int32(i/(traceRequests/40)*(traceObjects/80))) % traceObjects
+			id = (id + int32(i/(traceRequests/40)*(traceObjects/80))) % int32(traceObjects)
 		case "bursts": // something new has a third of the requests for a while
 			if left == 0 {
 				burst, next, left = next, next+1, 200+r.IntN(800)

@@ -29,10 +29,7 @@ func used(t *testing.T, cache *Cache[int], n int, random *rand.Rand) (keys []str
 
 // A stranger who asks for many URLs once each, of any size, takes no place from a page that was asked for twice.
 func TestWhatWasAskedForOnceNeverEvictsWhatWasAskedForTwice(t *testing.T) {
-	requests := 20_000
-	if long() {
-		requests = 300_000
-	}
+	requests := size(300_000, 20_000)
 	for _, row := range []struct {
 		name    string
 		most    float64 // size of a stranger's page
@@ -51,15 +48,15 @@ func TestWhatWasAskedForOnceNeverEvictsWhatWasAskedForTwice(t *testing.T) {
 				group.Go(func() {
 					random := rand.New(rand.NewPCG(2, uint64(worker)))
 					for i := range requests / row.workers {
-						size := anySize(random, max(row.most, 1))
+						bytes := anySize(random, max(row.most, 1))
 						if row.most == 0 {
-							size = cache.MaxReserve() - EntryOverhead - 100
+							bytes = cache.MaxReserve() - EntryOverhead - 100
 						}
 						key := fmt.Sprint("stranger ", worker, i)
-						reserved := cache.Reserve(size, 0, false)
-						request(cache, key, size)
+						reserved := cache.Reserve(bytes, 0, false)
+						request(cache, key, bytes)
 						if reserved {
-							cache.Release(size)
+							cache.Release(bytes)
 						}
 					}
 				})
@@ -81,16 +78,17 @@ func TestWhatWasAskedForOnceNeverEvictsWhatWasAskedForTwice(t *testing.T) {
 
 // A flood that came first keeps no page out that is asked for twice now.
 func TestWhatIsAskedForTwiceTakesThePlaceOfWhatWasAskedForOnce(t *testing.T) {
-	cache := New[int](Config{MaxBytes: 4 << 20})
-	for i := range 30_000 {
+	pages := size(100, 50)
+	cache := New[int](Config{MaxBytes: int64(pages) * 4 << 20 / 100})
+	for i := range 300 * pages {
 		request(cache, fmt.Sprint("stranger ", i), 100)
 	}
-	for i := range 100 {
+	for i := range pages {
 		key := fmt.Sprint("page ", i)
 		request(cache, key, 25<<10)
 		request(cache, key, 25<<10)
 	}
-	for i := range 100 {
+	for i := range pages {
 		if key := fmt.Sprint("page ", i); !resident(cache, key) {
 			t.Errorf("%s is not kept", key)
 		}
@@ -101,21 +99,27 @@ func TestWhatIsAskedForTwiceTakesThePlaceOfWhatWasAskedForOnce(t *testing.T) {
 // Pages that were asked for twice once upon a time give way to those that are asked for twice now: no set of pages is kept for ever.
 func TestWhatWasAskedForTwiceLongAgoGivesWay(t *testing.T) {
 	const budget = 2 << 20
-	for _, size := range []int64{500, 20_000, 200_000} {
-		t.Run(fmt.Sprint(size, " bytes"), func(t *testing.T) {
+	for _, row := range []struct {
+		size   int64
+		rounds int // after which the new ones must be there
+	}{
+		{500, size(400, 100)},
+		{20_000, size(400, 100)},
+		{200_000, 400},
+	} {
+		t.Run(fmt.Sprint(row.size, " bytes"), func(t *testing.T) {
 			cache := New[int](Config{MaxBytes: budget, Shards: 1, seed: 1})
 			for i := range 3 * budget / 2000 {
 				for range 3 {
 					request(cache, fmt.Sprint("old ", i), 2000)
 				}
 			}
-			pages := int(budget * 3 / 4 / size)
+			pages := int(budget * 3 / 4 / row.size)
 			hits, last := 0, 0
-			const rounds = 400
-			for round := range rounds {
+			for round := range row.rounds {
 				for i := range pages {
-					if request(cache, fmt.Sprint("new ", i), size) {
-						if hits++; round >= rounds-5 {
+					if request(cache, fmt.Sprint("new ", i), row.size) {
+						if hits++; round >= row.rounds-5 {
 							last++
 						}
 					}

@@ -3,7 +3,7 @@ package record
 import "errors"
 
 // ErrEnough is the error of a handler's writes when nothing more of its response is wanted.
-var ErrEnough = errors.New("edgecache: the client has got all that it asked for of the response")
+var ErrEnough = errors.New("edgecache: the client has all that it asked for of the response")
 
 // part is the part of a body that its client gets.
 type part struct {
