@@ -15,7 +15,7 @@ func benchKeys(n int) [][]byte {
 	return keys
 }
 
-// BenchmarkHit is the step of a hit that is done here, from all processors at once.
+// BenchmarkHit is the part of a hit that happens here, from all processors at once.
 func BenchmarkHit(b *testing.B) {
 	keys := benchKeys(10_000)
 	cache := New[*int](Config{MaxBytes: 64 << 20})
@@ -82,7 +82,8 @@ func BenchmarkDeleteFunc(b *testing.B) {
 	}
 }
 
-// BenchmarkReserve is what a small page costs beside its place: taking its chunk and giving it back.
+// BenchmarkReserve is what a small response costs beside its place: taking its chunk and giving it
+// back.
 func BenchmarkReserve(b *testing.B) {
 	cache := New[int](Config{MaxBytes: 64 << 20})
 	b.ReportAllocs()

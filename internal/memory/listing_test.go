@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// checkListing holds a shard to the invariants of its listing: it is in order, and has every entry under its words and nothing else.
+// checkListing holds a shard to the invariants of its listing: it is in order, and has every entry
+// under its words and nothing else.
 func checkListing[V any](t testing.TB, s *shard[V]) {
 	t.Helper()
 	l := &s.listing
@@ -54,7 +55,7 @@ func checkListing[V any](t testing.TB, s *shard[V]) {
 }
 
 func TestFirstFit(t *testing.T) {
-	const width = 6 // all words and masks of so many bits, at both ends of a word
+	const width = 6 // all words and masks of width bits, at both ends of a word
 	for _, shift := range []int{0, 64 - width} {
 		outside := ^(uint64(1<<width-1) << shift)
 		for mask := range uint64(1 << width) {
@@ -110,7 +111,8 @@ func playListing(t *testing.T, ops []byte) {
 			l.remove(all[i].word, all[i].entry)
 			all = slices.Delete(all, i, i+1)
 		default:
-			i := item[int]{uint64(op) * uint64(op>>5) << (op % 3 * 20), new(entry[int])} // many are alike
+			// many are alike
+			i := item[int]{uint64(op) * uint64(op>>5) << (op % 3 * 20), new(entry[int])}
 			l.insert(i.word, i.entry)
 			all = append(all, i)
 		}
@@ -144,7 +146,8 @@ func playListing(t *testing.T, ops []byte) {
 	}
 }
 
-// listed is a cache whose keys are "group/member": listed under the group in the first half of a word and the member in the other, and each value under itself in all of a word, if it is not 0.
+// listed is a cache whose keys are "group/member". An entry is listed under the group in the first
+// half of a word and the member in the other, and under its value, if it is not 0, as a whole word.
 func listed(cfg Config) *Cache[int] {
 	cache := newCache(cfg)
 	cache.ListBy(func(dst []uint64, key string, v int) []uint64 {
@@ -165,82 +168,83 @@ const (
 )
 
 func TestVisit(t *testing.T) {
-	cache := listed(Config{MaxBytes: 64 << 20, Shards: 8})
-	const groups, members = 40, 300
-	for g := range groups {
-		for m := range members {
-			require.True(t, put(cache, fmt.Sprintf("%d/%d", g, m), 0, 10))
-		}
-	}
-	count := func(want, mask uint64, remove bool) (n int) {
-		looked := cache.Visit(want, mask, func(word uint64, key string, _ int) bool {
-			if (word^want)&mask != 0 {
-				t.Errorf("%s is listed under %x, which does not fit %x", key, word, want)
+	t.Run("it visits what is listed under a word", func(t *testing.T) {
+		cache := listed(Config{MaxBytes: 64 << 20, Shards: 8})
+		const groups, members = 40, 300
+		for g := range groups {
+			for m := range members {
+				require.True(t, put(cache, fmt.Sprintf("%d/%d", g, m), 0, 10))
 			}
-			n++
-			return remove
-		})
-		if looked < n {
-			t.Errorf("looked at %d items and visited %d", looked, n)
 		}
-		return n
-	}
-	require.Equal(t, members, count(7<<32, ofGroup, false), "one group")
-	require.Equal(t, members, count(7<<32, ofGroup, false), "a visit that removes nothing changes nothing")
-	require.Equal(t, groups, count(7, ofMember, false), "one member of every group")
-	require.Equal(t, 1, count(7<<32|7, ^uint64(0), false), "one member of one group")
-	require.Zero(t, count(99<<32, ofGroup, false), "a group that is not there")
-	require.Equal(t, groups*members, count(0, 0, false), "everything")
-	require.Equal(t, members, count(7<<32, ofGroup, true))
-	require.Zero(t, count(7<<32, ofGroup, false), "a group that was removed")
-	require.Equal(t, groups-1, count(7, ofMember, true))
-	require.Equal(t, (groups-1)*(members-1), cache.Stats().Len)
-	check(t, cache)
-	cache.Clear()
-	require.Zero(t, count(0, 0, false))
-	check(t, cache)
+		count := func(want, mask uint64, remove bool) (n int) {
+			looked := cache.Visit(want, mask, func(word uint64, key string, _ int) bool {
+				if (word^want)&mask != 0 {
+					t.Errorf("%s is listed under %x, which does not fit %x", key, word, want)
+				}
+				n++
+				return remove
+			})
+			if looked < n {
+				t.Errorf("looked at %d items and visited %d", looked, n)
+			}
+			return n
+		}
+		require.Equal(t, members, count(7<<32, ofGroup, false), "one group")
+		require.Equal(t, members, count(7<<32, ofGroup, false), "a visit that removes nothing changes nothing")
+		require.Equal(t, groups, count(7, ofMember, false), "one member of every group")
+		require.Equal(t, 1, count(7<<32|7, ^uint64(0), false), "one member of one group")
+		require.Zero(t, count(99<<32, ofGroup, false), "a group that is not there")
+		require.Equal(t, groups*members, count(0, 0, false), "everything")
+		require.Equal(t, members, count(7<<32, ofGroup, true))
+		require.Zero(t, count(7<<32, ofGroup, false), "a group that was removed")
+		require.Equal(t, groups-1, count(7, ofMember, true))
+		require.Equal(t, (groups-1)*(members-1), cache.Stats().Len)
+		check(t, cache)
+		cache.Clear()
+		require.Zero(t, count(0, 0, false))
+		check(t, cache)
+	})
+	// The cost of a visit does not depend on what else is stored.
+	t.Run("it looks only at what fits", func(t *testing.T) {
+		const shards = 8
+		for _, n := range []int{1000, 10_000} {
+			cache := listed(Config{MaxBytes: 64 << 20, Shards: shards})
+			for i := range n {
+				put(cache, fmt.Sprintf("%d/%d", i, i%2), 0, 10)
+				put(cache, fmt.Sprintf("%d/%d", 1<<30, i), 0, 10)
+			}
+			keep := func(uint64, string, int) bool { return false }
+			if looked := cache.Visit(77<<32, ofGroup, keep); looked > 1+2*shards {
+				t.Errorf("%d entries: looked at %d for a group of one", 2*n, looked)
+			}
+			if looked := cache.Visit(1<<62|5, ^uint64(0), keep); looked > 1+2*shards {
+				t.Errorf("%d entries: looked at %d for one of a group of %d", 2*n, looked, n)
+			}
+		}
+	})
+	t.Run("an entry is listed by its present value", func(t *testing.T) {
+		cache := listed(Config{MaxBytes: 100_000, MaxEntryBytes: 8000, Shards: 1})
+		at := func(v int) (n int) {
+			cache.Visit(uint64(v)<<48, ^uint64(0), func(uint64, string, int) bool { n++; return false })
+			return n
+		}
+		require.True(t, put(cache, "1/1", 2, 100))
+		require.Equal(t, []int{1, 0}, []int{at(2), at(3)})
+		require.True(t, put(cache, "1/1", 3, 7000)) // and moves
+		require.Equal(t, []int{0, 1}, []int{at(2), at(3)})
+		require.False(t, put(cache, "1/1", 4, 9000))
+		require.Equal(t, []int{0, 0, 0}, []int{at(2), at(3), at(4)})
+		check(t, cache)
+		require.True(t, put(cache, "1/1", 2, 100))
+		n := 0
+		cache.Visit(0, 0, func(uint64, string, int) bool { n++; return true })
+		require.Equal(t, 1, n, "what a visit has removed is not visited under its other words")
+		check(t, cache)
+	})
 }
 
-// What a visit costs does not depend on what else there is.
-func TestVisitLooksAtWhatFitsOnly(t *testing.T) {
-	const shards = 8
-	for _, n := range []int{1000, 10_000} {
-		cache := listed(Config{MaxBytes: 64 << 20, Shards: shards})
-		for i := range n {
-			put(cache, fmt.Sprintf("%d/%d", i, i%2), 0, 10)
-			put(cache, fmt.Sprintf("%d/%d", 1<<30, i), 0, 10)
-		}
-		keep := func(uint64, string, int) bool { return false }
-		if looked := cache.Visit(77<<32, ofGroup, keep); looked > 1+2*shards {
-			t.Errorf("%d entries: looked at %d for a group of one", 2*n, looked)
-		}
-		if looked := cache.Visit(1<<62|5, ^uint64(0), keep); looked > 1+2*shards {
-			t.Errorf("%d entries: looked at %d for one of a group of %d", 2*n, looked, n)
-		}
-	}
-}
-
-func TestEntryIsListedByTheValueThatItHas(t *testing.T) {
-	cache := listed(Config{MaxBytes: 100_000, MaxEntryBytes: 8000, Shards: 1})
-	at := func(v int) (n int) {
-		cache.Visit(uint64(v)<<48, ^uint64(0), func(uint64, string, int) bool { n++; return false })
-		return n
-	}
-	require.True(t, put(cache, "1/1", 2, 100))
-	require.Equal(t, []int{1, 0}, []int{at(2), at(3)})
-	require.True(t, put(cache, "1/1", 3, 7000)) // and moves
-	require.Equal(t, []int{0, 1}, []int{at(2), at(3)})
-	require.False(t, put(cache, "1/1", 4, 9000))
-	require.Equal(t, []int{0, 0, 0}, []int{at(2), at(3), at(4)})
-	check(t, cache)
-	require.True(t, put(cache, "1/1", 2, 100))
-	n := 0
-	cache.Visit(0, 0, func(uint64, string, int) bool { n++; return true })
-	require.Equal(t, 1, n, "what a visit has removed is not visited under its other words")
-	check(t, cache)
-}
-
-// One group that everything belongs to, as a stranger can make it up, costs insertion and removal nothing that grows with it.
+// BenchmarkUpdateOfOneGroup shows that insertion and removal do not get slower with the size of a
+// group, such as a client can make up for everything.
 func BenchmarkUpdateOfOneGroup(b *testing.B) {
 	for _, groups := range []int{1, 1 << 20} {
 		b.Run(fmt.Sprint(groups, " groups"), func(b *testing.B) {

@@ -42,7 +42,7 @@ type Config struct {
 	// power of two. 0 means one per 16 MiB of MaxBytes, at least 1, at most 64.
 	Shards int
 
-	seed uint64                  // if not 0, keys are hashed and residents sampled the same way in every run
+	seed uint64                  // if not 0, every run hashes and samples the same way
 	hash func(key string) uint64 // hashes keys, if not nil
 }
 

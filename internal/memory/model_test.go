@@ -12,7 +12,8 @@ import (
 // less than the map does, but nothing else. All invariants are checked after each step.
 func run(t *testing.T, ops []byte) {
 	cache := New[int](Config{MaxBytes: 40_000, MaxEntryBytes: 8000, Shards: 2, seed: 3})
-	cache.ListBy(func(dst []uint64, key string, v int) []uint64 { // by its first digit, and some values as well
+	// its first digit, and some values
+	cache.ListBy(func(dst []uint64, key string, v int) []uint64 {
 		dst = append(dst, uint64(key[0])<<56)
 		if v%3 == 0 {
 			dst = append(dst, uint64(v%7))
@@ -116,7 +117,8 @@ func run(t *testing.T, ops []byte) {
 	}
 }
 
-func TestRandomOperations(t *testing.T) {
+func TestModel(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		ops := make([]byte, 3000)
@@ -133,10 +135,9 @@ func FuzzCache(f *testing.F) {
 	f.Fuzz(run)
 }
 
-// TestConcurrentUse runs workers over a few keys. A value is a version of its
-// key, and what is seen must lie between what was deleted before the look and
-// what had been written after it.
-func TestConcurrentUse(t *testing.T) {
+// Workers share a few keys. A value is a version of its key. What is seen must lie between what was
+// deleted before the look and what had been written after it.
+func TestConcurrency(t *testing.T) {
 	type value struct{ key, version int64 }
 	const keys, workers, steps = 300, 8, 6000
 	var (

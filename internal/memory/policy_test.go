@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// request is what a cache does for a page: look, and store if it is not there.
+// request is what a cache does for a request: look, and store if it is not there.
 func request(t *Cache[int], key string, cost int64) (hit bool) {
 	if _, ok := t.Get([]byte(key)); ok {
 		return true
@@ -23,52 +23,79 @@ func resident(t *Cache[int], key string) bool {
 }
 
 func TestHeat(t *testing.T) {
-	const now = 1000
-	for _, tt := range []struct {
-		name  string
-		count int64
-		age   uint32
-		want  int64
-	}{
-		{"a count of now is itself", 10 * once, 0, 10 * once},
-		{"it is half after a half-life", 10 * once, ticks, 5 * once},
-		{"and in between by the root of two", 100 * once, ticks / 2, 100 * once * 46341 / 65536},
-		{"it is a quarter after two", 10 * once, 2 * ticks, 10 * once / 4},
-		{"it ends at nothing", maxHeat, 16 * ticks, 0},
-		{"and stays there", maxHeat, math.MaxUint32, 0},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := newHeat(now, tt.count).at(now + tt.age); got != tt.want {
-				t.Errorf("got %d, want %d", got, tt.want)
-			}
-		})
-	}
-	if got := newHeat(math.MaxUint32, 2*once).at(ticks - 1); got != once {
-		t.Errorf("over the wrap of the clock: got %d, want %d", got, once)
-	}
-}
-
-func TestHit(t *testing.T) {
-	var e entry[int]
-	e.hit(0)
-	e.hit(0)
-	if got := e.count(0); got != 2*once {
-		t.Errorf("two hits count %d, want %d", got, 2*once)
-	}
-	for range 2 * maxCount {
+	t.Run("it fades", func(t *testing.T) {
+		const now = 1000
+		for _, tt := range []struct {
+			name  string
+			count int64
+			age   uint32
+			want  int64
+		}{
+			{"a count of now is itself", 10 * once, 0, 10 * once},
+			{"it is half after a half-life", 10 * once, ticks, 5 * once},
+			{"and in between by the root of two", 100 * once, ticks / 2, 100 * once * 46341 / 65536},
+			{"it is a quarter after two", 10 * once, 2 * ticks, 10 * once / 4},
+			{"it ends at nothing", maxHeat, 16 * ticks, 0},
+			{"and stays there", maxHeat, math.MaxUint32, 0},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				if got := newHeat(now, tt.count).at(now + tt.age); got != tt.want {
+					t.Errorf("got %d, want %d", got, tt.want)
+				}
+			})
+		}
+		if got := newHeat(math.MaxUint32, 2*once).at(ticks - 1); got != once {
+			t.Errorf("over the wrap of the clock: got %d, want %d", got, once)
+		}
+	})
+	t.Run("a hit adds to it", func(t *testing.T) {
+		var e entry[int]
 		e.hit(0)
-	}
-	if got := e.count(0); got != maxHeat {
-		t.Errorf("the limit is %d, want %d", got, maxHeat)
-	}
-	e.hit(ticks)
-	if got := e.count(ticks); got != maxHeat/2+once {
-		t.Errorf("a hit after a half-life makes it %d, want %d", got, maxHeat/2+once)
-	}
+		e.hit(0)
+		if got := e.count(0); got != 2*once {
+			t.Errorf("two hits count %d, want %d", got, 2*once)
+		}
+		for range 2 * maxCount {
+			e.hit(0)
+		}
+		if got := e.count(0); got != maxHeat {
+			t.Errorf("the limit is %d, want %d", got, maxHeat)
+		}
+		e.hit(ticks)
+		if got := e.count(ticks); got != maxHeat/2+once {
+			t.Errorf("a hit after a half-life makes it %d, want %d", got, maxHeat/2+once)
+		}
+	})
+	t.Run("a replaced value keeps it", func(t *testing.T) {
+		cache := newCache(Config{MaxBytes: 100_000, Shards: 1})
+		for range 10 {
+			request(cache, "key", 100)
+		}
+		for _, cost := range []int64{200, 50, 5000, 100} { // 5000 is more than the window: it moves
+			require.True(t, put(cache, "key", 0, cost))
+			e := cache.shards[0].index.get(cache.hash("key"))
+			if got := e.count(cache.shards[0].policy.now); got != 10*once {
+				t.Errorf("cost %d: count is %d, want %d", cost, got, 10*once)
+			}
+			check(t, cache)
+		}
+	})
+	t.Run("a key that comes back has it again", func(t *testing.T) {
+		cache := newCache(Config{MaxBytes: 100_000, Shards: 1})
+		for range 10 {
+			request(cache, "key", 100)
+		}
+		cache.Delete([]byte("key"))
+		require.True(t, put(cache, "key", 0, 100))
+		e := cache.shards[0].index.get(cache.hash("key"))
+		if got := e.count(cache.shards[0].policy.now); got != 11*once {
+			t.Errorf("count is %d, want %d", got, 11*once)
+		}
+	})
 }
 
-// TestContest has a cache whose main part is full of entries that were asked for
-// old times each, and asks for a newcomer as often as it says.
+// The main part of the cache is full of entries that were asked for old times each. A newcomer is
+// asked for as often as the row says.
 func TestContest(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -105,134 +132,108 @@ func TestContest(t *testing.T) {
 	}
 }
 
-func TestTheWindowIsFirstInFirstOut(t *testing.T) {
-	cache := newCache(Config{MaxBytes: 100_000, Shards: 1}) // a window of 3 000
-	for i := range 200 {
-		for range 5 {
-			request(cache, fmt.Sprint("popular", i), charged("popular10", 500))
-		}
-	}
-	require.Greater(t, cache.Stats().Bytes, int64(99_000))
-	for i := range 20 {
-		request(cache, fmt.Sprint("new", i), charged("new10", 1000))
-		for j := range i + 1 {
-			if got, want := resident(cache, fmt.Sprint("new", j)), j > i-3; got != want {
-				t.Fatalf("after new%d: new%d is resident: %v, want %v", i, j, got, want)
+func TestWindow(t *testing.T) {
+	t.Run("first in, first out", func(t *testing.T) {
+		cache := newCache(Config{MaxBytes: 100_000, Shards: 1}) // a window of 3 000
+		for i := range 200 {
+			for range 5 {
+				request(cache, fmt.Sprint("popular", i), charged("popular10", 500))
 			}
 		}
-	}
+		require.Greater(t, cache.Stats().Bytes, int64(99_000))
+		for i := range 20 {
+			request(cache, fmt.Sprint("new", i), charged("new10", 1000))
+			for j := range i + 1 {
+				if got, want := resident(cache, fmt.Sprint("new", j)), j > i-3; got != want {
+					t.Fatalf("after new%d: new%d is resident: %v, want %v", i, j, got, want)
+				}
+			}
+		}
+	})
+	t.Run("a resident that grows leaves it", func(t *testing.T) {
+		for _, tt := range []struct {
+			name string
+			hits int
+			want bool
+		}{
+			{"makes room if it is worth that", 200, true},
+			{"is gone if it is not", 2, false},
+		} {
+			t.Run(tt.name, func(t *testing.T) {
+				cache := newCache(Config{MaxBytes: 100_000, Shards: 1})
+				for range tt.hits {
+					request(cache, "key", charged("key", 1000))
+				}
+				for i := range 500 {
+					for range 4 {
+						request(cache, fmt.Sprint("other", i), charged("other10", 500))
+					}
+				}
+				if !resident(cache, "key") { // it may have been evicted while it was small
+					require.True(t, put(cache, "key", 0, charged("key", 1000)))
+				}
+				rejections := cache.Stats().Rejections
+				if got := put(cache, "key", 1, charged("key", 10_000)); got != tt.want {
+					t.Errorf("resident is %v, want %v", got, tt.want)
+				}
+				if v, ok := cache.Get([]byte("key")); ok != tt.want || ok && v != 1 {
+					t.Errorf("Get returns %d, %v", v, ok)
+				}
+				if st := cache.Stats(); !tt.want && st.Rejections != rejections+1 {
+					t.Errorf("%d rejections, want 1", st.Rejections-rejections)
+				}
+				check(t, cache)
+			})
+		}
+	})
 }
 
-func TestAReplacedValueKeepsItsHits(t *testing.T) {
-	cache := newCache(Config{MaxBytes: 100_000, Shards: 1})
-	for range 10 {
-		request(cache, "key", 100)
-	}
-	for _, cost := range []int64{200, 50, 5000, 100} { // 5000 is more than the window: it moves
-		require.True(t, put(cache, "key", 0, cost))
-		e := cache.shards[0].index.get(cache.hash("key"))
-		if got := e.count(cache.shards[0].policy.now); got != 10*once {
-			t.Errorf("cost %d: count is %d, want %d", cost, got, 10*once)
+func TestWorth(t *testing.T) {
+	// The responses of a site are large now and were small once. Requests for each byte alone would
+	// keep the old ones for ever.
+	t.Run("small entries that are dead give way to large ones", func(t *testing.T) {
+		cache := newCache(Config{MaxBytes: 1 << 20, Shards: 1})
+		for i := range 4000 {
+			for range 3 {
+				request(cache, fmt.Sprint("small", i), 100)
+			}
+		}
+		hits, last := 0, 0
+		const rounds, pages = 1200, 20 // 20 responses of 40 KB: four fifths of the budget
+		for round := range rounds {
+			for i := range pages {
+				if request(cache, fmt.Sprint("large", i), 40_000) {
+					if hits++; round >= rounds-10 {
+						last++
+					}
+				}
+			}
+		}
+		if last < 10*pages*9/10 {
+			t.Errorf("%d of %d requests are hits in the end, %d in all", last, 10*pages, hits)
 		}
 		check(t, cache)
-	}
-}
-
-func TestWhatComesBackIsRemembered(t *testing.T) {
-	cache := newCache(Config{MaxBytes: 100_000, Shards: 1})
-	for range 10 {
-		request(cache, "key", 100)
-	}
-	cache.Delete([]byte("key"))
-	require.True(t, put(cache, "key", 0, 100))
-	e := cache.shards[0].index.get(cache.hash("key"))
-	if got := e.count(cache.shards[0].policy.now); got != 11*once {
-		t.Errorf("count is %d, want %d", got, 11*once)
-	}
-}
-
-func TestAResidentThatGrows(t *testing.T) {
-	for _, tt := range []struct {
-		name string
-		hits int
-		want bool
-	}{
-		{"makes room if it is worth that", 200, true},
-		{"is gone if it is not", 2, false},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			cache := newCache(Config{MaxBytes: 100_000, Shards: 1})
-			for range tt.hits {
-				request(cache, "key", charged("key", 1000))
-			}
-			for i := range 500 {
-				for range 4 {
-					request(cache, fmt.Sprint("other", i), charged("other10", 500))
-				}
-			}
-			if !resident(cache, "key") { // it may have been evicted while it was small
-				require.True(t, put(cache, "key", 0, charged("key", 1000)))
-			}
-			rejections := cache.Stats().Rejections
-			if got := put(cache, "key", 1, charged("key", 10_000)); got != tt.want {
-				t.Errorf("resident is %v, want %v", got, tt.want)
-			}
-			if v, ok := cache.Get([]byte("key")); ok != tt.want || ok && v != 1 {
-				t.Errorf("Get returns %d, %v", v, ok)
-			}
-			if st := cache.Stats(); !tt.want && st.Rejections != rejections+1 {
-				t.Errorf("%d rejections, want 1", st.Rejections-rejections)
-			}
-			check(t, cache)
-		})
-	}
-}
-
-// TestDeadSmallEntriesGiveWay is about a site whose pages are large now and were
-// small once. Requests for each byte alone would keep the old ones for ever.
-func TestDeadSmallEntriesGiveWay(t *testing.T) {
-	cache := newCache(Config{MaxBytes: 1 << 20, Shards: 1})
-	for i := range 4000 {
-		for range 3 {
-			request(cache, fmt.Sprint("small", i), 100)
-		}
-	}
-	hits, last := 0, 0
-	const rounds, pages = 1200, 20 // 20 pages of 40 KB: four fifths of the budget
-	for round := range rounds {
-		for i := range pages {
-			if request(cache, fmt.Sprint("large", i), 40_000) {
-				if hits++; round >= rounds-10 {
-					last++
-				}
+	})
+	t.Run("a popular entry that is too large does not cool the rest", func(t *testing.T) {
+		cache := newCache(Config{MaxBytes: 1 << 20, Shards: 1, MaxEntryBytes: 1 << 19})
+		for i := range 1000 {
+			for range 20 {
+				request(cache, fmt.Sprint("page", i), 900)
 			}
 		}
-	}
-	if last < 10*pages*9/10 {
-		t.Errorf("%d of %d requests are hits in the end, %d in all", last, 10*pages, hits)
-	}
-	check(t, cache)
-}
-
-func TestAPopularEntryThatIsTooLargeDoesNotCoolTheRest(t *testing.T) {
-	cache := newCache(Config{MaxBytes: 1 << 20, Shards: 1, MaxEntryBytes: 1 << 19})
-	for i := range 1000 {
-		for range 20 {
-			request(cache, fmt.Sprint("page", i), 900)
+		for range 200 {
+			request(cache, "giant", 1<<19-1000)
 		}
-	}
-	for range 200 {
-		request(cache, "giant", 1<<19-1000)
-	}
-	kept := 0
-	for i := range 1000 {
-		if request(cache, fmt.Sprint("page", i), 900) {
-			kept++
+		kept := 0
+		for i := range 1000 {
+			if request(cache, fmt.Sprint("page", i), 900) {
+				kept++
+			}
 		}
-	}
-	if kept < 700 {
-		t.Errorf("%d of 1000 popular pages are left", kept)
-	}
+		if kept < 700 {
+			t.Errorf("%d of 1000 popular entries are left", kept)
+		}
+	})
 }
 
 func TestSketch(t *testing.T) {
@@ -280,7 +281,7 @@ func TestSketch(t *testing.T) {
 	}
 }
 
-func TestWhatGrewForManyEntriesDoesNotStay(t *testing.T) {
+func TestShrink(t *testing.T) {
 	cache := newCache(Config{MaxBytes: 16 << 20, Shards: 1})
 	for i := range 20_000 {
 		put(cache, fmt.Sprint(i), i, 1)

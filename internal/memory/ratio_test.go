@@ -11,9 +11,10 @@ import (
 // .5042 in the long form, and .4894 every day.
 var knownRatio = size(.6905, .6735)
 
-// TestHitRatio holds the policy to what it was chosen for: the share of requests
-// that are answered from memory, over traces of many kinds.
+// The policy is held to what it was chosen for: the share of requests that are served from memory,
+// over traces of many kinds.
 func TestHitRatio(t *testing.T) {
+	t.Parallel()
 	rooms := []int64{1, 5, 20} // per cent of the footprint
 	type row struct{ lru, cache [3]float64 }
 	var (
@@ -51,7 +52,8 @@ func TestHitRatio(t *testing.T) {
 	}
 	fmt.Fprintf(&table, "mean: LRU %.4f, Cache %.4f", lru, cache)
 	t.Log("\n" + table.String())
-	// Traces, hashes and samples are the same in every run, and so is the mean. Who raises it raises knownRatio, too.
+	// Traces, hashes and samples are the same in every run, and so is the mean. Whoever raises it
+	// raises knownRatio, too.
 	if cache < knownRatio-.01 {
 		t.Errorf("mean hit ratio %.4f, want at most one point less than the %.4f it had", cache, knownRatio)
 	}

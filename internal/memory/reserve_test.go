@@ -21,7 +21,7 @@ func stuff(t *testing.T, cache *Cache[int], charge int64) {
 	require.Greater(t, cache.Stats().Bytes, cache.maxBytes*8/10)
 }
 
-// settled holds a cache that nobody uses at the moment to its budget.
+// settled holds a cache that is not in use at the moment to its budget.
 func settled(t *testing.T, cache *Cache[int], reserved int64) {
 	t.Helper()
 	check(t, cache)
@@ -34,34 +34,122 @@ func settled(t *testing.T, cache *Cache[int], reserved int64) {
 	}
 }
 
-func TestResidentsGiveWayToWhatIsReservedAndComeBack(t *testing.T) {
-	for _, shards := range []int{1, 4} {
-		cache := newCache(Config{MaxBytes: 1 << 20, Shards: shards})
-		stuff(t, cache, 1000)
-		const piece = 10_000
-		n := int64(0)
-		for cache.Reserve(piece, n, false) {
-			n += piece
-			settled(t, cache, n)
+func TestReserve(t *testing.T) {
+	t.Parallel()
+	t.Run("residents give way and come back", func(t *testing.T) {
+		for _, shards := range []int{1, 4} {
+			cache := newCache(Config{MaxBytes: 1 << 20, Shards: shards})
+			stuff(t, cache, 1000)
+			const piece = 10_000
+			n := int64(0)
+			for cache.Reserve(piece, n, false) {
+				n += piece
+				settled(t, cache, n)
+			}
+			if n < 3<<20/10 {
+				t.Errorf("%d shards: only %d bytes of %d could be reserved", shards, n, 1<<20)
+			}
+			require.Less(t, cache.Stats().Bytes, int64(3<<20/4))
+			require.EqualValues(t, 1, cache.Stats().Refused)
+			for range n / piece {
+				cache.Release(piece)
+			}
+			settled(t, cache, 0)
+			stuff(t, cache, 1000)
+			stuff(t, cache, 1000)
+			if got := cache.Stats().Bytes; got < 9<<20/10 {
+				t.Errorf("%d shards: residents have %d bytes of %d when nothing is reserved any more", shards, got, 1<<20)
+			}
 		}
-		if n < 3<<20/10 {
-			t.Errorf("%d shards: only %d bytes of %d could be reserved", shards, n, 1<<20)
+	})
+	// An entry that was made in reserved bytes must be worth its room like any other. A crawler
+	// that asks for large responses must not empty the cache.
+	t.Run("it does not let in what is not worth its room", func(t *testing.T) {
+		mib := size[int64](1<<20, 1<<17) // an eighth of the budget
+		cache := newCache(Config{MaxBytes: 8 * mib, Shards: 1})
+		var keys [][]byte
+		for i := range 8 * mib / 1049 {
+			key := fmt.Sprintf("popular %08d", i)
+			put(cache, key, int(i), charged(key, 1000))
+			keys = append(keys, []byte(key))
 		}
-		require.Less(t, cache.Stats().Bytes, int64(3<<20/4))
-		require.EqualValues(t, 1, cache.Stats().Refused)
-		for range n / piece {
-			cache.Release(piece)
+		hits := func() (n int) {
+			for _, k := range keys {
+				if _, ok := cache.Get(k); ok {
+					n++
+				}
+			}
+			return n
+		}
+		for range 10 {
+			hits()
+		}
+		before := hits()
+		random := rand.New(rand.NewPCG(1, 2))
+		for i := range 1000 {
+			size := mib/10 + random.Int64N(mib*9/10)
+			require.True(t, cache.Reserve(size, 0, false))
+			key := fmt.Sprint("crawled ", i)
+			put(cache, key, i, charged(key, size))
+			cache.Release(size)
+			hits()
+		}
+		after := hits()
+		if after < before*3/4 {
+			t.Errorf("%d of %d popular entries are left after a crawl over 1000 large ones", after, before)
 		}
 		settled(t, cache, 0)
-		stuff(t, cache, 1000)
-		stuff(t, cache, 1000)
-		if got := cache.Stats().Bytes; got < 9<<20/10 {
-			t.Errorf("%d shards: residents have %d bytes of %d when nothing is reserved any more", shards, got, 1<<20)
+	})
+	t.Run("many reserve at once", func(t *testing.T) {
+		cache := newCache(Config{MaxBytes: 4 << 20, Shards: 4})
+		var held atomic.Int64
+		for round := range 20 {
+			var group sync.WaitGroup
+			for worker := range 8 {
+				group.Go(func() {
+					random := rand.New(rand.NewPCG(uint64(round), uint64(worker)))
+					var mine []int64
+					for range 500 {
+						switch random.IntN(4) {
+						case 0, 1:
+							n := 1 + random.Int64N(64<<10)
+							if cache.Reserve(n, random.Int64N(128<<10), random.IntN(3) == 0) {
+								mine = append(mine, n)
+								if got := held.Add(n); got > 2<<20 {
+									t.Errorf("%d bytes are reserved, more than half", got)
+								}
+							}
+						case 2:
+							key := fmt.Sprint("key ", random.IntN(5000))
+							put(cache, key, 1, random.Int64N(20_000))
+						default:
+							if len(mine) > 0 {
+								last := len(mine) - 1
+								held.Add(-mine[last])
+								cache.Release(mine[last])
+								mine = mine[:last]
+							}
+						}
+					}
+					for _, n := range mine {
+						if random.IntN(2) == 0 || round%3 == 0 {
+							held.Add(-n)
+							cache.Release(n)
+						} else {
+							defer func() { held.Add(-n); cache.Release(n) }()
+						}
+					}
+				})
+			}
+			group.Wait()
+			settled(t, cache, 0)
+			require.Zero(t, held.Load())
 		}
-	}
+	})
 }
 
-func TestWhatCanBeReserved(t *testing.T) {
+func TestReserveLimits(t *testing.T) {
+	t.Parallel()
 	const mib = 1 << 20
 	for _, tt := range []struct {
 		name    string
@@ -116,92 +204,7 @@ func TestWhatCanBeReserved(t *testing.T) {
 	}
 }
 
-// An entry that was made in reserved bytes must be worth its room, as any other; a crawler that asks for large pages must not empty the cache.
-func TestReservingDoesNotLetInWhatIsNotWorthIt(t *testing.T) {
-	mib := size[int64](1<<20, 1<<17) // what is an eighth of the budget
-	cache := newCache(Config{MaxBytes: 8 * mib, Shards: 1})
-	var keys [][]byte
-	for i := range 8 * mib / 1049 {
-		key := fmt.Sprintf("popular %08d", i)
-		put(cache, key, int(i), charged(key, 1000))
-		keys = append(keys, []byte(key))
-	}
-	hits := func() (n int) {
-		for _, k := range keys {
-			if _, ok := cache.Get(k); ok {
-				n++
-			}
-		}
-		return n
-	}
-	for range 10 {
-		hits()
-	}
-	before := hits()
-	random := rand.New(rand.NewPCG(1, 2))
-	for i := range 1000 {
-		size := mib/10 + random.Int64N(mib*9/10)
-		require.True(t, cache.Reserve(size, 0, false))
-		key := fmt.Sprint("crawled ", i)
-		put(cache, key, i, charged(key, size))
-		cache.Release(size)
-		hits()
-	}
-	after := hits()
-	if after < before*3/4 {
-		t.Errorf("%d of %d popular entries are left after a crawl over 1000 large ones", after, before)
-	}
-	settled(t, cache, 0)
-}
-
-func TestReservationsAmongMany(t *testing.T) {
-	cache := newCache(Config{MaxBytes: 4 << 20, Shards: 4})
-	var held atomic.Int64
-	for round := range 20 {
-		var group sync.WaitGroup
-		for worker := range 8 {
-			group.Go(func() {
-				random := rand.New(rand.NewPCG(uint64(round), uint64(worker)))
-				var mine []int64
-				for range 500 {
-					switch random.IntN(4) {
-					case 0, 1:
-						n := 1 + random.Int64N(64<<10)
-						if cache.Reserve(n, random.Int64N(128<<10), random.IntN(3) == 0) {
-							mine = append(mine, n)
-							if got := held.Add(n); got > 2<<20 {
-								t.Errorf("%d bytes are reserved, more than half", got)
-							}
-						}
-					case 2:
-						key := fmt.Sprint("key ", random.IntN(5000))
-						put(cache, key, 1, random.Int64N(20_000))
-					default:
-						if len(mine) > 0 {
-							last := len(mine) - 1
-							held.Add(-mine[last])
-							cache.Release(mine[last])
-							mine = mine[:last]
-						}
-					}
-				}
-				for _, n := range mine {
-					if random.IntN(2) == 0 || round%3 == 0 {
-						held.Add(-n)
-						cache.Release(n)
-					} else {
-						defer func() { held.Add(-n); cache.Release(n) }()
-					}
-				}
-			})
-		}
-		group.Wait()
-		settled(t, cache, 0)
-		require.Zero(t, held.Load())
-	}
-}
-
-func TestReservingDoesNotAllocate(t *testing.T) {
+func TestReserveAllocatesNothing(t *testing.T) {
 	cache := newCache(Config{MaxBytes: 64 << 20})
 	if got := testing.AllocsPerRun(1000, func() {
 		if cache.Reserve(4<<10, 0, false) {

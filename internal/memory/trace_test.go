@@ -9,7 +9,7 @@ import (
 	"sort"
 )
 
-// trace is a sequence of requests, and what each of the objects costs.
+// trace is a sequence of requests, and the cost of each object.
 type trace struct {
 	requests []int32
 	sizes    []int64
@@ -20,11 +20,11 @@ var (
 	traceRequests = size(50_000, 20_000)
 )
 
-// traceKinds in the order of the table.
+// traceKinds are in the order of the table.
 var traceKinds = []string{"zipf .7", "zipf .9", "zipf 1.1", "scan", "loop", "drift", "bursts"}
 
-// makeTrace generates a trace of a kind. If correlated, popular objects are
-// small; else size and popularity know nothing of each other.
+// makeTrace generates a trace of a kind. If it is correlated, popular objects are small. Otherwise
+// size and popularity are independent.
 func makeTrace(kind string, correlated bool, seed uint64) trace {
 	r := rand.New(rand.NewPCG(seed, 1))
 	skew := map[string]float64{"zipf .7": .7, "zipf 1.1": 1.1}[kind]
@@ -33,7 +33,7 @@ func makeTrace(kind string, correlated bool, seed uint64) trace {
 	}
 	rank := zipf(r, skew, traceObjects)
 	requests := make([]int32, traceRequests)
-	next := int32(traceObjects) // the first id that nobody has asked for
+	next := int32(traceObjects) // the first id that is new
 	burst, left := int32(0), 0
 	for i := range requests {
 		id := rank()
@@ -112,8 +112,8 @@ func (tr trace) cacheHits(budget int64, seed uint64) (hits int) {
 	return hits
 }
 
-// lruHits runs it through a plain LRU with the same budget, the same charges
-// and the same limit for one entry.
+// lruHits runs the trace through a plain LRU with the same budget, the same charges and the same
+// limit for one entry.
 func (tr trace) lruHits(budget int64) (hits int) {
 	var (
 		order = list.New()
