@@ -66,208 +66,210 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
-func TestBreakerBacksOff(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		s := newShared()
-		tier := open(t, s)
-		s.setHook(func(context.Context, string, string) error { return errDown })
-		for range breakerFailures {
-			wants(t, tier, home, "", Unavailable)
-		}
-		begin, calls := time.Now(), s.count("get")
-		var trials []time.Duration
-		for range 2 * 60 * 10 {
-			<-time.After(time.Second / 10)
-			wants(t, tier, home, "", Unavailable)
-			synctest.Wait()
-			if n := s.count("get"); n > calls {
-				calls = n
-				trials = append(trials, time.Since(begin).Round(time.Second))
-			}
-		}
-		if got, want := fmt.Sprint(trials), "[1s 3s 7s 15s 31s 1m1s 1m31s]"; got != want {
-			t.Errorf("got trials after %v, want %v", got, want)
-		}
-		if tier.Put(home, page(t, "x"), nil, Representation{}, tier.Mark()) {
-			t.Error("Put: got true while the breaker is open")
-		}
-	})
-}
-
-func TestGoroutinesAreBounded(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		s := newPlain()
-		tier := open(t, s)
-		s.setHook(func(context.Context, string, string) error { <-time.After(time.Hour); return nil })
-		var wg sync.WaitGroup
-		for range 10 * maxLookups {
-			wg.Go(func() {
-				begin := time.Now()
-				tier.Lookup(t.Context(), home, nil, nil, nil, nil)
-				if took := time.Since(begin); took > DefaultTimeout {
-					t.Errorf("got an answer after %v", took)
-				}
-			})
-		}
-		wg.Wait()
-		synctest.Wait()
-		calls := func() int {
-			stacks := make([]byte, 8<<20)
-			stacks = stacks[:runtime.Stack(stacks, true)]
-			return bytes.Count(stacks, []byte("created by github.com/edgecache-go/edgecache/internal/l2.call"))
-		}
-		if n := calls(); n != maxLookups {
-			t.Errorf("got %d goroutines for calls, want %d", n, maxLookups)
-		}
-		if n := tier.Stats().Busy; n != 9*maxLookups {
-			t.Errorf("got %d calls that were not made, want %d", n, 9*maxLookups)
-		}
-		<-time.After(time.Hour)
-		synctest.Wait()
-		if n := calls(); n > 0 {
-			t.Errorf("got %d goroutines for calls when all have returned", n)
-		}
-	})
-}
-
-func TestPanicsAreContained(t *testing.T) {
-	for name, hook := range map[string]func(){
-		"a panic":  func() { panic("store") },
-		"a Goexit": runtime.Goexit,
-	} {
-		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				s := newShared()
-				tier := open(t, s)
-				put(t, tier, home, page(t, "x"))
-				s.setHook(func(context.Context, string, string) error { hook(); return nil })
+func TestBreaker(t *testing.T) {
+	t.Run("it backs off", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			s := newShared()
+			tier := open(t, s)
+			s.setHook(func(context.Context, string, string) error { return errDown })
+			for range breakerFailures {
 				wants(t, tier, home, "", Unavailable)
-				require.True(t, tier.Put(home, page(t, "y"), nil, Representation{}, tier.Mark()))
-				require.Error(t, tier.Purge(Tag("t")).Tell(t.Context()))
-				synctest.Wait()
-				s.setHook(nil)
-				if st := tier.Stats(); st.Panics < 3 || st.Dropped != 1 {
-					t.Errorf("got %+v", st)
-				}
-				wants(t, tier, home, "x", Found)
-			})
-		})
-	}
-}
-
-// TestClientThatLeaves says nothing about the store.
-func TestClientThatLeaves(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		s := newShared()
-		tier := open(t, s)
-		s.setHook(func(ctx context.Context, _, _ string) error { <-ctx.Done(); return ctx.Err() })
-		for range 3 * breakerFailures {
-			ctx, cancel := context.WithTimeout(t.Context(), DefaultTimeout/2)
-			begin := time.Now()
-			if r := tier.Lookup(ctx, home, nil, nil, nil, nil); r.Outcome != Unavailable || time.Since(begin) != DefaultTimeout/2 {
-				t.Errorf("got %d after %v", r.Outcome, time.Since(begin))
 			}
-			cancel()
-		}
-		if st := tier.Stats(); st.Open || st.Timeouts+st.Errors > 0 {
-			t.Errorf("got %+v", st)
-		}
+			begin, calls := time.Now(), s.count("get")
+			var trials []time.Duration
+			for range 2 * 60 * 10 {
+				<-time.After(time.Second / 10)
+				wants(t, tier, home, "", Unavailable)
+				synctest.Wait()
+				if n := s.count("get"); n > calls {
+					calls = n
+					trials = append(trials, time.Since(begin).Round(time.Second))
+				}
+			}
+			if got, want := fmt.Sprint(trials), "[1s 3s 7s 15s 31s 1m1s 1m31s]"; got != want {
+				t.Errorf("got trials after %v, want %v", got, want)
+			}
+			if tier.Put(home, page(t, "x"), nil, Representation{}, tier.Mark()) {
+				t.Error("Put: got true while the breaker is open")
+			}
+		})
 	})
 }
 
-func TestQueueIsBounded(t *testing.T) {
-	for _, row := range []struct {
-		name   string
-		change func(*Config)
-		size   int
-		want   int
-	}{
-		{"by entries", func(c *Config) { c.QueueEntries = 7 }, 10, 7},
-		{"by bytes", func(c *Config) { c.QueueBytes = 100 << 10 }, 10 << 10, 9},
-		{"by bytes, one alone too large", func(c *Config) { c.QueueBytes = 10 << 10 }, 10 << 10, 0},
-	} {
-		t.Run(row.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T) {
-				s := newPlain()
-				tier := open(t, s, row.change)
-				hold := make(chan struct{})
-				s.setHook(func(context.Context, string, string) error { <-hold; return nil })
-				taken := 0
-				for i := range 20 {
+func TestCall(t *testing.T) {
+	t.Run("its goroutines are bounded", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			s := newPlain()
+			tier := open(t, s)
+			s.setHook(func(context.Context, string, string) error { <-time.After(time.Hour); return nil })
+			var wg sync.WaitGroup
+			for range 10 * maxLookups {
+				wg.Go(func() {
 					begin := time.Now()
-					if tier.Put(urlKey("a", "/"+number(i)), page(t, strings.Repeat("x", row.size)), nil, Representation{}, tier.Mark()) {
-						taken++
+					tier.Lookup(t.Context(), home, nil, nil, nil, nil)
+					if took := time.Since(begin); took > DefaultTimeout {
+						t.Errorf("got an answer after %v", took)
 					}
-					if time.Since(begin) > 0 {
-						t.Error("Put has waited")
-					}
-				}
-				st := tier.Stats()
-				if taken != row.want || st.Dropped != uint64(20-taken) || st.QueueEntries != taken || st.QueueBytes > tier.config.QueueBytes {
-					t.Errorf("got %d taken and %+v, want %d", taken, st, row.want)
-				}
-				close(hold)
-				synctest.Wait()
-				if st := tier.Stats(); st.Written != uint64(taken) || st.QueueEntries != 0 || st.QueueBytes != 0 {
-					t.Errorf("got %+v when it has drained", st)
-				}
-			})
+				})
+			}
+			wg.Wait()
+			synctest.Wait()
+			calls := func() int {
+				stacks := make([]byte, 8<<20)
+				stacks = stacks[:runtime.Stack(stacks, true)]
+				return bytes.Count(stacks, []byte("created by github.com/edgecache-go/edgecache/internal/l2.call"))
+			}
+			if n := calls(); n != maxLookups {
+				t.Errorf("got %d goroutines for calls, want %d", n, maxLookups)
+			}
+			if n := tier.Stats().Busy; n != 9*maxLookups {
+				t.Errorf("got %d calls that were not made, want %d", n, 9*maxLookups)
+			}
+			<-time.After(time.Hour)
+			synctest.Wait()
+			if n := calls(); n > 0 {
+				t.Errorf("got %d goroutines for calls when all have returned", n)
+			}
 		})
-	}
-}
-
-// TestPurgesLeaveRoomForWrites: a flood of purges, and a slow store.
-func TestPurgesLeaveRoomForWrites(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		s := newPlain()
-		tier := open(t, s)
-		hold := make(chan struct{})
-		s.setHook(func(context.Context, string, string) error { <-hold; return nil })
-		for i := range DefaultQueueEntries {
-			tier.Purge(Page("a", "/made/up/"+number(i))).TellLater()
+	})
+	t.Run("a panic is contained", func(t *testing.T) {
+		for name, hook := range map[string]func(){
+			"a panic":  func() { panic("store") },
+			"a Goexit": runtime.Goexit,
+		} {
+			t.Run(name, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					s := newShared()
+					tier := open(t, s)
+					put(t, tier, home, page(t, "x"))
+					s.setHook(func(context.Context, string, string) error { hook(); return nil })
+					wants(t, tier, home, "", Unavailable)
+					require.True(t, tier.Put(home, page(t, "y"), nil, Representation{}, tier.Mark()))
+					require.Error(t, tier.Purge(Tag("t")).Tell(t.Context()))
+					synctest.Wait()
+					s.setHook(nil)
+					if st := tier.Stats(); st.Panics < 3 || st.Dropped != 1 {
+						t.Errorf("got %+v", st)
+					}
+					wants(t, tier, home, "x", Found)
+				})
+			})
 		}
-		if n := tier.Stats().QueueEntries; n != DefaultQueueEntries/erasePart {
-			t.Errorf("got %d jobs, want %d", n, DefaultQueueEntries/erasePart)
-		}
-		if !tier.Put(home, page(t, "x"), nil, Representation{}, tier.Mark()) {
-			t.Error("a response was dropped")
-		}
-		close(hold)
-		synctest.Wait()
-		wants(t, tier, home, "x", Found)
-		tier.Purge(Page("a", "/")).TellLater()
-		synctest.Wait()
-		if n := len(s.values); n != 0 {
-			t.Errorf("got %d values after the purge, want none", n)
-		}
+	})
+	// TestClientThatLeaves says nothing about the store.
+	t.Run("a client that leaves says nothing about the store", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			s := newShared()
+			tier := open(t, s)
+			s.setHook(func(ctx context.Context, _, _ string) error { <-ctx.Done(); return ctx.Err() })
+			for range 3 * breakerFailures {
+				ctx, cancel := context.WithTimeout(t.Context(), DefaultTimeout/2)
+				begin := time.Now()
+				if r := tier.Lookup(ctx, home, nil, nil, nil, nil); r.Outcome != Unavailable || time.Since(begin) != DefaultTimeout/2 {
+					t.Errorf("got %d after %v", r.Outcome, time.Since(begin))
+				}
+				cancel()
+			}
+			if st := tier.Stats(); st.Open || st.Timeouts+st.Errors > 0 {
+				t.Errorf("got %+v", st)
+			}
+		})
 	})
 }
 
-// TestOrder: the store sees the writes of one URL in their order.
-func TestOrder(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		s := newPlain()
-		tier := open(t, s)
-		random := rand.New(rand.NewPCG(1, 1))
-		var mu sync.Mutex
-		s.setHook(func(context.Context, string, string) error {
-			mu.Lock()
-			d := time.Duration(random.IntN(10)) * time.Millisecond
-			mu.Unlock()
-			<-time.After(d)
-			return nil
-		})
-		for i := range 20 {
-			for _, target := range []string{"/", "/a", "/b", "/c"} {
-				require.True(t, tier.Put(urlKey("a", target), page(t, number(i)), nil, Representation{}, tier.Mark()))
+func TestQueue(t *testing.T) {
+	t.Run("it is bounded", func(t *testing.T) {
+		for _, row := range []struct {
+			name   string
+			change func(*Config)
+			size   int
+			want   int
+		}{
+			{"by entries", func(c *Config) { c.QueueEntries = 7 }, 10, 7},
+			{"by bytes", func(c *Config) { c.QueueBytes = 100 << 10 }, 10 << 10, 9},
+			{"by bytes, one alone too large", func(c *Config) { c.QueueBytes = 10 << 10 }, 10 << 10, 0},
+		} {
+			t.Run(row.name, func(t *testing.T) {
+				bubble(t, func(t *testing.T) {
+					s := newPlain()
+					tier := open(t, s, row.change)
+					hold := make(chan struct{})
+					s.setHook(func(context.Context, string, string) error { <-hold; return nil })
+					taken := 0
+					for i := range 20 {
+						begin := time.Now()
+						if tier.Put(urlKey("a", "/"+number(i)), page(t, strings.Repeat("x", row.size)), nil, Representation{}, tier.Mark()) {
+							taken++
+						}
+						if time.Since(begin) > 0 {
+							t.Error("Put has waited")
+						}
+					}
+					st := tier.Stats()
+					if taken != row.want || st.Dropped != uint64(20-taken) || st.QueueEntries != taken || st.QueueBytes > tier.config.QueueBytes {
+						t.Errorf("got %d taken and %+v, want %d", taken, st, row.want)
+					}
+					close(hold)
+					synctest.Wait()
+					if st := tier.Stats(); st.Written != uint64(taken) || st.QueueEntries != 0 || st.QueueBytes != 0 {
+						t.Errorf("got %+v when it has drained", st)
+					}
+				})
+			})
+		}
+	})
+	// TestPurgesLeaveRoomForWrites: a flood of purges, and a slow store.
+	t.Run("purges leave room for writes", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			s := newPlain()
+			tier := open(t, s)
+			hold := make(chan struct{})
+			s.setHook(func(context.Context, string, string) error { <-hold; return nil })
+			for i := range DefaultQueueEntries {
+				tier.Purge(Page("a", "/made/up/"+number(i))).TellLater()
 			}
-		}
-		require.NoError(t, tier.Close(t.Context()))
-		s.setHook(nil)
-		tier.tasks.closed = false // to look at what it has left
-		for _, target := range []string{"/", "/a", "/b", "/c"} {
-			wants(t, tier, urlKey("a", target), "19", Found)
-		}
+			if n := tier.Stats().QueueEntries; n != DefaultQueueEntries/erasePart {
+				t.Errorf("got %d jobs, want %d", n, DefaultQueueEntries/erasePart)
+			}
+			if !tier.Put(home, page(t, "x"), nil, Representation{}, tier.Mark()) {
+				t.Error("a response was dropped")
+			}
+			close(hold)
+			synctest.Wait()
+			wants(t, tier, home, "x", Found)
+			tier.Purge(Page("a", "/")).TellLater()
+			synctest.Wait()
+			if n := len(s.values); n != 0 {
+				t.Errorf("got %d values after the purge, want none", n)
+			}
+		})
+	})
+	// TestOrder: the store sees the writes of one URL in their order.
+	t.Run("writes of one URL keep their order", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			s := newPlain()
+			tier := open(t, s)
+			random := rand.New(rand.NewPCG(1, 1))
+			var mu sync.Mutex
+			s.setHook(func(context.Context, string, string) error {
+				mu.Lock()
+				d := time.Duration(random.IntN(10)) * time.Millisecond
+				mu.Unlock()
+				<-time.After(d)
+				return nil
+			})
+			for i := range 20 {
+				for _, target := range []string{"/", "/a", "/b", "/c"} {
+					require.True(t, tier.Put(urlKey("a", target), page(t, number(i)), nil, Representation{}, tier.Mark()))
+				}
+			}
+			require.NoError(t, tier.Close(t.Context()))
+			s.setHook(nil)
+			tier.tasks.closed = false // to look at what it has left
+			for _, target := range []string{"/", "/a", "/b", "/c"} {
+				wants(t, tier, urlKey("a", target), "19", Found)
+			}
+		})
 	})
 }
 

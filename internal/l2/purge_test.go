@@ -117,140 +117,160 @@ func TestPurge(t *testing.T) {
 	}
 }
 
-// TestWriteThatLandsAfterAPurge: the store takes its time with a value that was made before.
-func TestWriteThatLandsAfterAPurge(t *testing.T) {
-	for _, target := range []Target{Page("a", "/"), Tag("tag"), Prefix("a", "/"), Everything()} {
+func TestPurgeOrder(t *testing.T) {
+	// TestWriteThatLandsAfterAPurge: the store takes its time with a value that was made before.
+	t.Run("a write that lands after the purge", func(t *testing.T) {
+		for _, target := range []Target{Page("a", "/"), Tag("tag"), Prefix("a", "/"), Everything()} {
+			bubble(t, func(t *testing.T) {
+				s := newShared()
+				ours, theirs := open(t, s), open(t, s)
+				wants(t, ours, home, "", Absent)
+				hold := make(chan struct{})
+				s.setHook(func(_ context.Context, method, _ string) error {
+					if method == "set" {
+						<-hold
+					}
+					return nil
+				})
+				put(t, ours, home, page(t, "old"), "tag")
+				require.NoError(t, ours.Purge(target).Tell(t.Context()))
+				close(hold)
+				synctest.Wait()
+				require.Equal(t, 2, s.count("set"), "it has not landed at all")
+				wants(t, ours, home, "", Absent)
+				wants(t, theirs, home, "", Absent)
+				wants(t, open(t, s), home, "", Absent)
+				put(t, ours, home, page(t, "new"), "tag")
+				wants(t, theirs, home, "new", Found)
+			})
+		}
+	})
+	// TestPurgeDuringLookup: the value has been read when the purge comes.
+	t.Run("a purge during a look-up", func(t *testing.T) {
+		for _, at := range []string{"get", "load"} {
+			for _, own := range []bool{true, false} {
+				bubble(t, func(t *testing.T) {
+					s := newShared()
+					tier := open(t, s)
+					writer := tier
+					if !own {
+						writer = open(t, s)
+					}
+					put(t, writer, home, page(t, "old"), "tag")
+					s.setHook(func(_ context.Context, method, _ string) error {
+						if method == at {
+							s.setHook(nil)
+							tier.Purge(Tag("tag"))
+						}
+						return nil
+					})
+					wants(t, tier, home, "", Absent)
+				})
+			}
+		}
+	})
+	// TestPurgeThatTheStoreDoesNotLearn holds here for what others have stored, until the store knows; and is told again and again.
+	t.Run("a purge that the store does not learn", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			s := newShared()
+			ours, theirs := open(t, s), open(t, s)
+			wants(t, theirs, home, "", Absent)
+			put(t, theirs, home, page(t, "old"), "tag")
+			other := urlKey("a", "/other")
+			put(t, theirs, other, page(t, "other"))
+			var down atomic.Bool
+			down.Store(true)
+			s.setHook(func(_ context.Context, method, _ string) error {
+				if method == "bump" && down.Load() {
+					return errDown
+				}
+				return nil
+			})
+			require.ErrorIs(t, ours.Purge(Tag("tag")).Tell(t.Context()), errDown)
+			ours.Purge(Page("a", "/nothing")).TellLater()
+			wants(t, ours, home, "", Absent)
+			wants(t, ours, other, "other", Found)
+			wants(t, theirs, home, "old", Found)   // nobody could tell
+			if n := ours.Stats().Pending; n != 6 { // a tag, a page of one host, and a path: two slots each
+				t.Errorf("got %d names that the store does not know, want 6", n)
+			}
+			<-time.After(10 * time.Second)
+			down.Store(false)
+			<-time.After(breakerMaxPause)
+			if n := ours.Stats().Pending; n != 0 {
+				t.Errorf("got %d names that the store does not know, want 0", n)
+			}
+			wants(t, ours, home, "", Absent)
+			wants(t, theirs, home, "", Absent)
+		})
+	})
+	// TestLaterPurgeIsNotForgotten: the store knows of the first, but its answer takes so long that there is a second one of the same name.
+	t.Run("a later purge is not forgotten", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			s := newShared()
+			ours, theirs := open(t, s), open(t, s)
+			hold := make(chan struct{})
+			var once sync.Once
+			s.after = func(method string) {
+				if method == "bump" {
+					once.Do(func() { <-hold })
+				}
+			}
+			told := make(chan error)
+			go func() { told <- ours.Purge(Tag("tag")).Tell(t.Context()) }()
+			synctest.Wait()
+			wants(t, theirs, home, "", Absent)
+			put(t, theirs, home, page(t, "between"), "tag")
+			wants(t, theirs, home, "between", Found)
+			second := ours.Purge(Tag("tag"))
+			close(hold)
+			require.NoError(t, <-told)
+			wants(t, ours, home, "", Absent)
+			require.NoError(t, second.Tell(t.Context()))
+			wants(t, theirs, home, "", Absent)
+		})
+	})
+	// TestPurgeThatIsToldDuringLookup: the generations were read before the store knew of the purge, and the purge is no longer pending when they arrive.
+	t.Run("a purge that is told during a look-up", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			s := newShared()
+			ours, theirs := open(t, s), open(t, s)
+			put(t, theirs, home, page(t, "old"), "tag")
+			purge := ours.Purge(Tag("tag"))
+			var once sync.Once
+			s.after = func(method string) {
+				if method == "load" {
+					once.Do(func() {
+						if err := purge.Tell(t.Context()); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+			}
+			wants(t, ours, home, "", Absent)
+		})
+	})
+	// TestStampsAreNeverTooYoung: a page that began to be made before a purge by another process, which this one has not heard of.
+	t.Run("stamps are never too young", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
 			ours, theirs := open(t, s), open(t, s)
 			wants(t, ours, home, "", Absent)
-			hold := make(chan struct{})
-			s.setHook(func(_ context.Context, method, _ string) error {
-				if method == "set" {
-					<-hold
-				}
-				return nil
-			})
-			put(t, ours, home, page(t, "old"), "tag")
-			require.NoError(t, ours.Purge(target).Tell(t.Context()))
-			close(hold)
+			mark := ours.Mark()
+			require.NoError(t, theirs.Purge(Tag("tag")).Tell(t.Context()))
+			wants(t, ours, urlKey("a", "/other"), "", Absent) // and hears of it while the page is being made
+			<-time.After(positionFor)
+			wants(t, ours, urlKey("a", "/other"), "", Absent)
+			require.True(t, ours.Put(home, page(t, "old"), []string{"tag"}, Representation{}, mark))
 			synctest.Wait()
-			require.Equal(t, 2, s.count("set"), "it has not landed at all")
 			wants(t, ours, home, "", Absent)
 			wants(t, theirs, home, "", Absent)
-			wants(t, open(t, s), home, "", Absent)
 			put(t, ours, home, page(t, "new"), "tag")
 			wants(t, theirs, home, "new", Found)
+			if (Mark{}) != (New(Config{Store: newShared(), Rules: &options}).Mark()) {
+				t.Error("the first mark is not the zero one")
+			}
 		})
-	}
-}
-
-// TestPurgeDuringLookup: the value has been read when the purge comes.
-func TestPurgeDuringLookup(t *testing.T) {
-	for _, at := range []string{"get", "load"} {
-		for _, own := range []bool{true, false} {
-			bubble(t, func(t *testing.T) {
-				s := newShared()
-				tier := open(t, s)
-				writer := tier
-				if !own {
-					writer = open(t, s)
-				}
-				put(t, writer, home, page(t, "old"), "tag")
-				s.setHook(func(_ context.Context, method, _ string) error {
-					if method == at {
-						s.setHook(nil)
-						tier.Purge(Tag("tag"))
-					}
-					return nil
-				})
-				wants(t, tier, home, "", Absent)
-			})
-		}
-	}
-}
-
-// TestPurgeThatTheStoreDoesNotLearn holds here for what others have stored, until the store knows; and is told again and again.
-func TestPurgeThatTheStoreDoesNotLearn(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		s := newShared()
-		ours, theirs := open(t, s), open(t, s)
-		wants(t, theirs, home, "", Absent)
-		put(t, theirs, home, page(t, "old"), "tag")
-		other := urlKey("a", "/other")
-		put(t, theirs, other, page(t, "other"))
-		var down atomic.Bool
-		down.Store(true)
-		s.setHook(func(_ context.Context, method, _ string) error {
-			if method == "bump" && down.Load() {
-				return errDown
-			}
-			return nil
-		})
-		require.ErrorIs(t, ours.Purge(Tag("tag")).Tell(t.Context()), errDown)
-		ours.Purge(Page("a", "/nothing")).TellLater()
-		wants(t, ours, home, "", Absent)
-		wants(t, ours, other, "other", Found)
-		wants(t, theirs, home, "old", Found)   // nobody could tell
-		if n := ours.Stats().Pending; n != 6 { // a tag, a page of one host, and a path: two slots each
-			t.Errorf("got %d names that the store does not know, want 6", n)
-		}
-		<-time.After(10 * time.Second)
-		down.Store(false)
-		<-time.After(breakerMaxPause)
-		if n := ours.Stats().Pending; n != 0 {
-			t.Errorf("got %d names that the store does not know, want 0", n)
-		}
-		wants(t, ours, home, "", Absent)
-		wants(t, theirs, home, "", Absent)
-	})
-}
-
-// TestLaterPurgeIsNotForgotten: the store knows of the first, but its answer takes so long that there is a second one of the same name.
-func TestLaterPurgeIsNotForgotten(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		s := newShared()
-		ours, theirs := open(t, s), open(t, s)
-		hold := make(chan struct{})
-		var once sync.Once
-		s.after = func(method string) {
-			if method == "bump" {
-				once.Do(func() { <-hold })
-			}
-		}
-		told := make(chan error)
-		go func() { told <- ours.Purge(Tag("tag")).Tell(t.Context()) }()
-		synctest.Wait()
-		wants(t, theirs, home, "", Absent)
-		put(t, theirs, home, page(t, "between"), "tag")
-		wants(t, theirs, home, "between", Found)
-		second := ours.Purge(Tag("tag"))
-		close(hold)
-		require.NoError(t, <-told)
-		wants(t, ours, home, "", Absent)
-		require.NoError(t, second.Tell(t.Context()))
-		wants(t, theirs, home, "", Absent)
-	})
-}
-
-// TestPurgeThatIsToldDuringLookup: the generations were read before the store knew of the purge, and the purge is no longer pending when they arrive.
-func TestPurgeThatIsToldDuringLookup(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		s := newShared()
-		ours, theirs := open(t, s), open(t, s)
-		put(t, theirs, home, page(t, "old"), "tag")
-		purge := ours.Purge(Tag("tag"))
-		var once sync.Once
-		s.after = func(method string) {
-			if method == "load" {
-				once.Do(func() {
-					if err := purge.Tell(t.Context()); err != nil {
-						t.Error(err)
-					}
-				})
-			}
-		}
-		wants(t, ours, home, "", Absent)
 	})
 }
 
@@ -269,29 +289,6 @@ func TestPurgeMakesRoom(t *testing.T) {
 			t.Errorf("got %d values, want 2: %v", len(s.values), s.values)
 		}
 		wants(t, tier, urlKey("a", "/b"), "stays", Found)
-	})
-}
-
-// TestStampsAreNeverTooYoung: a page that began to be made before a purge by another process, which this one has not heard of.
-func TestStampsAreNeverTooYoung(t *testing.T) {
-	bubble(t, func(t *testing.T) {
-		s := newShared()
-		ours, theirs := open(t, s), open(t, s)
-		wants(t, ours, home, "", Absent)
-		mark := ours.Mark()
-		require.NoError(t, theirs.Purge(Tag("tag")).Tell(t.Context()))
-		wants(t, ours, urlKey("a", "/other"), "", Absent) // and hears of it while the page is being made
-		<-time.After(positionFor)
-		wants(t, ours, urlKey("a", "/other"), "", Absent)
-		require.True(t, ours.Put(home, page(t, "old"), []string{"tag"}, Representation{}, mark))
-		synctest.Wait()
-		wants(t, ours, home, "", Absent)
-		wants(t, theirs, home, "", Absent)
-		put(t, ours, home, page(t, "new"), "tag")
-		wants(t, theirs, home, "new", Found)
-		if (Mark{}) != (New(Config{Store: newShared(), Rules: &options}).Mark()) {
-			t.Error("the first mark is not the zero one")
-		}
 	})
 }
 

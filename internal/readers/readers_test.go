@@ -75,7 +75,7 @@ func newSet(size int64) *Set {
 	return s
 }
 
-func TestBytesArePinnedWhileTheyAreReadAndNobodyPays(t *testing.T) {
+func TestPin(t *testing.T) {
 	room, set := NewRoom(1000), newSet(100)
 	pinned := func(want int64, what string) {
 		t.Helper()
@@ -121,79 +121,94 @@ func TestBytesArePinnedWhileTheyAreReadAndNobodyPays(t *testing.T) {
 	pinned(0, "without a room nothing is counted")
 }
 
-func TestWhoIsLetGo(t *testing.T) {
-	const mib = 1 << 20
-	for _, row := range []struct {
-		name string
-		take func(int) time.Duration
-		age  time.Duration // when the room becomes full
-		want error
-	}{
-		{"who reads at 10 MB/s", rate(10_000_000), 50 * time.Millisecond, nil},
-		{"at 64 KiB/s", rate(64 << 10), 10 * time.Second, nil},
-		{"at 32 KiB/s", rate(32 << 10), 20 * time.Second, nil},
-		{"at 16 KiB/s", rate(16 << 10), 60 * time.Second, nil},
-		{"at 4 KiB/s", rate(4 << 10), 10 * time.Second, ErrLetGo},
-		{"not at all", rate(1), 3 * time.Second, ErrLetGo},
-		{"not at all, but has just begun", rate(1 << 30), time.Millisecond, nil},
-	} {
-		t.Run(row.name, func(t *testing.T) {
+func TestLetGo(t *testing.T) {
+	t.Run("slow clients", func(t *testing.T) {
+		const mib = 1 << 20
+		for _, row := range []struct {
+			name string
+			take func(int) time.Duration
+			age  time.Duration // when the room becomes full
+			want error
+		}{
+			{"who reads at 10 MB/s", rate(10_000_000), 50 * time.Millisecond, nil},
+			{"at 64 KiB/s", rate(64 << 10), 10 * time.Second, nil},
+			{"at 32 KiB/s", rate(32 << 10), 20 * time.Second, nil},
+			{"at 16 KiB/s", rate(16 << 10), 60 * time.Second, nil},
+			{"at 4 KiB/s", rate(4 << 10), 10 * time.Second, ErrLetGo},
+			{"not at all", rate(1), 3 * time.Second, ErrLetGo},
+			{"not at all, but has just begun", rate(1 << 30), time.Millisecond, nil},
+		} {
+			t.Run(row.name, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					room, set, c := NewRoom(mib), newSet(2*mib), newClient(row.take)
+					set.Pay()
+					ended := make(chan error, 1)
+					go func() { ended <- read(room, set, c, 2*mib) }()
+					time.Sleep(row.age)
+					set.Unpay() // twice as much as there is room for
+					require.ErrorIs(t, <-ended, row.want)
+					synctest.Wait()
+					require.False(t, c.misuse.Load())
+					require.Zero(t, room.Used())
+				})
+			})
+		}
+		t.Run("nobody while there is room", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				room, set, c := NewRoom(mib), newSet(2*mib), newClient(row.take)
-				set.Pay()
+				room, set := NewRoom(3*mib), newSet(2*mib)
 				ended := make(chan error, 1)
-				go func() { ended <- read(room, set, c, 2*mib) }()
-				time.Sleep(row.age)
-				set.Unpay() // twice as much as there is room for
-				require.ErrorIs(t, <-ended, row.want)
-				synctest.Wait()
-				require.False(t, c.misuse.Load())
-				require.Zero(t, room.Used())
+				go func() { ended <- read(room, set, newClient(rate(4<<10)), 2*mib) }()
+				require.NoError(t, <-ended)
 			})
 		})
-	}
-	t.Run("nobody while there is room", func(t *testing.T) {
+		t.Run("nobody whose bytes are paid for", func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				room, set, other := NewRoom(mib), newSet(2*mib), newSet(2*mib)
+				set.Pay()
+				ended := make(chan error, 2)
+				go func() { ended <- read(room, set, newClient(rate(4<<10)), 100<<10) }()
+				time.Sleep(5 * time.Second)
+				go func() { ended <- read(room, other, newClient(rate(1<<20)), 2*mib) }()
+				require.NoError(t, <-ended)
+				require.NoError(t, <-ended)
+			})
+		})
+	})
+	// Time in which there is nothing to take, because the handler is slow, does not count.
+	t.Run("a client that waits for the handler is not slow", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			room, set := NewRoom(3*mib), newSet(2*mib)
+			room, set := NewRoom(1000), newSet(2000)
+			r := new(Reader)
+			r.In(room)
+			r.Start(newClient(rate(20 << 10)))
+			r.Join(set)
+			for range 20 {
+				time.Sleep(10 * time.Second)
+				require.False(t, room.Admits(1<<20))
+				_, err := r.Write(make([]byte, 10<<10))
+				require.NoError(t, err)
+			}
+			r.Stop()
+			require.False(t, r.LetGo())
+		})
+	})
+	// Asking whether there is room lets those go that have become slow since it was full.
+	t.Run("one that becomes slow is let go when the next one asks", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			room, set := NewRoom(1<<20), newSet(1<<20)
 			ended := make(chan error, 1)
-			go func() { ended <- read(room, set, newClient(rate(4<<10)), 2*mib) }()
-			require.NoError(t, <-ended)
-		})
-	})
-	t.Run("nobody whose bytes are paid for", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			room, set, other := NewRoom(mib), newSet(2*mib), newSet(2*mib)
-			set.Pay()
-			ended := make(chan error, 2)
-			go func() { ended <- read(room, set, newClient(rate(4<<10)), 100<<10) }()
-			time.Sleep(5 * time.Second)
-			go func() { ended <- read(room, other, newClient(rate(1<<20)), 2*mib) }()
-			require.NoError(t, <-ended)
-			require.NoError(t, <-ended)
-		})
-	})
-}
-
-// Time in which there is nothing to take, because the handler is slow, does not count.
-func TestWhoWaitsForTheHandlerIsNotSlow(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		room, set := NewRoom(1000), newSet(2000)
-		r := new(Reader)
-		r.In(room)
-		r.Start(newClient(rate(20 << 10)))
-		r.Join(set)
-		for range 20 {
-			time.Sleep(10 * time.Second)
+			go func() { ended <- read(room, set, newClient(rate(1)), 1<<20) }()
+			time.Sleep(time.Second)
 			require.False(t, room.Admits(1<<20))
-			_, err := r.Write(make([]byte, 10<<10))
-			require.NoError(t, err)
-		}
-		r.Stop()
-		require.False(t, r.LetGo())
+			time.Sleep(2 * time.Second)
+			require.False(t, room.Admits(1<<20))
+			require.ErrorIs(t, <-ended, ErrLetGo)
+			require.True(t, room.Admits(1<<20))
+		})
 	})
 }
 
-func TestWhatTheRoomAdmits(t *testing.T) {
+func TestAdmits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		room := NewRoom(1000)
 		admits := func(small, medium, large bool) {
@@ -228,22 +243,7 @@ func TestWhatTheRoomAdmits(t *testing.T) {
 	})
 }
 
-// Asking whether there is room lets those go that have become slow since it was full.
-func TestWhoBecomesSlowIsLetGoWhenTheNextOneAsks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		room, set := NewRoom(1<<20), newSet(1<<20)
-		ended := make(chan error, 1)
-		go func() { ended <- read(room, set, newClient(rate(1)), 1<<20) }()
-		time.Sleep(time.Second)
-		require.False(t, room.Admits(1<<20))
-		time.Sleep(2 * time.Second)
-		require.False(t, room.Admits(1<<20))
-		require.ErrorIs(t, <-ended, ErrLetGo)
-		require.True(t, room.Admits(1<<20))
-	})
-}
-
-func TestReadersAmongMany(t *testing.T) {
+func TestConcurrency(t *testing.T) {
 	room := NewRoom(300)
 	sets := make([]*Set, 8)
 	for i := range sets {

@@ -61,68 +61,102 @@ func run(plan string, w http.ResponseWriter, handler func(w http.ResponseWriter)
 	return j
 }
 
-func TestFillCommitsOnceAtTheFinalStatus(t *testing.T) {
-	for _, tt := range []struct {
-		name    string
-		handler func(w http.ResponseWriter)
-		want    int
-	}{
-		{"a handler that does nothing", func(http.ResponseWriter) {}, 200},
-		{"a status", func(w http.ResponseWriter) { w.WriteHeader(404) }, 404},
-		{"a second status is ignored", func(w http.ResponseWriter) { w.WriteHeader(404); w.WriteHeader(500) }, 404},
-		{"a write", func(w http.ResponseWriter) { w.Write([]byte("x")) }, 200},
-		{"an empty write", func(w http.ResponseWriter) { w.Write(nil) }, 200},
-		{"a string", func(w http.ResponseWriter) { io.WriteString(w, "x") }, 200},
-		{"a flush", func(w http.ResponseWriter) { w.(http.Flusher).Flush() }, 200},
-		{"a copy", func(w http.ResponseWriter) { io.Copy(w, strings.NewReader("x")) }, 200},
-		{"interim answers before it (RFC 9110, 15.2)", func(w http.ResponseWriter) { w.WriteHeader(103); w.WriteHeader(100); w.WriteHeader(201) }, 201},
-		{"101 is final", func(w http.ResponseWriter) { w.WriteHeader(101) }, 101},
-		{"a status after a write is ignored", func(w http.ResponseWriter) { w.Write([]byte("x")); w.WriteHeader(404) }, 200},
-	} {
-		for _, plan := range []string{"direct", "keep", "discard"} {
-			j := run(plan, httptest.NewRecorder(), tt.handler)
-			require.Equal(t, []int{tt.want}, j.commits, "%s, %s", tt.name, plan)
-			require.Equal(t, tt.want, j.fill.Status())
-			require.True(t, j.fill.Committed())
-			require.False(t, j.fill.Hijacked())
+func TestCommit(t *testing.T) {
+	t.Run("once, at the final status", func(t *testing.T) {
+		for _, tt := range []struct {
+			name    string
+			handler func(w http.ResponseWriter)
+			want    int
+		}{
+			{"a handler that does nothing", func(http.ResponseWriter) {}, 200},
+			{"a status", func(w http.ResponseWriter) { w.WriteHeader(404) }, 404},
+			{"a second status is ignored", func(w http.ResponseWriter) { w.WriteHeader(404); w.WriteHeader(500) }, 404},
+			{"a write", func(w http.ResponseWriter) { w.Write([]byte("x")) }, 200},
+			{"an empty write", func(w http.ResponseWriter) { w.Write(nil) }, 200},
+			{"a string", func(w http.ResponseWriter) { io.WriteString(w, "x") }, 200},
+			{"a flush", func(w http.ResponseWriter) { w.(http.Flusher).Flush() }, 200},
+			{"a copy", func(w http.ResponseWriter) { io.Copy(w, strings.NewReader("x")) }, 200},
+			{"interim answers before it (RFC 9110, 15.2)", func(w http.ResponseWriter) { w.WriteHeader(103); w.WriteHeader(100); w.WriteHeader(201) }, 201},
+			{"101 is final", func(w http.ResponseWriter) { w.WriteHeader(101) }, 101},
+			{"a status after a write is ignored", func(w http.ResponseWriter) { w.Write([]byte("x")); w.WriteHeader(404) }, 200},
+		} {
+			for _, plan := range []string{"direct", "keep", "discard"} {
+				j := run(plan, httptest.NewRecorder(), tt.handler)
+				require.Equal(t, []int{tt.want}, j.commits, "%s, %s", tt.name, plan)
+				require.Equal(t, tt.want, j.fill.Status())
+				require.True(t, j.fill.Committed())
+				require.False(t, j.fill.Hijacked())
+			}
 		}
-	}
-}
-
-func TestDirectLetsEverythingThrough(t *testing.T) {
-	w := httptest.NewRecorder()
-	w.Header().Set("X-Request-Id", "7")
-	j := run("direct", w, func(w http.ResponseWriter) {
-		w.Header().Set("Content-Type", "text/plain")
-		w.Header().Del("X-Request-Id")
-		w.WriteHeader(404)
-		w.Header().Set("X-Late", "1")
-		w.Write([]byte("not "))
-		io.WriteString(w, "found")
-		w.(http.Flusher).Flush()
-		io.Copy(w, strings.NewReader(" here"))
 	})
-	r := w.Result()
-	require.Equal(t, 404, r.StatusCode)
-	require.Equal(t, http.Header{"Content-Type": {"text/plain"}, "X-Cache": {"BYPASS"}}, r.Header)
-	require.Equal(t, "not found here", w.Body.String())
-	require.True(t, w.Flushed)
-	require.Zero(t, j.grown)
-	require.Zero(t, j.flushes)
+	// RFC 9110, 15.2: an interim answer is for the client that waits, and its fields are not those of the final one.
+	t.Run("interim responses reach the client with their own fields", func(t *testing.T) {
+		for _, plan := range []string{"direct", "keep"} {
+			hinted := &interim{ResponseRecorder: httptest.NewRecorder()}
+			hinted.Header().Set("X-Request-Id", "7")
+			j := run(plan, hinted, func(w http.ResponseWriter) {
+				w.Header().Set("Link", "</s.css>; rel=preload")
+				w.WriteHeader(103)
+				w.Header().Del("Link")
+				w.WriteHeader(200)
+			})
+			require.Equal(t, []int{200}, j.commits)
+			require.Equal(t, http.Header{"X-Request-Id": {"7"}, "Link": {"</s.css>; rel=preload"}}, hinted.seen[103])
+			require.NotContains(t, hinted.Header(), "Link")
+			require.Equal(t, "7", hinted.Header().Get("X-Request-Id"))
+		}
+	})
+	t.Run("an invalid status is left to the server", func(t *testing.T) {
+		for _, status := range []int{0, 99, 1000, -1} {
+			w := httptest.NewRecorder()
+			j := &judge{plan: "keep"}
+			hw := j.fill.Init(w, j)
+			require.Panics(t, func() { hw.WriteHeader(status) }, status)
+			require.Empty(t, j.commits)
+			require.False(t, j.fill.Committed())
+		}
+	})
+	// A judge that does not decide would let an answer vanish.
+	t.Run("the Judge must decide", func(t *testing.T) {
+		require.Panics(t, func() { run("", httptest.NewRecorder(), func(http.ResponseWriter) {}) })
+	})
 }
 
-func TestDirectNeedsNoAddition(t *testing.T) {
-	w := httptest.NewRecorder()
-	f := Fill{}
-	f.Init(w, nil)
-	f.Header().Set("A", "b")
-	f.status = 204
-	f.Direct()
-	f.Send()
-	require.Equal(t, http.Header{"A": {"b"}}, w.Result().Header)
+func TestDirect(t *testing.T) {
+	t.Run("it lets everything through", func(t *testing.T) {
+		w := httptest.NewRecorder()
+		w.Header().Set("X-Request-Id", "7")
+		j := run("direct", w, func(w http.ResponseWriter) {
+			w.Header().Set("Content-Type", "text/plain")
+			w.Header().Del("X-Request-Id")
+			w.WriteHeader(404)
+			w.Header().Set("X-Late", "1")
+			w.Write([]byte("not "))
+			io.WriteString(w, "found")
+			w.(http.Flusher).Flush()
+			io.Copy(w, strings.NewReader(" here"))
+		})
+		r := w.Result()
+		require.Equal(t, 404, r.StatusCode)
+		require.Equal(t, http.Header{"Content-Type": {"text/plain"}, "X-Cache": {"BYPASS"}}, r.Header)
+		require.Equal(t, "not found here", w.Body.String())
+		require.True(t, w.Flushed)
+		require.Zero(t, j.grown)
+		require.Zero(t, j.flushes)
+	})
+	t.Run("it needs no addition", func(t *testing.T) {
+		w := httptest.NewRecorder()
+		f := Fill{}
+		f.Init(w, nil)
+		f.Header().Set("A", "b")
+		f.status = 204
+		f.Direct()
+		f.Send()
+		require.Equal(t, http.Header{"A": {"b"}}, w.Result().Header)
+	})
 }
 
-func TestKeepSendsTheBodyToTheSinkAndNothingToTheClient(t *testing.T) {
+func TestKeep(t *testing.T) {
 	w := httptest.NewRecorder()
 	w.Header().Set("X-Request-Id", "7")
 	j := run("keep", w, func(w http.ResponseWriter) {
@@ -145,7 +179,7 @@ func TestKeepSendsTheBodyToTheSinkAndNothingToTheClient(t *testing.T) {
 	require.Equal(t, http.Header{"Content-Type": {"text/plain"}, "X-Request-Id": {"7"}}, dst, "as it was when the status was said")
 }
 
-func TestDiscardThrowsTheBodyAway(t *testing.T) {
+func TestDiscard(t *testing.T) {
 	w := httptest.NewRecorder()
 	j := run("discard", w, func(w http.ResponseWriter) {
 		w.WriteHeader(500)
@@ -166,7 +200,7 @@ func TestDiscardThrowsTheBodyAway(t *testing.T) {
 	require.Zero(t, j.grown)
 }
 
-func TestOwnIsWhatTheHandlerHasSet(t *testing.T) {
+func TestOwn(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		outer   http.Header
@@ -232,7 +266,7 @@ func TestOwnIsWhatTheHandlerHasSet(t *testing.T) {
 	}
 }
 
-func TestBodilessShowsTheWriterAShortBodyOnly(t *testing.T) {
+func TestBodiless(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		handler func(w http.ResponseWriter) error
@@ -280,7 +314,7 @@ func TestBodilessShowsTheWriterAShortBodyOnly(t *testing.T) {
 	}
 }
 
-func TestLateIsAnErrorAfterTheStatus(t *testing.T) {
+func TestLate(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		handler func(w http.ResponseWriter)
@@ -302,7 +336,7 @@ func TestLateIsAnErrorAfterTheStatus(t *testing.T) {
 }
 
 // RFC 9110, 12.5.5: whatever the handler does to Vary, what middleware outside depends on stays named.
-func TestOuterVaryStays(t *testing.T) {
+func TestVary(t *testing.T) {
 	for _, plan := range []string{"direct", "keep"} {
 		w := httptest.NewRecorder()
 		w.Header().Set("Vary", "Origin")
@@ -311,24 +345,6 @@ func TestOuterVaryStays(t *testing.T) {
 		j.fill.ReplaceHeader(h)
 		require.Equal(t, []string{"Origin", "Accept"}, h["Vary"], plan)
 		require.Equal(t, []string{"Accept"}, j.header["Vary"], plan)
-	}
-}
-
-// RFC 9110, 15.2: an interim answer is for the client that waits, and its fields are not those of the final one.
-func TestInterimAnswersReachTheClientWithTheirOwnFields(t *testing.T) {
-	for _, plan := range []string{"direct", "keep"} {
-		hinted := &interim{ResponseRecorder: httptest.NewRecorder()}
-		hinted.Header().Set("X-Request-Id", "7")
-		j := run(plan, hinted, func(w http.ResponseWriter) {
-			w.Header().Set("Link", "</s.css>; rel=preload")
-			w.WriteHeader(103)
-			w.Header().Del("Link")
-			w.WriteHeader(200)
-		})
-		require.Equal(t, []int{200}, j.commits)
-		require.Equal(t, http.Header{"X-Request-Id": {"7"}, "Link": {"</s.css>; rel=preload"}}, hinted.seen[103])
-		require.NotContains(t, hinted.Header(), "Link")
-		require.Equal(t, "7", hinted.Header().Get("X-Request-Id"))
 	}
 }
 
@@ -346,18 +362,7 @@ func (w *interim) WriteHeader(status int) {
 	w.ResponseRecorder.WriteHeader(status)
 }
 
-func TestStatusThatIsNoneIsLeftToTheServer(t *testing.T) {
-	for _, status := range []int{0, 99, 1000, -1} {
-		w := httptest.NewRecorder()
-		j := &judge{plan: "keep"}
-		hw := j.fill.Init(w, j)
-		require.Panics(t, func() { hw.WriteHeader(status) }, status)
-		require.Empty(t, j.commits)
-		require.False(t, j.fill.Committed())
-	}
-}
-
-func TestLengthThatWasDeclared(t *testing.T) {
+func TestDeclaredLength(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
 		length   []string
@@ -406,7 +411,7 @@ func TestLengthThatWasDeclared(t *testing.T) {
 }
 
 // RFC 9110, 6.4.1.
-func TestAnswersWithoutBodyRefuseOne(t *testing.T) {
+func TestNoBody(t *testing.T) {
 	for _, status := range []int{204, 304} {
 		for _, plan := range []string{"keep", "discard"} {
 			j := run(plan, httptest.NewRecorder(), func(w http.ResponseWriter) {
@@ -438,44 +443,45 @@ func (w *fromReader) ReadFrom(src io.Reader) (int64, error) {
 }
 
 func TestReadFrom(t *testing.T) {
-	long := strings.Repeat("0123456789", 1000)
-	for _, plan := range []string{"direct", "keep"} {
-		w := &fromReader{ResponseRecorder: httptest.NewRecorder()}
-		j := run(plan, w, func(w http.ResponseWriter) {
-			n, err := w.(io.ReaderFrom).ReadFrom(struct{ io.Reader }{strings.NewReader(long)})
-			require.NoError(t, err)
-			require.EqualValues(t, len(long), n)
-			n, err = w.(io.ReaderFrom).ReadFrom(struct{ io.Reader }{strings.NewReader(long)})
-			require.NoError(t, err)
-			require.EqualValues(t, len(long), n)
-		})
-		if plan == "keep" {
-			require.Equal(t, long+long, j.body.String())
-			require.Zero(t, w.read)
-		} else {
-			require.Equal(t, long+long, w.Body.String())
-			require.Positive(t, w.read, "the client's own ReadFrom, and with it sendfile, is used")
+	t.Run("it uses the writer's own where it can", func(t *testing.T) {
+		long := strings.Repeat("0123456789", 1000)
+		for _, plan := range []string{"direct", "keep"} {
+			w := &fromReader{ResponseRecorder: httptest.NewRecorder()}
+			j := run(plan, w, func(w http.ResponseWriter) {
+				n, err := w.(io.ReaderFrom).ReadFrom(struct{ io.Reader }{strings.NewReader(long)})
+				require.NoError(t, err)
+				require.EqualValues(t, len(long), n)
+				n, err = w.(io.ReaderFrom).ReadFrom(struct{ io.Reader }{strings.NewReader(long)})
+				require.NoError(t, err)
+				require.EqualValues(t, len(long), n)
+			})
+			if plan == "keep" {
+				require.Equal(t, long+long, j.body.String())
+				require.Zero(t, w.read)
+			} else {
+				require.Equal(t, long+long, w.Body.String())
+				require.Positive(t, w.read, "the client's own ReadFrom, and with it sendfile, is used")
+			}
 		}
-	}
-}
-
-// In net/http a source that ends or breaks before its first byte says no status: the handler may still answer 404.
-func TestReadFromOfNothingCommitsNothing(t *testing.T) {
-	for _, src := range []io.Reader{strings.NewReader(""), io.MultiReader(errReader{})} {
-		j := run("keep", &fromReader{ResponseRecorder: httptest.NewRecorder()}, func(w http.ResponseWriter) {
-			n, _ := w.(io.ReaderFrom).ReadFrom(src)
-			require.Zero(t, n)
-			w.WriteHeader(404)
-		})
-		require.Equal(t, []int{404}, j.commits)
-	}
+	})
+	// In net/http a source that ends or breaks before its first byte says no status: the handler may still answer 404.
+	t.Run("an empty source commits nothing", func(t *testing.T) {
+		for _, src := range []io.Reader{strings.NewReader(""), io.MultiReader(errReader{})} {
+			j := run("keep", &fromReader{ResponseRecorder: httptest.NewRecorder()}, func(w http.ResponseWriter) {
+				n, _ := w.(io.ReaderFrom).ReadFrom(src)
+				require.Zero(t, n)
+				w.WriteHeader(404)
+			})
+			require.Equal(t, []int{404}, j.commits)
+		}
+	})
 }
 
 type errReader struct{}
 
 func (errReader) Read([]byte) (int, error) { return 0, errSource }
 
-func TestFlushNeedsSomethingToFlushWith(t *testing.T) {
+func TestFlush(t *testing.T) {
 	bare := struct{ http.ResponseWriter }{httptest.NewRecorder()}
 	j := &judge{plan: "keep"}
 	hw := j.fill.Init(bare, j)
@@ -530,7 +536,7 @@ func TestHijack(t *testing.T) {
 	}
 }
 
-func TestTrailersOfAnAnswerThatGoesThrough(t *testing.T) {
+func TestTrailers(t *testing.T) {
 	w := httptest.NewRecorder()
 	run("direct", w, func(w http.ResponseWriter) {
 		w.Header().Set("Trailer", "x-sum, X-Never")
@@ -559,16 +565,11 @@ func TestPush(t *testing.T) {
 	require.ErrorIs(t, j.fill.Push("/s.css", nil), http.ErrNotSupported)
 }
 
-func TestUnwrapReachesTheClientsWriter(t *testing.T) {
+func TestUnwrap(t *testing.T) {
 	w := httptest.NewRecorder()
 	j := &judge{}
 	j.fill.Init(w, j)
 	require.Same(t, w, j.fill.Unwrap())
-}
-
-// A judge that does not decide would let an answer vanish.
-func TestJudgeMustDecide(t *testing.T) {
-	require.Panics(t, func() { run("", httptest.NewRecorder(), func(http.ResponseWriter) {}) })
 }
 
 // headerless is a writer whose Header is nil, as some mocks have it.
@@ -576,7 +577,7 @@ type headerless struct{ http.ResponseWriter }
 
 func (headerless) Header() http.Header { return nil }
 
-func TestHandlerHasAHeaderEvenIfTheClientsWriterHasNone(t *testing.T) {
+func TestHeader(t *testing.T) {
 	j := run("keep", headerless{httptest.NewRecorder()}, func(w http.ResponseWriter) {
 		w.Header().Set("Etag", `"1"`)
 	})

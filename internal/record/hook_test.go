@@ -67,7 +67,7 @@ func copyInto(w http.ResponseWriter, r io.Reader) error {
 	return err
 }
 
-func TestHookCallsBeforeOnceBeforeTheFinalHeader(t *testing.T) {
+func TestHook(t *testing.T) {
 	broken := errors.New("broken")
 	for _, tt := range []struct {
 		name string
@@ -130,33 +130,116 @@ func TestHookCallsBeforeOnceBeforeTheFinalHeader(t *testing.T) {
 	}
 }
 
-func TestHookReadFromReportsWhatWasNotWritten(t *testing.T) {
-	p := &probe{header: http.Header{}, short: true}
-	w, _ := hooked(p, p)
-	n, err := w.(io.ReaderFrom).ReadFrom(strings.NewReader("abc"))
-	if n != 2 || !errors.Is(err, io.ErrShortWrite) {
-		t.Errorf("got %d, %v, want 2 and a short write", n, err)
-	}
-	p = &probe{header: http.Header{}, err: net.ErrClosed}
-	w, _ = hooked(p, p)
-	if n, err = w.(io.ReaderFrom).ReadFrom(strings.NewReader("abc")); n != 3 || !errors.Is(err, net.ErrClosed) {
-		t.Errorf("got %d, %v, want 3 and the error of the write", n, err)
-	}
+func TestHookReadFrom(t *testing.T) {
+	t.Run("it reports what was not written", func(t *testing.T) {
+		p := &probe{header: http.Header{}, short: true}
+		w, _ := hooked(p, p)
+		n, err := w.(io.ReaderFrom).ReadFrom(strings.NewReader("abc"))
+		if n != 2 || !errors.Is(err, io.ErrShortWrite) {
+			t.Errorf("got %d, %v, want 2 and a short write", n, err)
+		}
+		p = &probe{header: http.Header{}, err: net.ErrClosed}
+		w, _ = hooked(p, p)
+		if n, err = w.(io.ReaderFrom).ReadFrom(strings.NewReader("abc")); n != 3 || !errors.Is(err, net.ErrClosed) {
+			t.Errorf("got %d, %v, want 3 and the error of the write", n, err)
+		}
+	})
+	t.Run("it copies if the writer has none", func(t *testing.T) {
+		rec := httptest.NewRecorder()
+		h := &Hooked{w: rec, before: hook{t.Context(), func(int) {}}}
+		n, err := h.ReadFrom(strings.NewReader(strings.Repeat("x", 2000)))
+		if n != 2000 || err != nil || rec.Body.Len() != 2000 {
+			t.Errorf("got %d, %v and %d bytes, want 2000", n, err, rec.Body.Len())
+		}
+	})
+	// The server tells the type of a copied body as it does without us, whether its writer has a ReadFrom or not (HTTP/2).
+	t.Run("it leaves the type to the server", func(t *testing.T) {
+		for _, two := range []bool{false, true} {
+			srv := server(t, two, func(w http.ResponseWriter, r *http.Request) {
+				outer, outerFinish := Hook(r.Context(), w, func(int) {})
+				hw, finish := Hook(r.Context(), outer, func(int) {})
+				defer outerFinish()
+				defer finish()
+				if r.URL.Path == "/status" {
+					hw.WriteHeader(http.StatusOK)
+				}
+				_, _ = io.Copy(hw, struct{ io.Reader }{strings.NewReader("<!DOCTYPE html>" + strings.Repeat("x", 100_000))})
+			})
+			for _, path := range []string{"/", "/status"} {
+				resp, err := srv.Client().Get(srv.URL + path)
+				require.NoError(t, err)
+				n, err := io.Copy(io.Discard, resp.Body)
+				require.NoError(t, err)
+				require.NoError(t, resp.Body.Close())
+				if got, want := resp.Header.Get("Content-Type"), "text/html; charset=utf-8"; got != want || n != 100_015 {
+					t.Errorf("%s %s: got %q and %d bytes, want %q and 100015", resp.Proto, path, got, n, want)
+				}
+			}
+		}
+	})
+	t.Run("it keeps sendfile", func(t *testing.T) {
+		name := filepath.Join(t.TempDir(), "f.txt")
+		require.NoError(t, os.WriteFile(name, []byte(strings.Repeat("0123456789", 10_000)), 0o600))
+		var from string
+		srv := server(t, false, func(w http.ResponseWriter, r *http.Request) {
+			hw, finish := Hook(r.Context(), spy{w, &from}, func(int) {})
+			defer finish()
+			f, err := os.Open(name)
+			if err != nil {
+				panic(err)
+			}
+			defer f.Close()
+			_, _ = hw.(io.ReaderFrom).ReadFrom(f)
+		})
+		resp, err := srv.Client().Get(srv.URL)
+		require.NoError(t, err)
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		if from != "file" || len(body) != 100_000 || !strings.HasPrefix(string(body), "01234567890") {
+			t.Errorf("got %d bytes, the server's ReadFrom saw %q, want the file itself", len(body), from)
+		}
+	})
 }
 
-func TestHookAfterARefusedHijackStillDecides(t *testing.T) {
-	p := &probe{header: http.Header{}, err: http.ErrNotSupported}
-	w, finish := hooked(p, p)
-	if _, _, err := w.(http.Hijacker).Hijack(); !errors.Is(err, http.ErrNotSupported) {
-		t.Fatalf("got %v", err)
-	}
-	finish()
-	if want := []string{"hijack", "before 200"}; !slices.Equal(p.log, want) {
-		t.Errorf("got %q, want %q", p.log, want)
-	}
+func TestHookHijack(t *testing.T) {
+	t.Run("after a refusal the hook still decides", func(t *testing.T) {
+		p := &probe{header: http.Header{}, err: http.ErrNotSupported}
+		w, finish := hooked(p, p)
+		if _, _, err := w.(http.Hijacker).Hijack(); !errors.Is(err, http.ErrNotSupported) {
+			t.Fatalf("got %v", err)
+		}
+		finish()
+		if want := []string{"hijack", "before 200"}; !slices.Equal(p.log, want) {
+			t.Errorf("got %q, want %q", p.log, want)
+		}
+	})
+	t.Run("it lets a connection be hijacked", func(t *testing.T) {
+		decided := false
+		srv := server(t, false, func(w http.ResponseWriter, r *http.Request) {
+			hw, finish := Hook(r.Context(), w, func(int) { decided = true })
+			defer finish()
+			conn, buf, err := hw.(http.Hijacker).Hijack()
+			if err != nil {
+				panic(err)
+			}
+			defer conn.Close()
+			_, _ = buf.WriteString("HTTP/1.1 299 Mine\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+			_ = buf.Flush()
+			if _, err := hw.Write([]byte("x")); !errors.Is(err, http.ErrHijacked) {
+				panic(err)
+			}
+		})
+		resp, err := srv.Client().Get(srv.URL)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		if resp.StatusCode != 299 || decided {
+			t.Errorf("got %d, decided %v, want 299 untouched", resp.StatusCode, decided)
+		}
+	})
 }
 
-func TestHookIsNotPassedByAController(t *testing.T) {
+func TestHookController(t *testing.T) {
 	p := &probe{header: http.Header{}}
 	w, _ := hooked(veil{p}, p)
 	require.NoError(t, http.NewResponseController(w).Flush())
@@ -182,41 +265,6 @@ func TestHookIsNotPassedByAController(t *testing.T) {
 	}
 }
 
-func TestHookCopiesWhereTheWriterHasNoReadFrom(t *testing.T) {
-	rec := httptest.NewRecorder()
-	h := &Hooked{w: rec, before: hook{t.Context(), func(int) {}}}
-	n, err := h.ReadFrom(strings.NewReader(strings.Repeat("x", 2000)))
-	if n != 2000 || err != nil || rec.Body.Len() != 2000 {
-		t.Errorf("got %d, %v and %d bytes, want 2000", n, err, rec.Body.Len())
-	}
-}
-
-// The server tells the type of a copied body as it does without us, whether its writer has a ReadFrom or not (HTTP/2).
-func TestHookLeavesTheTypeToTheServer(t *testing.T) {
-	for _, two := range []bool{false, true} {
-		srv := server(t, two, func(w http.ResponseWriter, r *http.Request) {
-			outer, outerFinish := Hook(r.Context(), w, func(int) {})
-			hw, finish := Hook(r.Context(), outer, func(int) {})
-			defer outerFinish()
-			defer finish()
-			if r.URL.Path == "/status" {
-				hw.WriteHeader(http.StatusOK)
-			}
-			_, _ = io.Copy(hw, struct{ io.Reader }{strings.NewReader("<!DOCTYPE html>" + strings.Repeat("x", 100_000))})
-		})
-		for _, path := range []string{"/", "/status"} {
-			resp, err := srv.Client().Get(srv.URL + path)
-			require.NoError(t, err)
-			n, err := io.Copy(io.Discard, resp.Body)
-			require.NoError(t, err)
-			require.NoError(t, resp.Body.Close())
-			if got, want := resp.Header.Get("Content-Type"), "text/html; charset=utf-8"; got != want || n != 100_015 {
-				t.Errorf("%s %s: got %q and %d bytes, want %q and 100015", resp.Proto, path, got, n, want)
-			}
-		}
-	}
-}
-
 // notifier is a writer that is an http.CloseNotifier.
 type notifier struct {
 	rw
@@ -225,7 +273,7 @@ type notifier struct {
 
 func (n notifier) CloseNotify() <-chan bool { return n.gone }
 
-func TestHookTellsThatTheClientHasLeft(t *testing.T) {
+func TestHookCloseNotify(t *testing.T) {
 	gone := make(chan bool)
 	w, _ := Hook(t.Context(), notifier{httptest.NewRecorder(), gone}, func(int) {})
 	if got := w.(interface{ CloseNotify() <-chan bool }).CloseNotify(); got != (<-chan bool)(gone) {
@@ -257,7 +305,7 @@ func server(t *testing.T, two bool, h http.HandlerFunc) *httptest.Server {
 	return srv
 }
 
-func TestHookHasTheShapeOfRealServers(t *testing.T) {
+func TestHookShape(t *testing.T) {
 	for _, two := range []bool{false, true} {
 		var bare, hookedShape, proto string
 		srv := server(t, two, func(w http.ResponseWriter, r *http.Request) {
@@ -291,52 +339,4 @@ func (s spy) ReadFrom(r io.Reader) (int64, error) {
 		*s.from += "file"
 	}
 	return s.ResponseWriter.(io.ReaderFrom).ReadFrom(r)
-}
-
-func TestHookKeepsSendfile(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "f.txt")
-	require.NoError(t, os.WriteFile(name, []byte(strings.Repeat("0123456789", 10_000)), 0o600))
-	var from string
-	srv := server(t, false, func(w http.ResponseWriter, r *http.Request) {
-		hw, finish := Hook(r.Context(), spy{w, &from}, func(int) {})
-		defer finish()
-		f, err := os.Open(name)
-		if err != nil {
-			panic(err)
-		}
-		defer f.Close()
-		_, _ = hw.(io.ReaderFrom).ReadFrom(f)
-	})
-	resp, err := srv.Client().Get(srv.URL)
-	require.NoError(t, err)
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	if from != "file" || len(body) != 100_000 || !strings.HasPrefix(string(body), "01234567890") {
-		t.Errorf("got %d bytes, the server's ReadFrom saw %q, want the file itself", len(body), from)
-	}
-}
-
-func TestHookLetsAConnectionBeHijacked(t *testing.T) {
-	decided := false
-	srv := server(t, false, func(w http.ResponseWriter, r *http.Request) {
-		hw, finish := Hook(r.Context(), w, func(int) { decided = true })
-		defer finish()
-		conn, buf, err := hw.(http.Hijacker).Hijack()
-		if err != nil {
-			panic(err)
-		}
-		defer conn.Close()
-		_, _ = buf.WriteString("HTTP/1.1 299 Mine\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-		_ = buf.Flush()
-		if _, err := hw.Write([]byte("x")); !errors.Is(err, http.ErrHijacked) {
-			panic(err)
-		}
-	})
-	resp, err := srv.Client().Get(srv.URL)
-	require.NoError(t, err)
-	require.NoError(t, resp.Body.Close())
-	if resp.StatusCode != 299 || decided {
-		t.Errorf("got %d, decided %v, want 299 untouched", resp.StatusCode, decided)
-	}
 }

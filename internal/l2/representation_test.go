@@ -8,7 +8,7 @@ import (
 )
 
 // Of representations that the handler chooses among without Vary each is kept, and the caller says which will do.
-func TestFormsAreKeptApart(t *testing.T) {
+func TestRepresentation(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		tier := open(t, newShared())
 		html, json := Representation{What: "text/html\n", For: "a"}, Representation{What: "application/json\n", For: "b"}
