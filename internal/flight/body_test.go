@@ -134,7 +134,7 @@ func TestBody(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, len(p), cap(p), "an append would write into the body")
 	})
-	// A goroutine that the handler has left behind must not add to a page that is complete.
+	// A goroutine that the handler has left behind must not add to a complete response.
 	t.Run("a write after the end is refused", func(t *testing.T) {
 		b := NewBody(100, 20)
 		r := b.Reader()
@@ -160,7 +160,8 @@ func TestBody(t *testing.T) {
 			{"that outgrows its limit", 256 << 10, 2 << 20},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { // however busy the machine is, no reader is slow
+				// in fake time no reader is slow, however busy the machine is
+				synctest.Test(t, func(t *testing.T) {
 					want := pattern(tt.size)
 					b := NewBody(tt.limit, -1)
 					var readers sync.WaitGroup
@@ -212,7 +213,8 @@ func TestChunks(t *testing.T) {
 		mustWrite(t, b, []byte("x"))
 		require.LessOrEqual(t, cap(b.buf.chunks[0]), 10)
 	})
-	// The chunks grow with the body, so that small pages cost little and large ones few allocations.
+	// Chunks grow with the body, so that small responses cost little and large ones few
+	// allocations.
 	t.Run("a body has few", func(t *testing.T) {
 		b := NewBody(8<<20, -1)
 		for range 8 << 20 / 512 {
@@ -228,7 +230,7 @@ func TestChunks(t *testing.T) {
 			}
 		}
 	})
-	// The writer's path is walked for every piece of every page.
+	// The writer's path is walked for every piece of every response.
 	t.Run("a write allocates nothing else", func(t *testing.T) {
 		b := NewBody(1<<30, -1)
 		piece := make([]byte, 100)
@@ -297,7 +299,7 @@ func TestOutgrown(t *testing.T) {
 					require.Equal(t, !tt.outgrown, ok)
 					got, err := readAll(t.Context(), r)
 					require.NoError(t, err)
-					require.True(t, bytes.Equal(pattern(tt.size), got), "who reads it already gets it all")
+					require.True(t, bytes.Equal(pattern(tt.size), got), "a client that reads it already gets it all")
 					r.Close()
 					late := b.Reader()
 					require.NotNil(t, late, "nothing is forgotten yet")
@@ -320,7 +322,7 @@ func TestOutgrown(t *testing.T) {
 		for _, tt := range []struct {
 			name  string
 			comes bool
-		}{{"who comes", true}, {"who never comes is waited for no longer than StallLimit", false}} {
+		}{{"a client that comes", true}, {"a client that never comes is waited for no longer than StallLimit", false}} {
 			t.Run(tt.name, func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					b := NewBody(limit, -1)
@@ -388,7 +390,7 @@ func TestReader(t *testing.T) {
 			}
 			want := ""
 			for i := range 5 {
-				synctest.Wait() // all of them wait on the body now, or this would not return
+				synctest.Wait() // all of them wait for the body now, or this would not return
 				piece := fmt.Sprint("piece ", i, "; ")
 				mustWrite(t, b, []byte(piece))
 				want += piece

@@ -146,13 +146,13 @@ func TestContext(t *testing.T) {
 	})
 }
 
-// unwatched is a context that nobody may wait for.
+// unwatched is a context that must not be waited for.
 type unwatched struct {
 	context.Context
 	t *testing.T
 }
 
 func (u unwatched) Done() <-chan struct{} {
-	u.t.Error("somebody waits for the leader's end")
+	u.t.Error("the leader's end is waited for")
 	return nil
 }

@@ -16,15 +16,15 @@ var limits = Limits{Wait: 10 * time.Second, Leader: 30 * time.Second, Finish: ti
 
 func admitAll(*Flight[string]) bool { return true }
 
-// enter enters at the clock of the test.
-func enter(g *Group[string], id string) (*Flight[string], Role) {
+// join joins at the clock of the test.
+func join(g *Group[string], id string) (*Flight[string], Role) {
 	return g.Join(new(Flight[string]), []byte(id), 0, time.Now(), admitAll)
 }
 
 // lead begins a flight and fails the test if there is one already.
 func lead(t *testing.T, g *Group[string], id string) *Flight[string] {
 	t.Helper()
-	f, role := enter(g, id)
+	f, role := join(g, id)
 	require.Equal(t, Lead, role)
 	return f
 }
@@ -36,10 +36,10 @@ func begin(f *Flight[string], leader context.Context) (ctx context.Context, end 
 	return c, f.End
 }
 
-// follow boards f's flight and fails the test if that is not possible.
+// follow joins f and fails the test if that is not possible.
 func follow(t *testing.T, g *Group[string], id string, f *Flight[string]) {
 	t.Helper()
-	got, role := enter(g, id)
+	got, role := join(g, id)
 	require.Equal(t, Follow, role)
 	require.Same(t, f, got)
 }
@@ -93,7 +93,7 @@ func TestJoin(t *testing.T) {
 					g := NewGroup[string](limits)
 					f := lead(t, g, "a")
 					tt.do(f)
-					_, role := enter(g, "a")
+					_, role := join(g, "a")
 					require.Equal(t, tt.want, role)
 				})
 			})
@@ -123,14 +123,14 @@ func TestJoin(t *testing.T) {
 		for range limits.Waiters {
 			follow(t, g, "a", f)
 		}
-		alone, role := enter(g, "a")
+		alone, role := join(g, "a")
 		require.Equal(t, Alone, role)
 		require.NotSame(t, f, alone)
 		alone.Finish()
-		require.Equal(t, 1, g.Len(), "who is alone is not on the table")
+		require.Equal(t, 1, g.Len(), "a flight alone is not on the table")
 		f.Leave() // one follower makes room
 		follow(t, g, "a", f)
-		_, role = enter(g, "a")
+		_, role = join(g, "a")
 		require.Equal(t, Alone, role)
 	})
 	t.Run("ids with the same hash are told apart", func(t *testing.T) {
@@ -144,7 +144,8 @@ func TestJoin(t *testing.T) {
 			if flights[gone] != nil {
 				s.remove(flights[gone])
 			}
-			s.remove(&Flight[string]{entry: entry[string]{id: []byte{byte(gone)}, hash: 1}}) // another of that name
+			// another with that id
+			s.remove(&Flight[string]{entry: entry[string]{id: []byte{byte(gone)}, hash: 1}})
 			flights[gone] = nil
 			for i, f := range flights {
 				require.Same(t, f, s.find(1, []byte{byte(i)}))
@@ -227,7 +228,7 @@ func TestHandlerContext(t *testing.T) {
 			ctx, stop := begin(f, leader)
 			require.Equal(t, "v", ctx.Value(contextKey{}))
 			time.Sleep(time.Hour)
-			require.NoError(t, ctx.Err(), "somebody still waits")
+			require.NoError(t, ctx.Err(), "a follower still waits")
 			stop()
 			require.Error(t, ctx.Err(), "the handler is done")
 		})
@@ -238,7 +239,7 @@ func TestHandlerContext(t *testing.T) {
 			leave func(leader func(), f *Flight[string]) // two followers
 			ends  bool
 		}{
-			{"nobody leaves", func(func(), *Flight[string]) {}, false},
+			{"no request leaves", func(func(), *Flight[string]) {}, false},
 			{"the leader leaves", func(leader func(), f *Flight[string]) { leader() }, false},
 			{"the followers leave", func(_ func(), f *Flight[string]) { f.Leave(); f.Leave() }, false},
 			{"the leader and one follower leave", func(leader func(), f *Flight[string]) { leader(); f.Leave() }, false},
@@ -310,7 +311,7 @@ func TestPin(t *testing.T) {
 				require.NotErrorIs(t, context.Cause(ctx), ErrUnfinished)
 			})
 		})
-		t.Run("and somebody new may come back to it", func(t *testing.T) {
+		t.Run("and a new request may join it", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g, f, leave, ctx, stop := start(t)
 				defer stop()
@@ -318,7 +319,7 @@ func TestPin(t *testing.T) {
 				time.Sleep(limits.Finish - 1)
 				follow(t, g, "a", f)
 				time.Sleep(10 * limits.Finish)
-				require.NoError(t, ctx.Err(), "one is users again")
+				require.NoError(t, ctx.Err(), "one request uses it again")
 				f.Leave()
 				began := time.Now()
 				<-ctx.Done()
@@ -326,13 +327,13 @@ func TestPin(t *testing.T) {
 				require.Equal(t, limits.Finish, time.Since(began), "the limit counts from when the last one left")
 			})
 		})
-		t.Run("and nobody joins it when it was given up", func(t *testing.T) {
+		t.Run("and it is not joined when it was given up", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				g, _, leave, ctx, stop := start(t)
 				defer stop()
 				leave()
 				<-ctx.Done()
-				_, role := enter(g, "a")
+				_, role := join(g, "a")
 				require.Equal(t, Lead, role)
 			})
 		})
@@ -353,7 +354,8 @@ func TestPin(t *testing.T) {
 }
 
 func TestConcurrency(t *testing.T) {
-	// One leader among very many, again and again; goroutines and timers that were left would keep the bubble from ending.
+	// One leads among very many, again and again. Goroutines and timers that were left would keep
+	// the bubble from ending.
 	t.Run("one of a thousand leads", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			many := limits
@@ -366,7 +368,7 @@ func TestConcurrency(t *testing.T) {
 				var all sync.WaitGroup
 				for range 1000 {
 					all.Go(func() {
-						f, role := enter(g, "a")
+						f, role := join(g, "a")
 						if role == Lead {
 							mu.Lock()
 							leads++
@@ -390,7 +392,7 @@ func TestConcurrency(t *testing.T) {
 			}
 		})
 	})
-	// Everything at once: the sums must come out even, whoever leaves in whatever order.
+	// The counts must come out even, whatever the order in which requests leave.
 	t.Run("everything at once", func(t *testing.T) {
 		many := Limits{Wait: time.Minute, Leader: time.Minute, Finish: time.Minute, Waiters: 1 << 16}
 		g := NewGroup[string](many)
@@ -400,7 +402,7 @@ func TestConcurrency(t *testing.T) {
 				id := fmt.Sprint(i % 7)
 				ctx, cancel := context.WithCancel(context.Background())
 				defer cancel()
-				f, role := enter(g, id)
+				f, role := join(g, id)
 				if role == Follow {
 					if i%3 == 0 {
 						cancel()

@@ -47,7 +47,7 @@ func TestLive(t *testing.T) {
 					require.Equal(t, row.want, q.shut == 1)
 					require.Equal(t, row.want, b.Reader() == nil)
 					b.Close(nil)
-					require.NotNil(t, b.Reader(), "what has ended is read by anybody")
+					require.NotNil(t, b.Reader(), "any client may read what has ended")
 				})
 			})
 		}
@@ -83,7 +83,7 @@ func TestLive(t *testing.T) {
 			require.Equal(t, Follow, role)
 			f.Shut()
 			_, role = g.Join(&own[2], []byte("id"), 0, time.Now(), admit)
-			require.Equal(t, Lead, role, "nobody joins it any more")
+			require.Equal(t, Lead, role, "it is no longer joined")
 			cancel()
 			synctest.Wait()
 			require.NoError(t, ctx.Err(), "one is left")

@@ -15,7 +15,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/object"
 )
 
-// purse is a Room of so many bytes.
+// purse is a Room of that many bytes.
 type purse struct {
 	mu         sync.Mutex
 	left, most int64
@@ -146,12 +146,12 @@ func TestRoom(t *testing.T) {
 				require.True(t, ok)
 				b.Stored(o)
 			}, false},
-			{"when who reads has left, if it was not stored", func(_ *testing.T, b *Body) { b.Close(nil) }, true},
-			{"when who reads has left, if the object is other bytes", func(t *testing.T, b *Body) {
+			{"when its reader has left, if it was not stored", func(_ *testing.T, b *Body) { b.Close(nil) }, true},
+			{"when its reader has left, if the object is other bytes", func(t *testing.T, b *Body) {
 				b.Close(nil)
 				b.Stored(object.NewBody(pattern(size)))
 			}, true},
-			{"when who reads has left, if it broke off", func(_ *testing.T, b *Body) { b.Close(errBroken) }, true},
+			{"when its reader has left, if it broke off", func(_ *testing.T, b *Body) { b.Close(errBroken) }, true},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
 				b, p, _ := drawing(1<<20, -1, 1<<20)
@@ -177,7 +177,7 @@ func TestRoom(t *testing.T) {
 				}
 			})
 		}
-		t.Run("not while somebody is about to read", func(t *testing.T) {
+		t.Run("not while a client is about to read", func(t *testing.T) {
 			b, p, _ := drawing(1<<20, -1, 1<<20)
 			coming := true
 			b.Hold(queue(func() bool { return coming }))
@@ -193,7 +193,7 @@ func TestRoom(t *testing.T) {
 			r.Close()
 			require.Zero(t, p.has())
 		})
-		t.Run("when who was about to read does not come", func(t *testing.T) {
+		t.Run("when a client that was about to read does not come", func(t *testing.T) {
 			b, p, _ := drawing(1<<20, -1, 1<<20)
 			coming := true
 			b.Hold(queue(func() bool { return coming }))
@@ -213,7 +213,7 @@ func TestRoom(t *testing.T) {
 			b.Leave()
 			require.Zero(t, p.has())
 		})
-		t.Run("at once what the copy of the last chunk spares", func(t *testing.T) {
+		t.Run("at once what the copy of the last chunk saves", func(t *testing.T) {
 			b, p, _ := drawing(1<<20, -1, 1<<20)
 			mustWrite(t, b, pattern(100))
 			b.Close(nil)

@@ -14,7 +14,7 @@ import (
 )
 
 func TestWindow(t *testing.T) {
-	// A fast reader is never held up by a slow one while the body may still be stored.
+	// A slow reader never holds up a fast one while the body may still be stored.
 	t.Run("the writer never waits inside the limit", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			b := NewBody(8<<20, -1)
@@ -130,7 +130,8 @@ func TestSlowReader(t *testing.T) {
 			stalled.Close()
 		})
 	})
-	// Otherwise a handful of them, each stopped somewhere else, would hold up the others for as many times as long.
+	// Otherwise a few of them, each stopped at another place, would hold up the others several
+	// times as long.
 	t.Run("those at different places are let go together", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const size = 8 << 20
@@ -169,7 +170,7 @@ func TestSlowReader(t *testing.T) {
 			}
 		})
 	})
-	// A reader that takes a little now and then holds up the others for no longer than they take anyway.
+	// It holds up the others for no longer than they take anyway.
 	t.Run("one that takes a little now and then", func(t *testing.T) {
 		for _, pause := range []time.Duration{time.Millisecond, 20 * time.Millisecond, 200 * time.Millisecond} {
 			for _, drips := range []int{1, 20} {
@@ -194,14 +195,15 @@ func TestSlowReader(t *testing.T) {
 			}
 		}
 	})
-	// An ordinary line is not cut because somebody else has a much faster one, unless that would have to wait for long.
+	// An ordinary line is not cut because another client has a much faster one, unless that client
+	// would have to wait for long.
 	t.Run("ordinary ones are waited for", func(t *testing.T) {
 		for _, row := range []struct {
 			name string
 			size int
 			rate int
 			want error
-			most time.Duration // for the fast reader
+			most time.Duration // that the fast reader may take
 		}{
 			{"1 Mbit/s", 2 << 20, 128 << 10, nil, 9 * time.Second},
 			{"the least that is fair", 3 << 19, minRate + 1<<10, nil, StallLimit},
@@ -230,13 +232,14 @@ func TestSlowReader(t *testing.T) {
 			})
 		})
 	})
-	// Whatever many readers do in turns, the others wait for no longer in total than is right.
+	// Whatever many readers do in turns, the total wait of the others is bounded.
 	t.Run("those that take turns are waited for in total", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const size = 48 << 20
 			var turns []func(*Reader) (int, error)
 			for i := range 40 {
-				turns = append(turns, func(r *Reader) (int, error) { // fast up to its turn, at an ordinary rate from then on
+				// fast up to its turn, at an ordinary rate from then on
+				turns = append(turns, func(r *Reader) (int, error) {
 					n := 0
 					for n < (i+1)<<20 {
 						p, _, err := r.Next(context.Background())
@@ -255,7 +258,8 @@ func TestSlowReader(t *testing.T) {
 			}
 		})
 	})
-	// A client that nobody waits behind may be as slow as it likes: without a cache it could be.
+	// A client may be as slow as it likes while no other waits behind it: without a cache it could
+	// be.
 	t.Run("the only one may stand still for any time", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			const size = 3 << 20
@@ -275,7 +279,8 @@ func TestSlowReader(t *testing.T) {
 	})
 }
 
-// paced reads at a rate in bytes a second, as a client with a narrow line does, and returns what it got and when it was done.
+// paced reads at a rate in bytes a second, as a client with a narrow line does. It returns what it
+// got and when it was done.
 func paced(r *Reader, rate int) (n int, err error) {
 	defer r.Close()
 	for {
@@ -309,7 +314,8 @@ func dripping(r *Reader) (n int, err error) {
 	}
 }
 
-// victims is how long a body of so many bytes takes for a fast reader, beside others, and how these fared.
+// victims is how long a body of size bytes takes for a fast reader beside others, and what became
+// of these.
 func victims(t *testing.T, size int, pause time.Duration, others ...func(r *Reader) (int, error)) (took time.Duration, errs []error) {
 	t.Helper()
 	b := NewBody(1<<20, -1)

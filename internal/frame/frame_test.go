@@ -14,7 +14,7 @@ import (
 
 var kind = Kind{'t', 's', 't', 1}
 
-// sealers are one without a key, and one with.
+// sealers are one without a key, and one with a key.
 var sealers = map[string]Sealer{"no key": {}, "a key": NewSealer([]byte("0123456789abcdef"))}
 
 func sealed(s Sealer, payload string) []byte {
@@ -68,7 +68,7 @@ func TestSealer(t *testing.T) {
 			})
 		}
 	})
-	// TestProof: a frame is what it was when it was stored, of whatever length its name is.
+	// A frame is what it was when it was stored, however long its name is.
 	t.Run("it proves kind, name and payload", func(t *testing.T) {
 		for who, s := range sealers {
 			before := append(s.Begin([]byte("before"), kind), "payload"...)

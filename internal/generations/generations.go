@@ -8,9 +8,9 @@ import "sync/atomic"
 // of the last purge there. A name that can be purged has one place or several, usually by its hash.
 // Two names that share their places are purged together, which costs a render and is never wrong.
 //
-// Whoever makes something remembers Now first, and asks PurgedSince before it is used. A purge bumps
-// the table first and then removes what is stored: what is stored in between is removed, and what
-// comes later sees the mark. A Table is safe for concurrent use.
+// Whoever makes something remembers Now first, and asks PurgedSince before it is used. A purge
+// bumps the table first and then removes what is stored: what is stored in between is removed, and
+// what comes later sees the mark. A Table is safe for concurrent use.
 type Table struct {
 	sequence atomic.Uint64
 	marks    []atomic.Uint64 // each only grows
@@ -31,8 +31,8 @@ func (t *Table) Bump(places ...uint32) uint64 {
 	return n
 }
 
-// PurgedSince reports whether the name that has these places was, or may have been, purged after the
-// sequence stood at gen: whether all of them were.
+// PurgedSince reports whether the name that has these places was, or may have been, purged after
+// the sequence stood at gen: whether all of them were.
 func (t *Table) PurgedSince(gen uint64, places ...uint32) bool {
 	for _, at := range places {
 		if t.marks[at].Load() <= gen {

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDeadline: no Lookup takes longer than it may, and none takes any time once the breaker is open.
+// No Lookup takes longer than it may, and none takes any time once the breaker is open.
 func TestDeadline(t *testing.T) {
 	for name, hook := range map[string]func(ctx context.Context) error{
 		"a store that heeds its context":   func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
@@ -31,33 +31,33 @@ func TestDeadline(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				s := newShared()
 				var events []string
-				tier := open(t, s, func(c *Config) {
+				cache := open(t, s, func(c *Config) {
 					c.OnBreaker = func(open bool, cause error) { events = append(events, fmt.Sprint(open, cause != nil)) }
 				})
-				put(t, tier, home, page(t, "x"))
+				put(t, cache, home, response(t, "x"))
 				s.setHook(func(ctx context.Context, _, _ string) error { return hook(ctx) })
 				for i := range 2 * breakerFailures {
 					begin := time.Now()
-					r := tier.Lookup(t.Context(), home, nil, nil, nil, nil)
+					r := cache.Lookup(t.Context(), home, nil, nil, nil, nil)
 					took := time.Since(begin)
 					if r.Outcome != Unavailable || i < breakerFailures && took != DefaultTimeout || i >= breakerFailures && took != 0 {
 						t.Errorf("look-up %d: got outcome %d after %v", i, r.Outcome, took)
 					}
 				}
-				if s := tier.Stats(); s.Timeouts != breakerFailures || s.Opened != 1 || !s.Open || s.Skipped != breakerFailures {
+				if s := cache.Stats(); s.Timeouts != breakerFailures || s.Opened != 1 || !s.Open || s.Skipped != breakerFailures {
 					t.Errorf("got %+v", s)
 				}
 				s.setHook(nil)
 				<-time.After(breakerPause)
 				for range 3 {
 					begin := time.Now()
-					wants(t, tier, home, "", Unavailable) // the trial is in the background
+					wants(t, cache, home, "", Unavailable) // the trial is in the background
 					if took := time.Since(begin); took != 0 {
-						t.Errorf("with a trial under way: got %v", took)
+						t.Errorf("with a trial in progress: got %v", took)
 					}
 				}
 				synctest.Wait()
-				wants(t, tier, home, "x", Found)
+				wants(t, cache, home, "x", Found)
 				if got := fmt.Sprint(events); got != "[true true false false]" {
 					t.Errorf("got events %v", got)
 				}
@@ -70,16 +70,16 @@ func TestBreaker(t *testing.T) {
 	t.Run("it backs off", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
-			tier := open(t, s)
+			cache := open(t, s)
 			s.setHook(func(context.Context, string, string) error { return errDown })
 			for range breakerFailures {
-				wants(t, tier, home, "", Unavailable)
+				wants(t, cache, home, "", Unavailable)
 			}
 			begin, calls := time.Now(), s.count("get")
 			var trials []time.Duration
 			for range 2 * 60 * 10 {
 				<-time.After(time.Second / 10)
-				wants(t, tier, home, "", Unavailable)
+				wants(t, cache, home, "", Unavailable)
 				synctest.Wait()
 				if n := s.count("get"); n > calls {
 					calls = n
@@ -89,7 +89,7 @@ func TestBreaker(t *testing.T) {
 			if got, want := fmt.Sprint(trials), "[1s 3s 7s 15s 31s 1m1s 1m31s]"; got != want {
 				t.Errorf("got trials after %v, want %v", got, want)
 			}
-			if tier.Put(home, page(t, "x"), nil, Representation{}, tier.Mark()) {
+			if cache.Put(home, response(t, "x"), nil, Representation{}, cache.Mark()) {
 				t.Error("Put: got true while the breaker is open")
 			}
 		})
@@ -100,15 +100,15 @@ func TestCall(t *testing.T) {
 	t.Run("its goroutines are bounded", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newPlain()
-			tier := open(t, s)
+			cache := open(t, s)
 			s.setHook(func(context.Context, string, string) error { <-time.After(time.Hour); return nil })
 			var wg sync.WaitGroup
 			for range 10 * maxLookups {
 				wg.Go(func() {
 					begin := time.Now()
-					tier.Lookup(t.Context(), home, nil, nil, nil, nil)
+					cache.Lookup(t.Context(), home, nil, nil, nil, nil)
 					if took := time.Since(begin); took > DefaultTimeout {
-						t.Errorf("got an answer after %v", took)
+						t.Errorf("got a result after %v", took)
 					}
 				})
 			}
@@ -122,7 +122,7 @@ func TestCall(t *testing.T) {
 			if n := calls(); n != maxLookups {
 				t.Errorf("got %d goroutines for calls, want %d", n, maxLookups)
 			}
-			if n := tier.Stats().Busy; n != 9*maxLookups {
+			if n := cache.Stats().Busy; n != 9*maxLookups {
 				t.Errorf("got %d calls that were not made, want %d", n, 9*maxLookups)
 			}
 			<-time.After(time.Hour)
@@ -140,37 +140,36 @@ func TestCall(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					s := newShared()
-					tier := open(t, s)
-					put(t, tier, home, page(t, "x"))
+					cache := open(t, s)
+					put(t, cache, home, response(t, "x"))
 					s.setHook(func(context.Context, string, string) error { hook(); return nil })
-					wants(t, tier, home, "", Unavailable)
-					require.True(t, tier.Put(home, page(t, "y"), nil, Representation{}, tier.Mark()))
-					require.Error(t, tier.Purge(Tag("t")).Tell(t.Context()))
+					wants(t, cache, home, "", Unavailable)
+					require.True(t, cache.Put(home, response(t, "y"), nil, Representation{}, cache.Mark()))
+					require.Error(t, cache.Purge(Tag("t")).Tell(t.Context()))
 					synctest.Wait()
 					s.setHook(nil)
-					if st := tier.Stats(); st.Panics < 3 || st.Dropped != 1 {
+					if st := cache.Stats(); st.Panics < 3 || st.Dropped != 1 {
 						t.Errorf("got %+v", st)
 					}
-					wants(t, tier, home, "x", Found)
+					wants(t, cache, home, "x", Found)
 				})
 			})
 		}
 	})
-	// TestClientThatLeaves says nothing about the store.
 	t.Run("a client that leaves says nothing about the store", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
-			tier := open(t, s)
+			cache := open(t, s)
 			s.setHook(func(ctx context.Context, _, _ string) error { <-ctx.Done(); return ctx.Err() })
 			for range 3 * breakerFailures {
 				ctx, cancel := context.WithTimeout(t.Context(), DefaultTimeout/2)
 				begin := time.Now()
-				if r := tier.Lookup(ctx, home, nil, nil, nil, nil); r.Outcome != Unavailable || time.Since(begin) != DefaultTimeout/2 {
+				if r := cache.Lookup(ctx, home, nil, nil, nil, nil); r.Outcome != Unavailable || time.Since(begin) != DefaultTimeout/2 {
 					t.Errorf("got %d after %v", r.Outcome, time.Since(begin))
 				}
 				cancel()
 			}
-			if st := tier.Stats(); st.Open || st.Timeouts+st.Errors > 0 {
+			if st := cache.Stats(); st.Open || st.Timeouts+st.Errors > 0 {
 				t.Errorf("got %+v", st)
 			}
 		})
@@ -192,63 +191,63 @@ func TestQueue(t *testing.T) {
 			t.Run(row.name, func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					s := newPlain()
-					tier := open(t, s, row.change)
+					cache := open(t, s, row.change)
 					hold := make(chan struct{})
 					s.setHook(func(context.Context, string, string) error { <-hold; return nil })
 					taken := 0
 					for i := range 20 {
 						begin := time.Now()
-						if tier.Put(urlKey("a", "/"+number(i)), page(t, strings.Repeat("x", row.size)), nil, Representation{}, tier.Mark()) {
+						if cache.Put(urlKey("a", "/"+number(i)), response(t, strings.Repeat("x", row.size)), nil, Representation{}, cache.Mark()) {
 							taken++
 						}
 						if time.Since(begin) > 0 {
 							t.Error("Put has waited")
 						}
 					}
-					st := tier.Stats()
-					if taken != row.want || st.Dropped != uint64(20-taken) || st.QueueEntries != taken || st.QueueBytes > tier.config.QueueBytes {
+					st := cache.Stats()
+					if taken != row.want || st.Dropped != uint64(20-taken) || st.QueueEntries != taken || st.QueueBytes > cache.config.QueueBytes {
 						t.Errorf("got %d taken and %+v, want %d", taken, st, row.want)
 					}
 					close(hold)
 					synctest.Wait()
-					if st := tier.Stats(); st.Written != uint64(taken) || st.QueueEntries != 0 || st.QueueBytes != 0 {
+					if st := cache.Stats(); st.Written != uint64(taken) || st.QueueEntries != 0 || st.QueueBytes != 0 {
 						t.Errorf("got %+v when it has drained", st)
 					}
 				})
 			})
 		}
 	})
-	// TestPurgesLeaveRoomForWrites: a flood of purges, and a slow store.
+	// There is a flood of purges, and the store is slow.
 	t.Run("purges leave room for writes", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newPlain()
-			tier := open(t, s)
+			cache := open(t, s)
 			hold := make(chan struct{})
 			s.setHook(func(context.Context, string, string) error { <-hold; return nil })
 			for i := range DefaultQueueEntries {
-				tier.Purge(Page("a", "/made/up/"+number(i))).TellLater()
+				cache.Purge(Page("a", "/made/up/"+number(i))).TellLater()
 			}
-			if n := tier.Stats().QueueEntries; n != DefaultQueueEntries/erasePart {
+			if n := cache.Stats().QueueEntries; n != DefaultQueueEntries/erasePart {
 				t.Errorf("got %d jobs, want %d", n, DefaultQueueEntries/erasePart)
 			}
-			if !tier.Put(home, page(t, "x"), nil, Representation{}, tier.Mark()) {
+			if !cache.Put(home, response(t, "x"), nil, Representation{}, cache.Mark()) {
 				t.Error("a response was dropped")
 			}
 			close(hold)
 			synctest.Wait()
-			wants(t, tier, home, "x", Found)
-			tier.Purge(Page("a", "/")).TellLater()
+			wants(t, cache, home, "x", Found)
+			cache.Purge(Page("a", "/")).TellLater()
 			synctest.Wait()
 			if n := len(s.values); n != 0 {
 				t.Errorf("got %d values after the purge, want none", n)
 			}
 		})
 	})
-	// TestOrder: the store sees the writes of one URL in their order.
+	// The store sees the writes of one URL in their order.
 	t.Run("writes of one URL keep their order", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newPlain()
-			tier := open(t, s)
+			cache := open(t, s)
 			random := rand.New(rand.NewPCG(1, 1))
 			var mu sync.Mutex
 			s.setHook(func(context.Context, string, string) error {
@@ -260,14 +259,14 @@ func TestQueue(t *testing.T) {
 			})
 			for i := range 20 {
 				for _, target := range []string{"/", "/a", "/b", "/c"} {
-					require.True(t, tier.Put(urlKey("a", target), page(t, number(i)), nil, Representation{}, tier.Mark()))
+					require.True(t, cache.Put(urlKey("a", target), response(t, number(i)), nil, Representation{}, cache.Mark()))
 				}
 			}
-			require.NoError(t, tier.Close(t.Context()))
+			require.NoError(t, cache.Close(t.Context()))
 			s.setHook(nil)
-			tier.tasks.closed = false // to look at what it has left
+			cache.tasks.closed = false // so that what it has left can be seen
 			for _, target := range []string{"/", "/a", "/b", "/c"} {
-				wants(t, tier, urlKey("a", target), "19", Found)
+				wants(t, cache, urlKey("a", target), "19", Found)
 			}
 		})
 	})
@@ -285,43 +284,43 @@ func TestClose(t *testing.T) {
 	t.Run("it waits for what is queued", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
-			tier := New(Config{Store: s, Rules: &options, QueueEntries: 100})
+			cache := New(Config{Store: s, Rules: &options, QueueEntries: 100})
 			s.setHook(slow)
 			for i := range 10 {
-				require.True(t, tier.Put(urlKey("a", "/"+number(i)), page(t, "x"), nil, Representation{}, tier.Mark()))
+				require.True(t, cache.Put(urlKey("a", "/"+number(i)), response(t, "x"), nil, Representation{}, cache.Mark()))
 			}
-			tier.Purge(Tag("t")).TellLater()
-			require.NoError(t, tier.Close(t.Context()))
-			if st := tier.Stats(); st.Written != 10 || st.Pending != 0 {
+			cache.Purge(Tag("t")).TellLater()
+			require.NoError(t, cache.Close(t.Context()))
+			if st := cache.Stats(); st.Written != 10 || st.Pending != 0 {
 				t.Errorf("got %+v", st)
 			}
-			require.NoError(t, tier.Close(t.Context()))
+			require.NoError(t, cache.Close(t.Context()))
 			s.setHook(nil)
-			wants(t, tier, home, "", Unavailable)
-			if tier.Put(home, page(t, "x"), nil, Representation{}, tier.Mark()) {
+			wants(t, cache, home, "", Unavailable)
+			if cache.Put(home, response(t, "x"), nil, Representation{}, cache.Mark()) {
 				t.Error("Put: got true after Close")
 			}
-			require.Error(t, tier.Purge(Tag("t")).Tell(t.Context()))
-			tier.Purge(Tag("u")).TellLater()
+			require.Error(t, cache.Purge(Tag("t")).Tell(t.Context()))
+			cache.Purge(Tag("u")).TellLater()
 		})
 	})
 	t.Run("it gives up when its context ends", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
-			tier := New(Config{Store: s, Rules: &options})
+			cache := New(Config{Store: s, Rules: &options})
 			s.setHook(slow)
 			for i := range 100 {
-				require.True(t, tier.Put(urlKey("a", "/"+number(i)), page(t, "x"), nil, Representation{}, tier.Mark()))
+				require.True(t, cache.Put(urlKey("a", "/"+number(i)), response(t, "x"), nil, Representation{}, cache.Mark()))
 			}
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
 			begin := time.Now()
-			require.ErrorIs(t, tier.Close(ctx), context.DeadlineExceeded)
+			require.ErrorIs(t, cache.Close(ctx), context.DeadlineExceeded)
 			if took := time.Since(begin); took != 5*time.Second {
 				t.Errorf("got %v, want 5 s", took)
 			}
 			synctest.Wait() // and the bubble ends only when no goroutine is left
-			if st := tier.Stats(); st.QueueEntries != 0 || st.Dropped == 0 || st.Open {
+			if st := cache.Stats(); st.QueueEntries != 0 || st.Dropped == 0 || st.Open {
 				t.Errorf("got %+v", st)
 			}
 		})
@@ -329,23 +328,24 @@ func TestClose(t *testing.T) {
 	t.Run("it tells of purges once more", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
-			tier := New(Config{Store: s, Rules: &options})
+			cache := New(Config{Store: s, Rules: &options})
 			s.setHook(func(context.Context, string, string) error { return errDown })
-			require.ErrorIs(t, tier.Purge(Tag("t")).Tell(t.Context()), errDown)
+			require.ErrorIs(t, cache.Purge(Tag("t")).Tell(t.Context()), errDown)
 			synctest.Wait()
 			begin, tried := time.Now(), s.count("bump")
-			require.NoError(t, tier.Close(t.Context()))
+			require.NoError(t, cache.Close(t.Context()))
 			if took := time.Since(begin); took > 0 || s.count("bump") != tried+1 {
 				t.Errorf("got %d more trials in %v, want one at once", s.count("bump")-tried, took)
 			}
-			if n := tier.Stats().Pending; n != 2 {
+			if n := cache.Stats().Pending; n != 2 {
 				t.Errorf("got %d names that the store does not know, want 2", n)
 			}
 		})
 	})
 }
 
-// TestFaults: a store that errs, blocks, gets stuck, lies and panics in 30 % of its calls, used by two processes. No answer is one from before a purge that was told, or of another page, and none takes too long.
+// Two processes use a store that errs, blocks, gets stuck, lies and panics in 30 % of its calls. No
+// result is from before a purge that was told, or of another URL, and none takes too long.
 func TestFaults(t *testing.T) {
 	seeds := uint64(10)
 	if testing.Short() {
@@ -373,7 +373,7 @@ func TestFaults(t *testing.T) {
 					return ctx.Err()
 				case 2:
 					<-time.After(3 * time.Second)
-					return nil // late, and then it is done after all
+					return nil // late, but then it is done
 				case 3:
 					panic("store")
 				}
@@ -387,33 +387,34 @@ func TestFaults(t *testing.T) {
 				}
 				return nil
 			})
-			tiers := []*Cache{open(t, s), open(t, s)}
+			caches := []*Cache{open(t, s), open(t, s)}
 			const pages = 5
-			var version, floor [pages]int // the newest that was made, and the oldest that may still be served
+			// the newest that was made, and the oldest that may still be served
+			var version, floor [pages]int
 			var hits, purges int
 			for step := range 4000 {
 				<-time.After(time.Duration(draw(40)) * time.Millisecond)
-				tier, i := tiers[draw(2)], draw(pages)
+				cache, i := caches[draw(2)], draw(pages)
 				k := urlKey("a", "/"+number(i))
 				switch step % 97 {
 				case 0:
 					version[i]++
 					target := []Target{Page("a", "/"+number(i)), Tag("tag " + number(i)), Prefix("a", "/"), Everything()}[draw(4)]
-					err := tier.Purge(target).Tell(t.Context())
+					err := cache.Purge(target).Tell(t.Context())
 					for err != nil { // a purge holds everywhere once it was told
 						<-time.After(time.Second)
-						if tier.Stats().Pending == 0 {
+						if cache.Stats().Pending == 0 {
 							break
 						}
 					}
 					floor[i] = version[i]
 					purges++
 				default:
-					mark := tier.Mark()
+					mark := cache.Mark()
 					begin := time.Now()
-					r := tier.Lookup(t.Context(), k, nil, http.Header{}, nil, nil)
+					r := cache.Lookup(t.Context(), k, nil, http.Header{}, nil, nil)
 					if took := time.Since(begin); took > DefaultTimeout {
-						t.Fatalf("got an answer after %v", took)
+						t.Fatalf("got a result after %v", took)
 					}
 					if r.Outcome == Found {
 						hits++
@@ -424,7 +425,7 @@ func TestFaults(t *testing.T) {
 						}
 						continue
 					}
-					tier.Put(k, page(t, fmt.Sprintf("page %d version %d", i, version[i])), []string{"tag " + number(i)}, Representation{}, mark)
+					cache.Put(k, response(t, fmt.Sprintf("page %d version %d", i, version[i])), []string{"tag " + number(i)}, Representation{}, mark)
 				}
 			}
 			s.setHook(nil)
@@ -438,7 +439,7 @@ func TestFaults(t *testing.T) {
 // TestConcurrency is for the race detector.
 func TestConcurrency(t *testing.T) {
 	s := newShared()
-	tier := New(Config{Store: s, Rules: &options, Timeout: 10 * time.Second})
+	cache := New(Config{Store: s, Rules: &options, Timeout: 10 * time.Second})
 	var wg sync.WaitGroup
 	for g := range 8 {
 		wg.Go(func() {
@@ -446,17 +447,17 @@ func TestConcurrency(t *testing.T) {
 				k := urlKey("a", "/"+number(i%7))
 				switch (g + i) % 5 {
 				case 0:
-					tier.Put(k, page(t, "page "+number(i%7)), []string{"tag"}, Representation{}, tier.Mark())
+					cache.Put(k, response(t, "page "+number(i%7)), []string{"tag"}, Representation{}, cache.Mark())
 				case 1:
 					if i%20 == 1 {
-						if err := tier.Purge(Key(k), Tag("tag")).Tell(t.Context()); err != nil {
+						if err := cache.Purge(Key(k), Tag("tag")).Tell(t.Context()); err != nil {
 							t.Error(err)
 						}
 					}
 				case 2:
-					_ = tier.Stats()
+					_ = cache.Stats()
 				default:
-					r := tier.Lookup(t.Context(), k, nil, http.Header{}, nil, nil)
+					r := cache.Lookup(t.Context(), k, nil, http.Header{}, nil, nil)
 					if r.Object != nil && text(r.Object) != "page "+number(i%7) {
 						t.Errorf("got %q", text(r.Object))
 					}
@@ -465,7 +466,7 @@ func TestConcurrency(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if err := tier.Close(t.Context()); err != nil && !errors.Is(err, context.Canceled) {
+	if err := cache.Close(t.Context()); err != nil && !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
 }

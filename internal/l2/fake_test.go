@@ -17,7 +17,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// plain is a store in a map. hook, if it is set, comes before each call and can wait, fail or panic.
+// plain is a store in a map. If hook is set, it comes before each call and can wait, fail or panic.
 type plain struct {
 	mu     sync.Mutex
 	values map[string][]byte
@@ -26,12 +26,12 @@ type plain struct {
 	hook   func(ctx context.Context, method, key string) error
 }
 
-// shared is one with generations.
+// shared is a store with generations.
 type shared struct {
 	plain
 	sequence    uint64
 	generations map[string]uint64
-	after       func(method string) // if set, comes when an answer is made, and is not given yet
+	after       func(method string) // if set, comes when a result is made and not yet returned
 }
 
 func newPlain() *plain {
@@ -99,7 +99,7 @@ func (s *plain) Delete(ctx context.Context, key string) error {
 	return nil
 }
 
-// keys returns those that begin with a kind.
+// keys returns the keys of a kind.
 func (s *plain) keys(kind byte) (keys []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,24 +165,25 @@ func open(t *testing.T, s Store, change ...func(*Config)) *Cache {
 	for _, c := range change {
 		c(&cfg)
 	}
-	tier := New(cfg)
+	cache := New(cfg)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Hour) // no fake store is stuck for longer
+		// no fake store is stuck for longer
+		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Hour)
 		defer cancel()
-		require.NoError(t, tier.Close(ctx))
+		require.NoError(t, cache.Close(ctx))
 	})
-	return tier
+	return cache
 }
 
 func urlKey(host, target string) []byte { return key.OfURL(nil, "http", host, target) }
 
-// page is what a fill would store now.
-func page(t testing.TB, body string, lines ...string) *object.Object {
+// response is what a fetch would store now.
+func response(t testing.TB, body string, lines ...string) *object.Object {
 	t.Helper()
-	return pageFor(t, http.Header{}, "", body, lines...)
+	return responseFor(t, http.Header{}, "", body, lines...)
 }
 
-func pageFor(t testing.TB, request http.Header, scope, body string, lines ...string) *object.Object {
+func responseFor(t testing.TB, request http.Header, scope, body string, lines ...string) *object.Object {
 	t.Helper()
 	h := http.Header{}
 	for i := 0; i < len(lines); i += 2 {
@@ -198,9 +199,9 @@ func pageFor(t testing.TB, request http.Header, scope, body string, lines ...str
 }
 
 // put stores and waits until that is done.
-func put(t *testing.T, tier *Cache, k []byte, o *object.Object, tags ...string) {
+func put(t *testing.T, cache *Cache, k []byte, o *object.Object, tags ...string) {
 	t.Helper()
-	require.True(t, tier.Put(k, o, tags, Representation{}, tier.Mark()))
+	require.True(t, cache.Put(k, o, tags, Representation{}, cache.Mark()))
 	synctest.Wait()
 }
 
@@ -210,10 +211,10 @@ func text(o *object.Object) string {
 	return b.String()
 }
 
-// wants looks a URL up; body is "" if nothing is to be found.
-func wants(t *testing.T, tier *Cache, k []byte, body string, outcome Outcome) {
+// wants looks a URL up; body is "" if nothing should be found.
+func wants(t *testing.T, cache *Cache, k []byte, body string, outcome Outcome) {
 	t.Helper()
-	r := tier.Lookup(t.Context(), k, nil, http.Header{}, nil, nil)
+	r := cache.Lookup(t.Context(), k, nil, http.Header{}, nil, nil)
 	if r.Outcome != outcome {
 		t.Fatalf("%q: got outcome %d, want %d", k, r.Outcome, outcome)
 	}

@@ -22,12 +22,12 @@ var home, other = urlKey("a", "/"), urlKey("a", "/other")
 func TestPut(t *testing.T) {
 	t.Run("what is put is found", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
-			tier := open(t, newShared())
-			wants(t, tier, home, "", Absent)
-			o := page(t, "hello", "Cache-Control", "public, max-age=60", "X-A", "1")
-			put(t, tier, home, o, "tag", "another")
+			cache := open(t, newShared())
+			wants(t, cache, home, "", Absent)
+			o := response(t, "hello", "Cache-Control", "public, max-age=60", "X-A", "1")
+			put(t, cache, home, o, "tag", "another")
 			<-time.After(10 * time.Second)
-			r := tier.Lookup(t.Context(), home, nil, http.Header{"Cookie": {"a=b"}}, nil, nil)
+			r := cache.Lookup(t.Context(), home, nil, http.Header{"Cookie": {"a=b"}}, nil, nil)
 			require.Equal(t, Found, r.Outcome)
 			if got := r.Object; text(got) != "hello" || got.Header().Get("X-A") != "1" || got.Terms.Age(time.Now()) != o.Terms.Age(time.Now()) {
 				t.Errorf("got %q %v of age %v", text(got), got.Header().Unpack(), got.Terms.Age(time.Now()))
@@ -35,11 +35,11 @@ func TestPut(t *testing.T) {
 			if !slices.Equal(r.Tags, []string{"tag", "another"}) {
 				t.Errorf("got tags %q", r.Tags)
 			}
-			wants(t, tier, urlKey("b", "/"), "", Absent)
-			wants(t, tier, urlKey("a", "/other"), "", Absent)
-			put(t, tier, home, page(t, "newer"))
-			wants(t, tier, home, "newer", Found)
-			if s := tier.Stats(); s.Hits != 2 || s.Misses != 3 || s.Written != 2 || s.Dropped+s.Refused+s.Errors+s.Busy != 0 || s.QueueEntries != 0 || s.QueueBytes != 0 {
+			wants(t, cache, urlKey("b", "/"), "", Absent)
+			wants(t, cache, urlKey("a", "/other"), "", Absent)
+			put(t, cache, home, response(t, "newer"))
+			wants(t, cache, home, "newer", Found)
+			if s := cache.Stats(); s.Hits != 2 || s.Misses != 3 || s.Written != 2 || s.Dropped+s.Refused+s.Errors+s.Busy != 0 || s.QueueEntries != 0 || s.QueueBytes != 0 {
 				t.Errorf("got %+v", s)
 			}
 		})
@@ -47,14 +47,14 @@ func TestPut(t *testing.T) {
 	t.Run("nothing useless is written", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newPlain()
-			tier := open(t, s, func(c *Config) { c.MaxBytes = 2000 })
-			old := page(t, "x", "Cache-Control", "max-age=1, must-revalidate")
+			cache := open(t, s, func(c *Config) { c.MaxBytes = 2000 })
+			old := response(t, "x", "Cache-Control", "max-age=1, must-revalidate")
 			<-time.After(time.Second)
-			put(t, tier, home, old)
-			put(t, tier, home, page(t, strings.Repeat("x", 2000)))
-			mark := tier.Mark()
-			tier.Purge(Page("a", "/")).TellLater()
-			require.True(t, tier.Put(home, page(t, "purged on its way"), nil, Representation{}, mark))
+			put(t, cache, home, old)
+			put(t, cache, home, response(t, strings.Repeat("x", 2000)))
+			mark := cache.Mark()
+			cache.Purge(Page("a", "/")).TellLater()
+			require.True(t, cache.Put(home, response(t, "purged on its way"), nil, Representation{}, mark))
 			synctest.Wait()
 			if n := s.count("set"); n > 0 {
 				t.Errorf("got %d calls of Set, want none", n)
@@ -64,15 +64,15 @@ func TestPut(t *testing.T) {
 	t.Run("what another process has put needs generations", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			with, without := newShared(), newPlain()
-			put(t, open(t, with), home, page(t, "theirs"))
-			put(t, open(t, without), home, page(t, "theirs"))
+			put(t, open(t, with), home, response(t, "theirs"))
+			put(t, open(t, without), home, response(t, "theirs"))
 			wants(t, open(t, with), home, "theirs", Found)
 			other := open(t, without)
 			wants(t, other, home, "", Absent)
 			if got := other.Stats().Purged; got != 1 {
 				t.Errorf("got %d refused as purged, want 1", got)
 			}
-			put(t, other, home, page(t, "ours"))
+			put(t, other, home, response(t, "ours"))
 			wants(t, other, home, "ours", Found)
 		})
 	})
@@ -82,8 +82,8 @@ func TestKeys(t *testing.T) {
 	t.Run("they keep to the contract", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
-			tier := open(t, s)
-			put(t, tier, urlKey("a", "/"+strings.Repeat("long", 1000)), page(t, "x"))
+			cache := open(t, s)
+			put(t, cache, urlKey("a", "/"+strings.Repeat("long", 1000)), response(t, "x"))
 			require.Len(t, s.values, 2)
 			names := namesOf(string(urlKey("a", "/b/c")), true, []string{"tag"})
 			for k := range s.values {
@@ -96,11 +96,11 @@ func TestKeys(t *testing.T) {
 			}
 			for _, ttl := range s.ttls {
 				if ttl != 2*time.Minute {
-					t.Errorf("got ttl %v, want that of the page", ttl)
+					t.Errorf("got ttl %v, want that of the response", ttl)
 				}
 			}
-			put(t, tier, home, page(t, "x", "Cache-Control", "max-age=999999999"))
-			if got := s.ttls[tier.indexKey(home)]; got != object.MaxKeep {
+			put(t, cache, home, response(t, "x", "Cache-Control", "max-age=999999999"))
+			if got := s.ttls[cache.indexKey(home)]; got != object.MaxKeep {
 				t.Errorf("got ttl %v, want %v", got, object.MaxKeep)
 			}
 		})
@@ -111,12 +111,12 @@ func TestVariants(t *testing.T) {
 	t.Run("each is found by its fields", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
-			tier := open(t, s)
+			cache := open(t, s)
 			lang := func(l string) http.Header { return http.Header{"Accept-Language": {l}} }
 			for _, l := range []string{"de", "en"} {
-				put(t, tier, home, pageFor(t, lang(l), "", "in "+l, "Vary", "Accept-Language"))
+				put(t, cache, home, responseFor(t, lang(l), "", "in "+l, "Vary", "Accept-Language"))
 			}
-			put(t, tier, home, pageFor(t, lang("fr"), "proxy", "for a proxy", "Vary", "Accept-Language"))
+			put(t, cache, home, responseFor(t, lang("fr"), "proxy", "for a proxy", "Vary", "Accept-Language"))
 			for _, row := range []struct {
 				lang, scope, want string
 				outcome           Outcome
@@ -128,77 +128,76 @@ func TestVariants(t *testing.T) {
 				{"de", "proxy", "", Mismatch},
 				{"", "", "", Mismatch},
 			} {
-				r := tier.Lookup(t.Context(), home, []byte(row.scope), lang(row.lang), nil, nil)
+				r := cache.Lookup(t.Context(), home, []byte(row.scope), lang(row.lang), nil, nil)
 				if r.Outcome != row.outcome || r.Object != nil && text(r.Object) != row.want {
 					t.Errorf("%q in %q: got %v", row.lang, row.scope, r)
 				}
 			}
 			for i := range 100 {
-				put(t, tier, home, pageFor(t, lang(number(i)), "", "number "+number(i), "Vary", "Accept-Language"))
+				put(t, cache, home, responseFor(t, lang(number(i)), "", "number "+number(i), "Vary", "Accept-Language"))
 			}
 			if got := len(s.keys(ofVariant)); got != maxVariants+1 {
 				t.Errorf("got %d variants in the store, want %d and one in a scope", got, maxVariants)
 			}
 			for i := range 100 {
-				r := tier.Lookup(t.Context(), home, nil, lang(number(i)), nil, nil)
+				r := cache.Lookup(t.Context(), home, nil, lang(number(i)), nil, nil)
 				if found := r.Outcome == Found; found != (i >= 100-maxVariants) {
 					t.Errorf("variant %d: got found %v", i, found)
 				}
 			}
 			<-time.After(2 * time.Minute)
-			put(t, tier, home, page(t, "the only one"))
-			x, ok := tier.readIndex(s.values[tier.indexKey(home)], home, time.Now())
+			put(t, cache, home, response(t, "the only one"))
+			x, ok := cache.readIndex(s.values[cache.indexKey(home)], home, time.Now())
 			if !ok || len(x.variants) != 1 {
-				t.Errorf("got %d in the index, %v, want those that are over to be gone", len(x.variants), ok)
+				t.Errorf("got %d in the index, %v, want none that has expired", len(x.variants), ok)
 			}
 		})
 	})
-	// TestMadeUpScopesPushNothingOut: a client says with each request that it was for another host.
+	// A client says with each request that it was for another host.
 	t.Run("made-up scopes push nothing out", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
-			tier := open(t, newShared())
-			put(t, tier, home, page(t, "home"))
-			put(t, tier, home, pageFor(t, nil, "by the proxy", "through the proxy"))
+			cache := open(t, newShared())
+			put(t, cache, home, response(t, "home"))
+			put(t, cache, home, responseFor(t, nil, "by the proxy", "through the proxy"))
 			for i := range 2 * maxVariants {
-				put(t, tier, home, pageFor(t, nil, "made up "+number(i), "x"))
+				put(t, cache, home, responseFor(t, nil, "made up "+number(i), "x"))
 			}
-			wants(t, tier, home, "home", Found)
-			if r := tier.Lookup(t.Context(), home, []byte("by the proxy"), nil, nil, nil); r.Outcome != Found || text(r.Object) != "through the proxy" {
+			wants(t, cache, home, "home", Found)
+			if r := cache.Lookup(t.Context(), home, []byte("by the proxy"), nil, nil, nil); r.Outcome != Found || text(r.Object) != "through the proxy" {
 				t.Errorf("got outcome %d", r.Outcome)
 			}
-			require.NoError(t, tier.Purge(Page("a", "/")).Tell(t.Context()))
+			require.NoError(t, cache.Purge(Page("a", "/")).Tell(t.Context()))
 			synctest.Wait()
-			wants(t, tier, home, "", Absent)
-			if r := tier.Lookup(t.Context(), home, []byte("by the proxy"), nil, nil, nil); r.Outcome == Found {
+			wants(t, cache, home, "", Absent)
+			if r := cache.Lookup(t.Context(), home, []byte("by the proxy"), nil, nil, nil); r.Outcome == Found {
 				t.Error("in a scope the purge does not hold")
 			}
 		})
 	})
-	// TestOutdatedVariantDoesNotHide: two lists of Vary fit the same request.
+	// Two lists of Vary fit the same request.
 	t.Run("an outdated one does not hide another", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
-			tier := open(t, s)
-			put(t, tier, home, page(t, "old", "Vary", "Accept"))
-			put(t, tier, home, page(t, "new", "Vary", "Origin"))
-			wants(t, tier, home, "new", Found)
-			x, _ := tier.readIndex(s.values[tier.indexKey(home)], home, time.Now())
+			cache := open(t, s)
+			put(t, cache, home, response(t, "old", "Vary", "Accept"))
+			put(t, cache, home, response(t, "new", "Vary", "Origin"))
+			wants(t, cache, home, "new", Found)
+			x, _ := cache.readIndex(s.values[cache.indexKey(home)], home, time.Now())
 			s.change(variantKey(x.variants[0].id), []byte("garbage"))
-			wants(t, tier, home, "old", Found)
+			wants(t, cache, home, "old", Found)
 			delete(s.values, variantKey(x.variants[0].id))
-			wants(t, tier, home, "old", Found)
+			wants(t, cache, home, "old", Found)
 		})
 	})
 }
 
 func TestIndex(t *testing.T) {
-	// TestLargeIndexes: one that is too large is neither written nor read.
 	t.Run("one that is too large is neither written nor read", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
-			tier := open(t, s)
+			cache := open(t, s)
 			scope := strings.Repeat("s", maxIndex)
-			put(t, tier, home, pageFor(t, nil, scope, "x"))
+			put(t, cache, home, responseFor(t, nil, scope, "x"))
 			if n := len(s.keys(ofIndex)); n > 0 {
 				t.Errorf("got %d indexes, want none", n)
 			}
@@ -206,14 +205,14 @@ func TestIndex(t *testing.T) {
 			for i := range 20 {
 				x.add(listed{id: identity{byte(i)}, vary: []string{strings.Repeat("x", maxIndex/20)}, expires: time.Now().Add(time.Hour)}, time.Now())
 			}
-			if _, ok := tier.readIndex(tier.encodeIndex(x), home, time.Now()); ok {
+			if _, ok := cache.readIndex(cache.encodeIndex(x), home, time.Now()); ok {
 				t.Error("got an index that is too large, want none")
 			}
 		})
 	})
 	t.Run("it holds its limits", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
-			tier := open(t, newPlain())
+			cache := open(t, newPlain())
 			x := index{key: string(home)}
 			now := time.Now()
 			for i := range maxVariants + 1 {
@@ -225,7 +224,7 @@ func TestIndex(t *testing.T) {
 			if got, want := x.keep(now), (maxVariants+1)*time.Second; got != want {
 				t.Errorf("got kept for %v, want %v", got, want)
 			}
-			got, ok := tier.readIndex(tier.encodeIndex(x), home, now)
+			got, ok := cache.readIndex(cache.encodeIndex(x), home, now)
 			require.True(t, ok)
 			require.Len(t, got.variants, len(x.variants))
 			for i, v := range got.variants {
@@ -233,7 +232,7 @@ func TestIndex(t *testing.T) {
 					t.Errorf("variant %d: got %v, want %v", i, v, w)
 				}
 			}
-			if got, ok := tier.readIndex(tier.encodeIndex(x), home, now.Add(time.Hour)); !ok || len(got.variants) > 0 {
+			if got, ok := cache.readIndex(cache.encodeIndex(x), home, now.Add(time.Hour)); !ok || len(got.variants) > 0 {
 				t.Errorf("an hour later: got %d, %v, want none", len(got.variants), ok)
 			}
 		})
@@ -241,31 +240,31 @@ func TestIndex(t *testing.T) {
 }
 
 func TestLies(t *testing.T) {
-	// TestLies: whatever the store gives for a key, it is the page that was asked for, or nothing.
+	// Whatever the store returns for a key, it is the response that was asked for, or nothing.
 	t.Run("about values are found out", func(t *testing.T) {
-		for name, lie := range map[string]func(s *shared, tier *Cache){
-			"garbage for the index": func(s *shared, t *Cache) { s.change(t.indexKey(home), []byte("garbage")) },
-			"nothing for the index": func(s *shared, t *Cache) { s.change(t.indexKey(home), nil) },
-			"another URL's index":   func(s *shared, t *Cache) { s.change(t.indexKey(home), s.values[t.indexKey(other)]) },
-			"half of the index":     func(s *shared, t *Cache) { v := s.values[t.indexKey(home)]; s.change(t.indexKey(home), v[:len(v)/2]) },
-			"a page for the index":  func(s *shared, t *Cache) { s.change(t.indexKey(home), s.values[idOf(s, t, home)]) },
-			"garbage for the page":  func(s *shared, t *Cache) { s.change(idOf(s, t, home), []byte("garbage")) },
-			"another URL's page":    func(s *shared, t *Cache) { s.change(idOf(s, t, home), s.values[idOf(s, t, other)]) },
-			"half of the page":      func(s *shared, t *Cache) { v := s.values[idOf(s, t, home)]; s.change(idOf(s, t, home), v[:len(v)/2]) },
-			"a page with a turned bit": func(s *shared, t *Cache) {
+		for name, lie := range map[string]func(s *shared, cache *Cache){
+			"garbage for the index":    func(s *shared, t *Cache) { s.change(t.indexKey(home), []byte("garbage")) },
+			"nothing for the index":    func(s *shared, t *Cache) { s.change(t.indexKey(home), nil) },
+			"another URL's index":      func(s *shared, t *Cache) { s.change(t.indexKey(home), s.values[t.indexKey(other)]) },
+			"half of the index":        func(s *shared, t *Cache) { v := s.values[t.indexKey(home)]; s.change(t.indexKey(home), v[:len(v)/2]) },
+			"a response for the index": func(s *shared, t *Cache) { s.change(t.indexKey(home), s.values[idOf(s, t, home)]) },
+			"garbage for the response": func(s *shared, t *Cache) { s.change(idOf(s, t, home), []byte("garbage")) },
+			"another URL's response":   func(s *shared, t *Cache) { s.change(idOf(s, t, home), s.values[idOf(s, t, other)]) },
+			"half of the response":     func(s *shared, t *Cache) { v := s.values[idOf(s, t, home)]; s.change(idOf(s, t, home), v[:len(v)/2]) },
+			"a response with a turned bit": func(s *shared, t *Cache) {
 				v := bytes.Clone(s.values[idOf(s, t, home)])
 				v[len(v)-1] ^= 1
 				s.change(idOf(s, t, home), v)
 			},
-			"an index for the page":              func(s *shared, t *Cache) { s.change(idOf(s, t, home), s.values[t.indexKey(home)]) },
-			"a page from before its time":        func(s *shared, t *Cache) { s.generations[t.pending.all.own], s.sequence = 9, 9 },
-			"a sequence that was lost":           func(s *shared, t *Cache) { s.sequence = 0 },
-			"a value beyond the limit":           func(s *shared, t *Cache) { t.config.MaxBytes = 10 },
-			"too few generations":                func(s *shared, t *Cache) { t.generations = short{s} },
-			"an index that says it is ours":      func(s *shared, t *Cache) { s.change(t.indexKey(home), forged(t, home, 65)) },
-			"an index with one thing twice":      func(s *shared, t *Cache) { s.change(t.indexKey(home), forged(t, home, 2)) },
-			"a page that somebody else has made": func(s *shared, t *Cache) { s.change(idOf(s, t, home), forgedPage(s, t)) },
-			"an index that somebody else has made": func(s *shared, t *Cache) {
+			"an index for the response":       func(s *shared, t *Cache) { s.change(idOf(s, t, home), s.values[t.indexKey(home)]) },
+			"a response from before its time": func(s *shared, t *Cache) { s.generations[t.pending.all.own], s.sequence = 9, 9 },
+			"a sequence that was lost":        func(s *shared, t *Cache) { s.sequence = 0 },
+			"a value beyond the limit":        func(s *shared, t *Cache) { t.config.MaxBytes = 10 },
+			"too few generations":             func(s *shared, t *Cache) { t.generations = short{s} },
+			"an index that says it is ours":   func(s *shared, t *Cache) { s.change(t.indexKey(home), forged(t, home, 65)) },
+			"an index with one thing twice":   func(s *shared, t *Cache) { s.change(t.indexKey(home), forged(t, home, 2)) },
+			"a response made without the key": func(s *shared, t *Cache) { s.change(idOf(s, t, home), forgedResponse(s, t)) },
+			"an index made without the key": func(s *shared, t *Cache) {
 				x, _ := t.readIndex(s.values[t.indexKey(home)], home, time.Now())
 				own := t.sealer
 				t.sealer = frame.NewSealer([]byte("another"))
@@ -274,76 +273,78 @@ func TestLies(t *testing.T) {
 			},
 		} {
 			for _, key := range [][]byte{nil, []byte("the key of the application")} {
-				if key == nil && name == "a page that somebody else has made" {
-					continue // that is what the key is for
+				if key == nil && name == "a response made without the key" {
+					continue // the key is for that
 				}
 				lied(t, name, key, lie)
 			}
 		}
 	})
-	// TestLiesAboutVariants: the store gives another response of the same URL.
+	// The store returns another response of the same URL.
 	t.Run("about variants are found out", func(t *testing.T) {
 		accept := http.Header{"Accept": {"b"}}
 		for name, other := range map[string]func(t *testing.T) *object.Object{
-			"for other values":         func(t *testing.T) *object.Object { return pageFor(t, accept, "", "other", "Vary", "Accept") },
-			"in another scope":         func(t *testing.T) *object.Object { return pageFor(t, nil, "scope", "other", "Vary", "Accept") },
-			"with another Vary":        func(t *testing.T) *object.Object { return page(t, "other", "Vary", "Origin") },
-			"that does not vary":       func(t *testing.T) *object.Object { return page(t, "other") },
-			"for other values of more": func(t *testing.T) *object.Object { return pageFor(t, accept, "", "other", "Vary", "Accept, Origin") },
+			"for other values":   func(t *testing.T) *object.Object { return responseFor(t, accept, "", "other", "Vary", "Accept") },
+			"in another scope":   func(t *testing.T) *object.Object { return responseFor(t, nil, "scope", "other", "Vary", "Accept") },
+			"with another Vary":  func(t *testing.T) *object.Object { return response(t, "other", "Vary", "Origin") },
+			"that does not vary": func(t *testing.T) *object.Object { return response(t, "other") },
+			"for other values of more": func(t *testing.T) *object.Object {
+				return responseFor(t, accept, "", "other", "Vary", "Accept, Origin")
+			},
 		} {
 			t.Run(name, func(t *testing.T) {
 				bubble(t, func(t *testing.T) {
 					s := newShared()
-					tier := open(t, s)
-					put(t, tier, home, other(t))
+					cache := open(t, s)
+					put(t, cache, home, other(t))
 					lie := s.values[s.keys(ofVariant)[0]] // the only one
-					put(t, tier, home, page(t, "home", "Vary", "Accept"))
-					wants(t, tier, home, "home", Found)
-					x, _ := tier.readIndex(s.values[tier.indexKey(home)], home, time.Now())
+					put(t, cache, home, response(t, "home", "Vary", "Accept"))
+					wants(t, cache, home, "home", Found)
+					x, _ := cache.readIndex(s.values[cache.indexKey(home)], home, time.Now())
 					x.variants = x.variants[:1]
-					s.change(tier.indexKey(home), tier.encodeIndex(x))
+					s.change(cache.indexKey(home), cache.encodeIndex(x))
 					s.change(variantKey(x.variants[0].id), lie)
-					wants(t, tier, home, "", Absent)
+					wants(t, cache, home, "", Absent)
 				})
 			})
 		}
 	})
-	// TestWithoutAKeyWhoCanWriteCanForge: what the documentation says.
+	// The documentation says so.
 	t.Run("are not found out without a key", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
-			tier := open(t, s)
-			put(t, tier, home, page(t, "home"))
-			s.change(idOf(s, tier, home), forgedPage(s, tier))
-			wants(t, tier, home, "home", Found)
+			cache := open(t, s)
+			put(t, cache, home, response(t, "home"))
+			s.change(idOf(s, cache, home), forgedResponse(s, cache))
+			wants(t, cache, home, "home", Found)
 		})
 	})
 }
 
-// forgedPage is one for home that has all that a page needs, but the key.
-func forgedPage(s *shared, t *Cache) []byte {
+// forgedResponse is a value for home that has all that a response needs, except the key.
+func forgedResponse(s *shared, t *Cache) []byte {
 	r, _ := t.codec.Decode(bytes.Clone(s.values[idOf(s, t, home)]), idOf(s, t, home), time.Now())
 	value, _ := object.NewCodec(&options, frame.Sealer{}).Append(nil, idOf(s, t, home), r, time.Now())
 	return value
 }
 
-func lied(t *testing.T, name string, key []byte, lie func(s *shared, tier *Cache)) {
+func lied(t *testing.T, name string, key []byte, lie func(s *shared, cache *Cache)) {
 	t.Helper()
 	t.Run(fmt.Sprint(name, ", with a key: ", key != nil), func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
 			_, err := s.Bump(t.Context())
 			require.NoError(t, err)
-			tier := open(t, s, func(c *Config) { c.Key = key })
-			wants(t, tier, home, "", Absent) // so that it knows where the sequence stands
-			put(t, tier, home, page(t, "home"))
-			put(t, tier, other, page(t, "other"))
-			wants(t, tier, home, "home", Found)
-			lie(s, tier)
-			if r := tier.Lookup(t.Context(), home, nil, http.Header{}, nil, nil); r.Object != nil || r.Outcome == Found {
+			cache := open(t, s, func(c *Config) { c.Key = key })
+			wants(t, cache, home, "", Absent) // so that it knows where the sequence stands
+			put(t, cache, home, response(t, "home"))
+			put(t, cache, other, response(t, "other"))
+			wants(t, cache, home, "home", Found)
+			lie(s, cache)
+			if r := cache.Lookup(t.Context(), home, nil, http.Header{}, nil, nil); r.Object != nil || r.Outcome == Found {
 				t.Fatalf("got %q, want nothing", text(r.Object))
 			}
-			if st := tier.Stats(); st.Refused+st.Purged+st.Errors == 0 {
+			if st := cache.Stats(); st.Refused+st.Purged+st.Errors == 0 {
 				t.Errorf("nothing was counted: %+v", st)
 			}
 		})
@@ -373,19 +374,19 @@ func forged(t *Cache, k []byte, n int) []byte {
 }
 
 func FuzzReadIndex(f *testing.F) {
-	tier := New(Config{Store: newPlain(), Rules: &options})
+	cache := New(Config{Store: newPlain(), Rules: &options})
 	now := time.Date(2026, time.March, 4, 5, 6, 7, 0, time.UTC)
 	x := index{key: string(home)}
 	for i := range 3 {
 		x.add(listed{id: identity{byte(i)}, vary: []string{"Accept", "Origin"}[:i%3], expires: now.Add(time.Hour)}, now)
-		f.Add(tier.encodeIndex(x))
+		f.Add(cache.encodeIndex(x))
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
 		if len(value) >= 8 {
 			copy(value, kind[:])
-			tier.sealer.Seal(value, tier.indexKey(home)) // or nothing would get past the checksum
+			cache.sealer.Seal(value, cache.indexKey(home)) // or nothing would get past the checksum
 		}
-		x, ok := tier.readIndex(value, home, now)
+		x, ok := cache.readIndex(value, home, now)
 		if !ok {
 			if len(x.variants) > 0 {
 				t.Fatal("refused, and given all the same")
@@ -395,7 +396,7 @@ func FuzzReadIndex(f *testing.F) {
 		if len(x.variants) > maxVariants || x.keep(now) < 0 {
 			t.Fatalf("got %d variants, kept for %v", len(x.variants), x.keep(now))
 		}
-		again, ok := tier.readIndex(tier.encodeIndex(x), home, now)
+		again, ok := cache.readIndex(cache.encodeIndex(x), home, now)
 		if !ok || len(again.variants) != len(x.variants) {
 			t.Fatalf("encoded again: got %d, %v, want %d", len(again.variants), ok, len(x.variants))
 		}

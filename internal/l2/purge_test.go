@@ -40,20 +40,20 @@ func TestPurge(t *testing.T) {
 		gone    []int
 	}{
 		{"nothing", nil, nil},
-		{"a page", []Target{Page("a", "/blog/")}, []int{1, 5}},
-		{"a page by its key", []Target{Key(urlKey("a", "/blog/"))}, []int{1, 5}},
-		{"a page by a key of the other scheme", []Target{Key([]byte("\x05https\x01a\x06/blog/"))}, []int{1, 5}},
+		{"a URL", []Target{Page("a", "/blog/")}, []int{1, 5}},
+		{"a URL by its key", []Target{Key(urlKey("a", "/blog/"))}, []int{1, 5}},
+		{"a URL by a key of the other scheme", []Target{Key([]byte("\x05https\x01a\x06/blog/"))}, []int{1, 5}},
 		{"a path with every query", []Target{Path(urlKey("a", "/blog/"))}, []int{1, 10}},
 		{"the same by one of its queries", []Target{Path(urlKey("a", "/blog/?page=3"))}, []int{1, 10}},
 		{"the same by a key of the other scheme", []Target{Path([]byte("\x05https\x01a\x06/blog/"))}, []int{1, 10}},
 		{"a path in another spelling, and of a host without its port", []Target{Path(urlKey("a", "/grün"))}, []int{11}},
 		{"a path by something that is no key", []Target{Path([]byte("?"))}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
-		{"a page with a query", []Target{Page("a", "/blog/?page=2")}, []int{10}},
-		{"a page in another spelling, and of a host without its port", []Target{Page("a", "/grün?q=a b")}, []int{11}},
+		{"a URL with a query", []Target{Page("a", "/blog/?page=2")}, []int{10}},
+		{"a URL in another spelling, and of a host without its port", []Target{Page("a", "/grün?q=a b")}, []int{11}},
 		{"the same on every host", []Target{Page("", "/gr%c3%bcn?q=a%20b")}, []int{11}},
 		{"a folder of a host with its port", []Target{Prefix("a:80", "/blo%67/")}, []int{1, 2, 5, 10}},
-		{"a page of every host", []Target{Page("", "/blog/")}, []int{1, 4, 5, 6}},
-		{"a page that is not there", []Target{Page("a", "/blog")}, nil},
+		{"a URL of every host", []Target{Page("", "/blog/")}, []int{1, 4, 5, 6}},
+		{"a URL that is not there", []Target{Page("a", "/blog")}, nil},
 		{"two pages", []Target{Page("a", "/"), Page("a", "/blogs")}, []int{0, 3}},
 		{"something that is no key", []Target{Key([]byte("?"))}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
 		{"a tag", []Target{Tag("blog")}, []int{1, 2, 4}},
@@ -75,7 +75,7 @@ func TestPurge(t *testing.T) {
 				_, _ = s.Bump(t.Context())
 				ours, theirs := open(t, s), open(t, s)
 				lonely := open(t, newPlain())
-				check := func(when string, tiers ...*Cache) {
+				check := func(when string, caches ...*Cache) {
 					t.Helper()
 					for i, e := range entries {
 						want := Found
@@ -84,20 +84,20 @@ func TestPurge(t *testing.T) {
 								want = Absent
 							}
 						}
-						for n, tier := range tiers {
-							r := tier.Lookup(t.Context(), urlKey(e.host, e.target), []byte(e.scope), nil, nil, nil)
+						for n, cache := range caches {
+							r := cache.Lookup(t.Context(), urlKey(e.host, e.target), []byte(e.scope), nil, nil, nil)
 							if got := r.Outcome; got == Found != (want == Found) {
-								t.Errorf("%s, tier %d, %v: got outcome %d, want %d", when, n, e, got, want)
+								t.Errorf("%s, cache %d, %v: got outcome %d, want %d", when, n, e, got, want)
 							}
 						}
 					}
 				}
-				fill := func(tier *Cache) {
+				fill := func(cache *Cache) {
 					t.Helper()
 					for _, e := range entries {
 						k := urlKey(e.host, e.target)
-						tier.Lookup(t.Context(), k, nil, nil, nil, nil)
-						put(t, tier, k, pageFor(t, nil, e.scope, "x"), e.tags...)
+						cache.Lookup(t.Context(), k, nil, nil, nil, nil)
+						put(t, cache, k, responseFor(t, nil, e.scope, "x"), e.tags...)
 					}
 				}
 				fill(ours)
@@ -118,7 +118,7 @@ func TestPurge(t *testing.T) {
 }
 
 func TestPurgeOrder(t *testing.T) {
-	// TestWriteThatLandsAfterAPurge: the store takes its time with a value that was made before.
+	// The store takes its time with a value that was made before the purge.
 	t.Run("a write that lands after the purge", func(t *testing.T) {
 		for _, target := range []Target{Page("a", "/"), Tag("tag"), Prefix("a", "/"), Everything()} {
 			bubble(t, func(t *testing.T) {
@@ -132,52 +132,53 @@ func TestPurgeOrder(t *testing.T) {
 					}
 					return nil
 				})
-				put(t, ours, home, page(t, "old"), "tag")
+				put(t, ours, home, response(t, "old"), "tag")
 				require.NoError(t, ours.Purge(target).Tell(t.Context()))
 				close(hold)
 				synctest.Wait()
-				require.Equal(t, 2, s.count("set"), "it has not landed at all")
+				require.Equal(t, 2, s.count("set"), "it was not written at all")
 				wants(t, ours, home, "", Absent)
 				wants(t, theirs, home, "", Absent)
 				wants(t, open(t, s), home, "", Absent)
-				put(t, ours, home, page(t, "new"), "tag")
+				put(t, ours, home, response(t, "new"), "tag")
 				wants(t, theirs, home, "new", Found)
 			})
 		}
 	})
-	// TestPurgeDuringLookup: the value has been read when the purge comes.
+	// The value has been read when the purge comes.
 	t.Run("a purge during a look-up", func(t *testing.T) {
 		for _, at := range []string{"get", "load"} {
 			for _, own := range []bool{true, false} {
 				bubble(t, func(t *testing.T) {
 					s := newShared()
-					tier := open(t, s)
-					writer := tier
+					cache := open(t, s)
+					writer := cache
 					if !own {
 						writer = open(t, s)
 					}
-					put(t, writer, home, page(t, "old"), "tag")
+					put(t, writer, home, response(t, "old"), "tag")
 					s.setHook(func(_ context.Context, method, _ string) error {
 						if method == at {
 							s.setHook(nil)
-							tier.Purge(Tag("tag"))
+							cache.Purge(Tag("tag"))
 						}
 						return nil
 					})
-					wants(t, tier, home, "", Absent)
+					wants(t, cache, home, "", Absent)
 				})
 			}
 		}
 	})
-	// TestPurgeThatTheStoreDoesNotLearn holds here for what others have stored, until the store knows; and is told again and again.
+	// It holds here for what others have stored until the store knows, and the store is told again
+	// and again.
 	t.Run("a purge that the store does not learn", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
 			ours, theirs := open(t, s), open(t, s)
 			wants(t, theirs, home, "", Absent)
-			put(t, theirs, home, page(t, "old"), "tag")
+			put(t, theirs, home, response(t, "old"), "tag")
 			other := urlKey("a", "/other")
-			put(t, theirs, other, page(t, "other"))
+			put(t, theirs, other, response(t, "other"))
 			var down atomic.Bool
 			down.Store(true)
 			s.setHook(func(_ context.Context, method, _ string) error {
@@ -190,8 +191,9 @@ func TestPurgeOrder(t *testing.T) {
 			ours.Purge(Page("a", "/nothing")).TellLater()
 			wants(t, ours, home, "", Absent)
 			wants(t, ours, other, "other", Found)
-			wants(t, theirs, home, "old", Found)   // nobody could tell
-			if n := ours.Stats().Pending; n != 6 { // a tag, a page of one host, and a path: two slots each
+			wants(t, theirs, home, "old", Found) // no process could tell
+			// a tag, a URL of one host, and a path: two slots each
+			if n := ours.Stats().Pending; n != 6 {
 				t.Errorf("got %d names that the store does not know, want 6", n)
 			}
 			<-time.After(10 * time.Second)
@@ -204,7 +206,8 @@ func TestPurgeOrder(t *testing.T) {
 			wants(t, theirs, home, "", Absent)
 		})
 	})
-	// TestLaterPurgeIsNotForgotten: the store knows of the first, but its answer takes so long that there is a second one of the same name.
+	// The store knows of the first purge, but returns so late that there is a second one of the
+	// same name.
 	t.Run("a later purge is not forgotten", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
@@ -220,7 +223,7 @@ func TestPurgeOrder(t *testing.T) {
 			go func() { told <- ours.Purge(Tag("tag")).Tell(t.Context()) }()
 			synctest.Wait()
 			wants(t, theirs, home, "", Absent)
-			put(t, theirs, home, page(t, "between"), "tag")
+			put(t, theirs, home, response(t, "between"), "tag")
 			wants(t, theirs, home, "between", Found)
 			second := ours.Purge(Tag("tag"))
 			close(hold)
@@ -230,12 +233,13 @@ func TestPurgeOrder(t *testing.T) {
 			wants(t, theirs, home, "", Absent)
 		})
 	})
-	// TestPurgeThatIsToldDuringLookup: the generations were read before the store knew of the purge, and the purge is no longer pending when they arrive.
+	// The generations were read before the store knew of the purge, and the purge is no longer
+	// pending when they arrive.
 	t.Run("a purge that is told during a look-up", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
 			ours, theirs := open(t, s), open(t, s)
-			put(t, theirs, home, page(t, "old"), "tag")
+			put(t, theirs, home, response(t, "old"), "tag")
 			purge := ours.Purge(Tag("tag"))
 			var once sync.Once
 			s.after = func(method string) {
@@ -250,7 +254,8 @@ func TestPurgeOrder(t *testing.T) {
 			wants(t, ours, home, "", Absent)
 		})
 	})
-	// TestStampsAreNeverTooYoung: a page that began to be made before a purge by another process, which this one has not heard of.
+	// A response began to be made before a purge by another process, of which this process has not
+	// heard.
 	t.Run("stamps are never too young", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
@@ -258,14 +263,15 @@ func TestPurgeOrder(t *testing.T) {
 			wants(t, ours, home, "", Absent)
 			mark := ours.Mark()
 			require.NoError(t, theirs.Purge(Tag("tag")).Tell(t.Context()))
-			wants(t, ours, urlKey("a", "/other"), "", Absent) // and hears of it while the page is being made
+			// it hears of the purge while the response is being made
+			wants(t, ours, urlKey("a", "/other"), "", Absent)
 			<-time.After(positionFor)
 			wants(t, ours, urlKey("a", "/other"), "", Absent)
-			require.True(t, ours.Put(home, page(t, "old"), []string{"tag"}, Representation{}, mark))
+			require.True(t, ours.Put(home, response(t, "old"), []string{"tag"}, Representation{}, mark))
 			synctest.Wait()
 			wants(t, ours, home, "", Absent)
 			wants(t, theirs, home, "", Absent)
-			put(t, ours, home, page(t, "new"), "tag")
+			put(t, ours, home, response(t, "new"), "tag")
 			wants(t, theirs, home, "new", Found)
 			if (Mark{}) != (New(Config{Store: newShared(), Rules: &options}).Mark()) {
 				t.Error("the first mark is not the zero one")
@@ -277,18 +283,18 @@ func TestPurgeOrder(t *testing.T) {
 func TestPurgeMakesRoom(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := newShared()
-		tier := open(t, s)
+		cache := open(t, s)
 		for i := range 5 {
-			put(t, tier, home, pageFor(t, map[string][]string{"Accept": {number(i)}}, "", "x", "Vary", "Accept"))
+			put(t, cache, home, responseFor(t, map[string][]string{"Accept": {number(i)}}, "", "x", "Vary", "Accept"))
 		}
-		put(t, tier, urlKey("a", "/b"), page(t, "stays"))
+		put(t, cache, urlKey("a", "/b"), response(t, "stays"))
 		require.Len(t, s.values, 8)
-		require.NoError(t, tier.Purge(Page("a", "/")).Tell(t.Context()))
+		require.NoError(t, cache.Purge(Page("a", "/")).Tell(t.Context()))
 		synctest.Wait()
 		if len(s.values) != 2 {
 			t.Errorf("got %d values, want 2: %v", len(s.values), s.values)
 		}
-		wants(t, tier, urlKey("a", "/b"), "stays", Found)
+		wants(t, cache, urlKey("a", "/b"), "stays", Found)
 	})
 }
 

@@ -12,11 +12,11 @@ import (
 )
 
 func TestSlots(t *testing.T) {
-	// TestNamesAreBounded: whatever clients make up, the store has a bounded number of generations.
+	// Whatever clients make up, the store has a bounded number of generations.
 	t.Run("names are bounded", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
-			tier := open(t, s)
+			cache := open(t, s)
 			purges := 60_000
 			if os.Getenv("EDGECACHE_LONG") != "" {
 				purges = 300_000
@@ -34,23 +34,23 @@ func TestSlots(t *testing.T) {
 					targets[i%1000] = Tag(number(i))
 				}
 				if i%1000 == 999 {
-					tier.Purge(targets...).TellLater()
+					cache.Purge(targets...).TellLater()
 					synctest.Wait()
 				}
 			}
 			<-time.After(time.Second)
-			require.Zero(t, tier.Stats().Pending)
+			require.Zero(t, cache.Stats().Pending)
 			t.Logf("%d purges: %d names", purges, len(s.generations))
 			if n := len(s.generations); n > slots || n < slots/2 {
 				t.Errorf("got %d names, want at most %d, and most of them", n, slots)
 			}
-			require.NoError(t, tier.Purge(Everything(), Prefix("a", "/b/"), Prefix("", "/b/")).Tell(t.Context()))
+			require.NoError(t, cache.Purge(Everything(), Prefix("a", "/b/"), Prefix("", "/b/")).Tell(t.Context()))
 			if n := len(s.generations); n > slots+4 {
 				t.Errorf("got %d names with those that have no slots, want at most 4 beyond %d", n, slots)
 			}
 		})
 	})
-	// TestSlotsAreHit counts which responses a flood of purges refuses that do not concern them.
+	// It counts the responses that a flood of purges refuses although they are not concerned.
 	t.Run("a flood refuses few names by mistake", func(t *testing.T) {
 		for _, row := range []struct {
 			name    string
@@ -151,7 +151,8 @@ func madeUp(i int) Target {
 	return Path(urlKey("a", "/made/up/"+number(i)))
 }
 
-// TestNamesOfOneResponse: no call of Load has more than edgecache.MaxStoreCallNames names.
+// TestNamesOfOneResponse holds that no call of Load has more than edgecache.MaxStoreCallNames
+// names.
 func TestNamesOfOneResponse(t *testing.T) {
 	tags := make([]string, 2048) // the most that a stored response has
 	n := newNaming(nil)

@@ -13,7 +13,7 @@ import (
 )
 
 func TestBump(t *testing.T) {
-	// TestPurgesAreMerged: a flood of purges of one URL is a few Bumps, and the last of them holds.
+	// A flood of purges of one URL is a few Bumps, and the last of them holds.
 	t.Run("purges of one URL are merged", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
@@ -27,7 +27,7 @@ func TestBump(t *testing.T) {
 				t.Errorf("got %d Bumps in %v, want one each 100 ms", n, time.Since(begin))
 			}
 			wants(t, theirs, home, "", Absent)
-			put(t, theirs, home, page(t, "old"))
+			put(t, theirs, home, response(t, "old"))
 			ours.Purge(Page("a", "/")).TellLater()
 			wants(t, ours, home, "", Absent)
 			<-time.After(mergeFor)
@@ -50,7 +50,7 @@ func TestBump(t *testing.T) {
 			}
 		})
 	})
-	// TestBumpsAreBounded: no call has more names than a store can be expected to take.
+	// No call has more names than a store can be expected to take.
 	t.Run("the names of one are bounded", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
@@ -72,22 +72,21 @@ func TestBump(t *testing.T) {
 }
 
 func TestPending(t *testing.T) {
-	// TestForgottenNames: what was told long ago takes up no memory.
 	t.Run("what was told long ago takes no memory", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
-			tier := open(t, newShared())
+			cache := open(t, newShared())
 			for i := range 1000 {
-				tier.Purge(Page("a", "/"+number(i)), Prefix("a", "/"+number(i)+"/")).TellLater()
+				cache.Purge(Page("a", "/"+number(i)), Prefix("a", "/"+number(i)+"/")).TellLater()
 			}
 			<-time.After(2 * mergeFor)
-			tier.Purge(Tag("another")).TellLater()
+			cache.Purge(Tag("another")).TellLater()
 			synctest.Wait()
-			if p := &tier.pending; len(p.names) != 2 || p.exact != 0 || len(p.recent) != 1 || len(p.ready) != 0 {
+			if p := &cache.pending; len(p.names) != 2 || p.exact != 0 || len(p.recent) != 1 || len(p.ready) != 0 {
 				t.Errorf("got %d names, %d exact, %d Bumps, %d ready; want those of the last purge", len(p.names), p.exact, len(p.recent), len(p.ready))
 			}
 		})
 	})
-	// TestPurgesOfStrangersWhileTheStoreIsAway: they concern what they name, and are told in the end.
+	// They concern what they name, and are told in the end.
 	t.Run("purges by clients while the store is away", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
@@ -95,7 +94,7 @@ func TestPending(t *testing.T) {
 			const pages = 200
 			for i := range pages {
 				wants(t, theirs, urlKey("a", "/"+number(i)), "", Absent)
-				put(t, theirs, urlKey("a", "/"+number(i)), page(t, "theirs", "Cache-Control", "max-age=86400"))
+				put(t, theirs, urlKey("a", "/"+number(i)), response(t, "theirs", "Cache-Control", "max-age=86400"))
 			}
 			var away atomic.Bool
 			s.setHook(func(_ context.Context, method, _ string) error {
@@ -104,9 +103,9 @@ func TestPending(t *testing.T) {
 				}
 				return nil
 			})
-			count := func(tier *Cache) (found int) {
+			count := func(cache *Cache) (found int) {
 				for i := range pages {
-					if tier.Lookup(t.Context(), urlKey("a", "/"+number(i)), nil, nil, nil, nil).Outcome == Found {
+					if cache.Lookup(t.Context(), urlKey("a", "/"+number(i)), nil, nil, nil, nil).Outcome == Found {
 						found++
 					}
 				}
@@ -131,9 +130,9 @@ func TestPending(t *testing.T) {
 			if n := ours.Stats().Pending; n != 0 {
 				t.Errorf("got %d names that the store does not know, want 0", n)
 			}
-			for _, tier := range []*Cache{ours, theirs} {
-				wants(t, tier, urlKey("a", "/0"), "", Absent)
-				if n := count(tier); n < pages*95/100 {
+			for _, cache := range []*Cache{ours, theirs} {
+				wants(t, cache, urlKey("a", "/0"), "", Absent)
+				if n := count(cache); n < pages*95/100 {
 					t.Errorf("when the store knows: got %d of %d", n, pages)
 				}
 			}
@@ -142,12 +141,12 @@ func TestPending(t *testing.T) {
 			}
 		})
 	})
-	// TestTooManyPrefixes: names that are no slots are bounded, too. Only the application makes them.
+	// Only the application makes such names.
 	t.Run("names that are no slots are bounded", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
 			ours, theirs := open(t, s), open(t, s)
-			put(t, theirs, home, page(t, "old"))
+			put(t, theirs, home, response(t, "old"))
 			for i := range maxExact {
 				ours.Purge(Prefix("", "/"+number(i)+"/"))
 			}
@@ -170,8 +169,8 @@ func TestPending(t *testing.T) {
 }
 
 func TestTell(t *testing.T) {
-	// TestTellWaitsForItsBump: whoever is told that others know can rely on it, however many purges there
-	// are at once, and whether the store fails or not.
+	// When Tell returns, other processes know, however many purges there are at once, and whether
+	// the store fails or not.
 	t.Run("it waits for its Bump", func(t *testing.T) {
 		for _, fails := range []bool{false, true} {
 			bubble(t, func(t *testing.T) {
@@ -202,7 +201,7 @@ func TestTell(t *testing.T) {
 							if theirs.Lookup(t.Context(), k, nil, nil, nil, nil).Outcome == Unavailable {
 								continue
 							}
-							if !theirs.Put(k, page(t, "old"), []string{"all", number(i % 5)}, Representation{}, theirs.Mark()) {
+							if !theirs.Put(k, response(t, "old"), []string{"all", number(i % 5)}, Representation{}, theirs.Mark()) {
 								t.Error("it was not put")
 							}
 							<-time.After(time.Millisecond)
@@ -236,7 +235,7 @@ func TestTell(t *testing.T) {
 			})
 		}
 	})
-	// TestHalfTold: the store has been told of one slot of a name, and the other has to wait.
+	// The store has been told of one slot of a name, and the other must wait.
 	t.Run("a name of which the store knows one slot", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
@@ -244,7 +243,7 @@ func TestTell(t *testing.T) {
 			require.NoError(t, ours.Purge(Tag(sharing("tag"))).Tell(t.Context()))
 			<-time.After(mergeFor / 2)
 			wants(t, theirs, home, "", Absent)
-			put(t, theirs, home, page(t, "old"), "tag")
+			put(t, theirs, home, response(t, "old"), "tag")
 			wants(t, ours, home, "old", Found)
 			purge := ours.Purge(Tag("tag"))
 			purge.TellLater()
@@ -262,36 +261,36 @@ func TestTell(t *testing.T) {
 			wants(t, theirs, home, "", Absent)
 		})
 	})
-	// TestStuckBump: a store that does not come back holds up no caller for longer than it may.
+	// It holds up no caller for longer than it may.
 	t.Run("a stuck store holds up no caller", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			s := newShared()
-			tier := open(t, s)
+			cache := open(t, s)
 			s.setHook(func(_ context.Context, method, _ string) error {
 				if method == "bump" {
 					<-time.After(time.Hour)
 				}
 				return nil
 			})
-			tier.Purge(Tag("first")).TellLater()
+			cache.Purge(Tag("first")).TellLater()
 			synctest.Wait()
 			for range 3 * maxBumps {
 				begin := time.Now()
 				ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-				require.Error(t, tier.Purge(Tag("second")).Tell(ctx))
+				require.Error(t, cache.Purge(Tag("second")).Tell(ctx))
 				if took := time.Since(begin); took > 300*time.Millisecond {
-					t.Errorf("got an answer after %v", took)
+					t.Errorf("got a result after %v", took)
 				}
 				cancel()
 				begin = time.Now()
-				require.Error(t, tier.Purge(Tag("third")).Tell(t.Context()))
+				require.Error(t, cache.Purge(Tag("third")).Tell(t.Context()))
 				if took := time.Since(begin); took > DefaultWriteTimeout {
-					t.Errorf("got an answer after %v", took)
+					t.Errorf("got a result after %v", took)
 				}
 			}
 			s.setHook(nil)
 			<-time.After(time.Minute + time.Hour)
-			if n := tier.Stats().Pending; n != 0 {
+			if n := cache.Stats().Pending; n != 0 {
 				t.Errorf("got %d names that the store does not know, want 0", n)
 			}
 		})

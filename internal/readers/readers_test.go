@@ -14,12 +14,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// client is a writer that waits as long as take says for each write, or until a deadline has passed.
+// client is a writer that waits for each write as long as take says, or until a deadline has
+// passed.
 type client struct {
 	take   func(n int) time.Duration
 	past   chan struct{}
 	once   sync.Once
-	over   atomic.Bool // nobody may use it any more
+	over   atomic.Bool // it must not be used any more
 	misuse atomic.Bool
 }
 
@@ -49,12 +50,12 @@ func (c *client) SetWriteDeadline(time.Time) error {
 	return nil
 }
 
-// rate takes so many bytes a second.
+// rate takes n bytes a second.
 func rate(n int) func(int) time.Duration {
 	return func(size int) time.Duration { return time.Duration(size) * time.Second / time.Duration(n) }
 }
 
-// read has a client read size bytes of a body and returns how that ended.
+// read lets a client read size bytes of a body, and returns how that ended.
 func read(room *Room, set *Set, c *client, size int) error {
 	r := new(Reader)
 	r.In(room)
@@ -92,25 +93,25 @@ func TestPin(t *testing.T) {
 	}
 	set.Pay()
 	first := begin()
-	pinned(0, "somebody pays")
+	pinned(0, "paid for")
 	set.Pay()
 	set.Unpay()
 	pinned(0, "another one pays no longer")
 	set.Unpay()
-	pinned(100, "nobody pays")
+	pinned(100, "not paid for")
 	second := begin()
 	pinned(100, "two read")
 	first.Stop()
 	first.Stop()
 	pinned(100, "one reads")
 	set.Pay()
-	pinned(0, "somebody pays again")
+	pinned(0, "paid for again")
 	set.Unpay()
-	pinned(100, "nobody pays again")
+	pinned(100, "again not paid for")
 	second.Stop()
-	pinned(0, "nobody reads")
+	pinned(0, "not read")
 	begin().Stop()
-	pinned(0, "somebody has read")
+	pinned(0, "it has been read")
 	third := begin()
 	pinned(100, "it came late")
 	third.Stop()
@@ -130,7 +131,7 @@ func TestLetGo(t *testing.T) {
 			age  time.Duration // when the room becomes full
 			want error
 		}{
-			{"who reads at 10 MB/s", rate(10_000_000), 50 * time.Millisecond, nil},
+			{"a client that reads at 10 MB/s", rate(10_000_000), 50 * time.Millisecond, nil},
 			{"at 64 KiB/s", rate(64 << 10), 10 * time.Second, nil},
 			{"at 32 KiB/s", rate(32 << 10), 20 * time.Second, nil},
 			{"at 16 KiB/s", rate(16 << 10), 60 * time.Second, nil},
@@ -153,7 +154,7 @@ func TestLetGo(t *testing.T) {
 				})
 			})
 		}
-		t.Run("nobody while there is room", func(t *testing.T) {
+		t.Run("none while there is room", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				room, set := NewRoom(3*mib), newSet(2*mib)
 				ended := make(chan error, 1)
@@ -161,7 +162,7 @@ func TestLetGo(t *testing.T) {
 				require.NoError(t, <-ended)
 			})
 		})
-		t.Run("nobody whose bytes are paid for", func(t *testing.T) {
+		t.Run("none whose bytes are paid for", func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				room, set, other := NewRoom(mib), newSet(2*mib), newSet(2*mib)
 				set.Pay()
@@ -192,7 +193,7 @@ func TestLetGo(t *testing.T) {
 			require.False(t, r.LetGo())
 		})
 	})
-	// Asking whether there is room lets those go that have become slow since it was full.
+	// Asking for room lets those go that have become slow since it was full.
 	t.Run("one that becomes slow is let go when the next one asks", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			room, set := NewRoom(1<<20), newSet(1<<20)

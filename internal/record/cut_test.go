@@ -32,7 +32,8 @@ func cutBody(w http.ResponseWriter, offset, length int64, handler func(http.Resp
 }
 
 func TestCut(t *testing.T) {
-	// Whatever pieces the body comes in, the client gets the same part of it, and the first write past it fails.
+	// In whatever pieces the body comes, the client gets the same part of it, and the first write
+	// past it fails.
 	t.Run("any part, in any pieces", func(t *testing.T) {
 		const body = "0123456789"
 		for offset := range len(body) {

@@ -53,7 +53,7 @@ func (j *judge) Flush()     { j.flushes++ }
 
 func (j *judge) Context() context.Context { return j.ctx }
 
-// run calls the handler behind a fill whose judge follows plan.
+// run calls the handler behind a Fill whose judge follows plan.
 func run(plan string, w http.ResponseWriter, handler func(w http.ResponseWriter)) *judge {
 	j := &judge{plan: plan}
 	handler(j.fill.Init(w, j))
@@ -76,7 +76,7 @@ func TestCommit(t *testing.T) {
 			{"a string", func(w http.ResponseWriter) { io.WriteString(w, "x") }, 200},
 			{"a flush", func(w http.ResponseWriter) { w.(http.Flusher).Flush() }, 200},
 			{"a copy", func(w http.ResponseWriter) { io.Copy(w, strings.NewReader("x")) }, 200},
-			{"interim answers before it (RFC 9110, 15.2)", func(w http.ResponseWriter) { w.WriteHeader(103); w.WriteHeader(100); w.WriteHeader(201) }, 201},
+			{"interim responses before it (RFC 9110, 15.2)", func(w http.ResponseWriter) { w.WriteHeader(103); w.WriteHeader(100); w.WriteHeader(201) }, 201},
 			{"101 is final", func(w http.ResponseWriter) { w.WriteHeader(101) }, 101},
 			{"a status after a write is ignored", func(w http.ResponseWriter) { w.Write([]byte("x")); w.WriteHeader(404) }, 200},
 		} {
@@ -89,7 +89,8 @@ func TestCommit(t *testing.T) {
 			}
 		}
 	})
-	// RFC 9110, 15.2: an interim answer is for the client that waits, and its fields are not those of the final one.
+	// RFC 9110, 15.2: an interim response is for the client that waits, and its fields are not
+	// those of the final one.
 	t.Run("interim responses reach the client with their own fields", func(t *testing.T) {
 		for _, plan := range []string{"direct", "keep"} {
 			hinted := &interim{ResponseRecorder: httptest.NewRecorder()}
@@ -116,7 +117,7 @@ func TestCommit(t *testing.T) {
 			require.False(t, j.fill.Committed())
 		}
 	})
-	// A judge that does not decide would let an answer vanish.
+	// With a Judge that does not decide, a response would vanish.
 	t.Run("the Judge must decide", func(t *testing.T) {
 		require.Panics(t, func() { run("", httptest.NewRecorder(), func(http.ResponseWriter) {}) })
 	})
@@ -173,10 +174,10 @@ func TestKeep(t *testing.T) {
 	require.Empty(t, w.Body.String())
 	require.False(t, w.Flushed)
 	require.Equal(t, http.Header{"X-Request-Id": {"7"}}, w.Header(), "the client's header is untouched")
-	require.Equal(t, http.Header{"Content-Type": {"text/plain"}}, j.header, "what outer middleware has set is not the page's")
+	require.Equal(t, http.Header{"Content-Type": {"text/plain"}}, j.header, "what outer middleware has set is not the response's")
 	dst := http.Header{"Old": {"1"}}
 	j.fill.ReplaceHeader(dst)
-	require.Equal(t, http.Header{"Content-Type": {"text/plain"}, "X-Request-Id": {"7"}}, dst, "as it was when the status was said")
+	require.Equal(t, http.Header{"Content-Type": {"text/plain"}, "X-Request-Id": {"7"}}, dst, "as it was when the status was set")
 }
 
 func TestDiscard(t *testing.T) {
@@ -326,7 +327,7 @@ func TestLate(t *testing.T) {
 		{"another error after an error", func(w http.ResponseWriter) { w.WriteHeader(404); w.WriteHeader(500) }, 500},
 		{"the same again", func(w http.ResponseWriter) { w.WriteHeader(404); w.WriteHeader(404) }, 0},
 		{"no error", func(w http.ResponseWriter) { w.WriteHeader(404); w.WriteHeader(200); w.WriteHeader(399) }, 0},
-		{"an interim answer", func(w http.ResponseWriter) { w.WriteHeader(200); w.WriteHeader(103) }, 0},
+		{"an interim response", func(w http.ResponseWriter) { w.WriteHeader(200); w.WriteHeader(103) }, 0},
 	} {
 		j := run("keep", httptest.NewRecorder(), row.handler)
 		if got := j.fill.Late(); got != row.want {
@@ -335,7 +336,7 @@ func TestLate(t *testing.T) {
 	}
 }
 
-// RFC 9110, 12.5.5: whatever the handler does to Vary, what middleware outside depends on stays named.
+// RFC 9110, 12.5.5: whatever the handler does to Vary, it names what middleware outside depends on.
 func TestVary(t *testing.T) {
 	for _, plan := range []string{"direct", "keep"} {
 		w := httptest.NewRecorder()
@@ -348,7 +349,7 @@ func TestVary(t *testing.T) {
 	}
 }
 
-// interim keeps the header of each interim answer, as net/http sends it.
+// interim keeps the header of each interim response, as net/http sends it.
 type interim struct {
 	*httptest.ResponseRecorder
 	seen map[int]http.Header
@@ -382,7 +383,7 @@ func TestDeclaredLength(t *testing.T) {
 		{"of zero, and something came", []string{"0"}, []string{"x"}, 0, false, http.ErrContentLength},
 		{"that is no number", []string{"many"}, []string{"page"}, -1, true, nil},
 		{"that is negative", []string{"-4"}, []string{"page"}, -1, true, nil},
-		{"that was said twice", []string{"4", "5"}, []string{"page"}, -1, true, nil},
+		{"that was declared twice", []string{"4", "5"}, []string{"page"}, -1, true, nil},
 	} {
 		for _, plan := range []string{"keep", "discard"} {
 			for _, text := range []bool{false, true} {
@@ -464,7 +465,8 @@ func TestReadFrom(t *testing.T) {
 			}
 		}
 	})
-	// In net/http a source that ends or breaks before its first byte says no status: the handler may still answer 404.
+	// In net/http a source that ends or breaks before its first byte sets no status: the handler
+	// may still respond with 404.
 	t.Run("an empty source commits nothing", func(t *testing.T) {
 		for _, src := range []io.Reader{strings.NewReader(""), io.MultiReader(errReader{})} {
 			j := run("keep", &fromReader{ResponseRecorder: httptest.NewRecorder()}, func(w http.ResponseWriter) {
@@ -486,7 +488,7 @@ func TestFlush(t *testing.T) {
 	j := &judge{plan: "keep"}
 	hw := j.fill.Init(bare, j)
 	require.ErrorIs(t, http.NewResponseController(hw).Flush(), http.ErrNotSupported)
-	require.False(t, j.fill.Committed(), "the handler may still say another status")
+	require.False(t, j.fill.Committed(), "the handler may still set another status")
 	_, flushes := hw.(http.Flusher)
 	require.False(t, flushes)
 }
@@ -510,9 +512,9 @@ func TestHijack(t *testing.T) {
 	}{
 		{"before anything was said", "keep", func(http.ResponseWriter) {}, nil, nil, true},
 		{"that fails", "keep", func(http.ResponseWriter) {}, http.ErrHijacked, http.ErrHijacked, false},
-		{"of an answer that goes through", "direct", func(w http.ResponseWriter) { w.WriteHeader(101) }, nil, nil, true},
-		{"of an answer that is kept", "keep", func(w http.ResponseWriter) { w.WriteHeader(200) }, nil, http.ErrHijacked, false},
-		{"of an answer that is discarded", "discard", func(w http.ResponseWriter) { w.WriteHeader(500) }, nil, http.ErrHijacked, false},
+		{"of a response that goes through", "direct", func(w http.ResponseWriter) { w.WriteHeader(101) }, nil, nil, true},
+		{"of a response that is kept", "keep", func(w http.ResponseWriter) { w.WriteHeader(200) }, nil, http.ErrHijacked, false},
+		{"of a response that is discarded", "discard", func(w http.ResponseWriter) { w.WriteHeader(500) }, nil, http.ErrHijacked, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := &conn{ResponseRecorder: httptest.NewRecorder(), err: tt.err}
@@ -526,7 +528,7 @@ func TestHijack(t *testing.T) {
 			if tt.hijacked {
 				j.fill.Finish()
 				require.Len(t, j.commits, commits, "the connection is the handler's: nothing is said on it")
-				hw.Write([]byte("x")) // net/http answers ErrHijacked; the recorder takes it
+				hw.Write([]byte("x")) // net/http returns ErrHijacked; the recorder takes it
 				io.WriteString(hw, "y")
 				io.Copy(hw, strings.NewReader("z"))
 				require.Equal(t, "xyz", w.Body.String())

@@ -112,7 +112,7 @@ func TestHook(t *testing.T) {
 				panic(err)
 			}
 		}, []string{"before 200", "write a", "from "}},
-		{"a handler that writes nothing answers 200", func(http.ResponseWriter) {},
+		{"a handler that writes nothing means 200", func(http.ResponseWriter) {},
 			[]string{"before 200"}},
 		{"Hijack ends our say", func(w http.ResponseWriter) { _, _, _ = w.(http.Hijacker).Hijack(); _, _ = w.Write(nil) },
 			[]string{"hijack", "write "}},
@@ -152,7 +152,8 @@ func TestHookReadFrom(t *testing.T) {
 			t.Errorf("got %d, %v and %d bytes, want 2000", n, err, rec.Body.Len())
 		}
 	})
-	// The server tells the type of a copied body as it does without us, whether its writer has a ReadFrom or not (HTTP/2).
+	// The server detects the type of a copied body as it does without us, whether its writer has a
+	// ReadFrom or not (HTTP/2).
 	t.Run("it leaves the type to the server", func(t *testing.T) {
 		for _, two := range []bool{false, true} {
 			srv := server(t, two, func(w http.ResponseWriter, r *http.Request) {
@@ -328,7 +329,7 @@ func TestHookShape(t *testing.T) {
 	}
 }
 
-// spy sees whether the server copies with ReadFrom, which is how sendfile starts.
+// spy tells whether the server copies with ReadFrom, which is how sendfile starts.
 type spy struct {
 	http.ResponseWriter
 	from *string
