@@ -19,9 +19,8 @@ const door = "" // the root package, as a path inside the module
 // decides where it stands. A name that ends in /... stands for every package below it.
 var layers = map[string][]string{
 	door: {
-		"internal/assets", "internal/cache", "internal/directive", "internal/engine", "internal/field", "internal/key",
-		"internal/mistake", "internal/pattern", "internal/policy", "internal/record", "internal/rules",
-		"internal/settings", "internal/validator",
+		"internal/assets", "internal/cache", "internal/directive", "internal/engine", "internal/mistake",
+		"internal/policy", "internal/purge", "internal/rules", "internal/settings", "internal/validator",
 	},
 	"internal/assets":    {"internal/coding", "internal/directive", "internal/field", "internal/mistake", "internal/pattern", "internal/record", "internal/partial", "internal/rules"},
 	"internal/cache":     {"internal/coding", "internal/field", "internal/key", "internal/memory", "internal/object", "internal/readers", "internal/rules"},
@@ -41,6 +40,7 @@ var layers = map[string][]string{
 	"internal/object":    {"internal/field", "internal/frame", "internal/readers", "internal/rules"},
 	"internal/pattern":   {},
 	"internal/policy":    {"internal/directive", "internal/field", "internal/key", "internal/mistake", "internal/pattern", "internal/record", "internal/rules"},
+	"internal/purge":     {"internal/cache", "internal/directive", "internal/engine"},
 	"internal/partial":   {"internal/field"},
 	"internal/readers":   {},
 	"internal/record":    {"internal/field"},
