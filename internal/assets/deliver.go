@@ -102,7 +102,7 @@ func (a *answer) header(h http.Header, asset *Asset, control string, room int) [
 		if h["Vary"] == nil {
 			h["Vary"] = put(&values, "Accept-Encoding")
 		} else {
-			addVary(h, "Accept-Encoding")
+			h["Vary"] = field.AddVary(h["Vary"], "Accept-Encoding")
 		}
 	}
 	if asset.media.class == font || a.set.options.Host != "" {
@@ -116,14 +116,6 @@ func put(values *[]string, value string) []string {
 	*values = append(*values, value)
 	n := len(*values)
 	return (*values)[n-1 : n : n]
-}
-
-// addVary adds to what outer middleware says.
-func addVary(h http.Header, name string) {
-	if !field.HasToken(h["Vary"], name) && !field.HasToken(h["Vary"], "*") {
-		before := h["Vary"]
-		h["Vary"] = append(before[:len(before):len(before)], name)
-	}
 }
 
 // choose picks the variant that the client likes best; among those that it likes equally the

@@ -98,7 +98,8 @@ func (a *answer) shell() {
 			a.notFound(false)
 			return
 		}
-		addVary(a.w.Header(), "Accept")
+		h := a.w.Header()
+		h["Vary"] = field.AddVary(h["Vary"], "Accept")
 		if a.serve(page, revalidated, verdictOf) {
 			return
 		}

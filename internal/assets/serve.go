@@ -6,6 +6,7 @@ import (
 	"path"
 	"strconv"
 
+	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -180,7 +181,7 @@ func (s *Set) refuse(w http.ResponseWriter, r *http.Request, status int, reason 
 	}
 	h["Cache-Control"] = []string{unstored}
 	if varies {
-		addVary(h, "Accept-Encoding")
+		h["Vary"] = field.AddVary(h["Vary"], "Accept-Encoding")
 	}
 	if s.options.Host != "" {
 		h["Access-Control-Allow-Origin"] = []string{"*"}

@@ -120,14 +120,8 @@ func Plain(tag field.ETag) field.ETag {
 	return tag
 }
 
-// AddVary adds Accept-Encoding to the lines of a Vary, unless that is there already. It writes into
-// nobody's list.
-func AddVary(lines []string) []string {
-	if Varies(lines) {
-		return lines
-	}
-	return append(lines[:len(lines):len(lines)], "Accept-Encoding")
-}
+// AddVary returns the lines of a Vary with Accept-Encoding added: see field.AddVary.
+func AddVary(lines []string) []string { return field.AddVary(lines, "Accept-Encoding") }
 
 // Varies reports whether the lines of a Vary name Accept-Encoding, or everything.
 func Varies(lines []string) bool {

@@ -77,3 +77,12 @@ func OneLine(value string) string {
 	}
 	return TrimBlanks(value)
 }
+
+// AddVary returns the lines of a Vary with the name of a field added, unless they name it or
+// everything (RFC 9110, 12.5.5). It does not write into lines.
+func AddVary(lines []string, name string) []string {
+	if HasToken(lines, name) || HasToken(lines, "*") {
+		return lines
+	}
+	return append(lines[:len(lines):len(lines)], name)
+}

@@ -70,3 +70,21 @@ func TestOneLine(t *testing.T) {
 		}
 	}
 }
+
+func TestAddVary_RFC9110_12_5_5(t *testing.T) {
+	for _, row := range []struct {
+		name        string
+		lines, want []string
+	}{
+		{"no line", nil, []string{"Accept"}},
+		{"another field", []string{"Accept-Language"}, []string{"Accept-Language", "Accept"}},
+		{"the field, in any case and among others", []string{"Origin, accept"}, []string{"Origin, accept"}},
+		{"everything", []string{"Origin", "*"}, []string{"Origin", "*"}},
+	} {
+		shared := append(make([]string, 0, 8), row.lines...)
+		require.Equal(t, row.want, AddVary(shared, "Accept"), row.name)
+		if whole := shared[:cap(shared)]; whole[len(shared)] != "" {
+			t.Errorf("%s: got %q written behind the lines", row.name, whole[len(shared)])
+		}
+	}
+}
