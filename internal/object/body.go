@@ -7,26 +7,26 @@ import (
 	"github.com/edgecache-go/edgecache/internal/readers"
 )
 
-// Body is the payload of a stored response: a list of chunks, as the fill received them, so that
+// Body is the payload of a stored response: a list of chunks, as the fetch received them, so that
 // storing never copies a large body into one slice. The zero value is an empty body. A Body is
-// immutable once published, and safe for concurrent use then.
+// immutable once published, and then safe for concurrent use.
 type Body struct {
 	first []byte // never written after publication
-	rest  *rest  // nil if there is but one chunk
+	rest  *rest  // nil if there is only one chunk
 }
 
-// rest is what follows the first chunk, and what is known of a large body.
+// rest is what follows the first chunk, and what is known about a large body.
 type rest struct {
 	chunks  [][]byte // never written after publication
 	size    int64    // sum of their lengths
 	readers readers.Set
 }
 
-// restOverhead is what a rest takes beside the bytes of its chunks, in bytes.
+// restOverhead is what a rest takes besides the bytes of its chunks, in bytes.
 const restOverhead = 80
 
-// NewBody takes ownership of the bytes of chunks: nobody may write them afterwards. The list itself
-// stays the caller's. Leading empty ones are left out.
+// NewBody takes ownership of the bytes of chunks: the caller must not write them afterwards. The
+// list itself remains the caller's. Leading empty chunks are left out.
 func NewBody(chunks ...[]byte) Body {
 	for len(chunks) > 0 && len(chunks[0]) == 0 {
 		chunks = chunks[1:]
@@ -45,8 +45,8 @@ func NewBody(chunks ...[]byte) Body {
 	return b
 }
 
-// Readers are those who read the body, and copies of it; nil where it is too small for that to
-// count.
+// Readers are the clients that read the body, and copies of it. It is nil if the body is too small
+// for that to count.
 func (b Body) Readers() *readers.Set {
 	if b.rest == nil || b.Size() <= readers.CountedAbove {
 		return nil
@@ -76,7 +76,7 @@ func (b Body) Footprint() int64 {
 	return n
 }
 
-// chunk returns the chunk of that number, below len.
+// chunk returns the chunk with that index, below len.
 func (b Body) chunk(i int) []byte {
 	if i == 0 {
 		return b.first
@@ -119,8 +119,8 @@ func (b Body) WriteRange(w io.Writer, offset, length int64) (int64, error) {
 	return written, nil
 }
 
-// Prefix returns up to n leading bytes, read only: those of the first chunk, so possibly fewer than
-// the body has.
+// Prefix returns up to n leading bytes, read only. They are those of the first chunk, so there may
+// be fewer than the body has.
 func (b Body) Prefix(n int) []byte {
 	n = min(n, len(b.first))
 	return b.first[:n:n]

@@ -7,25 +7,25 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// Choice says by what a handler may have chosen a response among representations of the same
-// resource, beyond what its Vary says (RFC 9110, 12.1). The zero value is that of a response which
-// is for every Accept and Accept-Language.
+// Choice says by what a handler may have chosen a response among the representations of a resource,
+// beyond its Vary (RFC 9110, 12.1). The zero value is for a response that serves every Accept and
+// Accept-Language.
 type Choice uint8
 
 const (
 	ByType     Choice = 1 << iota // by Accept: it has a media type
 	ByLanguage                    // by Accept-Language: it has a language
 	ByVary                        // it has a Vary, which says so
-	told                          // type or language stand beside the header
+	told                          // type or language are kept beside the header
 )
 
-// Representations are what a response is one of: by these it is told apart from others of the same
+// Representations are the representations of one resource. They tell apart responses with the same
 // selector.
 const Representations = ByType | ByLanguage
 
-// ChoiceOf returns by what a response was chosen that has this status, media type, language and
-// Vary. What Vary names is told apart by that. The text of a redirect is read by nobody; and what
-// http.Error and http.NotFound say, in plain text, is no representation.
+// ChoiceOf returns by what a response with this status, media type, language and Vary was chosen.
+// The fields in Vary tell it apart already. The text of a redirect does not count, since it is not
+// read, nor does the plain text of http.Error and http.NotFound.
 func ChoiceOf(status int, mediaType, language string, vary []string) (c Choice) {
 	if len(vary) > 0 {
 		c |= ByVary
@@ -50,11 +50,11 @@ func ChoiceOf(status int, mediaType, language string, vary []string) (c Choice) 
 // Choice says by what the handler may have chosen the object.
 func (o *Object) Choice() Choice { return o.choice &^ told }
 
-// IsTold reports whether middleware outside has said the type or the language, so that the header
-// lacks it.
+// IsTold reports whether outer middleware set the type or the language, so that the header lacks
+// it.
 func (o *Object) IsTold() bool { return o.choice&told != 0 }
 
-// Representation returns the media type and the language of the object; "" for one that it does not
+// Representation returns the media type and the language of the object, "" for one that it does not
 // have.
 func (o *Object) Representation() (mediaType, language string) {
 	if o.choice&told != 0 {
@@ -81,8 +81,8 @@ func (o *Object) Representation() (mediaType, language string) {
 	return mediaType, language
 }
 
-// Same reports whether two objects are the same response but for when it was made: status, header
-// and body.
+// Same reports whether two objects are the same response, except for when it was made: status,
+// header and body.
 func (o *Object) Same(other *Object) bool {
 	if o.status != other.status || o.choice != other.choice || !o.Body.Equal(other.Body) {
 		return false
@@ -97,8 +97,8 @@ func (o *Object) Same(other *Object) bool {
 	}
 }
 
-// timeless returns an iterator over the fields without those that say when the response was made,
-// edits first.
+// timeless returns an iterator over the fields that do not say when the response was made, edits
+// first.
 func (o *Object) timeless() func() (name string, lines []string, ok bool) {
 	h := o.Header()
 	edits := h.Edits().Texts()

@@ -16,69 +16,69 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// kind is the layout below. It changes with the layout, and with what keys, scopes and variants
-// mean: what another version has stored is not read.
+// kind is the layout below. It changes with the layout, and with the meaning of keys, scopes and
+// variants: a value of another version is not read.
 var kind = frame.Kind{'e', 'c', 'o', 3}
 
 // Limits of what is decoded. What exceeds them is not encoded either.
 const (
-	maxTags  = 2048 // a response carries at most field.MaxStrings groups, each under two names
-	maxVary  = 64   // key.MaxVary, and those that a response implies
-	maxEdits = 1024 // of fields that middleware outside has set
+	maxTags  = 2048 // a response has at most field.MaxStrings groups, each under two names
+	maxVary  = 64   // key.MaxVary, and the names that a response implies
+	maxEdits = 1024 // of fields that outer middleware set
 )
 
 // Why a value cannot be used.
 var (
-	// ErrCorrupt says that the value is not what was stored: cut, changed, or something else
-	// altogether.
+	// ErrCorrupt says that the value is not what was stored: cut, changed, or something else.
 	ErrCorrupt = errors.New("edgecache: value is not a stored response of this version")
-	// ErrOutdated says that the value was stored, and must not be used here or now.
+	// ErrOutdated says that the value was stored, but must not be used here or now.
 	ErrOutdated = errors.New("edgecache: stored response is not to be used any more")
 )
 
-// Record is a response with all that a store of bytes must keep beside it.
+// Record is a response, with all that a store of bytes must keep beside it.
 type Record struct {
 	*Object
 	Key   string   // the primary key
-	Tags  []string // the names under which it can be purged, beside those that its URL gives
+	Tags  []string // the names under which it can be purged, besides those from its URL
 	Stamp Stamp
 }
 
-// Stamp says where the sequences of purges stood when the response began to be made.
+// Stamp says how far the sequences of purges had come when the fetch of the response began.
 type Stamp struct {
-	Instance uint64 // who stored it
+	Instance uint64 // the process that stored it
 	Local    uint64 // in the sequence of that process
 	Shared   uint64 // in the sequence of the store
 }
 
-// MaxKeep is the longest that a value is of use. A store may forget for how long it was to keep
-// one, but not purges of this time: what is older could be a response that was purged.
+// MaxKeep is the longest time that a value is of use. A store may forget how long it was to keep a
+// value, but not a purge that is younger than this: an older value could be a response that was
+// purged.
 const MaxKeep = 30 * 24 * time.Hour
 
-// Codec turns records into bytes and back. It keeps to the rules that it was made with, and is safe
-// for concurrent use.
+// Codec turns records into bytes and back. It uses the rules that it was made with, and is safe for
+// concurrent use.
 type Codec struct {
 	rules    *rules.Options
 	audience uint64
 	sealer   frame.Sealer
 }
 
-// NewCodec returns a codec for responses that are stored, and read, under o, and that s proves.
+// NewCodec returns a codec for responses that are stored and read under o, and that s proves.
 func NewCodec(o *rules.Options, s frame.Sealer) *Codec {
 	return &Codec{rules: o, audience: o.Audience(), sealer: s}
 }
 
-// Audience tells apart codecs that do not read what the other has written.
+// Audience tells apart codecs that do not read each other's values.
 func (c *Codec) Audience() uint64 { return c.audience }
 
-// Append appends the encoding of r, to be stored under name, to dst, and returns for how long it is
-// of use, at most MaxKeep. keep is not positive, and nothing is appended, if there is no use in
-// storing it.
+// Append appends the encoding of r, to be stored under name, to dst. It also returns how long the
+// value is of use, at most MaxKeep. If storing it is of no use, keep is not positive and nothing is
+// appended.
 //
-// The layout: kind and proof; the length of the head; the head, all but the body; the body. Times
-// are told by the wall clock, the only one that processes share: when this was written, and how old
-// the response was then by the clock of this process, so that a wall clock which was set in between
-// does not count.
+// The layout: kind and proof; the length of the head; the head, which is all but the body; the
+// body. Times are by the wall clock, the only clock that processes share: when this was written,
+// and how old the response was then by the clock of this process, so that setting the wall clock in
+// between does not matter.
 func (c *Codec) Append(dst []byte, name string, r *Record, now time.Time) (value []byte, keep time.Duration) {
 	keep = min(r.Terms.Keep(c.rules, r.Asks(), now), MaxKeep)
 	selector := r.Selector()
@@ -98,7 +98,7 @@ func (c *Codec) Append(dst []byte, name string, r *Record, now time.Time) (value
 	return dst, keep
 }
 
-// What the flags of a head mean.
+// The flags of a head.
 const (
 	madeETag = 1 << iota
 	noCache
@@ -108,7 +108,7 @@ const (
 	cookies
 	authorization
 	edited
-	origins // and the header does not say so
+	origins // origins, if the header does not say so
 	flagsEnd
 )
 
@@ -162,9 +162,9 @@ func saysOrigins(h Header, vary []string) bool {
 	return slices.Contains(vary, "Origin") || len(allowed) == 1 && allowed[0] == "*"
 }
 
-// Decode returns the record that value encodes, if it was stored under name and may still be used:
-// the error is ErrCorrupt or ErrOutdated otherwise. It takes ownership of value, of which the body
-// of the object may be a part. The work, and what is allocated, is bounded by the length of value.
+// Decode returns the record that value encodes, if it was stored under name and may still be used.
+// Otherwise the error is ErrCorrupt or ErrOutdated. It takes ownership of value, and the body of
+// the object may be a part of it. The length of value bounds the work and what is allocated.
 func (c *Codec) Decode(value []byte, name string, now time.Time) (*Record, error) {
 	payload, ok := c.sealer.Open(value, kind, name)
 	if !ok {
@@ -179,7 +179,7 @@ func (c *Codec) Decode(value []byte, name string, now time.Time) (*Record, error
 		r     = new(Record)
 		draft Draft
 		f     rules.Facts
-		d     = frame.NewReader(string(head)) // the one copy, of which every text is a part
+		d     = frame.NewReader(string(head)) // the only copy: every text is a part of it
 	)
 	audience := d.Fixed()
 	r.Stamp = Stamp{Instance: d.Fixed(), Local: d.Uint(), Shared: d.Uint()}
@@ -216,19 +216,19 @@ func (c *Codec) Decode(value []byte, name string, now time.Time) (*Record, error
 	o := draft.Seal()
 	r.Object = &o
 	for i := range r.Tags {
-		r.Tags[i] = strings.Clone(r.Tags[i]) // they live as long as the object, the head must not
+		r.Tags[i] = strings.Clone(r.Tags[i]) // they live as long as the object, but the head must not
 	}
 	return r, nil
 }
 
-// admit decides whether a response that is whole may be used, and completes it.
+// admit decides whether a complete response may be used, and completes it.
 func (c *Codec) admit(d *Draft, f *rules.Facts, audience uint64, written time.Time, keep time.Duration, now time.Time) error {
 	elapsed := now.Sub(written) // by the wall clock: written has no other
 	switch {
 	case audience != c.audience:
 		return fmt.Errorf("%w: credentials are told by other rules now", ErrOutdated)
 	case elapsed < 0:
-		return fmt.Errorf("%w: it is from the future", ErrOutdated) // nobody knows its age
+		return fmt.Errorf("%w: it is from the future", ErrOutdated) // its age is unknown
 	case elapsed >= keep:
 		return fmt.Errorf("%w: its time is over", ErrOutdated)
 	}
@@ -248,7 +248,7 @@ func (c *Codec) admit(d *Draft, f *rules.Facts, audience uint64, written time.Ti
 
 // header reads fields in strictly ascending order.
 func header(d *frame.Reader) http.Header {
-	n := d.Count(3) // a name of one byte with its length, and an empty list
+	n := d.Count(3) // the shortest: a name of one byte with its length, and an empty list
 	h := make(http.Header, n)
 	last := ""
 	for range n {
@@ -260,7 +260,7 @@ func header(d *frame.Reader) http.Header {
 		last = name
 		values := d.Texts(math.MaxInt)
 		if values == nil {
-			values = []string{} // it keeps net/http from adding the field
+			values = []string{} // an empty list keeps net/http from adding the field
 		}
 		h[name] = values
 	}
@@ -287,7 +287,7 @@ func ascending(names []string) bool {
 }
 
 // owned returns the body that is a part of a value of the given capacity: the part itself, or a
-// copy if the rest, which nobody counts, would be more than an eighth of it.
+// copy if the rest of the value, which is not counted, would be more than an eighth of it.
 func owned(body []byte, capacity int) Body {
 	switch {
 	case len(body) == 0:

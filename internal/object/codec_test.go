@@ -327,7 +327,7 @@ type fieldLines struct {
 // contradict makes an object that Seal would not: with these fields in this order.
 func contradict(d *Draft, fields []fieldLines) *Object {
 	o := d.Seal()
-	text := appendNames(appendText(appendText(nil, d.Scope), d.Variant), d.Meta.Vary)
+	text := appendNames(frame.AppendText(frame.AppendText(nil, d.Scope), d.Variant), d.Meta.Vary)
 	values := 0
 	for _, f := range fields {
 		values += len(f.lines)
@@ -337,7 +337,7 @@ func contradict(d *Draft, fields []fieldLines) *Object {
 	for _, f := range fields {
 		text = appendNumber(appendName(text, f.name), len(f.lines))
 		for _, l := range f.lines {
-			text = appendText(text, l)
+			text = frame.AppendText(text, l)
 		}
 	}
 	o.text = string(text)

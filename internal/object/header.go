@@ -7,11 +7,12 @@ import (
 	"slices"
 
 	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/frame"
 )
 
 // Header is a response header in one string, which takes little more than its text. The zero value
-// is empty. It is immutable; the strings that it hands out are parts of it. With the fields it
-// keeps what the response does to the fields of middleware outside, see [field.Edits].
+// is empty. It is immutable, and the strings that it returns are parts of it. Besides the fields it
+// keeps what the response does to the fields of outer middleware: see [field.Edits].
 //
 // The layout: how many values there are; then, if there are edits, the empty name, how many edits
 // there are, and their texts; then, in ascending order of names, for each field its name, how many
@@ -21,10 +22,10 @@ type Header struct{ packed string }
 // editsMark is what appendName makes of the empty name, which no field has.
 const editsMark = byte(len(wellKnown))
 
-// Pack returns h, of which it keeps nothing.
+// Pack returns h as a Header. It keeps nothing of h.
 func Pack(h http.Header) Header { return Header{string(appendHeader(nil, h, nil, &own{}))} }
 
-// own are the values of the fields that sealing adds or replaces; "" leaves a field as it is.
+// own are the values of the fields that sealing adds or replaces. "" leaves a field as it is.
 type own struct{ length, tag, contentType string }
 
 func (o *own) value(name string) string {
@@ -39,8 +40,8 @@ func (o *own) value(name string) string {
 	return ""
 }
 
-// appendHeader appends h with own in place of its fields, and edits. A field without a name is
-// none.
+// appendHeader appends h, with own in place of its fields, and edits. It skips a field without a
+// name.
 func appendHeader(dst []byte, h http.Header, edits field.Edits, own *own) []byte {
 	var buf [32]string
 	names, values := buf[:0], 0
@@ -61,20 +62,20 @@ func appendHeader(dst []byte, h http.Header, edits field.Edits, own *own) []byte
 	if texts := edits.Texts(); texts != nil {
 		dst = appendNumber(append(dst, editsMark), len(texts))
 		for _, text := range texts {
-			dst = appendText(dst, text)
+			dst = frame.AppendText(dst, text)
 		}
 	}
 	for _, name := range names {
 		dst = appendName(dst, name)
 		if value := own.value(name); value != "" {
 			dst = appendNumber(dst, 1)
-			dst = appendText(dst, value)
+			dst = frame.AppendText(dst, value)
 			continue
 		}
 		lines := h[name]
 		dst = appendNumber(dst, len(lines))
 		for _, value := range lines {
-			dst = appendText(dst, value)
+			dst = frame.AppendText(dst, value)
 		}
 	}
 	return dst
@@ -101,8 +102,7 @@ func (h Header) append(dst []string, name string) []string {
 	return dst
 }
 
-// All yields names, in ascending order, and values. The list of values is good until the next one
-// comes.
+// All yields names, in ascending order, and values. A list of values is valid until the next one.
 func (h Header) All() iter.Seq2[string, []string] {
 	return func(yield func(string, []string) bool) {
 		var values []string
@@ -125,17 +125,17 @@ func (h Header) Len() (n int) {
 }
 
 // Unpack returns a header that the caller may change. A field without values has an empty list, not
-// nil: it keeps net/http from adding the field.
+// nil: that keeps net/http from adding the field.
 func (h Header) Unpack() http.Header {
 	unpacked := make(http.Header)
 	h.CopyTo(unpacked, 0)
 	return unpacked
 }
 
-// CopyTo puts the fields into dst, in place of those of the same name, behind or before them, and
-// takes those off that the response takes off, see [field.Edits.Apply]. The value lists are cut
-// from one fresh array, so whoever changes dst later changes nothing here. The array has room for
-// extra more values; that room is returned as an empty slice.
+// CopyTo puts the fields into dst, in place of those with the same name, behind or before them, and
+// removes those that the response removes: see [field.Edits.Apply]. The value lists are cut from
+// one fresh array, so later changes of dst do not reach h. The array has room for extra more
+// values, and that room is returned as an empty slice.
 func (h Header) CopyTo(dst http.Header, extra int) []string {
 	if h.packed == "" {
 		return make([]string, 0, extra)
@@ -180,8 +180,7 @@ func (h Header) CopyTo(dst http.Header, extra int) []string {
 	return array[:0]
 }
 
-// Edits returns what the response does to the fields of middleware outside. The caller owns the
-// map.
+// Edits returns what the response does to the fields of outer middleware. The caller owns the map.
 func (h Header) Edits() field.Edits {
 	var edits field.Edits
 	for e := h.editReader(); e.next(); {
@@ -193,7 +192,7 @@ func (h Header) Edits() field.Edits {
 	return edits
 }
 
-// Edit returns what the response does to one of these.
+// Edit returns what the response does to one of these fields.
 func (h Header) Edit(name string) field.Edit {
 	for e := h.editReader(); e.next(); {
 		if e.name == name {
@@ -215,12 +214,12 @@ func (h Header) editReader() edits {
 // edits reads edits one by one.
 type edits struct {
 	texts reader
-	count int // that are still to come
+	count int // of those that follow
 	name  string
 	edit  field.Edit
 }
 
-// next goes to the next edit; false if there is none, and the last stays.
+// next goes to the next edit. It returns false if there is none, and then stays at the last one.
 func (e *edits) next() bool {
 	if e.count == 0 {
 		return false
@@ -231,7 +230,7 @@ func (e *edits) next() bool {
 	return true
 }
 
-// reader stands at the first field.
+// reader starts at the first field.
 func (h Header) reader() reader {
 	r := reader{h.packed}
 	if h.packed != "" {
@@ -256,12 +255,7 @@ func (r *reader) edits() (e edits) {
 // appendNumber appends what reader.number reads: a varint.
 func appendNumber(dst []byte, n int) []byte { return binary.AppendUvarint(dst, uint64(n)) }
 
-// appendText appends what reader.text reads: its length and itself.
-func appendText[T string | []byte](dst []byte, s T) []byte {
-	return append(appendNumber(dst, len(s)), s...)
-}
-
-// appendName appends what reader.name reads: a number below len(wellKnown) is the place of a
+// appendName appends what reader.name reads. A number below len(wellKnown) is the index of a
 // well-known name; any other is that much more than the length of the name, which follows.
 func appendName(dst []byte, name string) []byte {
 	if i, ok := slices.BinarySearch(wellKnown[:], name); ok {
@@ -270,7 +264,7 @@ func appendName(dst []byte, name string) []byte {
 	return append(appendNumber(dst, len(wellKnown)+len(name)), name...)
 }
 
-// reader reads what the functions above have appended, and nothing else: it checks nothing.
+// reader reads what the functions above appended. It does no checks.
 type reader struct{ rest string }
 
 func (r *reader) number() int {
@@ -323,8 +317,8 @@ func (r *reader) take(n int) string {
 	return s
 }
 
-// wellKnown are names that are common in responses and in Vary, in ascending order: a byte each.
-// Nothing outside of this process sees their places.
+// wellKnown are names that are common in responses and in Vary, in ascending order. Each takes one
+// byte. Their indexes never leave this process.
 var wellKnown = [...]string{
 	"Accept",
 	"Accept-Encoding",

@@ -1,4 +1,4 @@
-// Package object holds the stored response: what a fill leaves behind and hits are answered from.
+// Package object holds the stored response: a fetch makes it, and hits are served from it.
 package object
 
 import (
@@ -9,28 +9,31 @@ import (
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/frame"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
 // Draft is a response that is about to be stored.
 type Draft struct {
 	Status int
-	Header http.Header // canonical names; only what the wrapped handler set; no hop-by-hop fields; an empty list means that the handler forbade net/http to add the field
-	Edits  field.Edits // what the handler did to the fields of middleware outside
+	// Header has canonical names, and only what the wrapped handler set, without hop-by-hop fields.
+	// An empty list means that the handler forbade net/http to add the field.
+	Header http.Header
+	Edits  field.Edits // what the handler did to the fields of outer middleware
 	Body   Body
 	Meta   rules.Meta
 
-	Scope   string // what besides Vary separates variants of one URL, see internal/key
-	Variant string // the normalised values of Meta.Vary's fields in the request that filled this object
+	Scope   string // what separates variants of one URL besides Vary: see internal/key
+	Variant string // the normalised values of Meta.Vary's fields in the request of the fetch
 
-	MadeETag bool // the entity tag in Header is one that Seal has made before
+	MadeETag bool // Seal made the entity tag in Header before
 
-	// Media type and language, where Header lacks them because middleware outside has said them.
+	// The media type and language, if Header lacks them because outer middleware set them.
 	Type, Language string
 }
 
 // Object is one stored response. It is immutable once published: many goroutines read every field
-// at once, and nothing of it is handed out for writing.
+// concurrently, and no part of it is returned for writing.
 type Object struct {
 	Terms rules.Terms
 	Body  Body
@@ -45,12 +48,12 @@ type Object struct {
 	choice Choice
 }
 
-// overhead is what an Object takes in bytes beside what its fields point to.
+// overhead is what an Object takes in bytes, besides what its fields point to.
 const overhead = 136
 
-// Seal makes the object to be published: the length becomes explicit, a response without validator
-// gets an entity tag of its bytes, and one without type that which its bytes look like. It keeps
-// nothing of d.Header and d.Edits, and does not change them.
+// Seal makes the object that is published. The length becomes explicit, a response without a
+// validator gets an entity tag made of its bytes, and a response without a type gets the one that
+// its bytes look like. Seal keeps nothing of d.Header and d.Edits, and does not change them.
 func (d *Draft) Seal() Object {
 	o := Object{Terms: d.Meta.Terms, Body: d.Body, status: uint16(d.Status), made: d.MadeETag}
 	var (
@@ -62,22 +65,22 @@ func (d *Draft) Seal() Object {
 	if BodyAllowed(d.Status) {
 		own.length = string(strconv.AppendInt(length[:0], d.Body.Size(), 10))
 		if d.Status == http.StatusOK && len(d.Header["Etag"]) == 0 && len(d.Header["Last-Modified"]) == 0 && d.Edits["Etag"] != field.Left {
-			// One with Last-Modified keeps to that: its handler answers conditions by it, and would
-			// ignore a tag that it never gave.
+			// A response with Last-Modified gets no tag: its handler evaluates conditions by the
+			// date, and would ignore a tag that it never sent.
 			o.made = true
 			own.tag = string(appendETag(tag[:0], d.Header["Content-Encoding"], d.Body))
 		}
 		if _, ok := d.Header["Content-Type"]; !ok && d.Body.Size() > 0 && len(d.Header["Content-Encoding"]) == 0 && d.Edits["Content-Type"] != field.Left {
-			own.contentType = http.DetectContentType(d.Body.Prefix(512)) // as net/http does, but once
+			own.contentType = http.DetectContentType(d.Body.Prefix(512)) // as net/http does, but only once
 		}
 	}
-	text := appendText(buf[:0], d.Scope)
-	text = appendText(text, d.Variant)
+	text := frame.AppendText(buf[:0], d.Scope)
+	text = frame.AppendText(text, d.Variant)
 	text = appendNames(text, d.Meta.Vary)
 	mediaType, language := d.Type, d.Language
 	if mediaType != "" || language != "" {
 		o.choice = told
-		text = appendText(appendText(text, mediaType), language)
+		text = frame.AppendText(frame.AppendText(text, mediaType), language)
 	}
 	if own.contentType != "" {
 		mediaType = own.contentType
@@ -96,11 +99,11 @@ func (d *Draft) Seal() Object {
 // Status is the status code.
 func (o *Object) Status() int { return int(o.status) }
 
-// MadeETag reports whether the entity tag is made of the bytes: the handler does not know it, so it
-// is never asked about it.
+// MadeETag reports whether Seal made the entity tag of the bytes. The handler does not know it, so
+// it never gets a condition with it.
 func (o *Object) MadeETag() bool { return o.made }
 
-// Selector is what tells the object from others of its URL.
+// Selector tells the object from others of its URL.
 func (o *Object) Selector() Selector {
 	r := reader{o.text}
 	return Selector{Scope: r.text(), Variant: r.text(), Vary: Names{r.text()}}
@@ -140,21 +143,21 @@ func (o *Object) validators(dates bool) rules.Validators {
 	return rules.NewValidators(etag, modified, date, o.Terms.Came())
 }
 
-// Condition evaluates the conditions of the request header h, see [rules.Validators].
+// Condition evaluates the conditions of the request header h: see [rules.Validators].
 func (o *Object) Condition(h http.Header, now time.Time) rules.Outcome {
-	// Beside If-None-Match dates do not count (RFC 9110, 13.2.2), and they take the longest to
+	// Beside If-None-Match, dates do not count (RFC 9110, 13.2.2), and they take the longest to
 	// read.
 	v := o.validators(len(h["If-None-Match"]) == 0)
 	return v.Condition(h, o.Status(), now)
 }
 
-// Ranges evaluates the ranges of the request header h, see [rules.Validators].
+// Ranges evaluates the ranges of the request header h: see [rules.Validators].
 func (o *Object) Ranges(h http.Header, now time.Time) ([]field.Range, rules.Outcome) {
 	v := o.Validators()
 	return v.Ranges(h, o.Status(), o.Body.Size(), now)
 }
 
-// Asks reports whether the handler can be asked if the object still holds.
+// Asks reports whether the handler can be asked whether the object is still current.
 func (o *Object) Asks() bool {
 	if o.made {
 		return false
@@ -163,19 +166,19 @@ func (o *Object) Asks() bool {
 	return v.Has()
 }
 
-// Size is what the object keeps in memory, in bytes, everything counted.
+// Size is all that the object keeps in memory, in bytes.
 func (o *Object) Size() int64 {
 	return overhead + o.Body.Footprint() + int64(len(o.text)+len(o.text)/8+16) // rounded up as the allocator does
 }
 
-// Selector tells objects of one URL apart.
+// Selector tells apart the objects of one URL.
 type Selector struct {
-	Scope   string // what besides Vary separates them, see internal/key
-	Variant string // the normalised values of the fields that Vary names in the request that filled the object
+	Scope   string // what separates them besides Vary: see internal/key
+	Variant string // the normalised values of the fields that Vary names, in the request of the fetch
 	Vary    Names  // sorted, no duplicates
 }
 
-// Names is a list of field names in one string. Equal ones are the same list.
+// Names is a list of field names in one string. Equal strings are equal lists.
 type Names struct{ packed string }
 
 // Append appends the names to dst.
@@ -193,7 +196,7 @@ func appendNames(dst []byte, names []string) []byte {
 	for _, name := range names {
 		list = appendName(list, name)
 	}
-	return appendText(dst, list)
+	return frame.AppendText(dst, list)
 }
 
 const (
@@ -217,7 +220,7 @@ func digestOf(codings []string, b Body) [sha256.Size]byte {
 		return sha256.Sum256(b.first)
 	}
 	sum := sha256.New()
-	// Two codings of the same page are different representations and must not share a strong tag
+	// Two codings of the same body are different representations and must not share a strong tag
 	// (RFC 9110, 8.8.3.3).
 	for _, v := range codings {
 		sum.Write([]byte(v))

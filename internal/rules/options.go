@@ -23,11 +23,13 @@ type Options struct {
 	OnlyCredentialFields bool // no other field identifies its sender, whatever its name says
 	Personal             bool // the application names more requests that are personal: see Request.Personal
 
-	IgnoreCookies    []string // names of cookies that are no credentials; a trailing * matches any rest
-	IgnoreFields     []string // canonical names of request fields that the application never reads; a trailing * matches any rest; see Ignorable
-	CredentialFields []string // names, as key.Canonical has them, of request fields that identify their sender; a trailing * matches any rest
-	TargetedFields   []string // canonical names of RFC 9213 fields, most specific first
-	DropFields       []string // canonical names of response fields that are not stored; a trailing * matches any rest; see DefaultDropFields
+	// Names. A trailing * matches any rest, except in TargetedFields.
+
+	IgnoreCookies    []string // cookies that are no credentials
+	IgnoreFields     []string // request fields that the application never reads, canonical: see Ignorable
+	CredentialFields []string // request fields that identify their sender, as key.Canonical spells them
+	TargetedFields   []string // fields of RFC 9213, canonical, most specific first
+	DropFields       []string // response fields that are not stored, canonical: see DefaultDropFields
 
 	MaxStaleUnreachable time.Duration // how stale a response may be when the origin is unreachable (RFC 9111, 4.2.4)
 
