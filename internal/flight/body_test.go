@@ -160,7 +160,7 @@ func TestBody(t *testing.T) {
 			{"that outgrows its limit", 256 << 10, 2 << 20},
 		} {
 			t.Run(tt.name, func(t *testing.T) {
-				// in fake time no reader is slow, however busy the machine is
+				// In fake time no reader is slow, however busy the machine is.
 				synctest.Test(t, func(t *testing.T) {
 					want := pattern(tt.size)
 					b := NewBody(tt.limit, -1)

@@ -16,7 +16,8 @@ type Context struct {
 	leader context.Context // for its values
 
 	mu sync.Mutex
-	// nil when the handler has returned: whoever keeps the context must not keep the response
+	// flight is nil when the handler has returned: whoever keeps the context must not keep the
+	// response.
 	flight watcher
 	cause  error                   // of the end; nil before
 	end    context.Context         // made for the first who asks for it

@@ -19,7 +19,8 @@ type Flight[T any] struct {
 	leader leader
 	pinned bool // the response is being stored, so it is finished for its own sake
 	shut   bool // it can no longer be joined, and is not finished for its own sake: see Shut
-	// its context has ended, or the handler has returned and left nothing to wait for
+	// cancelled says that its context has ended, or that the handler has returned and left nothing
+	// to wait for.
 	cancelled bool
 	changed   Waker       // see OnStartedReading
 	ctx       *Context    // the handler's; nil before Begin, and when the handler has returned

@@ -144,7 +144,7 @@ func TestJoin(t *testing.T) {
 			if flights[gone] != nil {
 				s.remove(flights[gone])
 			}
-			// another with that id
+			// This is another flight with that id.
 			s.remove(&Flight[string]{entry: entry[string]{id: []byte{byte(gone)}, hash: 1}})
 			flights[gone] = nil
 			for i, f := range flights {

@@ -53,7 +53,7 @@ func (b *Body) countFlush() {
 		return
 	}
 	if b.liveness.flushes++; b.liveness.flushes == liveFlushes {
-		// at once, if that is over
+		// If that age is over, Live is called at once.
 		b.liveness.timer = time.AfterFunc(liveAge-time.Since(b.born), b.Live)
 	}
 }

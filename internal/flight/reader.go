@@ -23,7 +23,8 @@ type Reader struct {
 	hungry bool  // it waits for bytes
 	inHand int   // the bytes returned last
 	mark   int64 // total when the writer began to wait
-	// how long the writer waited while others wanted to go on and it had bytes to read
+	// behind is how long the writer waited while others wanted to go on and this one had bytes to
+	// read.
 	behind time.Duration
 	took   int64 // bytes that it took meanwhile
 }

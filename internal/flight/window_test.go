@@ -238,7 +238,7 @@ func TestSlowReader(t *testing.T) {
 			const size = 48 << 20
 			var turns []func(*Reader) (int, error)
 			for i := range 40 {
-				// fast up to its turn, at an ordinary rate from then on
+				// Each is fast up to its turn, and reads at an ordinary rate from then on.
 				turns = append(turns, func(r *Reader) (int, error) {
 					n := 0
 					for n < (i+1)<<20 {

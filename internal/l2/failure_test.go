@@ -389,7 +389,7 @@ func TestFaults(t *testing.T) {
 			})
 			caches := []*Cache{open(t, s), open(t, s)}
 			const pages = 5
-			// the newest that was made, and the oldest that may still be served
+			// version is the newest that was made, floor the oldest that may still be served.
 			var version, floor [pages]int
 			var hits, purges int
 			for step := range 4000 {

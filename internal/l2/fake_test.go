@@ -167,7 +167,7 @@ func open(t *testing.T, s Store, change ...func(*Config)) *Cache {
 	}
 	cache := New(cfg)
 	t.Cleanup(func() {
-		// no fake store is stuck for longer
+		// No fake store is stuck for longer.
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Hour)
 		defer cancel()
 		require.NoError(t, cache.Close(ctx))

@@ -192,7 +192,7 @@ func TestPurgeOrder(t *testing.T) {
 			wants(t, ours, home, "", Absent)
 			wants(t, ours, other, "other", Found)
 			wants(t, theirs, home, "old", Found) // no process could tell
-			// a tag, a URL of one host, and a path: two slots each
+			// A tag, a URL of one host, and a path have two slots each.
 			if n := ours.Stats().Pending; n != 6 {
 				t.Errorf("got %d names that the store does not know, want 6", n)
 			}
@@ -263,7 +263,7 @@ func TestPurgeOrder(t *testing.T) {
 			wants(t, ours, home, "", Absent)
 			mark := ours.Mark()
 			require.NoError(t, theirs.Purge(Tag("tag")).Tell(t.Context()))
-			// it hears of the purge while the response is being made
+			// This process hears of the purge while the response is being made.
 			wants(t, ours, urlKey("a", "/other"), "", Absent)
 			<-time.After(positionFor)
 			wants(t, ours, urlKey("a", "/other"), "", Absent)

@@ -16,7 +16,8 @@ type Stats struct {
 	Opened                   uint64 // how often the breaker has opened
 
 	Written uint64 // responses
-	// responses that were not written: the queue was full, the breaker open, or the call failed
+	// Dropped counts responses that were not written: the queue was full, the breaker open, or the
+	// call failed.
 	Dropped uint64
 
 	Open         bool // the breaker is open

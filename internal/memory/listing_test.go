@@ -111,7 +111,7 @@ func playListing(t *testing.T, ops []byte) {
 			l.remove(all[i].word, all[i].entry)
 			all = slices.Delete(all, i, i+1)
 		default:
-			// many are alike
+			// Many words are alike.
 			i := item[int]{uint64(op) * uint64(op>>5) << (op % 3 * 20), new(entry[int])}
 			l.insert(i.word, i.entry)
 			all = append(all, i)

@@ -12,7 +12,7 @@ import (
 // less than the map does, but nothing else. All invariants are checked after each step.
 func run(t *testing.T, ops []byte) {
 	cache := New[int](Config{MaxBytes: 40_000, MaxEntryBytes: 8000, Shards: 2, seed: 3})
-	// its first digit, and some values
+	// A key is listed by its first digit, and some by their value.
 	cache.ListBy(func(dst []uint64, key string, v int) []uint64 {
 		dst = append(dst, uint64(key[0])<<56)
 		if v%3 == 0 {

@@ -32,7 +32,7 @@ type shard[V any] struct {
 	losers      []*entry[V] // room for contest
 
 	listing listing[V]
-	// see Cache.ListBy; nil if nothing is listed
+	// words is that of Cache.ListBy; nil if nothing is listed.
 	words func(dst []uint64, key string, v V) []uint64
 	room  []uint64 // for what words returns
 

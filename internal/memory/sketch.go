@@ -15,7 +15,8 @@ const (
 	sketchRows = 3
 	minSketch  = 64 // words
 	maxCount   = 255
-	// for each resident; two add .0006 to the hit ratio, for up to 16 bytes a resident
+	// sketchWords is how many words there are for each resident. Two would add .0006 to the hit
+	// ratio, for up to 16 bytes a resident.
 	sketchWords = 1
 )
 

@@ -199,7 +199,7 @@ func TestTwice(t *testing.T) {
 			for range 3 {
 				request(cache, fmt.Sprint("page ", i), 1000)
 			}
-			// moves what was asked for again
+			// cheapestOnce moves what was asked for again.
 			for len(s.once.entries) > 0 && s.cheapestOnce() == nil {
 			}
 			require.Less(t, i, 10_000)

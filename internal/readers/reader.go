@@ -45,7 +45,7 @@ type Reader struct {
 	sent  atomic.Int64 // bytes that the client's writer has taken
 	given atomic.Int64 // bytes that it was given, including those that it has not taken yet
 	since atomic.Int64 // when it was last given something, in nanoseconds since began
-	// how long it had something to take, without what it has in hand, in nanoseconds
+	// took is how long it had something to take, without what it has in hand, in nanoseconds.
 	took  atomic.Int64
 	letGo atomic.Bool
 

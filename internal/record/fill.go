@@ -69,7 +69,8 @@ type Fill struct {
 	status int
 	late   int // an error status that came after status
 	length length
-	// header and writes in progress; after a panic of the client's writer it never gets back to 0
+	// under counts the header and writes in progress. After a panic of the client's writer it never
+	// gets back to 0.
 	under   int
 	yielded bool // header is outer
 	eager   bool // each write is flushed, see Incremental
@@ -122,7 +123,7 @@ func (f *Fill) Send() { f.w.WriteHeader(f.status) }
 // Keep sends the body to sink. The Judge says what the client gets of header and body.
 func (f *Fill) Keep(sink Sink) {
 	f.mode, f.sink = kept, sink
-	// the client gets it later, when the handler may have changed its header
+	// The client gets the header later, when the handler may have changed its own.
 	f.said = f.room.said[:0]
 	for name, values := range f.header {
 		f.said = append(f.said, saidField{name, values})
@@ -189,7 +190,7 @@ func (f *Fill) commit(status int) {
 	f.judge.Commit(status)
 	f.under--
 	if f.mode == undecided {
-		// a bug in this module, not in the handler
+		// This is a bug in this module, not in the handler.
 		panic("edgecache: the Judge did not call Direct, Keep or Discard")
 	}
 	f.eager = field.IsIncremental(f.header["Incremental"])

@@ -88,7 +88,7 @@ func (g *Given) own(header http.Header, room []string) (own http.Header, edits f
 				edit(f.name, field.Left)
 			}
 			continue
-		// what it set under an odd name is stored under the canonical one
+		// What it set under an odd name is stored under the canonical one.
 		case !there || !canonical:
 			if restricts(f.name, was, lines) {
 				edit(f.name, field.Overrode)

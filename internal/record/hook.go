@@ -87,7 +87,7 @@ func (h *Hooked) WriteHeader(status int) {
 		h.commit(status)
 	}
 	h.w.WriteHeader(status)
-	// else net/http detects the type from the first bytes
+	// Without a type, net/http has to see the first bytes to detect it.
 	if _, typed := h.w.Header()["Content-Type"]; typed {
 		h.pushOut()
 	}

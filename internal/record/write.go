@@ -29,7 +29,7 @@ func (f *Fill) WriteHeader(status int) {
 		maps.Copy(f.outer, outer)
 	default:
 		f.commit(status)
-		// else net/http detects the type from the first bytes
+		// Without a type, net/http has to see the first bytes to detect it.
 		if _, typed := f.header["Content-Type"]; typed {
 			f.pushOut()
 		}
@@ -192,7 +192,7 @@ func (f *Fill) glance(p []byte) (int, error) {
 	if f.length.written == 0 {
 		_, _ = f.w.Write(p[:min(len(p), sniffed)])
 	}
-	// before the writer takes what it has seen for the whole body
+	// Flushed, the writer does not take what it has seen for the whole body.
 	_ = http.NewResponseController(f.w).Flush()
 	f.mode = over
 	return 0, http.ErrBodyNotAllowed
