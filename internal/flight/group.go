@@ -90,7 +90,7 @@ func NewGroup[T any](limits Limits) *Group[T] {
 // The caller must Leave the flight that it gets. A caller that leads or is alone must also Share or
 // Release the flight, and Finish it. mine is not touched if there is a flight to follow. Otherwise
 // it belongs to the group from then on, as does id until the flight has finished.
-func (g *Group[T]) Join(mine *Flight[T], id []byte, began uint64, now time.Time, admit func(*Flight[T]) bool) (*Flight[T], Role) {
+func (g *Group[T]) Join(mine *Flight[T], id []byte, gen uint64, now time.Time, admit func(*Flight[T]) bool) (*Flight[T], Role) {
 	hash := maphash.Bytes(g.seed, id)
 	s := &g.shards[hash%uint64(len(g.shards))]
 	s.mu.Lock()
@@ -101,21 +101,21 @@ func (g *Group[T]) Join(mine *Flight[T], id []byte, began uint64, now time.Time,
 			case Follow:
 				return f, Follow
 			case Alone:
-				return g.Single(mine, began, now), Alone
+				return g.Single(mine, gen, now), Alone
 			case Lead: // it can no longer be joined
 			}
 		}
 		s.remove(f)
 	}
-	f := g.Single(mine, began, now)
+	f := g.Single(mine, gen, now)
 	f.entry = entry[T]{shard: s, id: id, hash: hash}
 	s.add(f)
 	return f, Lead
 }
 
 // Single begins a flight in mine that others cannot join.
-func (g *Group[T]) Single(mine *Flight[T], began uint64, now time.Time) *Flight[T] {
-	*mine = Flight[T]{Began: began, limits: &g.limits, start: now, users: users{all: 1}}
+func (g *Group[T]) Single(mine *Flight[T], gen uint64, now time.Time) *Flight[T] {
+	*mine = Flight[T]{Began: gen, limits: &g.limits, start: now, users: users{all: 1}}
 	return mine
 }
 
