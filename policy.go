@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/edgecache-go/edgecache/internal/engine"
 	"github.com/edgecache-go/edgecache/internal/mistake"
 	"github.com/edgecache-go/edgecache/internal/policy"
 )
@@ -82,13 +81,7 @@ func (p Policy) Handler(next http.Handler) http.Handler {
 	if err := p.Validate(); err != nil {
 		panic(err)
 	}
-	return policy.Policy(p).Handler(policyEngine, next)
-}
-
-// policyEngine is what policies need of the caches around them.
-var policyEngine = policy.Engine{
-	ServeLimited:    engine.ServeLimited,
-	InvalidateExact: engine.InvalidateExact,
+	return policy.Policy(p).Handler(next)
 }
 
 // Routes returns a decorator that applies the policy whose pattern matches the request, chosen as
@@ -107,7 +100,7 @@ func Routes(routes map[string]Policy) func(http.Handler) http.Handler {
 		below[pattern] = policy.Policy(p)
 	}
 	var wrong mistake.List
-	decorate := policy.Routes(policyEngine, below, &wrong)
+	decorate := policy.Routes(below, &wrong)
 	if err := configErrors(wrong); err != nil {
 		panic(err)
 	}

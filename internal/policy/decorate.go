@@ -8,30 +8,21 @@ import (
 	"slices"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/engine"
 	"github.com/edgecache-go/edgecache/internal/mistake"
 	"github.com/edgecache-go/edgecache/internal/pattern"
 	"github.com/edgecache-go/edgecache/internal/record"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// An Engine tells the caches around a handler what a policy says beside the header.
-type Engine struct {
-	// ServeLimited runs next for r, with limits for the caches inside.
-	ServeLimited func(w http.ResponseWriter, r *http.Request, next http.Handler, limits *rules.Limits)
-
-	// InvalidateExact tells the caches outside that the response to r makes invalid what is stored
-	// for its own URLs alone.
-	InvalidateExact func(r *http.Request)
-}
-
 // Handler returns next with p, which is valid, applied to its responses.
-func (p Policy) Handler(engine Engine, next http.Handler) http.Handler {
-	return p.decoration(engine).decorate(next)
+func (p Policy) Handler(next http.Handler) http.Handler {
+	return p.decoration().decorate(next)
 }
 
 // Routes returns a decorator that applies the policy whose pattern matches the request. It adds
 // what is wrong with patterns and policies to wrong; the decorator is then of no use.
-func Routes(engine Engine, routes map[string]Policy, wrong *mistake.List) func(http.Handler) http.Handler {
+func Routes(routes map[string]Policy, wrong *mistake.List) func(http.Handler) http.Handler {
 	mux := new(pattern.Mux)
 	applies := make(map[string]*decoration, len(routes))
 	for _, one := range slices.Sorted(maps.Keys(routes)) {
@@ -41,7 +32,7 @@ func Routes(engine Engine, routes map[string]Policy, wrong *mistake.List) func(h
 		if refused != "" {
 			wrong.Add("Routes", one, "want a pattern for http.ServeMux: "+refused)
 		}
-		applies[plain] = p.decoration(engine)
+		applies[plain] = p.decoration()
 	}
 	return func(next http.Handler) http.Handler {
 		return &decorator{next, func(r *http.Request) *decoration { return applies[mux.Match(r)] }}
@@ -53,14 +44,15 @@ func After(hook func(r *http.Request, status int, h http.Header)) func(http.Hand
 	return (&decoration{hook: hook}).decorate
 }
 
-func (p Policy) decoration(engine Engine) *decoration {
+func (p Policy) decoration() *decoration {
 	own := p.clone()
-	return &decoration{policy: true, limits: own.Limits(), engine: engine, hook: func(r *http.Request, status int, h http.Header) {
+	hook := func(r *http.Request, status int, h http.Header) {
 		if own.InvalidateExact && status != http.StatusSwitchingProtocols {
 			engine.InvalidateExact(r)
 		}
 		own.Apply(r.Method, status, h, time.Now())
-	}}
+	}
+	return &decoration{hook: hook, policy: true, limits: own.Limits()}
 }
 
 // A decorator is a handler that changes the header of responses when their status is known.
@@ -74,7 +66,6 @@ type decoration struct {
 	hook   func(r *http.Request, status int, h http.Header)
 	policy bool          // hook is that of a policy, which knows what StatusOpen means
 	limits *rules.Limits // for caches inside; usually nil
-	engine Engine
 }
 
 func (d *decoration) decorate(next http.Handler) http.Handler {
@@ -92,7 +83,7 @@ func (d *decorator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if chosen.limits == nil {
 		d.next.ServeHTTP(hw, r)
 	} else {
-		chosen.engine.ServeLimited(hw, r, d.next, chosen.limits)
+		engine.ServeLimited(hw, r, d.next, chosen.limits)
 	}
 	if !a.Committed() {
 		a.unwritten(d)

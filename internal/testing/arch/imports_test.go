@@ -39,7 +39,7 @@ var layers = map[string][]string{
 	"internal/mistake":   {},
 	"internal/object":    {"internal/field", "internal/frame", "internal/readers", "internal/rules"},
 	"internal/pattern":   {},
-	"internal/policy":    {"internal/directive", "internal/field", "internal/key", "internal/mistake", "internal/pattern", "internal/record", "internal/rules"},
+	"internal/policy":    {"internal/directive", "internal/engine", "internal/field", "internal/key", "internal/mistake", "internal/pattern", "internal/record", "internal/rules"},
 	"internal/purge":     {"internal/cache", "internal/directive", "internal/engine"},
 	"internal/partial":   {"internal/field"},
 	"internal/readers":   {},
