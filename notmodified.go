@@ -51,10 +51,9 @@ func LastModified(t time.Time) Validator { return Validator{validator.LastModifi
 // 13.2.2). For other methods than GET and HEAD, and with If-Match or If-Unmodified-Since, whose
 // answer is not a 304, NotModified returns false.
 func NotModified(w http.ResponseWriter, r *http.Request, validators ...Validator) bool {
-	below := make([]validator.Validator, len(validators))
-	for i, v := range validators {
-		below[i] = v.is
+	var all validator.Sum
+	for _, v := range validators {
+		all.Add(v.is)
 	}
-	all := validator.Combine(below...)
 	return all.Confirm(w, r, time.Now())
 }

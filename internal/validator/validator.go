@@ -63,27 +63,31 @@ func Revision(parts []any) Validator {
 	return Validator{Tag: field.ETag{Opaque: opaque(sum.Sum(nil)), Weak: true}}
 }
 
-// Combine returns what validators say together: of several tags all count, of several times the
-// latest.
-func Combine(validators ...Validator) (all Validator) {
-	var text []byte
-	for _, v := range validators {
-		all.Unknown = all.Unknown || v.Unknown
-		if v.Modified.After(all.Modified) {
-			all.Modified = v.Modified
-		}
-		if v.Tag.Opaque == "" {
-			continue
-		}
-		if text == nil {
-			all.Tag, text = v.Tag, []byte(v.Tag.String())
-			continue
+// A Sum is what several validators say together: all tags count, and the latest time. The zero
+// value says nothing.
+type Sum struct {
+	Validator
+	tags []byte // as they stand in a field, with blanks between them
+}
+
+// Add adds v.
+func (s *Sum) Add(v Validator) {
+	s.Unknown = s.Unknown || v.Unknown
+	if v.Modified.After(s.Modified) {
+		s.Modified = v.Modified
+	}
+	switch {
+	case v.Tag.Opaque == "":
+	case s.Tag.Opaque == "":
+		s.Tag = v.Tag
+	default:
+		if s.tags == nil {
+			s.tags = []byte(s.Tag.String())
 		}
 		// No tag contains a blank, so the text says where one ends.
-		text = append(append(text, ' '), v.Tag.String()...)
-		all.Tag = field.ETag{Opaque: hashed(text), Weak: all.Tag.Weak || v.Tag.Weak}
+		s.tags = append(append(s.tags, ' '), v.Tag.String()...)
+		s.Tag = field.ETag{Opaque: hashed(s.tags), Weak: s.Tag.Weak || v.Tag.Weak}
 	}
-	return all
 }
 
 // Confirm sets ETag and Last-Modified in the header of the response w to r from v, and answers
