@@ -19,7 +19,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
-	"github.com/edgecache-go/edgecache/internal/rules"
 	"github.com/edgecache-go/edgecache/internal/testing/session"
 )
 
@@ -285,7 +284,7 @@ func run(t *testing.T, dir string, name string, args ...string) {
 func TestDocsReasons(t *testing.T) {
 	var table strings.Builder
 	table.WriteString("| detail | what happened |\n|---|---|\n")
-	for reason := range rules.Reasons() {
+	for reason := range edgecache.Reasons() {
 		fmt.Fprintf(&table, "| `%s` | %s |\n", reason, strings.ReplaceAll(reason.Explain(), "|", `\|`))
 	}
 	text := read(t, reasons)
