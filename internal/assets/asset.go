@@ -14,9 +14,9 @@ import (
 type kind uint8
 
 const (
-	hashed kind = iota // by us: a URL with our hash, beside the plain one
-	output             // by a build tool, which has put a hash of its own into the name
-	plain              // not at all
+	hashed kind = iota // we put our hash into a second URL, beside the plain one
+	output             // a build tool put its own hash into the name
+	plain              // the URL has no hash
 )
 
 // Asset is one file that is served. It is immutable but for state.
@@ -30,26 +30,26 @@ type Asset struct {
 	media    mediaType
 	hash     string // in its entity tags and, if kind is hashed, in its URL
 	target   string // its name with a hash; "" if there is none
-	bound    bool   // target's hash is made of the very bytes
-	varies   bool   // it has, or may get, variants
+	bound    bool   // target's hash is made of exactly these bytes
+	varies   bool   // it has variants, or may get some
 	size     int64
 	length   string
 	etag     string
 	from     *original   // the file
-	data     []byte      // what is sent instead of the file: a rewritten stylesheet
-	watch    []*original // what it is made of, if that can change
+	data     []byte      // bytes to send instead of the file: a rewritten stylesheet
+	watch    []*original // the files that it is made of, if they can change
 	sidecars [coding.Count]*encoded
 	state    *state
 }
 
-// state is what an asset keeps while its index is made anew around it.
+// state is the part of an asset that survives when its index is made again.
 type state struct {
 	seen  [coding.Count]atomic.Bool // sent before, by this process
 	tried [coding.Count]atomic.Uint32
 	made  [coding.Count]atomic.Pointer[encoded]
 }
 
-// finish gives an asset its URL, its entity tags and its variants, when its bytes are known.
+// finish gives an asset its URL, its entity tags and its variants, once its bytes are known.
 func (s *Set) finish(a *Asset, ix, before *index) {
 	a.Type = a.media.name
 	if a.hash == "" {
@@ -58,8 +58,8 @@ func (s *Set) finish(a *Asset, ix, before *index) {
 	if a.kind == hashed {
 		hash := a.hash
 		if of := ix.byName[mapped(a.Name)]; of != nil {
-			// Its script names it without a hash, so nothing is checked by this one; it only says
-			// which script it belongs to.
+			// Its script names it without a hash, so this hash proves nothing; it only says which
+			// script it belongs to.
 			hash, a.bound = of.shared(), false
 			a.watch = append(a.watch[:len(a.watch):len(a.watch)], of.watch...)
 			if of.kind != hashed {
@@ -91,7 +91,7 @@ func (a *Asset) shared() string {
 	return hex.EncodeToString(a.Sum[:hashLength/2])
 }
 
-// current reports whether nothing that the asset is made of has changed.
+// current reports whether all files that the asset is made of are unchanged.
 func (a *Asset) current() bool {
 	for _, o := range a.watch {
 		if !o.current() {
@@ -115,7 +115,7 @@ func (a *Asset) bytes() ([]byte, error) {
 	return a.from.bytes()
 }
 
-// public is the name under which an asset is best asked for.
+// public is the preferred name of an asset in URLs.
 func (a *Asset) public() string {
 	if a.target != "" {
 		return a.target

@@ -11,29 +11,29 @@ import (
 	"strings"
 )
 
-// build is what build tools say about the files that they have made.
+// build is what build tools say about the files that they made.
 type build struct {
-	outputs map[string]bool   // names that contain a hash of theirs
-	entries map[string]*chunk // by the source file that somebody asks for
-	watch   []*original       // where that stands
+	outputs map[string]bool   // names that contain the tool's hash
+	entries map[string]*chunk // by source file
+	watch   []*original       // the files that say so
 }
 
-// current reports whether build tools have said nothing since.
+// current reports whether the build tools have said nothing new since.
 func (b *build) current() bool {
 	return b == nil || !slices.ContainsFunc(b.watch, func(o *original) bool { return !o.current() })
 }
 
-// chunk is a script, or a stylesheet, that a build tool has made.
+// chunk is a script or a stylesheet that a build tool made.
 type chunk struct {
 	file    string
 	css     []string
 	imports []*chunk
 }
 
-// names reports whether a build tool says that name is its output, under a name of its own hash.
+// names reports whether a build tool lists name as its output, with its own hash in it.
 func (b *build) names(name string) bool { return b != nil && b.outputs[name] }
 
-// readBuild reads the files of fsys in which build tools say what they have made.
+// readBuild reads the files of fsys in which build tools list what they made.
 func (s *Set) readBuild(fsys fs.FS, originals map[string]*original) (*build, error) {
 	if s.options.ViteManifest == "" && s.options.ESBuildMetafile == "" {
 		return nil, nil
@@ -50,7 +50,7 @@ func (s *Set) readBuild(fsys fs.FS, originals map[string]*original) (*build, err
 		}
 		o, err := readManifest(fsys, name, originals)
 		if errors.Is(err, fs.ErrNotExist) && strings.Contains("/"+name, "/.") {
-			return nil, fmt.Errorf("%w (of an embedded folder, names with a dot in front are there with //go:embed all: only)", err)
+			return nil, fmt.Errorf("%w (an embedded folder only has names with a leading dot if it says //go:embed all:)", err)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("no manifest %q of a build tool in the tree: %w", name, err)
@@ -67,7 +67,7 @@ func (s *Set) readBuild(fsys fs.FS, originals map[string]*original) (*build, err
 	return b, nil
 }
 
-// readManifest reads a file that the walk may have left out: Vite's lies in a folder with a dot.
+// readManifest reads a file that the walk may have skipped: Vite's is in a folder with a dot.
 func readManifest(fsys fs.FS, name string, originals map[string]*original) (*original, error) {
 	if o := originals[name]; o != nil {
 		return o, nil
@@ -75,12 +75,12 @@ func readManifest(fsys fs.FS, name string, originals map[string]*original) (*ori
 	return read(fsys, name, false)
 }
 
-// viteHash is how many characters Vite's hashes have. A shorter name has none: older manifests do
-// not say what a chunk was made of.
+// viteHash is the length of Vite's hashes. A shorter name has none: older manifests do not say what
+// a chunk was made of.
 const viteHash = 8
 
 // vite reads a manifest (Vite, "Backend Integration"). Its names are relative to the folder that
-// .vite lies in.
+// contains .vite.
 func (b *build) vite(dir string, text []byte) error {
 	if path.Base(dir) == ".vite" {
 		dir = path.Dir(dir)
@@ -102,7 +102,7 @@ func (b *build) vite(dir string, text []byte) error {
 	for key := range manifest {
 		chunks[key] = &chunk{}
 	}
-	// What keeps the name of its source has no hash: for it the next build makes other bytes under
+	// A file that keeps the name of its source has no hash: the next build makes other bytes with
 	// the same name.
 	add := func(file string, sources ...string) string {
 		name := path.Join(dir, file)
@@ -130,7 +130,7 @@ func (b *build) vite(dir string, text []byte) error {
 			b.entries[m.Src] = c
 		}
 	}
-	// A file that is listed with and without its source's name is judged by the stricter entry.
+	// The stricter entry wins for a file that is listed both with and without its source's name.
 	for _, m := range manifest {
 		if bare(m.File) == bare(m.Src) || bare(m.File) == bare(m.Name) {
 			delete(b.outputs, path.Join(dir, m.File))
@@ -146,7 +146,7 @@ func bare(name string) string {
 }
 
 // esbuild reads a metafile. Its names are relative to where esbuild ran, so leading folders are
-// taken off until its outputs are found.
+// removed until its outputs are found.
 func (b *build) esbuild(text []byte, exists func(string) bool) error {
 	var meta struct {
 		Outputs map[string]struct {
@@ -198,7 +198,7 @@ func (b *build) esbuild(text []byte, exists func(string) bool) error {
 	return nil
 }
 
-// without takes n leading folders off a name.
+// without removes n leading folders from a name.
 func without(name string, n int) string {
 	for range n {
 		_, rest, ok := strings.Cut(name, "/")
@@ -211,8 +211,8 @@ func without(name string, n int) string {
 }
 
 // esbuildHash reports whether an output of esbuild has a hash in its name: eight base32 digits, set
-// off from the rest. A metafile also lists outputs that have none, those of --outfile for instance,
-// and does not say so.
+// off from the rest. A metafile also lists outputs without a hash, such as those of --outfile, and
+// does not say so.
 func esbuildHash(name string) bool {
 	for part := range strings.FieldsFuncSeq(name, func(r rune) bool { return r == '-' || r == '.' || r == '/' || r == '_' }) {
 		if len(part) == 8 && strings.Trim(part, "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") == "" {
@@ -223,7 +223,7 @@ func esbuildHash(name string) bool {
 }
 
 // files lists what an entry needs: stylesheets in the order in which they apply, and the scripts
-// that it imports, itself left out.
+// that it imports, without itself.
 func (c *chunk) files() (css, imports []string) {
 	seen := map[*chunk]bool{c: true}
 	var add func(*chunk)

@@ -9,17 +9,17 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// suffixes are what servers and CDNs put behind an entity tag when they recode a body, beside what
-// we do.
+// suffixes are what servers and CDNs append to an entity tag when they encode a body, besides our
+// own.
 var suffixes = [...]string{"-gz", "--gzip", ";gzip", ";br", "-df"}
 
 // matches evaluates If-None-Match by the weak comparison (RFC 9110, 13.1.2) and returns the tag to
-// answer with, or "". etag is that of what would be sent.
+// send, or "". etag is that of the variant that would be sent.
 //
-// Deviation: another coding's tag is confirmed as well, since its bytes mean the same. Somebody
-// between may have made that coding. But a cache in front may ask with the tags of all variants
-// that it has (RFC 9111, 4.3.1), and then takes the one that is confirmed: it must not be one of
-// ours that this client does not accept.
+// Deviation: another coding's tag is confirmed as well, since its bytes mean the same: a proxy may
+// have made that coding. But a cache in front may send the tags of all variants that it has (RFC
+// 9111, 4.3.1), and serves the one that is confirmed. So a tag of ours is not confirmed if this
+// client does not accept its coding.
 func matches(lines []string, a *Asset, etag string, w coding.Weights) string {
 	if len(lines) == 1 && field.TrimBlanks(lines[0]) == "*" {
 		return etag
@@ -36,8 +36,8 @@ func matches(lines []string, a *Asset, etag string, w coding.Weights) string {
 	return other
 }
 
-// codingOf reports whether tag is one of the asset's, and of which of our codings. What others have
-// made of it counts as identity.
+// codingOf reports whether tag is one of the asset's, and returns its coding. Identity stands for
+// codings that others made.
 func codingOf(tag field.ETag, a *Asset) (coding.Coding, bool) {
 	if c, ok := coding.Of(tag, field.ETag{Opaque: a.etag}); ok {
 		return c, true
@@ -46,7 +46,7 @@ func codingOf(tag field.ETag, a *Asset) (coding.Coding, bool) {
 	return coding.Identity, ok && slices.Contains(suffixes[:], strings.TrimSuffix(rest, `"`))
 }
 
-// matchesStrongly evaluates If-Match (RFC 9110, 13.1.1): our own tags only, of any coding.
+// matchesStrongly evaluates If-Match (RFC 9110, 13.1.1): only our own tags match, of any coding.
 func matchesStrongly(lines []string, a *Asset) bool {
 	if len(lines) == 1 && field.TrimBlanks(lines[0]) == "*" {
 		return true
@@ -59,9 +59,9 @@ func matchesStrongly(lines []string, a *Asset) bool {
 	return false
 }
 
-// mayResume evaluates If-Range (RFC 9110, 13.1.5): parts are of the identity coding, so only its
-// tag will do. There is no Last-Modified to compare with a date. If-Match says as well of what the
-// client has a part already; there "*" will do, too.
+// mayResume evaluates If-Range (RFC 9110, 13.1.5): ranges are of the identity coding, so only its
+// tag matches. There is no Last-Modified to compare with a date. If-Match also says which bytes the
+// client has a part of; there "*" matches, too.
 func mayResume(conditions http.Header, identity field.ETag) bool {
 	switch lines := conditions["If-Range"]; len(lines) {
 	case 0:

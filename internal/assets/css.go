@@ -7,10 +7,10 @@ import (
 // reference is a URL in a stylesheet.
 type reference struct {
 	start, end int    // of the token's inside with its quotes, in the stylesheet
-	url        string // what it says, escapes resolved
+	url        string // the URL, with escapes resolved
 }
 
-// references finds what url(), @import and image-set() name, in order. It reads as a browser does
+// references finds the URLs of url(), @import and image-set(), in order. It reads as a browser does
 // (CSS Syntax 3, section 4): nothing inside comments and other strings, function names in any case
 // and with escapes.
 func references(css string) []reference {
@@ -19,7 +19,7 @@ func references(css string) []reference {
 	return t.found
 }
 
-// rewrite replaces references. replace returns false for those that stay as they are written.
+// rewrite replaces references. replace returns false for those that stay as they are.
 func rewrite(css string, replace func(url string) (string, bool)) string {
 	var b strings.Builder
 	done := 0
@@ -39,8 +39,8 @@ func rewrite(css string, replace func(url string) (string, bool)) string {
 	return b.String()
 }
 
-// writeURL writes next in the way that before was written: with its quotes if it had any, and with
-// some if it needs them now.
+// writeURL writes next as before was written: with the same quotes, or with quotes if it needs them
+// now.
 func writeURL(b *strings.Builder, before, next string) {
 	quote := byte(0)
 	if before != "" && (before[0] == '"' || before[0] == '\'') {

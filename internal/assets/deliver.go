@@ -9,9 +9,9 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// serve sends an asset, or what the conditions make of it. It returns false, and has sent nothing,
+// deliver sends an asset, or what the conditions make of it. It returns false, and sends nothing,
 // if the file has changed.
-func (a *answer) serve(asset *Asset, control string, judge func(seen bool) Verdict) bool {
+func (a *exchange) deliver(asset *Asset, control string, judge func(seen bool) Verdict) bool {
 	tag := field.ETag{Opaque: asset.etag}
 	w := coding.Accepted(a.r.Header["Accept-Encoding"])
 	chosen, e, acceptable := a.set.choose(asset, w)
@@ -46,10 +46,10 @@ func (a *answer) serve(asset *Asset, control string, judge func(seen bool) Verdi
 			a.set.refuse(a.w, a.r, http.StatusRequestedRangeNotSatisfiable, rules.NoStore, asset.varies)
 			return true
 		case field.RangeOK:
-			// Whether Content-Encoding is about a part or about the multipart body, clients
-			// disagree.
+			// Clients disagree whether Content-Encoding is about a part or about the multipart
+			// body.
 			if len(parts) == 1 || asset.media.encoding == "" {
-				return a.parts(asset, control, judge, parts)
+				return a.deliverParts(asset, control, judge, parts)
 			}
 		}
 	}
@@ -88,14 +88,14 @@ func (a *answer) serve(asset *Asset, control string, judge func(seen bool) Verdi
 	a.set.options.Report(h, a.r, judge(seen))
 	a.w.WriteHeader(http.StatusOK)
 	if a.r.Method == http.MethodGet {
-		_ = body.send(a.w, 0, size) // the client has gone: nobody to tell
+		_ = body.send(a.w, 0, size) // an error means that the client has gone
 	}
 	return true
 }
 
-// header writes what every answer about an asset has. The values are cut from one fresh array with
-// room for more.
-func (a *answer) header(h http.Header, asset *Asset, control string, room int) []string {
+// header writes the fields that every response about an asset has. The values are cut from one
+// fresh array with room for more.
+func (a *exchange) header(h http.Header, asset *Asset, control string, room int) []string {
 	values := make([]string, 0, room)
 	h["Cache-Control"] = put(&values, control)
 	if asset.varies {
@@ -111,19 +111,18 @@ func (a *answer) header(h http.Header, asset *Asset, control string, room int) [
 	return values
 }
 
-// put takes the next place of an array.
+// put takes the next place of the array.
 func put(values *[]string, value string) []string {
 	*values = append(*values, value)
 	n := len(*values)
 	return (*values)[n-1 : n : n]
 }
 
-// choose picks the variant that the client likes best; among those that it likes equally the
-// smallest.
+// choose picks the variant that the client likes best. The smallest of equally liked ones wins.
 //
-// Deviation: a file that lies coded on disk, as .svgz does, is sent as it is, whatever
-// Accept-Encoding says (RFC 9110, 12.5.3). It is the only representation that there is, its readers
-// know the coding by its name, and it does not vary.
+// Deviation: a file that is encoded on disk, such as .svgz, is sent as it is, whatever
+// Accept-Encoding says (RFC 9110, 12.5.3). It is the only representation, its clients know the
+// coding by its name, and it does not vary.
 func (s *Set) choose(a *Asset, w coding.Weights) (c coding.Coding, e *encoded, ok bool) {
 	if a.media.encoding != "" {
 		return coding.Identity, nil, true
@@ -151,7 +150,7 @@ func (s *Set) choose(a *Asset, w coding.Weights) (c coding.Coding, e *encoded, o
 	if best > 0 {
 		return c, e, true
 	}
-	// Nothing that is there will do. What can be made in time is made now.
+	// No existing variant is acceptable. If one can be made, it is made now.
 	for i := coding.Brotli; i < coding.Count; i++ {
 		if eligible && w[i] > best {
 			if v := s.worker.make(a, i); v != nil {

@@ -11,11 +11,11 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// errHidden says that a file is not for clients.
+// errHidden says that clients must not see a file.
 var errHidden = errors.New("hidden")
 
 // develop serves a file as it is now.
-func (a *answer) develop(name string) {
+func (a *exchange) develop(name string) {
 	for range maxRenewals {
 		served, again := a.developOnce(name)
 		if served {
@@ -32,13 +32,13 @@ func (a *answer) develop(name string) {
 	a.set.refuse(a.w, a.r, http.StatusNotFound, rules.NoStore, false)
 }
 
-// developOnce serves a file, or says whether it may be another one by now.
-func (a *answer) developOnce(name string) (served, again bool) {
+// developOnce serves a file, or reports whether a second attempt may find another one.
+func (a *exchange) developOnce(name string) (served, again bool) {
 	t := a.set.source.use()
 	defer a.set.source.release(t)
 	o, err := a.set.developed(t.files, name)
 	if err != nil {
-		// A page that was loaded before Dev was switched on asks for hashed names.
+		// A page that was loaded before Dev was switched on requests hashed names.
 		if base, _, ok := splitHashed(name); ok {
 			o, err = a.set.developed(t.files, base)
 		}
@@ -52,10 +52,10 @@ func (a *answer) developOnce(name string) (served, again bool) {
 		size: o.size, length: strconv.FormatInt(o.size, 10), from: o, state: new(state),
 	}
 	asset.etag = `"` + asset.hash + `"`
-	return a.serve(asset, revalidated, verdictOf), true
+	return a.deliver(asset, revalidated, verdictOf), true
 }
 
-// developed reads a file of fsys that no index knows.
+// developed reads a file of fsys without an index.
 func (s *Set) developed(fsys fs.FS, name string) (*original, error) {
 	exists := func(base string) bool {
 		info, err := fs.Stat(fsys, base)
@@ -67,7 +67,8 @@ func (s *Set) developed(fsys fs.FS, name string) (*original, error) {
 	return read(fsys, name, false)
 }
 
-// linked reports whether a symbolic link lies on the way to name, as far as the file system tells.
+// linked reports whether there is a symbolic link on the way to name, as far as the file system
+// tells.
 func linked(fsys fs.FS, name string) bool {
 	if _, tells := fsys.(fs.ReadLinkFS); !tells {
 		return false

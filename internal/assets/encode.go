@@ -7,17 +7,17 @@ import (
 	"github.com/edgecache-go/edgecache/internal/coding"
 )
 
-// maxQueue is how many variants may wait to be made. What comes on top is asked for again by a
-// later request.
+// maxQueue is how many variants may wait to be made. A later request asks again for those that did
+// not fit.
 const maxQueue = 256
 
 // encoded is one variant of an asset.
 type encoded struct {
 	from   *original // the sidecar, or nil
-	data   []byte    // else its bytes
+	data   []byte    // its bytes, if there is no sidecar
 	size   int64
 	etag   string
-	length string // size, as it is written
+	length string // size, in digits
 }
 
 func (e *encoded) open() (content, error) {
@@ -27,22 +27,22 @@ func (e *encoded) open() (content, error) {
 	return content{data: e.data, size: e.size}, nil
 }
 
-// The states of a variant that nobody has put beside its file.
+// The states of a variant that has no sidecar.
 const (
 	untried  uint32 = iota
 	queued          // being made
 	finished        // made, or not worth it
 )
 
-// worker makes variants one after the other. Its goroutine runs while there is something to do.
+// worker makes one variant after the other. Its goroutine runs while there is something to do.
 type worker struct {
 	mu      sync.Mutex
 	queue   []job
 	running bool
-	idle    sync.Cond // on mu; when running becomes false
+	idle    sync.Cond // on mu; signals that running became false
 
 	making sync.Mutex // one variant at a time
-	budget int64      // what all variants together may still take; guarded by making
+	budget int64      // bytes that all variants together may still take; guarded by making
 }
 
 type job struct {
@@ -56,7 +56,7 @@ func newWorker(budget int64) *worker {
 	return w
 }
 
-// ask has a variant made later.
+// ask queues a variant.
 func (w *worker) ask(a *Asset, c coding.Coding) {
 	if a.state.tried[c].Load() != untried || !a.state.tried[c].CompareAndSwap(untried, queued) {
 		return
@@ -91,7 +91,7 @@ func (w *worker) run() {
 	}
 }
 
-// settle waits until nothing is being made.
+// settle waits until no variant is being made.
 func (w *worker) settle() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -100,12 +100,12 @@ func (w *worker) settle() {
 	}
 }
 
-// release gives back what the variants of an asset take that is no longer served.
+// release gives back the memory of the variants of an asset that is no longer served.
 func (w *worker) release(a *Asset) {
 	w.making.Lock()
 	defer w.making.Unlock()
 	for c := coding.Brotli; c < coding.Count; c++ {
-		a.state.tried[c].Store(finished) // whoever still asks for one gets none
+		a.state.tried[c].Store(finished) // later requests for them get none
 		if e := a.state.made[c].Swap(nil); e != nil {
 			w.budget += e.size
 		}
@@ -121,8 +121,8 @@ func (w *worker) make(a *Asset, c coding.Coding) *encoded {
 	}
 	data, err := a.bytes()
 	if err != nil {
-		// Changed meanwhile. A file of the same bytes may take its place, and shares its state:
-		// what could not be made for this one can be for that.
+		// The file has changed. Another file with the same bytes may take its place and shares its
+		// state, so the variant can be made then.
 		a.state.tried[c].Store(untried)
 		return nil
 	}

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// Folder returns the files in root. It does not wait for any: what was a file a moment ago may be a
-// pipe by now, and to open that would take until somebody writes to it.
+// Folder returns the files in root. It never blocks: what was a file a moment ago may be a pipe
+// now, and opening that would wait for a writer.
 func Folder(root *os.Root) fs.FS {
 	return folder{root.FS().(listed), root}
 }
@@ -32,7 +32,7 @@ func (f folder) Open(name string) (fs.File, error) {
 	}
 	file, err := f.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, err // and no *os.File that is nil
+		return nil, err // not an *os.File that is nil
 	}
 	return file, nil
 }

@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// resolve rewrites the references of stylesheets, those first that others refer to: the hash of a
-// file covers the hashes in it.
+// resolve rewrites the references of stylesheets. Stylesheets that others refer to come first: the
+// hash of a file covers the hashes in it.
 func (s *Set) resolve(ix *index) {
 	g := graph{set: s, ix: ix, order: map[*Asset]int{}, low: map[*Asset]int{}, stacked: map[*Asset]bool{}}
 	for _, name := range ix.names {
@@ -25,12 +25,12 @@ func (s *Set) resolve(ix *index) {
 func (a *Asset) rewritable() bool { return a.kind == hashed && a.media.class == style }
 
 // graph finds groups of stylesheets that import each other (Tarjan's strongly connected
-// components): a group is complete when everything that it refers to is.
+// components). A group is complete when everything that it refers to is.
 type graph struct {
 	set     *Set
 	ix      *index
 	order   map[*Asset]int // from 1, in the order of the first visit
-	low     map[*Asset]int // the earliest that can be reached
+	low     map[*Asset]int // the earliest one that can be reached
 	stack   []*Asset
 	stacked map[*Asset]bool
 	visits  int
@@ -64,9 +64,9 @@ func (g *graph) visit(a *Asset) {
 	g.complete(group)
 }
 
-// complete hashes a group. A stylesheet that stands alone is hashed after rewriting. In a cycle no
-// file could contain the hash of what contains its own: there the hash covers all files of the
-// group, with the references among them as they are written.
+// complete hashes a group. A single stylesheet is hashed after rewriting. In a cycle no file can
+// contain the hash of a file that contains its own, so the hash covers all files of the group, with
+// the references among them as they were written.
 func (g *graph) complete(group []*Asset) {
 	inside := func(a *Asset) bool { return slices.Contains(group, a) }
 	slices.SortFunc(group, func(a, b *Asset) int { return strings.Compare(a.Name, b.Name) })
@@ -132,7 +132,7 @@ func (g *graph) complete(group []*Asset) {
 	}
 }
 
-// target finds the asset that a reference in a stylesheet leads to; nil if it is none of ours.
+// target finds the asset that a reference in a stylesheet leads to, nil if it is not one of ours.
 func (g *graph) target(from *Asset, ref string) *Asset {
 	name, _, ok := g.set.refersTo(from.Name, ref)
 	if !ok {
@@ -141,9 +141,9 @@ func (g *graph) target(from *Asset, ref string) *Asset {
 	return g.ix.byName[name]
 }
 
-// refersTo resolves a reference. It returns false for what leads out of the prefix. baseless says
-// that it is a path without Base, as an author writes it who does not know what the application
-// will lie below.
+// refersTo resolves a reference. It returns false if that leads out of the prefix. baseless says
+// that it is a path without Base, as authors write it who do not know where the application will be
+// mounted.
 func (s *Set) refersTo(from, ref string) (name string, baseless, ok bool) {
 	raw, _ := cutSuffix(ref)
 	if raw == "" || strings.HasPrefix(raw, "//") || hasScheme(raw) {
@@ -165,11 +165,11 @@ func (s *Set) refersTo(from, ref string) (name string, baseless, ok bool) {
 	return name, false, name != ".." && !strings.HasPrefix(name, "../")
 }
 
-// missing reports a reference to a file that is not there. The stylesheet stays as it is written.
+// missing reports a reference to a file that does not exist. The stylesheet keeps it as it is.
 func (g *graph) missing(a *Asset, ref string) {
 	name, baseless, ok := g.set.refersTo(a.Name, ref)
-	if ok && !baseless { // without Base it may well lead to a file of somebody else
-		g.set.report("css "+a.Name+" "+ref, "edgecache: a stylesheet refers to a file that is not there", "file", a.Name, "reference", ref, "missing", name)
+	if ok && !baseless { // without Base it may lead to a file of another application
+		g.set.report("css "+a.Name+" "+ref, "edgecache: a stylesheet refers to a file that does not exist", "file", a.Name, "reference", ref, "missing", name)
 	}
 }
 
@@ -195,7 +195,7 @@ func cutSuffix(ref string) (raw, suffix string) {
 	return ref, ""
 }
 
-// clean keeps a query or fragment from ending the URL that it stands in.
+// clean keeps a query or fragment from ending the URL that contains it.
 func clean(suffix string) string {
 	var b strings.Builder
 	for i := range len(suffix) {

@@ -18,22 +18,22 @@ import (
 	"github.com/edgecache-go/edgecache/internal/coding"
 )
 
-// index is everything that is served, at one moment.
+// index is everything that is served at one moment.
 type index struct {
 	byName    map[string]*Asset
 	byTarget  map[string]*Asset
 	names     []string        // sorted
 	exts      map[string]bool // of names, in lower case and with their dots
 	originals map[string]*original
-	build     *build          // what build tools say; nil if there are none
-	unread    map[string]bool // files that are there and could not be read
-	tree      *tree           // where originals are
+	build     *build          // what build tools say; nil without any
+	unread    map[string]bool // files that exist and could not be read
+	tree      *tree           // the tree of originals
 	made      time.Time
 	version   string
 }
 
-// newIndex looks at all files of t. What has not changed since before, which may be nil, is not
-// read again.
+// newIndex looks at all files of t. Files that have not changed since before, which may be nil, are
+// not read again.
 func (s *Set) newIndex(t *tree, before *index) (*index, error) {
 	w := walk{fsys: t.files, follow: s.options.Follow}
 	if err := w.below(".", nil, false); err != nil {
@@ -79,8 +79,8 @@ func (s *Set) newIndex(t *tree, before *index) (*index, error) {
 	return ix, nil
 }
 
-// changed reports whether an output of a build tool has had other bytes before, under the same
-// name. Then its name is no hash, whatever the tool says, and it never is one again.
+// changed reports whether an output of a build tool had other bytes before, with the same name.
+// Then its name has no hash, whatever the tool says, and is never trusted again.
 func (s *Set) changed(name string, o *original, before *index) bool {
 	if before != nil && before.originals[name] != nil && before.originals[name].sum != o.sum {
 		s.unreliable[name] = true
@@ -88,8 +88,8 @@ func (s *Set) changed(name string, o *original, before *index) bool {
 	return s.unreliable[name]
 }
 
-// readAll hashes files, on all processors. One that is being written all the time, or that nobody
-// may read, is left out: it must not keep the others from being served.
+// readAll hashes files, on all processors. A file that is written all the time, or that may not be
+// read, is left out, so that the others are served.
 func (s *Set) readAll(ix *index, found []entry, before *index) error {
 	all := make([]*original, len(found))
 	errs := make([]error, len(found))
@@ -99,8 +99,8 @@ func (s *Set) readAll(ix *index, found []entry, before *index) error {
 		group.Go(func() {
 			for i := int(next.Add(1)) - 1; i < len(found); i = int(next.Add(1)) - 1 {
 				e := found[i]
-				// Nothing that another folder said of its files holds for those in this one: not
-				// even their numbers, which the file system may have given out again.
+				// Nothing known about files of another folder holds for this one, not even their
+				// inode numbers, which the file system may have reused.
 				if before != nil && before.tree == ix.tree {
 					if o := before.originals[e.name]; o != nil && (o.constant || o.is(e.info) && !o.racy.Load() && !o.replaced(e.info)) {
 						all[i] = o
@@ -115,7 +115,7 @@ func (s *Set) readAll(ix *index, found []entry, before *index) error {
 	ix.originals = make(map[string]*original, len(found))
 	for i, o := range all {
 		switch {
-		case errors.Is(errs[i], fs.ErrNotExist): // gone since
+		case errors.Is(errs[i], fs.ErrNotExist): // removed since
 		case errors.Is(errs[i], errChanged), errors.Is(errs[i], fs.ErrPermission):
 			ix.unread[found[i].name] = true
 			s.report("unread "+found[i].name, "edgecache: a static file is left out", "file", found[i].name, "reason", errs[i].Error())
@@ -128,8 +128,7 @@ func (s *Set) readAll(ix *index, found []entry, before *index) error {
 	return nil
 }
 
-// outdated reports whether ix does not know, or no longer, what lies under a name: then it has to
-// be made anew.
+// outdated reports whether ix does not know what name is now. Then the index must be made again.
 func (s *Set) outdated(ix *index, name string) bool {
 	if a := ix.byName[name]; a != nil {
 		return !a.current()
@@ -141,13 +140,13 @@ func (s *Set) outdated(ix *index, name string) bool {
 		return false
 	}
 	info, err := fs.Stat(ix.tree.files, name)
-	if err != nil { // its tree may be closed, or be what another folder has just taken the place of
+	if err != nil { // its tree may be closed, or another folder may just have taken its place
 		return s.index.Load() != ix || s.source.replaced(ix.tree, true)
 	}
 	return info.Mode().IsRegular() && (s.options.Follow || !linked(ix.tree.files, name))
 }
 
-// hidden reports whether a file is there for us and not for clients.
+// hidden reports whether a file is for us and not for clients.
 func (s *Set) hidden(name string, exists func(string) bool) bool {
 	if name == s.options.ViteManifest || name == s.options.ESBuildMetafile {
 		return true
@@ -160,7 +159,7 @@ func (s *Set) hidden(name string, exists func(string) bool) bool {
 	return false
 }
 
-// current reports whether no file that was there has changed.
+// current reports whether all files of the index are unchanged.
 func (ix *index) current() bool {
 	for _, o := range ix.originals {
 		if !o.current() {

@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// Limits of what one response preloads: more than a few compete with each other, and some servers
+// Limits of what one response preloads: many preloads compete with each other, and some servers
 // refuse large headers.
 const (
 	maxLinks     = 8
 	maxLinkBytes = 2 << 10
 )
 
-// ImportMap is the JSON of an import map (HTML, 8.1.5): it leads scripts that import each other by
-// plain names to their hashed URLs, and says what those contain. It is keyed by URL, so that a
-// relative import works from wherever a script lies.
+// ImportMap is the JSON of an import map (HTML, 8.1.5). It maps the plain names by which scripts
+// import each other to their hashed URLs, and has their integrity. It is keyed by URL, so that a
+// relative import works from wherever a script is.
 func (s *Set) ImportMap() ([]byte, error) {
 	var m struct {
 		Imports   map[string]string `json:"imports"`
@@ -44,7 +44,7 @@ func (s *Set) ImportMap() ([]byte, error) {
 			m.Integrity[s.at(a.public())] = a.integrity()
 		}
 	}
-	return json.Marshal(m) // < and > escaped, so that it stays inside its script element
+	return json.Marshal(m) // it escapes < and >, so that the map stays inside its script element
 }
 
 func isModule(name string) bool {
@@ -52,7 +52,7 @@ func isModule(name string) bool {
 	return ext == ".js" || ext == ".mjs"
 }
 
-// ImportMapTag is the script element with the import map. It has to stand before the first module.
+// ImportMapTag is the script element with the import map. It must come before the first module.
 func (s *Set) ImportMapTag(nonce string) (string, error) {
 	m, err := s.ImportMap()
 	if err != nil {

@@ -25,20 +25,20 @@ type mediaType struct {
 	name     string // the value of Content-Type
 	class    class
 	squeezes bool   // worth compressing
-	encoding string // the Content-Encoding in which the file lies on disk; usually ""
+	encoding string // the Content-Encoding of the file on disk; usually ""
 }
 
-// unknownType is for files that are not in the table. Nothing is guessed from their bytes: what a
-// visitor uploads must not become a page.
+// unknownType is for files that are not in the table. It is never guessed from their bytes: a
+// visitor's upload must not become a page.
 const unknownType = "application/octet-stream"
 
 //go:embed types.txt
 var typesText string
 
-// betterTypes are where this package knows better than mime-db, or more.
+// betterTypes are those where this package knows better than mime-db, or more.
 var betterTypes = map[string]string{
 	"xhtml": "application/xhtml+xml; charset=utf-8",
-	"cjs":   "text/javascript", // RFC 9239; what Node calls it no browser runs
+	"cjs":   "text/javascript", // RFC 9239; browsers do not run CommonJS, which Node calls so
 	"xml":   "text/xml",
 	"rss":   "application/rss+xml; charset=utf-8",
 	"atom":  "application/atom+xml; charset=utf-8",
@@ -49,8 +49,8 @@ var betterTypes = map[string]string{
 	"zst":   "application/zstd",
 }
 
-// namedTypes are the types of files without an extension that programs ask for under a name which
-// somebody else has laid down. Those of RFC 8615 only lie below .well-known/.
+// namedTypes are the types of files without an extension whose names are standardised. Those of RFC
+// 8615 are only below .well-known/.
 var namedTypes = map[string]string{
 	"apple-app-site-association":                                "application/json",
 	".well-known/apple-app-site-association":                    "application/json",
@@ -67,8 +67,8 @@ var namedTypes = map[string]string{
 	".well-known/webfinger":                                     "application/jrd+json", // RFC 7033
 }
 
-// Types says of which type a file is: by extension, with its dot and in lower case, what the user
-// has said. The rest is the same on every machine; package mime reads the system's files.
+// Types are the user's types by extension, with its dot and in lower case. The rest is the same on
+// every machine, unlike in package mime, which reads the system's files.
 type Types map[string]string
 
 // of returns the type of a file by its name.
@@ -107,9 +107,8 @@ func (t Types) value(name, ext string) string {
 	return tableType(ext[1:])
 }
 
-// tableType looks an extension up in types.txt: lines of an extension and its type, sorted, below a
-// notice. A search needs nothing in memory that is not in the program, and nothing done at its
-// start.
+// tableType looks an extension up in types.txt: sorted lines of an extension and its type, below a
+// notice. The search needs no memory beside the program, and no work at its start.
 func tableType(ext string) string {
 	_, table, _ := strings.Cut(typesText, "\n\n")
 	for table != "" {
@@ -145,8 +144,8 @@ func classOf(value string) class {
 	return other
 }
 
-// fixed reports whether name must never be cached for ever, whatever a build tool says: its URL is
-// known to browsers, crawlers and people.
+// fixed reports whether name must never be cached for ever, whatever a build tool says: browsers,
+// crawlers and people know its URL.
 func (t Types) fixed(name string) bool {
 	switch base := path.Base(name); base {
 	case "sw.js", "robots.txt", "favicon.ico":

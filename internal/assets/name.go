@@ -8,21 +8,21 @@ import (
 	"unicode/utf8"
 )
 
-// hashLength is how many hex digits of a SHA-256 stand in a URL: 64 bits, far beyond accident among
+// hashLength is the number of hex digits of a SHA-256 in a URL: 64 bits, far beyond accident among
 // the files of one site.
 const hashLength = 16
 
-// maxName is the longest name that is looked at, in bytes. File systems end at 4096.
+// maxName is the longest name that is considered, in bytes. File systems end at 4096.
 const maxName = 1024
 
-// validName reports whether name may be a file that is served: relative, clean, and hidden neither
-// by a dot nor by a trick that some file system or proxy reads differently.
+// validName reports whether name may be a file that is served: relative, clean, not hidden by a
+// dot, and with nothing that some file system or proxy reads differently.
 func validName(name string) bool {
 	if name == "" || name == "." || len(name) > maxName || !fs.ValidPath(name) {
 		return false
 	}
 	for i := range len(name) {
-		// A backslash separates folders on Windows, a colon names a drive or a stream there.
+		// On Windows a backslash separates folders, and a colon names a drive or a stream.
 		if c := name[i]; c < ' ' || c == 0x7f || c == '\\' || c == ':' {
 			return false
 		}
@@ -32,15 +32,15 @@ func validName(name string) bool {
 }
 
 // nameOf returns the name that a request asks for below prefix. ours is false for URLs outside the
-// prefix, valid is false for names that no file has.
+// prefix; valid is false for names that no file has.
 func nameOf(u *url.URL, prefix string) (name string, ours, valid bool) {
 	name, ours = strings.CutPrefix(u.Path, prefix)
 	if !ours {
 		return "", false, false
 	}
-	// RawPath is there when the path was written in an unusual way. An encoded slash is part of a
-	// name for some proxies and a separator for others: whoever sees it differently could be made
-	// to cache one file as another.
+	// RawPath is set when the path was written in an unusual way. An encoded slash is part of a
+	// name for some proxies and a separator for others: a proxy could be made to cache one file as
+	// another.
 	if raw := u.RawPath; raw != "" {
 		for i := 0; i+2 < len(raw); i++ {
 			if raw[i] != '%' {
@@ -55,8 +55,8 @@ func nameOf(u *url.URL, prefix string) (name string, ours, valid bool) {
 	return name, true, utf8.ValidString(name) && validName(name)
 }
 
-// stem cuts name before the extension that a hash goes in front of: the last one, but for a source
-// map that of its script.
+// stem cuts name before the extension that a hash is put in front of: the last one, or that of its
+// script for a source map.
 func stem(name string) (before, ext string) {
 	ext = path.Ext(name)
 	if script := mapped(name); script != "" {

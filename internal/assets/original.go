@@ -21,18 +21,20 @@ const (
 	// system cannot seek in it or does not say when it has changed. The files of an embed.FS are
 	// among them: package embed hands out copies only.
 	maxKept = 4 << 20
-	// maxStylesheet is how large a stylesheet may be whose references are rewritten.
+	// maxStylesheet is the size of the largest stylesheet, in bytes, whose references are
+	// rewritten.
 	maxStylesheet = 8 << 20
-	// tick is how old a file must be when it is read for its time of change to tell the next edit:
-	// file systems count in up to two seconds.
+	// tick is how old a file must be when it is read, so that its next edit shows in its time of
+	// change: file systems count in up to two seconds.
 	tick = 2 * time.Second
-	// readAttempts is how often a file is read again that is being written meanwhile.
+	// readAttempts is how often a file is read that is being written meanwhile.
 	readAttempts = 3
-	// tail is how much of a file goes out only after a last look at whether it is still the same.
+	// tail is how many bytes of a file are sent only after a last look whether it is still the
+	// same.
 	tail = 512
 )
 
-// errChanged says that a file is not what it was when it was hashed.
+// errChanged says that a file has changed since it was hashed.
 var errChanged = errors.New("file has changed")
 
 // original is a file as it was when it was hashed.
@@ -46,14 +48,14 @@ type original struct {
 	constant bool                        // part of the program or of an archive: it cannot change
 	data     []byte                      // its bytes, if they are kept in memory; never written
 	text     string                      // of a stylesheet without data, to find its references
-	racy     atomic.Bool                 // so young that an edit might not show in modified
-	info     atomic.Pointer[fs.FileInfo] // tells it from a file that takes its place; nil where that cannot be told
+	racy     atomic.Bool                 // so young that an edit might not change modified
+	info     atomic.Pointer[fs.FileInfo] // tells it from a file that takes its place; nil where that is impossible
 }
 
 var buffers = sync.Pool{New: func() any { return new([64 << 10]byte) }}
 
-// read hashes a file, and keeps the text of a stylesheet. It returns fs.ErrNotExist for what is no
-// regular file.
+// read hashes a file, and keeps the text of a stylesheet. It returns fs.ErrNotExist for anything
+// but a regular file.
 func read(fsys fs.FS, name string, sheet bool) (*original, error) {
 	for range readAttempts {
 		o, err := readOnce(fsys, name, sheet)
@@ -65,7 +67,7 @@ func read(fsys fs.FS, name string, sheet bool) (*original, error) {
 }
 
 func readOnce(fsys fs.FS, name string, sheet bool) (*original, error) {
-	// Before it is opened: to open a pipe would wait for a writer.
+	// First, since opening a pipe would wait for a writer.
 	if info, err := fs.Stat(fsys, name); err != nil {
 		return nil, err
 	} else if !info.Mode().IsRegular() {
@@ -141,8 +143,8 @@ func (o *original) is(info fs.FileInfo) bool {
 	return info.Mode().IsRegular() && info.Size() == o.size && info.ModTime().Equal(o.modified)
 }
 
-// replaced reports whether info is about another file in the same place. That one may be as long
-// and as old: builds that can be repeated give all files one time.
+// replaced reports whether info is about another file with the same name. That one may be as long
+// and as old: reproducible builds give all files one time.
 func (o *original) replaced(info fs.FileInfo) bool {
 	before := o.info.Load()
 	return before != nil && !os.SameFile(*before, info)
@@ -164,14 +166,14 @@ func (o *original) current() bool {
 	if err != nil || again.sum != o.sum || !again.modified.Equal(o.modified) {
 		return false
 	}
-	// A time that is ahead of our clock proves nothing by itself. But a file that had it a tick ago
-	// has got another since, if it was changed.
+	// A time ahead of our clock proves nothing by itself. But a file that had it a tick ago has
+	// another one by now, if it was changed.
 	o.racy.Store(again.racy.Load() && (o.modified.IsZero() || again.read.Sub(o.read) < tick))
 	o.info.Store(again.info.Load())
 	return true
 }
 
-// isConstant goes by the package that made the file, so that fs.Sub makes no difference.
+// isConstant goes by the package that made the file, so fs.Sub makes no difference.
 func isConstant(f fs.File) bool {
 	switch packageOf(f) {
 	case "embed", "archive/zip":
@@ -197,7 +199,7 @@ type content struct {
 	at   int64
 }
 
-// open makes sure that the file is there and the same. It returns errChanged if it is not.
+// open checks that the file exists and is the same. It returns errChanged if it is not.
 func (o *original) open() (content, error) {
 	if o.data != nil || o.size == 0 {
 		return content{data: o.data, size: o.size}, nil
@@ -220,7 +222,7 @@ func (c *content) close() {
 }
 
 // send writes length bytes from offset. A file that changes while it is sent ends the connection:
-// the client must not take what came for the whole.
+// the client must not take what it got for the whole.
 func (c *content) send(w io.Writer, offset, length int64) error {
 	if c.file == nil {
 		_, err := w.Write(c.data[offset : offset+length])
@@ -233,8 +235,8 @@ func (c *content) send(w io.Writer, offset, length int64) error {
 	last := min(length, tail)
 	var buf [tail]byte
 	if length > last {
-		if _, err := io.CopyN(w, c.file, length-last); err != nil { // through w's ReadFrom, so by sendfile where there is one
-			if _, lost := io.ReadFull(c.file, buf[:1]); lost != nil { // it is the file that fails, not the client
+		if _, err := io.CopyN(w, c.file, length-last); err != nil { // through w's ReadFrom, so by sendfile if possible
+			if _, lost := io.ReadFull(c.file, buf[:1]); lost != nil { // the file fails, not the client
 				panic(http.ErrAbortHandler)
 			}
 			return err
@@ -247,8 +249,8 @@ func (c *content) send(w io.Writer, offset, length int64) error {
 	return err
 }
 
-// unchanged is the last look at a file that has been read. An archive whose entry was read to its
-// end compares a checksum then.
+// unchanged is the last look at a file that was read. An archive compares a checksum when its entry
+// was read to the end.
 func (c *content) unchanged() bool {
 	if !c.from.constant {
 		info, err := c.file.Stat()
@@ -261,8 +263,8 @@ func (c *content) unchanged() bool {
 	return n == 0 && errors.Is(err, io.EOF)
 }
 
-// seeks reports whether the body can be read in any order. If not, what is sent has to be in
-// ascending order.
+// seeks reports whether the body can be read in any order. If not, it must be sent in ascending
+// order.
 func (c *content) seeks() bool {
 	if c.file == nil {
 		return true
@@ -283,7 +285,7 @@ func (c *content) seek(offset int64) error {
 	return err
 }
 
-// bytes reads the whole file, and only returns what was hashed.
+// bytes reads the whole file, and returns only what was hashed.
 func (o *original) bytes() ([]byte, error) {
 	c, err := o.open()
 	if err != nil {
@@ -303,7 +305,7 @@ func (o *original) bytes() ([]byte, error) {
 	return data, nil
 }
 
-// reader reads all of it once.
+// reader reads the whole body once.
 func (c *content) reader() io.Reader {
 	if c.file == nil {
 		return bytes.NewReader(c.data)

@@ -15,23 +15,24 @@ import (
 	"github.com/edgecache-go/edgecache/internal/coding"
 )
 
-// maxPrecompressed is how large a file may be that a build compresses: it is read into memory.
+// maxPrecompressed is the size of the largest file, in bytes, that a build compresses: it is read
+// into memory.
 const maxPrecompressed = 64 << 20
 
-// A Sidecar is what Precompress has done about one variant of a file.
+// A Sidecar is what Precompress did about one variant of a file.
 type Sidecar struct {
 	Name    string // of the sidecar
 	Size    int64  // of the file
 	Packed  int64  // of the sidecar
-	Written bool   // else it was there already
-	Removed bool   // it was there, and is not worth it or made of other bytes
+	Written bool   // otherwise it was there already
+	Removed bool   // it was there, and was not worth it or made of other bytes
 }
 
-// Precompress puts compressed files beside those in root, as well as it can be done: brotli 11, the
-// best of zstd, gzip 9. Stylesheets are compressed as they are served, with their references
-// rewritten. It returns what it has done, sorted by name.
+// Precompress puts compressed files beside those in root, as small as possible: brotli 11, the best
+// of zstd, gzip 9. Stylesheets are compressed as they are served, with their references rewritten.
+// It returns what it did, sorted by name.
 func Precompress(root *os.Root, options Options) ([]Sidecar, error) {
-	options.Follow = false // a link's target has sidecars of its own
+	options.Follow = false // a link's target has its own sidecars
 	s := &Set{options: options, proofs: map[proof]error{}, unreliable: map[string]bool{}}
 	ix, err := s.newIndex(&tree{files: root.FS()}, nil)
 	if err != nil {
@@ -73,7 +74,7 @@ func (a *Asset) worthPacking() bool {
 	return a.media.squeezes && a.size >= coding.MinSize && a.size <= maxPrecompressed
 }
 
-// pack makes one sidecar. there says that one is there, good or not.
+// pack makes one sidecar. there says that one exists, good or not.
 func (a *Asset) pack(root *os.Root, c coding.Coding, there bool) (Sidecar, error) {
 	side := Sidecar{Name: a.Name + c.Extension(), Size: a.size}
 	if good := a.sidecars[c]; good != nil {
@@ -101,7 +102,7 @@ func (a *Asset) pack(root *os.Root, c coding.Coding, there bool) (Sidecar, error
 	return Sidecar{}, nil
 }
 
-// replace writes a file that is there whole, or not at all.
+// replace writes a file completely, or not at all.
 func replace(root *os.Root, name string, data []byte) error {
 	temporary := path.Join(path.Dir(name), "."+rand.Text())
 	if err := root.WriteFile(temporary, data, 0o644); err != nil {

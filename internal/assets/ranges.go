@@ -12,8 +12,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/partial"
 )
 
-// parts answers with one range (RFC 9110, 15.3.7.1) or several (15.3.7.2).
-func (a *answer) parts(asset *Asset, control string, judge func(bool) Verdict, parts []field.Range) bool {
+// deliverParts sends one range (RFC 9110, 15.3.7.1) or several (15.3.7.2).
+func (a *exchange) deliverParts(asset *Asset, control string, judge func(bool) Verdict, parts []field.Range) bool {
 	body, err := asset.open()
 	if err != nil {
 		return false
@@ -51,7 +51,7 @@ func (a *answer) parts(asset *Asset, control string, judge func(bool) Verdict, p
 // inOnePass sorts ranges and merges those that overlap, for a file that can only be read from its
 // start: an entry of an archive is unpacked once for each request, not once for each range.
 //
-// Deviation: parts should come in the order in which they were asked for (RFC 9110, 15.3.7.2).
+// Deviation: parts should come in the order of the request (RFC 9110, 15.3.7.2).
 func inOnePass(parts []field.Range) []field.Range {
 	slices.SortFunc(parts, func(a, b field.Range) int { return cmp.Compare(a.Start, b.Start) })
 	merged := parts[:1]

@@ -12,20 +12,20 @@ import (
 	"time"
 )
 
-// Below the retention folder a file lies under the name of its URL, and the digest of its bytes
-// under the same name in another folder.
+// In the retention folder a file has the name of its URL, and the digest of its bytes has the same
+// name in another folder.
 const (
 	filesDir = "files/"
 	sumsDir  = "sums/"
 )
 
-// retention is a folder in which files outlive the version that brought them. Several processes may
+// retention is a folder in which files survive the version that brought them. Several processes may
 // share it.
 type retention struct {
 	root *os.Root
 
 	mu    sync.Mutex
-	found map[string]*Asset // those that were asked for, by their URLs' names; at most maxFound
+	found map[string]*Asset // requested files, by the names in their URLs; at most maxFound
 }
 
 // maxFound is how many retained files are remembered: that their bytes are right, and their
@@ -45,14 +45,14 @@ func openRetention(dir string) (*retention, error) {
 
 func (t *retention) close() error { return t.root.Close() }
 
-// keep puts what has a hash in its name into the folder, and takes out what no version has used for
-// longer than the given time.
+// keep puts files with a hash in their names into the folder, and removes those that no version has
+// used for longer than period.
 func (t *retention) keep(ix *index, now time.Time, period time.Duration) error {
 	for _, name := range ix.names {
 		a := ix.byName[name]
 		public := a.public()
 		if a.kind == plain || a.kind == hashed && !a.bound {
-			continue // nobody could tell whether the bytes are the right ones
+			continue // its bytes could never be checked
 		}
 		sum := hex.EncodeToString(a.Sum[:])
 		if known, err := t.root.ReadFile(sumsDir + public); err != nil || string(known) != sum {
@@ -77,7 +77,7 @@ func (t *retention) keep(ix *index, now time.Time, period time.Duration) error {
 	return t.prune(now.Add(-period))
 }
 
-// write makes a file, and the folders that it lies in.
+// write makes a file, and its folders.
 func (t *retention) write(name string, data []byte) error {
 	if err := t.root.MkdirAll(path.Dir(name), 0o755); err != nil {
 		return err
@@ -97,7 +97,8 @@ func (t *retention) prune(before time.Time) error {
 		if err != nil || !info.ModTime().Before(before) {
 			return nil //nolint:nilerr // gone already
 		}
-		// The digest first: a file without one is written again, a digest without its file is not.
+		// The digest first: a file without one is written again, but a digest without its file is
+		// not.
 		for _, old := range [...]string{name, filesDir + name[len(sumsDir):]} {
 			if err := t.root.Remove(old); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
@@ -115,8 +116,8 @@ func (t *retention) has(name string) bool {
 	return err == nil
 }
 
-// retained returns what is retained under name, if its bytes are what they were; hash is what
-// stands in the name, or "".
+// retained returns the file that is retained under name, if its bytes are right. hash is the hash
+// in the name, or "".
 func (s *Set) retained(name, hash string) *Asset {
 	t := s.retain
 	if t == nil {
@@ -137,7 +138,7 @@ func (s *Set) retained(name, hash string) *Asset {
 		delete(t.found, name)
 		gone = append(gone, first)
 	case first != nil && first != before && first.Sum == now.Sum:
-		now = first // another request has found it meanwhile
+		now = first // another request found it meanwhile
 	default:
 		if first == nil && len(t.found) >= maxFound {
 			for other, a := range t.found {

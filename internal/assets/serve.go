@@ -13,26 +13,26 @@ import (
 const (
 	// forever is for a URL that names its content (RFC 8246).
 	forever = "public, max-age=31536000, immutable"
-	// revalidated is for a URL whose content may change: cached, but asked for each time.
+	// revalidated is for a URL whose content may change: it is cached, but validated each time.
 	revalidated = "no-cache"
 	unstored    = "no-store"
 
-	// maxRanges is how many ranges one request may ask for; with more, Range is ignored (RFC 9110,
+	// maxRanges is how many ranges one request may ask for. With more, Range is ignored (RFC 9110,
 	// 14.2).
 	maxRanges = 16
-	// maxRenewals is how often one request looks again at files that change under its hands.
+	// maxRenewals is how often one request looks again at files that change meanwhile.
 	maxRenewals = 3
 )
 
-// Serve answers a request for a static file. conditions are the header fields to look for
-// conditions and ranges in: those of r, unless somebody has taken them off.
+// Serve serves a static file. conditions is the header with conditions and ranges: that of r,
+// unless those were removed from it.
 func (s *Set) Serve(w http.ResponseWriter, r *http.Request, conditions http.Header) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header()["Allow"] = []string{"GET, HEAD"}
 		s.refuse(w, r, http.StatusMethodNotAllowed, rules.Method, false)
 		return
 	}
-	a := answer{set: s, w: w, r: r, conditions: conditions}
+	a := exchange{set: s, w: w, r: r, conditions: conditions}
 	name, ours, valid := nameOf(r.URL, s.options.Prefix)
 	switch {
 	case ours && valid && s.options.Dev:
@@ -49,7 +49,7 @@ func (s *Set) Serve(w http.ResponseWriter, r *http.Request, conditions http.Head
 	}
 }
 
-// Owns reports whether Serve is the one to answer r, and not a handler behind it.
+// Owns reports whether Serve should handle r, and not a handler behind it.
 func (s *Set) Owns(r *http.Request) bool {
 	name, ours, valid := nameOf(r.URL, s.options.Prefix)
 	if !ours || s.options.Prefix != "/" {
@@ -69,22 +69,22 @@ func (s *Set) Owns(r *http.Request) bool {
 	return ix.byName[name] != nil || ix.byTarget[name] != nil || hashed && ix.byName[base] != nil || s.retain.has(name) || s.outdated(ix, name)
 }
 
-// answer is one request.
-type answer struct {
+// exchange is one request.
+type exchange struct {
 	set        *Set
 	w          http.ResponseWriter
 	r          *http.Request
 	conditions http.Header
 }
 
-func (a *answer) find(name string) {
+func (a *exchange) find(name string) {
 	for range maxRenewals {
 		ix := a.set.present()
 		control, asset := forever, ix.byTarget[name]
 		switch {
 		case asset != nil:
 			if mapped(asset.Name) != "" {
-				control = revalidated // it goes by its script's hash, which says nothing about its own bytes
+				control = revalidated // its hash is that of its script, and says nothing about its own bytes
 			}
 		case ix.byName[name] != nil:
 			asset = ix.byName[name]
@@ -98,15 +98,14 @@ func (a *answer) find(name string) {
 			a.set.renew(ix)
 			continue
 		}
-		if asset.current() && a.serve(asset, control, verdictOf) {
+		if asset.current() && a.deliver(asset, control, verdictOf) {
 			return
 		}
 		a.set.renew(ix)
 	}
-	// It is listed, and not there: the folder has been taken away, and the next one has not come
-	// yet.
+	// It is listed, but does not exist: the folder was removed, and the next one has not come yet.
 	_, hash, _ := splitHashed(name)
-	if kept := a.set.retained(name, hash); kept != nil && a.serve(kept, forever, verdictOf) {
+	if kept := a.set.retained(name, hash); kept != nil && a.deliver(kept, forever, verdictOf) {
 		return
 	}
 	a.set.refuse(a.w, a.r, http.StatusServiceUnavailable, rules.Busy, false)
@@ -123,12 +122,12 @@ func (s *Set) control(a *Asset) string {
 	return revalidated
 }
 
-// unknown answers for a name that is not there now, but may have been, or may be elsewhere: while a
-// new version is being brought out, pages of one process ask another for their files.
-func (a *answer) unknown(ix *index, name string) {
+// unknown handles a name that does not exist now, but may have existed, or may exist elsewhere:
+// during a deployment, pages of one process request their files from another.
+func (a *exchange) unknown(ix *index, name string) {
 	base, hash, ok := splitHashed(name)
 	if kept := a.set.retained(name, hash); kept != nil {
-		if a.serve(kept, forever, verdictOf) {
+		if a.deliver(kept, forever, verdictOf) {
 			return
 		}
 	}
@@ -142,15 +141,15 @@ func (a *answer) unknown(ix *index, name string) {
 		return
 	}
 	switch latest.media.class {
-	case style, image, font: // the looks of another version are better than none
-		if latest.current() && a.serve(latest, unstored, standsIn) {
+	case style, image, font: // the styles of another version are better than none
+		if latest.current() && a.deliver(latest, unstored, substituted) {
 			return
 		}
 	}
-	a.notFound(latest.varies) // the script of another version would run against the wrong page
+	a.notFound(latest.varies) // the script of another version would run on the wrong page
 }
 
-func (a *answer) pageOr404(varies bool) {
+func (a *exchange) pageOr404(varies bool) {
 	if a.set.options.Prefix == "/" && a.set.WantsPage(a.r) {
 		a.shell()
 		return
@@ -158,7 +157,7 @@ func (a *answer) pageOr404(varies bool) {
 	a.notFound(varies)
 }
 
-func (a *answer) notFound(varies bool) {
+func (a *exchange) notFound(varies bool) {
 	a.set.refuse(a.w, a.r, http.StatusNotFound, rules.NoStore, varies)
 }
 
@@ -170,10 +169,10 @@ func verdictOf(seen bool) Verdict {
 	return Verdict{Reason: rules.URIMiss}
 }
 
-// standsIn is for a file that is not the one that was asked for.
-func standsIn(bool) Verdict { return Verdict{Failed: true, Reason: rules.UnknownHash} }
+// substituted is the verdict of a file that is served instead of the requested one.
+func substituted(bool) Verdict { return Verdict{Failed: true, Reason: rules.UnknownHash} }
 
-// refuse answers with an error that nobody keeps.
+// refuse sends an error that must not be stored.
 func (s *Set) refuse(w http.ResponseWriter, r *http.Request, status int, reason rules.Reason, varies bool) {
 	h := w.Header()
 	for _, name := range [...]string{"Etag", "Last-Modified", "Expires", "Content-Encoding", "Content-Length"} {

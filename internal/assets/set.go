@@ -17,17 +17,17 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// Options say how a Set serves. All fields but Log and Report may be zero.
+// Options say how a Set serves. All fields except Log and Report may be zero.
 type Options struct {
 	Prefix          string // begins and ends with a slash
-	Base            string // the path before Prefix in URLs, which somebody takes off requests; begins with a slash and ends without, or ""
-	Host            string // scheme and host that URLs begin with; "" for the site's own
+	Base            string // the path before Prefix in URLs, which outer handlers strip; begins with a slash and ends without, or ""
+	Host            string // scheme and host of URLs; "" for the site's own
 	Dev             bool
-	Follow          bool // follow symbolic links: New sets it where the source keeps them inside
+	Follow          bool // follow symbolic links: New sets it if the source confines them
 	ViteManifest    string
 	ESBuildMetafile string
-	SPA             string                   // the page that answers for pages that are not there
-	NoPage          func(*http.Request) bool // whether the SPA does not answer for a URL; nil if it does for all
+	SPA             string                   // the page that is served for unknown URLs
+	NoPage          func(*http.Request) bool // whether a URL is not the SPA's; nil if all are
 	Types           Types
 	MaxAge          time.Duration
 	Retain          string // folder
@@ -37,14 +37,14 @@ type Options struct {
 	Report          func(http.Header, *http.Request, Verdict)
 }
 
-// Verdict is how a request was answered.
+// Verdict is how a request was served.
 type Verdict struct {
 	Hit    bool
-	Failed bool         // an error, or a stand-in for what was asked for
+	Failed bool         // an error, or a substitute for the requested file
 	Reason rules.Reason // why it was not a hit
 }
 
-// Set is a tree of static files that is served. Its methods are safe for concurrent use.
+// Set is a tree of static files. Its methods are safe for concurrent use.
 type Set struct {
 	options Options
 	source  *Source
@@ -53,16 +53,16 @@ type Set struct {
 	retain  *retention // nil without a folder
 
 	rebuilding sync.Mutex
-	failed     time.Time       // when the index could not be made anew; guarded by rebuilding
-	failure    *tree           // of what; guarded by rebuilding
+	failed     time.Time       // when the index could last not be made; guarded by rebuilding
+	failure    *tree           // the tree of that; guarded by rebuilding
 	proofs     map[proof]error // guarded by rebuilding
-	unreliable map[string]bool // outputs of build tools that have changed under their names; guarded by rebuilding
-	looked     atomic.Int64    // when Version has last looked at all files
+	unreliable map[string]bool // outputs of build tools that changed under their names; guarded by rebuilding
+	looked     atomic.Int64    // when Version last looked at all files
 	reported   sync.Map
 	reports    atomic.Int64
 }
 
-// New indexes the files of source. Close closes it; if there is an error it is up to the caller.
+// New indexes the files of source. Close closes source; after an error the caller must.
 func New(source *Source, options Options) (*Set, error) {
 	t := source.use()
 	s, err := newSet(source, t, options)
@@ -109,7 +109,7 @@ func (s *Set) Close() error {
 // Settle waits until no variant is being made.
 func (s *Set) Settle() { s.worker.settle() }
 
-// maxReports bounds what is remembered of what was reported.
+// maxReports bounds the reports that are remembered.
 const maxReports = 4096
 
 // report logs something once.
@@ -123,10 +123,10 @@ func (s *Set) report(what, message string, args ...any) {
 	}
 }
 
-// pause is how long what cannot be read is left alone, however many requests ask for it.
+// pause is how long files that cannot be read are left alone, however many requests need them.
 const pause = time.Second
 
-// renew makes the index anew, unless somebody has done so since stale was current.
+// renew makes the index again, unless that was done since stale was current.
 func (s *Set) renew(stale *index) *index {
 	s.rebuilding.Lock()
 	defer s.rebuilding.Unlock()
@@ -159,8 +159,8 @@ func (s *Set) renew(stale *index) *index {
 	return ix
 }
 
-// present returns the index. If another folder has been put in the place of the one that it is made
-// of, that is noticed within a pause, with Dev at once.
+// present returns the index. It notices within a pause that another folder took the place of its
+// folder, with Dev at once.
 func (s *Set) present() *index {
 	ix := s.index.Load()
 	if s.source.replaced(ix.tree, s.options.Dev) {
@@ -169,8 +169,7 @@ func (s *Set) present() *index {
 	return ix
 }
 
-// latest returns the index, and the asset if name is one, after making sure that it is what the
-// file says.
+// latest returns the index, and the asset if name is one, as the file is now.
 func (s *Set) latest(name string) (*index, *Asset) {
 	ix := s.recent()
 	if s.outdated(ix, name) {
@@ -179,7 +178,7 @@ func (s *Set) latest(name string) (*index, *Asset) {
 	return ix, ix.byName[name]
 }
 
-// recent returns the index, and in it what build tools have said last.
+// recent returns the index, with the latest output of build tools.
 func (s *Set) recent() *index {
 	ix := s.present()
 	if s.options.Dev || !ix.build.current() {
@@ -188,8 +187,8 @@ func (s *Set) recent() *index {
 	return ix
 }
 
-// URL is where the file name is; with a manifest name may also be the source that it was built
-// from. Of a file that is not there it is where it would be.
+// URL is the URL of the file name. With a manifest, name may also be the source that it was built
+// from. For an unknown file, it is where the file would be.
 func (s *Set) URL(name string) string {
 	name = strings.TrimLeft(name, "/") // with two, and "/" as the prefix, it would be another host's URL
 	if s.options.Dev && s.options.ViteManifest == "" && s.options.ESBuildMetafile == "" {
@@ -220,8 +219,8 @@ func (s *Set) at(name string) string {
 	return s.options.Host + s.options.Base + s.options.Prefix + escape(name)
 }
 
-// Integrity is the value of an integrity attribute (Subresource Integrity) for a file, "" in
-// development and for a file that is not there.
+// Integrity is the value of an integrity attribute (Subresource Integrity) for a file. It is "" in
+// development and for an unknown file.
 func (s *Set) Integrity(name string) string {
 	if s.options.Dev {
 		return ""
@@ -233,8 +232,8 @@ func (s *Set) Integrity(name string) string {
 	return a.integrity()
 }
 
-// Version changes whenever a file changes, comes or goes. It is asked for with every page, so it
-// looks once in a while only.
+// Version changes whenever a file is changed, added or removed. It is called for every page, so it
+// looks only once in a pause.
 func (s *Set) Version() string {
 	ix := s.recent()
 	now, before := time.Now().UnixNano(), s.looked.Load()
@@ -244,14 +243,14 @@ func (s *Set) Version() string {
 	return ix.version
 }
 
-// A File is one that is served.
+// File is a file that is served.
 type File struct {
 	Name        string // below the prefix
 	URL         string
 	Size        int64 // in bytes, uncompressed
 	ContentType string
 	Integrity   string
-	Immutable   bool // URL changes with the content
+	Immutable   bool // the URL changes with the content
 }
 
 // Files iterates over all files, sorted by name.

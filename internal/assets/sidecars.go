@@ -8,10 +8,10 @@ import (
 	"github.com/edgecache-go/edgecache/internal/coding"
 )
 
-// attach finds the variants that lie beside the file.
+// attach finds the variants beside the file.
 func (s *Set) attach(a *Asset, ix *index) {
 	if a.media.encoding != "" {
-		return // a coding of a coding
+		return // it would be encoded twice
 	}
 	for c := coding.Brotli; c < coding.Count; c++ {
 		side := ix.originals[a.Name+c.Extension()]
@@ -24,7 +24,7 @@ func (s *Set) attach(a *Asset, ix *index) {
 		}
 		if err := s.proves(c, side, a.size, a.Sum); err != nil {
 			if a.data != nil && s.proves(c, side, a.from.size, a.from.sum) == nil {
-				continue // of the stylesheet before its references were rewritten: nothing is wrong with it
+				continue // of the stylesheet before its references were rewritten, which is fine
 			}
 			s.report(side.name+hex.EncodeToString(side.sum[:8])+hex.EncodeToString(a.Sum[:8]), "edgecache: a compressed file is not used", "file", side.name, "reason", err.Error())
 			continue
@@ -35,13 +35,13 @@ func (s *Set) attach(a *Asset, ix *index) {
 	}
 }
 
-// proof names a sidecar and what it has to decode to.
+// proof names a sidecar and the bytes that it must decode to.
 type proof struct {
 	coding    coding.Coding
 	side, sum [sha256.Size]byte
 }
 
-// proves reports whether a sidecar decodes to its file; it remembers what it has found out.
+// proves returns why a sidecar does not decode to its file, or nil. It remembers the result.
 func (s *Set) proves(c coding.Coding, side *original, size int64, sum [sha256.Size]byte) error {
 	key := proof{c, side.sum, sum}
 	if known, ok := s.proofs[key]; ok {
@@ -62,7 +62,7 @@ func (a *Asset) variant(c coding.Coding, size int64) *encoded {
 	return &encoded{size: size, etag: `"` + a.hash + "-" + c.String() + `"`, length: strconv.FormatInt(size, 10)}
 }
 
-// eligible reports whether variants are made of it.
+// eligible reports whether variants of the asset are made.
 func (a *Asset) eligible() bool {
 	return a.media.squeezes && a.size >= coding.MinSize && a.size <= coding.MaxSize
 }

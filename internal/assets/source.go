@@ -11,22 +11,22 @@ import (
 )
 
 // Source is where files come from: a file system, or a directory on disk. A directory may be
-// replaced while it is served: moved aside, removed and made again, or reached by a symbolic link
-// that is switched. An open os.Root stays with the directory that it has opened, so each one that
-// takes its place is opened in turn. Its methods are safe for concurrent use.
+// replaced while it is served: moved away, removed and made again, or reached by a symbolic link
+// that is switched. An open os.Root stays with the directory that it opened, so each directory that
+// takes its place is opened in turn. The methods of a Source are safe for concurrent use.
 type Source struct {
-	dir    string // absolute; "" for a file system, or for a directory that cannot be told from another
+	dir    string // absolute; "" for a file system, or if directories cannot be told apart
 	root   bool   // symbolic links are kept inside
 	began  time.Time
-	looked atomic.Int64 // when replaced has last looked, in nanoseconds since began
+	looked atomic.Int64 // when replaced last looked, in nanoseconds since began
 
 	mu  sync.Mutex
 	now *tree // guarded by mu
 }
 
-// tree is a directory that was opened once, or a file system. Its root is open until its last user
-// has released it. Who reads from a tree without using it may find it closed, and looks for the
-// next one then.
+// tree is a directory that was opened once, or a file system. Its root stays open until its last
+// user releases it. A reader that is not a user may find it closed, and then looks for the next
+// one.
 type tree struct {
 	files fs.FS
 	root  *os.Root    // nil for a file system
@@ -39,7 +39,8 @@ func FromFS(fsys fs.FS) *Source {
 	return &Source{began: time.Now(), now: &tree{files: fsys, users: 1}}
 }
 
-// FromDir returns the directory dir as a source. It opens nothing outside of it. Close it.
+// FromDir returns the directory dir as a source. It opens nothing outside of it. The caller must
+// close it.
 func FromDir(dir string) (*Source, error) {
 	t, err := openTree(dir)
 	if err != nil {
@@ -47,10 +48,10 @@ func FromDir(dir string) (*Source, error) {
 	}
 	s := &Source{root: true, began: time.Now(), now: t}
 	if absolute, err := filepath.Abs(dir); err == nil {
-		dir = absolute // wherever the program goes
+		dir = absolute // the program may change its working directory
 	}
-	// A file system that gives a directory another number each time would have it read again and
-	// again.
+	// On a file system that gives a directory another inode number each time, it would be read
+	// again and again.
 	if info, err := os.Stat(dir); err == nil && os.SameFile(info, t.info) {
 		s.dir = dir
 	}
@@ -69,8 +70,8 @@ func openTree(dir string) (*tree, error) {
 	return &tree{files: Folder(root), root: root, info: info, users: 1}, nil
 }
 
-// replaced reports whether another directory is now where t was. It looks once in a pause, unless
-// always is set. Where nothing is, the directory of before is not replaced.
+// replaced reports whether another directory is now where t was. It looks once in a pause, or each
+// time if always is set. A missing directory does not replace the one before.
 func (s *Source) replaced(t *tree, always bool) bool {
 	if s.dir == "" {
 		return false
@@ -85,7 +86,7 @@ func (s *Source) replaced(t *tree, always bool) bool {
 	return err == nil && info.IsDir() && !os.SameFile(info, t.info)
 }
 
-// use returns the files as they are now. Release the tree.
+// use returns the files as they are now. The caller must release the tree.
 func (s *Source) use() *tree {
 	s.mu.Lock()
 	t := s.now
@@ -96,7 +97,7 @@ func (s *Source) use() *tree {
 	}
 	next, err := openTree(s.dir)
 	if err != nil {
-		return t // gone again, or not to be read: the directory of before is better than none
+		return t // gone again, or unreadable: the directory from before is better than none
 	}
 	next.users++
 	s.mu.Lock()
@@ -108,7 +109,7 @@ func (s *Source) use() *tree {
 	return next
 }
 
-// release gives back a tree. The last one closes it.
+// release gives back a tree. The last user closes it.
 func (s *Source) release(t *tree) {
 	s.mu.Lock()
 	t.users--

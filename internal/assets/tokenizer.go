@@ -5,16 +5,15 @@ import (
 	"unicode/utf8"
 )
 
-// maxNesting is how deep brackets may lie in each other before a stylesheet is left as it is from
-// there on.
+// maxNesting is how deep brackets may be nested. From there on, a stylesheet is left as it is.
 const maxNesting = 256
 
 // tokenizer reads a stylesheet once, token by token.
 type tokenizer struct {
 	css   string
 	at    int
-	open  []byte // brackets that are open: '(' '[' '{', 'i' for image-set(, 'u' for url( with a string inside
-	next  byte   // what a string that comes next is: 'i' after @import, 'n' after @namespace, else 0
+	open  []byte // open brackets: '(' '[' '{', 'i' for image-set(, 'u' for url( with a string inside
+	next  byte   // the kind of a string that comes next: 'i' after @import, 'n' after @namespace, else 0
 	found []reference
 }
 
@@ -75,7 +74,7 @@ func (t *tokenizer) comment() {
 	t.at = len(t.css)
 }
 
-// quoted reads a string (4.3.5), and takes it as a reference where it is one.
+// quoted reads a string (4.3.5), and notes it if it is a reference.
 func (t *tokenizer) quoted(quote byte) {
 	start := t.at
 	text, ok := t.str(quote)
@@ -125,7 +124,7 @@ func (t *tokenizer) str(quote byte) (text string, ok bool) {
 			t.at++
 		}
 	}
-	return "", false // never closed: a browser takes it, but the file is cut off
+	return "", false // never closed: a browser takes it, but the file is truncated
 }
 
 // word reads an identifier, and what it is the name of.
@@ -204,7 +203,7 @@ func (t *tokenizer) url() {
 	t.next = 0
 }
 
-// badURL skips what is left of a url( that is none (4.3.14).
+// badURL skips the rest of an invalid url( (4.3.14).
 func (t *tokenizer) badURL() {
 	t.next = 0
 	for t.at < len(t.css) {

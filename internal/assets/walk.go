@@ -8,22 +8,22 @@ import (
 	"slices"
 )
 
-// Bounds of what is indexed: a tree of more is the wrong folder, or one in which symbolic links
-// make ever more ways.
+// Bounds of what is indexed. A larger tree is the wrong folder, or one whose symbolic links
+// multiply paths.
 const (
 	maxFiles   = 1 << 17
 	maxFolders = 1 << 16
-	maxLinked  = 1 << 12 // folders, below symbolic links
+	maxLinked  = 1 << 12 // folders below symbolic links
 )
 
-// entry is a file that the walk has found.
+// entry is a file that the walk found.
 type entry struct {
 	name string
 	info fs.FileInfo
 }
 
-// walk lists regular files. follow also takes what symbolic links lead to: only os.Root knows that
-// it lies inside.
+// walk lists regular files. follow also takes the targets of symbolic links: only os.Root ensures
+// that they are inside.
 type walk struct {
 	fsys    fs.FS
 	follow  bool
@@ -32,8 +32,8 @@ type walk struct {
 	found   []entry
 }
 
-// below lists what is in a folder; above are those on the way to it, linked says that a symbolic
-// link is.
+// below lists the files in a folder. above are the folders on the way to it; linked says that one
+// of them is a symbolic link.
 func (w *walk) below(dir string, above []fs.FileInfo, linked bool) error {
 	if linked {
 		if w.linked++; w.linked > maxLinked {
@@ -63,7 +63,7 @@ func (w *walk) below(dir string, above []fs.FileInfo, linked bool) error {
 				continue // it leads nowhere, or outside
 			}
 		} else if info, err = d.Info(); err != nil {
-			continue // gone since
+			continue // removed since
 		}
 		switch {
 		case info.IsDir():
