@@ -14,6 +14,17 @@ import (
 	"github.com/edgecache-go/edgecache/internal/validator"
 )
 
+func TestNotModified(t *testing.T) {
+	t.Run("conditions are judged in order (RFC 9110, 13.2.2)", conditionsAreJudgedInOrder)
+	t.Run("it sets the validators", itSetsTheValidators)
+	t.Run("it uses the handler's own validators", itUsesTheHandlersOwnValidators)
+	t.Run("a 304 carries what it must (RFC 9110, 15.4.5)", a304CarriesWhatItMust)
+	t.Run("Last-Modified of the running second is not sent (RFC 9110, 8.8.2)", lastModifiedOfTheRunningSecondIsNotSent)
+	t.Run("a revision changes with each part", aRevisionChangesWithEachPart)
+	t.Run("a revision refuses what could change unseen", aRevisionRefusesWhatCouldChangeUnseen)
+	t.Run("tags together are weak if one is", tagsTogetherAreWeakIfOneIs)
+}
+
 type (
 	namedID    int64
 	namedText  string
@@ -29,7 +40,7 @@ var (
 	before = "Sun, 01 Mar 2020 10:59:59 GMT"
 )
 
-func TestFreshRFC9110Section13_2_2(t *testing.T) {
+func conditionsAreJudgedInOrder(t *testing.T) {
 	v := []Validator{ETag("v1"), LastModified(march)}
 	for _, tt := range []struct {
 		name       string
@@ -86,7 +97,7 @@ func TestFreshRFC9110Section13_2_2(t *testing.T) {
 	}
 }
 
-func TestFreshSetsTheValidators(t *testing.T) {
+func itSetsTheValidators(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
 		validators   []Validator
@@ -107,7 +118,7 @@ func TestFreshSetsTheValidators(t *testing.T) {
 	}
 }
 
-func TestFreshUsesTheHandlersOwnValidators(t *testing.T) {
+func itUsesTheHandlersOwnValidators(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("If-None-Match", `"mine"`)
 	w := httptest.NewRecorder()
@@ -117,7 +128,7 @@ func TestFreshUsesTheHandlersOwnValidators(t *testing.T) {
 	}
 }
 
-func TestFresh304RFC9110Section15_4_5(t *testing.T) {
+func a304CarriesWhatItMust(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header.Set("If-None-Match", `"v1"`)
 	w := httptest.NewRecorder()
@@ -143,7 +154,7 @@ func TestFresh304RFC9110Section15_4_5(t *testing.T) {
 
 // A page that changes twice in one second would get one date for both, and the first of them be
 // kept for ever.
-func TestLastModifiedOfTheRunningSecondIsNotSentRFC9110Section8_8_2(t *testing.T) {
+func lastModifiedOfTheRunningSecondIsNotSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		changed := time.Now()
 		ask := func(header ...string) (*httptest.ResponseRecorder, bool) {
@@ -186,7 +197,7 @@ func together(a, b Validator) Validator {
 	return Validator{sum.Validator}
 }
 
-func TestVersionChangesWithEveryPart(t *testing.T) {
+func aRevisionChangesWithEachPart(t *testing.T) {
 	text, number, none := "a", namedID(1), (*time.Time)(nil)
 	same := [][2]Validator{
 		{Revision("a", 1), Revision("a", 1)},
@@ -226,7 +237,7 @@ func TestVersionChangesWithEveryPart(t *testing.T) {
 	}
 }
 
-func TestVersionRefusesWhatCouldChangeUnseen(t *testing.T) {
+func aRevisionRefusesWhatCouldChangeUnseen(t *testing.T) {
 	for _, part := range []any{struct{ A int }{1}, &struct{ A int }{1}, map[string]int{}, []string{"a"}, []any{1}, func() {}, make(chan int), unreadable{}, 1i} {
 		if v := Revision("a", part); !v.is.Unknown {
 			t.Errorf("%T was taken as %q", part, v.is.Tag)
@@ -234,7 +245,7 @@ func TestVersionRefusesWhatCouldChangeUnseen(t *testing.T) {
 	}
 }
 
-func TestTagsTogetherAreWeakIfOneIs(t *testing.T) {
+func tagsTogetherAreWeakIfOneIs(t *testing.T) {
 	if v := together(ETag("a"), ETag("b")); v.is.Tag.Weak {
 		t.Error("two strong tags made a weak one")
 	}

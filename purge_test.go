@@ -312,7 +312,7 @@ func unsafeMethodsInvalidate(t *testing.T) {
 		{"Location of another port", "POST", 201, []string{"Location", "http://example.com:8080/b"}, "/b", false},
 	} {
 		s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
-			if r.Method == row.method && r.URL.RequestURI() == "/a" && s0(r) {
+			if r.Method == row.method && r.URL.RequestURI() == "/a" && harness.Acts(r) {
 				for i := 0; i < len(row.header); i += 2 {
 					w.Header().Set(row.header[i], row.header[i+1])
 				}
@@ -327,9 +327,6 @@ func unsafeMethodsInvalidate(t *testing.T) {
 		}
 	}
 }
-
-// s0 tells the request that is to change something from those that look.
-func s0(r *http.Request) bool { return r.Header.Get("Act") != "" }
 
 func anUnsafeMethodOfAnotherHostInvalidatesNothing(t *testing.T) {
 	s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
@@ -347,7 +344,7 @@ func anUnsafeMethodOfAnotherHostInvalidatesNothing(t *testing.T) {
 // An unsafe method whose handler writes and then breaks off may have done what it was asked.
 func anUnsafeMethodThatPanicsInvalidates(t *testing.T) {
 	s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
-		if s0(r) {
+		if harness.Acts(r) {
 			panic(http.ErrAbortHandler)
 		}
 	})

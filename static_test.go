@@ -3,6 +3,8 @@ package edgecache
 import (
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"testing"
 	"testing/fstest"
 
@@ -10,6 +12,12 @@ import (
 
 	"github.com/edgecache-go/edgecache/internal/engine"
 )
+
+func TestStatic(t *testing.T) {
+	t.Run("the cache gives it through", theCacheGivesItThrough)
+	t.Run("two caches store nothing of it", twoCachesStoreNothingOfIt)
+	t.Run("made-up paths fill no memory", madeUpPathsFillNoMemory)
+}
 
 func staticFixture(t *testing.T) *Assets {
 	t.Helper()
@@ -24,10 +32,10 @@ func staticFixture(t *testing.T) *Assets {
 	return a
 }
 
-// TestStaticBehindCache holds that the cache around a whole application gives static files through:
+// The cache around a whole application gives static files through:
 // they say MISS once and HIT then, answer their own conditions and ranges, and take no memory of
 // the cache.
-func TestStaticBehindCache(t *testing.T) {
+func theCacheGivesItThrough(t *testing.T) {
 	a := staticFixture(t)
 	e, err := New(Config{StatusHeader: "Cf-Cache-Status", StatusName: "site"})
 	require.NoError(t, err)
@@ -68,7 +76,74 @@ func TestStaticBehindCache(t *testing.T) {
 			}
 		}
 	}
-	for k := range e.Mutants().Keys() {
+	for k := range e.engine.Mutants().Keys() {
 		t.Errorf("the page cache has %q, want nothing", k)
 	}
+}
+
+// Neither stores a file, and both count it as what it is.
+func twoCachesStoreNothingOfIt(t *testing.T) {
+	a := static(t, map[string]string{"a.txt": "a"}, StaticOptions{})
+	inner, err := New(Config{StatusName: "inner", StatusHeader: "-"})
+	require.NoError(t, err)
+	outer, err := New(Config{StatusName: "outer"})
+	require.NoError(t, err)
+	h := outer.Handler(inner.Handler(a))
+	url := a.URL("a.txt")
+	for i, want := range []string{"MISS", "HIT", "HIT"} {
+		got := ask(h, url)
+		if got.Header().Get("X-Cache") != want || got.Body.String() != "a" || got.Header()[engine.StaticField] != nil {
+			t.Errorf("%d: got %v, want %s", i, got.Header(), want)
+		}
+	}
+	for _, e := range []*Edge{inner, outer} {
+		for k := range e.engine.Mutants().Keys() {
+			t.Errorf("%s has stored %q", e.engine.StatusName(), k)
+		}
+	}
+}
+
+// Whoever makes up paths fills no memory: each gets the
+// shell, and none is stored.
+func madeUpPathsFillNoMemory(t *testing.T) {
+	a := static(t, map[string]string{"index.html": "shell"}, StaticOptions{SPA: "index.html"})
+	e, err := New(Config{})
+	require.NoError(t, err)
+	h := e.Handler(a.Handler(http.NotFoundHandler()))
+	before := e.Stats()
+	for i := range 2000 {
+		path := "/" + strconv.Itoa(i) + strings.Repeat("/long", i%200)
+		for _, accept := range []string{"text/html", "*/*", ""} {
+			if got := ask(h, path, "Accept", accept); got.Code != 200 || got.Body.String() != "shell" {
+				t.Fatalf("%s: got %d %q, want the shell", path, got.Code, got.Body)
+			}
+		}
+	}
+	for k := range e.engine.Mutants().Keys() {
+		t.Fatalf("the page cache has %q, want nothing", k)
+	}
+	if after := e.Stats(); after.Bytes != before.Bytes || after.Entries != before.Entries {
+		t.Errorf("got %d bytes in %d entries, want what was there before", after.Bytes, after.Entries)
+	}
+}
+
+func static(t testing.TB, files map[string]string, options StaticOptions) *Assets {
+	t.Helper()
+	tree := fstest.MapFS{}
+	for name, text := range files {
+		tree[name] = &fstest.MapFile{Data: []byte(text)}
+	}
+	a, err := Static(tree, options)
+	require.NoError(t, err)
+	return a
+}
+
+func ask(h http.Handler, url string, fields ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(http.MethodGet, url, nil)
+	for i := 0; i < len(fields); i += 2 {
+		r.Header.Set(fields[i], fields[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
 }

@@ -74,6 +74,9 @@ func (s *Shop) Has(url string, header ...string) bool {
 	return r.StatusCode != http.StatusGatewayTimeout
 }
 
+// Acts tells a request that changes something, because it has the field Act, from those that look.
+func Acts(r *http.Request) bool { return r.Header.Get("Act") != "" }
+
 // Purger is what hard and soft purges have in common.
 type Purger interface {
 	Purge(ctx context.Context, urls ...string) (int, error)

@@ -1,10 +1,11 @@
-package edgecache_test
+package engine_test
 
 import (
 	"bytes"
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,23 @@ import (
 	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
+
+func TestCompress(t *testing.T) {
+	t.Run("a page is compressed for the clients that accept it", aPageIsCompressedForTheClientsThatAcceptIt)
+	t.Run("it is off by default", itIsOffByDefault)
+	t.Run("the client's preferences choose the encoding (RFC 9110, 12.5.3)", theClientsPreferencesChooseTheEncoding)
+	t.Run("an encoding that is there stands in for a better one", anEncodingThatIsThereStandsInForABetterOne)
+	t.Run("conditions hold for encoded pages (RFC 9110, 13.1.2)", conditionsHoldForEncodedPages)
+	t.Run("a tag that the cache made is confirmed for an encoded page", aTagThatTheCacheMadeIsConfirmedForAnEncodedPage)
+	t.Run("ranges are cut from the identity (RFC 9110, 14)", rangesAreCutFromTheIdentity)
+	t.Run("parts of an encoded page are identity", partsOfAnEncodedPageAreIdentity)
+	t.Run("some pages are not encoded (RFC 9110, 8.4)", somePagesAreNotEncoded)
+	t.Run("each response of an encodable page varies (RFC 9110, 12.5.5)", eachResponseOfAnEncodablePageVaries)
+	t.Run("middleware outside counts for compressed pages", middlewareOutsideCountsForCompressedPages)
+	t.Run("the tag of an encoding reaches a handler as another", theTagOfAnEncodingReachesAHandlerAsAnother)
+	t.Run("a handler may change its request while an encoded page stands in", aHandlerMayChangeItsRequestWhileAnEncodedPageStandsIn)
+	t.Run("a handler may change the request of a HEAD of an encodable page", aHandlerMayChangeTheRequestOfAHEADOfAnEncodablePage)
+}
 
 // prose is a page of two kilobytes and more that compresses well.
 func prose(title string) string {
@@ -95,7 +113,7 @@ func outline(r *http.Response) string {
 	return line
 }
 
-func TestCompressedPage(t *testing.T) {
+func aPageIsCompressedForTheClientsThatAcceptIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page := prose("one")
 		s := newPress(t, edgecache.Config{}, page, "Etag", `"x"`)
@@ -131,7 +149,7 @@ func TestCompressedPage(t *testing.T) {
 }
 
 // Without Compress nothing of it is to be seen.
-func TestCompressIsOffByDefault(t *testing.T) {
+func itIsOffByDefault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { speak(w, prose("one"), "Etag", `"x"`) })
 		for range 4 {
@@ -143,7 +161,7 @@ func TestCompressIsOffByDefault(t *testing.T) {
 	})
 }
 
-func TestCodingIsChosenRFC9110Section12_5_3(t *testing.T) {
+func theClientsPreferencesChooseTheEncoding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{HonorRequestDirectives: true}, prose("one"))
 		warm(s, "br", "zstd", "gzip")
@@ -172,7 +190,7 @@ func TestCodingIsChosenRFC9110Section12_5_3(t *testing.T) {
 }
 
 // The best that is there serves until the best of all is made.
-func TestCodingThatIsThereStandsIn(t *testing.T) {
+func anEncodingThatIsThereStandsInForABetterOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{}, prose("one"))
 		warm(s, "gzip")
@@ -182,7 +200,7 @@ func TestCodingThatIsThereStandsIn(t *testing.T) {
 	})
 }
 
-func TestConditionsOfCodedPagesRFC9110Section13_1_2(t *testing.T) {
+func conditionsHoldForEncodedPages(t *testing.T) {
 	const date = "Mon, 22 Nov 1999 12:00:00 GMT"
 	for _, row := range []struct {
 		name    string
@@ -231,7 +249,7 @@ func TestConditionsOfCodedPagesRFC9110Section13_1_2(t *testing.T) {
 
 // Tags that are made of the bytes have codings, too, and outlive the page: the next one with the
 // same bytes has the same.
-func TestMadeTagOfACodedPageIsConfirmed(t *testing.T) {
+func aTagThatTheCacheMadeIsConfirmedForAnEncodedPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{}, prose("one"))
 		warm(s, "br")
@@ -249,7 +267,7 @@ func TestMadeTagOfACodedPageIsConfirmed(t *testing.T) {
 }
 
 // Parts are of identity, whatever else is there.
-func TestRangesOfCodedPagesRFC9110Section14(t *testing.T) {
+func rangesAreCutFromTheIdentity(t *testing.T) {
 	const date = "Mon, 22 Nov 1999 12:00:00 GMT"
 	page := prose("one")
 	part := fmt.Sprintf("206 bytes 0-9/%d", len(page))
@@ -293,7 +311,7 @@ func TestRangesOfCodedPagesRFC9110Section14(t *testing.T) {
 }
 
 // A page with two ranges has the boundary of multipart/byteranges, and no coding either.
-func TestPartsOfACodedPageAreIdentity(t *testing.T) {
+func partsOfAnEncodedPageAreIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{}, prose("one"))
 		warm(s, "br")
@@ -307,7 +325,7 @@ func TestPartsOfACodedPageAreIdentity(t *testing.T) {
 }
 
 // Which pages are coded, and which are left as they are: those do not vary either.
-func TestPagesThatAreNotCodedRFC9110Section8_4(t *testing.T) {
+func somePagesAreNotEncoded(t *testing.T) {
 	long := prose("one")
 	for _, row := range []struct {
 		name string
@@ -389,7 +407,7 @@ func (l *late) Write(p []byte) (int, error) {
 
 // Every answer for a page that may be coded says so: a cache or a browser between must not mix its
 // forms up.
-func TestEveryAnswerOfACodablePageVariesRFC9110Section12_5_5(t *testing.T) {
+func eachResponseOfAnEncodablePageVaries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page := prose("one")
 		proceed := make(chan struct{})
@@ -448,7 +466,7 @@ func TestEveryAnswerOfACodablePageVariesRFC9110Section12_5_5(t *testing.T) {
 }
 
 // What middleware outside says on every answer counts as well, and its Vary stays.
-func TestMiddlewareOutsideCompressedPages(t *testing.T) {
+func middlewareOutsideCountsForCompressedPages(t *testing.T) {
 	for _, row := range []struct {
 		name    string
 		outside []string
@@ -483,7 +501,7 @@ func TestMiddlewareOutsideCompressedPages(t *testing.T) {
 
 // A tag of a coding means nothing to the handler: it answers with the page, and never with a 304
 // that its client could not place.
-func TestTagOfACodingReachesAHandlerAsAnother(t *testing.T) {
+func theTagOfAnEncodingReachesAHandlerAsAnother(t *testing.T) {
 	s := newPress(t, edgecache.Config{}, prose("one"))
 	s.Handler = s.Edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		edgecache.NoStore(w)
@@ -495,4 +513,71 @@ func TestTagOfACodingReachesAHandlerAsAnother(t *testing.T) {
 	s.Get("/")
 	require.Equal(t, `304 "x"`, outline(s.Get("/", "If-None-Match", `"x"`, "Accept-Encoding", "br")))
 	require.Equal(t, `200 "x"`, outline(s.Get("/", "If-None-Match", `"x-br"`, "Accept-Encoding", "br")))
+}
+
+// By what the client accepts it is decided in which coding it gets the page, not by what the
+// handler has made of its header: one that http.TimeoutHandler gave up may still change that. Run
+// with -race.
+func aHandlerMayChangeItsRequestWhileAnEncodedPageStandsIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		page := prose("one")
+		calls, left := 0, make(chan struct{})
+		edge, err := edgecache.New(edgecache.Config{Compress: true})
+		require.NoError(t, err)
+		h := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if calls++; calls == 1 {
+				speak(w, page, "Cache-Control", "max-age=10, stale-if-error=600")
+				return
+			}
+			r.Header.Set("Accept-Encoding", "br")
+			go func() {
+				defer close(left)
+				for range 1000 {
+					r.Header.Set("X-Team", "blue")
+					r.Header.Del("X-Team")
+				}
+			}()
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}))
+		get := func(method, accepts string) *http.Response {
+			r := harness.Request(method, "/", "Accept-Encoding", accepts)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			synctest.Wait()
+			return w.Result()
+		}
+		for range 2 {
+			get("GET", "br")
+			get("GET", "gzip")
+		}
+		time.Sleep(time.Minute)
+		r := get("GET", "gzip")
+		<-left
+		require.Equal(t, "STALE", r.Header.Get("X-Cache"))
+		require.Equal(t, "gzip", r.Header.Get("Content-Encoding"))
+		_, err = io.Copy(io.Discard, r.Body)
+		require.NoError(t, err)
+	})
+}
+
+// Likewise of a HEAD.
+func aHandlerMayChangeTheRequestOfAHEADOfAnEncodablePage(t *testing.T) {
+	left := make(chan struct{})
+	edge, err := edgecache.New(edgecache.Config{Compress: true})
+	require.NoError(t, err)
+	h := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		go func() {
+			defer close(left)
+			for range 1000 {
+				r.Header.Set("Cookie", "session=1")
+				r.Header.Del("Cookie")
+			}
+		}()
+		w.Header().Set("Content-Type", "text/html")
+		w.WriteHeader(http.StatusOK)
+	}))
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, harness.Request("HEAD", "/"))
+	<-left
+	require.Equal(t, "Accept-Encoding", w.Header().Get("Vary"))
 }

@@ -1,4 +1,4 @@
-package edgecache
+package assets_test
 
 import (
 	"bytes"
@@ -21,10 +21,41 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/assets"
 	"github.com/edgecache-go/edgecache/internal/engine"
 )
 
-func static(t testing.TB, files map[string]string, options StaticOptions) *Assets {
+func TestOptions(t *testing.T) {
+	t.Run("mistakes are reported at once, by name", mistakesAreReportedAtOnceByName)
+	t.Run("what cannot start is reported", whatCannotStartIsReported)
+}
+
+func TestTemplates(t *testing.T) {
+	t.Run("functions for templates write the same in development", functionsForTemplatesWriteTheSameInDevelopment)
+	t.Run("URLs begin with a stripped path", urlsBeginWithAStrippedPath)
+	t.Run("a URL of nothing is said once", aURLOfNothingIsSaidOnce)
+	t.Run("Preload has limits", preloadHasLimits)
+	t.Run("early hints go out over HTTP2 only", earlyHintsGoOutOverHTTP2Only)
+}
+
+func TestBuildTools(t *testing.T) {
+	t.Run("an entry names what it needs", anEntryNamesWhatItNeeds)
+	t.Run("a short name is not taken for one with a hash", aShortNameIsNotTakenForOneWithAHash)
+	t.Run("a name is not believed when other bytes come under it", aNameIsNotBelievedWhenOtherBytesComeUnderIt)
+	t.Run("stylesheets that import each other have one hash", stylesheetsThatImportEachOtherHaveOneHash)
+}
+
+func TestEncodings(t *testing.T) {
+	t.Run("encodings keep to their memory", encodingsKeepToTheirMemory)
+	t.Run("requests and edits may come at the same time", requestsAndEditsMayComeAtTheSameTime)
+}
+
+func TestMark(t *testing.T) {
+	t.Run("an origin cannot mark its pages as static files", anOriginCannotMarkItsPagesAsStaticFiles)
+}
+
+func static(t testing.TB, files map[string]string, options edgecache.StaticOptions) *edgecache.Assets {
 	t.Helper()
 	tree := fstest.MapFS{}
 	for name, text := range files {
@@ -33,61 +64,61 @@ func static(t testing.TB, files map[string]string, options StaticOptions) *Asset
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
-	a, err := Static(tree, options)
+	a, err := edgecache.Static(tree, options)
 	require.NoError(t, err)
 	return a
 }
 
-// TestStaticOptionsMistakes holds that all of them are reported at once, by name.
-func TestStaticOptionsMistakes(t *testing.T) {
+// All of them are reported at once, by name.
+func mistakesAreReportedAtOnceByName(t *testing.T) {
 	for _, row := range []struct {
-		options StaticOptions
+		options edgecache.StaticOptions
 		want    string // fields with a mistake
 	}{
-		{StaticOptions{}, ""},
-		{StaticOptions{Prefix: "static/"}, "Prefix"},
-		{StaticOptions{Prefix: "/static"}, "Prefix"},
-		{StaticOptions{Prefix: "/a/../b/"}, "Prefix"},
-		{StaticOptions{Prefix: "//evil/"}, "Prefix"},
-		{StaticOptions{Prefix: "/a b/"}, "Prefix"},
-		{StaticOptions{CDNHost: "cdn.example.com/path"}, "CDNHost"},
-		{StaticOptions{CDNHost: "ftp://cdn.example.com"}, "CDNHost"},
-		{StaticOptions{CDNHost: "https://user@cdn.example.com"}, "CDNHost"},
-		{StaticOptions{CDNHost: "http://cdn.example.com:8080/"}, ""},
-		{StaticOptions{BaseURL: "app"}, "BaseURL"},
-		{StaticOptions{BaseURL: "//cdn.example.com"}, "BaseURL"},
-		{StaticOptions{BaseURL: "//"}, "BaseURL"},
-		{StaticOptions{BaseURL: "/a/../b"}, "BaseURL"},
-		{StaticOptions{BaseURL: "/a?b"}, "BaseURL"},
-		{StaticOptions{BaseURL: "/a b"}, "BaseURL"},
-		{StaticOptions{BaseURL: "/a%20b"}, "BaseURL"},
-		{StaticOptions{BaseURL: "/ü"}, "BaseURL"},
-		{StaticOptions{BaseURL: "ftp://example.com/app"}, "BaseURL"},
-		{StaticOptions{BaseURL: "https:///app"}, "BaseURL"},
-		{StaticOptions{BaseURL: "https://user@example.com/app"}, "BaseURL"},
-		{StaticOptions{BaseURL: "https://example.com//app"}, "BaseURL"},
-		{StaticOptions{BaseURL: "https://example.com/app", CDNHost: "cdn.example.com"}, "BaseURL"},
-		{StaticOptions{BaseURL: "/app", CDNHost: "cdn.example.com"}, ""},
-		{StaticOptions{BaseURL: "/app/"}, ""},
-		{StaticOptions{BaseURL: "/"}, ""},
-		{StaticOptions{BaseURL: "https://example.com:8443/"}, ""},
-		{StaticOptions{ViteManifest: "../manifest.json", ESBuildMetafile: "/meta.json", SPA: "a/"}, "ViteManifest ESBuildMetafile SPA"},
-		{StaticOptions{SPA: "index.html", SPAExcept: []string{"api", "/a/{", "/b/", "/b/", "GET"}}, "SPAExcept SPAExcept SPAExcept SPAExcept"},
-		{StaticOptions{SPAExcept: []string{"/api/"}}, "SPAExcept"},
-		{StaticOptions{Types: map[string]string{".foo": "application/x-foo", ".TXT": "text/plain; charset=iso-8859-1"}}, ""},
-		{StaticOptions{Types: map[string]string{"foo": "text/plain", ".": "text/plain", "": "text/plain", ".tar.gz": "text/plain", ".a/b": "text/plain"}}, "Types Types Types Types Types"},
-		{StaticOptions{Types: map[string]string{".a": "", ".b": "text", ".c": "text/", ".d": "text/*", ".e": "text/plain\r\nX: y", ".f": "a b/c", ".g": "text/plain; charset"}}, "Types Types Types Types Types Types Types"},
-		{StaticOptions{Types: map[string]string{".a": "text/plain", ".A": "text/html"}}, "Types"},
-		{StaticOptions{MaxAge: -1}, "MaxAge"},
-		{StaticOptions{MaxAge: 25 * time.Hour}, "MaxAge"},
-		{StaticOptions{MaxAge: 60, RetainFor: 60}, "MaxAge RetainFor"},
-		{StaticOptions{RetainFor: -1, MaxEncodedBytes: -1, MaxAge: -1}, "MaxAge RetainFor MaxEncodedBytes"},
+		{edgecache.StaticOptions{}, ""},
+		{edgecache.StaticOptions{Prefix: "static/"}, "Prefix"},
+		{edgecache.StaticOptions{Prefix: "/static"}, "Prefix"},
+		{edgecache.StaticOptions{Prefix: "/a/../b/"}, "Prefix"},
+		{edgecache.StaticOptions{Prefix: "//evil/"}, "Prefix"},
+		{edgecache.StaticOptions{Prefix: "/a b/"}, "Prefix"},
+		{edgecache.StaticOptions{CDNHost: "cdn.example.com/path"}, "CDNHost"},
+		{edgecache.StaticOptions{CDNHost: "ftp://cdn.example.com"}, "CDNHost"},
+		{edgecache.StaticOptions{CDNHost: "https://user@cdn.example.com"}, "CDNHost"},
+		{edgecache.StaticOptions{CDNHost: "http://cdn.example.com:8080/"}, ""},
+		{edgecache.StaticOptions{BaseURL: "app"}, "BaseURL"},
+		{edgecache.StaticOptions{BaseURL: "//cdn.example.com"}, "BaseURL"},
+		{edgecache.StaticOptions{BaseURL: "//"}, "BaseURL"},
+		{edgecache.StaticOptions{BaseURL: "/a/../b"}, "BaseURL"},
+		{edgecache.StaticOptions{BaseURL: "/a?b"}, "BaseURL"},
+		{edgecache.StaticOptions{BaseURL: "/a b"}, "BaseURL"},
+		{edgecache.StaticOptions{BaseURL: "/a%20b"}, "BaseURL"},
+		{edgecache.StaticOptions{BaseURL: "/ü"}, "BaseURL"},
+		{edgecache.StaticOptions{BaseURL: "ftp://example.com/app"}, "BaseURL"},
+		{edgecache.StaticOptions{BaseURL: "https:///app"}, "BaseURL"},
+		{edgecache.StaticOptions{BaseURL: "https://user@example.com/app"}, "BaseURL"},
+		{edgecache.StaticOptions{BaseURL: "https://example.com//app"}, "BaseURL"},
+		{edgecache.StaticOptions{BaseURL: "https://example.com/app", CDNHost: "cdn.example.com"}, "BaseURL"},
+		{edgecache.StaticOptions{BaseURL: "/app", CDNHost: "cdn.example.com"}, ""},
+		{edgecache.StaticOptions{BaseURL: "/app/"}, ""},
+		{edgecache.StaticOptions{BaseURL: "/"}, ""},
+		{edgecache.StaticOptions{BaseURL: "https://example.com:8443/"}, ""},
+		{edgecache.StaticOptions{ViteManifest: "../manifest.json", ESBuildMetafile: "/meta.json", SPA: "a/"}, "ViteManifest ESBuildMetafile SPA"},
+		{edgecache.StaticOptions{SPA: "index.html", SPAExcept: []string{"api", "/a/{", "/b/", "/b/", "GET"}}, "SPAExcept SPAExcept SPAExcept SPAExcept"},
+		{edgecache.StaticOptions{SPAExcept: []string{"/api/"}}, "SPAExcept"},
+		{edgecache.StaticOptions{Types: map[string]string{".foo": "application/x-foo", ".TXT": "text/plain; charset=iso-8859-1"}}, ""},
+		{edgecache.StaticOptions{Types: map[string]string{"foo": "text/plain", ".": "text/plain", "": "text/plain", ".tar.gz": "text/plain", ".a/b": "text/plain"}}, "Types Types Types Types Types"},
+		{edgecache.StaticOptions{Types: map[string]string{".a": "", ".b": "text", ".c": "text/", ".d": "text/*", ".e": "text/plain\r\nX: y", ".f": "a b/c", ".g": "text/plain; charset"}}, "Types Types Types Types Types Types Types"},
+		{edgecache.StaticOptions{Types: map[string]string{".a": "text/plain", ".A": "text/html"}}, "Types"},
+		{edgecache.StaticOptions{MaxAge: -1}, "MaxAge"},
+		{edgecache.StaticOptions{MaxAge: 25 * time.Hour}, "MaxAge"},
+		{edgecache.StaticOptions{MaxAge: 60, RetainFor: 60}, "MaxAge RetainFor"},
+		{edgecache.StaticOptions{RetainFor: -1, MaxEncodedBytes: -1, MaxAge: -1}, "MaxAge RetainFor MaxEncodedBytes"},
 	} {
-		_, err := Static(fstest.MapFS{}, row.options)
+		_, err := edgecache.Static(fstest.MapFS{}, row.options)
 		var got []string
 		if joined, ok := err.(interface{ Unwrap() []error }); ok {
 			for _, e := range joined.Unwrap() {
-				var mistake *ConfigError
+				var mistake *edgecache.ConfigError
 				require.ErrorAs(t, e, &mistake)
 				got = append(got, strings.TrimPrefix(mistake.Field, "StaticOptions."))
 			}
@@ -98,28 +129,28 @@ func TestStaticOptionsMistakes(t *testing.T) {
 	}
 }
 
-func TestStaticThatCannotStart(t *testing.T) {
-	_, err := Static(nil, StaticOptions{})
+func whatCannotStartIsReported(t *testing.T) {
+	_, err := edgecache.Static(nil, edgecache.StaticOptions{})
 	require.Error(t, err)
-	_, err = StaticDir(filepath.Join(t.TempDir(), "none"), StaticOptions{})
+	_, err = edgecache.StaticDir(filepath.Join(t.TempDir(), "none"), edgecache.StaticOptions{})
 	require.ErrorIs(t, err, os.ErrNotExist)
-	_, err = Static(fstest.MapFS{}, StaticOptions{SPA: "index.html"})
+	_, err = edgecache.Static(fstest.MapFS{}, edgecache.StaticOptions{SPA: "index.html"})
 	require.ErrorContains(t, err, `"index.html"`)
-	_, err = Static(fstest.MapFS{}, StaticOptions{ViteManifest: "manifest.json"})
+	_, err = edgecache.Static(fstest.MapFS{}, edgecache.StaticOptions{ViteManifest: "manifest.json"})
 	require.ErrorContains(t, err, `no manifest "manifest.json" of a build tool`)
-	_, err = Static(fstest.MapFS{}, StaticOptions{ViteManifest: ".vite/manifest.json"})
+	_, err = edgecache.Static(fstest.MapFS{}, edgecache.StaticOptions{ViteManifest: ".vite/manifest.json"})
 	require.ErrorContains(t, err, "//go:embed all:")
-	_, err = Static(fstest.MapFS{"m.json": {Data: []byte("[")}}, StaticOptions{ESBuildMetafile: "m.json"})
+	_, err = edgecache.Static(fstest.MapFS{"m.json": {Data: []byte("[")}}, edgecache.StaticOptions{ESBuildMetafile: "m.json"})
 	require.ErrorContains(t, err, "m.json")
-	require.Panics(t, func() { static(t, nil, StaticOptions{}).Handler(nil) })
+	require.Panics(t, func() { static(t, nil, edgecache.StaticOptions{}).Handler(nil) })
 }
 
-// TestStaticTemplates holds what the functions for templates write, and that a template is the same
+// What the functions for templates write, and that a template is the same
 // in development.
-func TestStaticTemplates(t *testing.T) {
+func functionsForTemplatesWriteTheSameInDevelopment(t *testing.T) {
 	files := map[string]string{"app.css": "a{}", "app.js": "a()", "lib/b.mjs": "b()", "sw.js": "s()", "a.woff2": "f", "i.svg": "<svg/>"}
 	const page = `<link href="{{asset "app.css"}}" integrity="{{integrity "app.css"}}"><img src="{{asset "/i.svg#x"}}">{{importmap .}}{{preload "app.css" "a.woff2" "app.js" "i.svg"}}`
-	render := func(a *Assets) string {
+	render := func(a *edgecache.Assets) string {
 		var b bytes.Buffer
 		require.NoError(t, template.Must(template.New("").Funcs(a.Funcs()).Parse(page)).Execute(&b, `n"1`))
 		return b.String()
@@ -129,12 +160,12 @@ func TestStaticTemplates(t *testing.T) {
 		`"integrity":{"/static/app-….js":"sha256-…","/static/lib/b-….mjs":"sha256-…"}}</script>` +
 		`<link rel="preload" href="/static/app-….css" as="style">` + "\n" + `<link rel="preload" href="/static/a-….woff2" as="font" crossorigin>` + "\n" +
 		`<link rel="modulepreload" href="/static/app-….js" crossorigin>` + "\n" + `<link rel="preload" href="/static/i-….svg" as="image">`
-	checkPattern(t, render(static(t, files, StaticOptions{})), want)
+	checkPattern(t, render(static(t, files, edgecache.StaticOptions{})), want)
 	const dev = `<link href="/static/app.css" integrity=""><img src="/static/i.svg#x"><script type="importmap" nonce="n&#34;1">{"imports":{}}</script>` +
 		`<link rel="preload" href="/static/app.css" as="style">` + "\n" + `<link rel="preload" href="/static/a.woff2" as="font" crossorigin>` + "\n" +
 		`<link rel="modulepreload" href="/static/app.js" crossorigin>` + "\n" + `<link rel="preload" href="/static/i.svg" as="image">`
-	checkPattern(t, render(static(t, files, StaticOptions{Dev: true})), dev)
-	cdn := static(t, files, StaticOptions{CDNHost: "cdn.example.com", Prefix: "/x/"})
+	checkPattern(t, render(static(t, files, edgecache.StaticOptions{Dev: true})), dev)
+	cdn := static(t, files, edgecache.StaticOptions{CDNHost: "cdn.example.com", Prefix: "/x/"})
 	checkPattern(t, cdn.URL("lib/b.mjs"), "https://cdn.example.com/x/lib/b-….mjs")
 	text, err := cdn.ImportMap()
 	require.NoError(t, err)
@@ -146,9 +177,9 @@ func TestStaticTemplates(t *testing.T) {
 	}
 }
 
-// TestStaticBelowAStrippedPath holds that all URLs of an application begin with the path that
+// All URLs of an application begin with the path that
 // http.StripPrefix takes off outside of it, and lead to its files.
-func TestStaticBelowAStrippedPath(t *testing.T) {
+func urlsBeginWithAStrippedPath(t *testing.T) {
 	files := map[string]string{
 		"a.js": "a", "i.png": "i", "robots.txt": "r",
 		"a.css": "a{b:url(i.png)} c{d:url(/app/static/i.png)} e{f:url('/static/i.png#x')} g{h:url(/static/robots.txt)} i{j:url(/static/theirs.png)} k{l:url(/app/static/gone.png)} m{n:url(/other/i.png)}",
@@ -160,7 +191,7 @@ func TestStaticBelowAStrippedPath(t *testing.T) {
 		{"http://cdn.example.com", "", "http://cdn.example.com/static/"},
 	} {
 		var log bytes.Buffer
-		a := static(t, files, StaticOptions{BaseURL: row.base, CDNHost: row.cdn, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		a := static(t, files, edgecache.StaticOptions{BaseURL: row.base, CDNHost: row.cdn, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 		_, path, _ := strings.Cut(strings.TrimSuffix(row.want, "/static/"), ".com")
 		if !strings.Contains(row.want, ".com") {
 			path = strings.TrimSuffix(row.want, "/static/")
@@ -179,7 +210,7 @@ func TestStaticBelowAStrippedPath(t *testing.T) {
 		require.NoError(t, err)
 		w := httptest.NewRecorder()
 		a.Preload(w, "a.js")
-		for _, text := range []string{string(m), w.Header().Get("Link"), a.set.PreloadTags("a.js")} {
+		for _, text := range []string{string(m), w.Header().Get("Link"), assets.Of(a).PreloadTags("a.js")} {
 			if !strings.Contains(text, a.URL("a.js")) {
 				t.Errorf("%s: got %s, want %s in it", row.base, text, a.URL("a.js"))
 			}
@@ -196,17 +227,17 @@ func TestStaticBelowAStrippedPath(t *testing.T) {
 			t.Errorf("%s: got Access-Control-Allow-Origin %q", row.base, get(a.URL("a.js")).Header().Get("Access-Control-Allow-Origin"))
 		}
 	}
-	dev := static(t, files, StaticOptions{BaseURL: "/app", Dev: true})
+	dev := static(t, files, edgecache.StaticOptions{BaseURL: "/app", Dev: true})
 	if got := dev.URL("a.js"); got != "/app/static/a.js" {
 		t.Errorf("in development: got %s", got)
 	}
-	vite := static(t, map[string]string{"m.json": `{"m.ts":{"file":"m-AAAAAAAA.js","src":"m.ts"}}`, "m-AAAAAAAA.js": "1"}, StaticOptions{BaseURL: "/app", ViteManifest: "m.json"})
-	tags, err := vite.set.EntryTags("m.ts", "")
+	vite := static(t, map[string]string{"m.json": `{"m.ts":{"file":"m-AAAAAAAA.js","src":"m.ts"}}`, "m-AAAAAAAA.js": "1"}, edgecache.StaticOptions{BaseURL: "/app", ViteManifest: "m.json"})
+	tags, err := assets.Of(vite).EntryTags("m.ts", "")
 	require.NoError(t, err)
 	if want := `<script type="module" src="/app/static/m-AAAAAAAA.js"></script>`; tags != want {
 		t.Errorf("got %s, want %s", tags, want)
 	}
-	root := static(t, map[string]string{"i.png": "i", "a.css": "a{b:url(/i.png)} c{d:url(/app/i.png)}"}, StaticOptions{BaseURL: "/app", Prefix: "/"})
+	root := static(t, map[string]string{"i.png": "i", "a.css": "a{b:url(/i.png)} c{d:url(/app/i.png)}"}, edgecache.StaticOptions{BaseURL: "/app", Prefix: "/"})
 	checkPattern(t, ask(root, "/a.css").Body.String(), "a{b:url(/app/i-….png)} c{d:url(/app/i-….png)}")
 }
 
@@ -219,10 +250,10 @@ func checkPattern(t *testing.T, got, want string) {
 	}
 }
 
-// TestStaticURLOfNothing holds that a page is still rendered, and the mistake said once.
-func TestStaticURLOfNothing(t *testing.T) {
+// A page is still rendered, and the mistake said once.
+func aURLOfNothingIsSaidOnce(t *testing.T) {
 	var log bytes.Buffer
-	a := static(t, map[string]string{"a.css": "b{c:url(none.png)} d{e:url(none.png)}"}, StaticOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	a := static(t, map[string]string{"a.css": "b{c:url(none.png)} d{e:url(none.png)}"}, edgecache.StaticOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 3 {
 		if got := a.URL("gone.js") + a.Integrity("gone.js"); got != "/static/gone.js" {
 			t.Errorf("got %q, want the plain URL", got)
@@ -249,19 +280,19 @@ const esbuildMeta = `{"outputs": {
 	"web/dist/main-AAAAAAAA.js": {"entryPoint": "src/main.ts", "cssBundle": "web/dist/main-BBBBBBBB.css", "imports": [{"path": "web/dist/chunk-CCCCCCCC.js", "kind": "import-statement"}, {"path": "web/dist/late-EEEEEEEE.js", "kind": "dynamic-import"}]},
 	"web/dist/main-BBBBBBBB.css": {}, "web/dist/chunk-CCCCCCCC.js": {}, "web/dist/late-EEEEEEEE.js": {}, "web/dist/bundle.js": {"entryPoint": "src/bundle.ts"}}}`
 
-// TestStaticBuildTools holds what an entry needs, and that names with a hash of the tool's own
+// What an entry needs, and that names with a hash of the tool's own
 // stay.
-func TestStaticBuildTools(t *testing.T) {
+func anEntryNamesWhatItNeeds(t *testing.T) {
 	vite := static(t, map[string]string{
 		".vite/manifest.json": viteManifest, "assets/main-AAAAAAAA.js": "1", "assets/main-BBBBBBBB.css": "2{b:url(x.png)}", "assets/shared-CCCCCCCC.js": "3", "assets/shared-DDDDDDDD.css": "4",
 		"assets/late-EEEEEEEE.js": "5", "assets/alone-FFFFFFFF.css": "6", "assets/x.png": "x",
-	}, StaticOptions{ViteManifest: ".vite/manifest.json"})
+	}, edgecache.StaticOptions{ViteManifest: ".vite/manifest.json"})
 	esbuild := static(t, map[string]string{
 		"meta.json": esbuildMeta, "main-AAAAAAAA.js": "1", "main-BBBBBBBB.css": "2", "chunk-CCCCCCCC.js": "3", "late-EEEEEEEE.js": "5", "bundle.js": "6",
-	}, StaticOptions{ESBuildMetafile: "meta.json"})
+	}, edgecache.StaticOptions{ESBuildMetafile: "meta.json"})
 	for _, row := range []struct {
 		name, template, want string
-		a                    *Assets
+		a                    *edgecache.Assets
 	}{
 		{"Vite: stylesheets of imports first, each once, no late chunks", `{{entry "src/main.ts"}}`,
 			`<link rel="stylesheet" href="/static/assets/shared-DDDDDDDD.css">` + "\n" + `<link rel="stylesheet" href="/static/assets/main-BBBBBBBB.css">` + "\n" +
@@ -287,13 +318,13 @@ func TestStaticBuildTools(t *testing.T) {
 	checkAnswer(t, "a metafile is hidden", ask(esbuild, "/static/meta.json"), 404, "no-store", "Not Found\n")
 }
 
-// TestStaticBuildWithoutHashes holds that a name that is too short to have a hash in it is not
+// A name that is too short to have a hash in it is not
 // taken for one that has: older manifests do not say what a chunk was made of.
-func TestStaticBuildWithoutHashes(t *testing.T) {
+func aShortNameIsNotTakenForOneWithAHash(t *testing.T) {
 	a := static(t, map[string]string{
 		"m.json":          `{"src/app.ts":{"file":"app-AAAAAAAA.js","src":"src/app.ts","imports":["_vendor.js"],"css":["style.css"],"assets":["DMkyD6NY.png"]},"_vendor.js":{"file":"vendor.js"}}`,
 		"app-AAAAAAAA.js": "1", "vendor.js": "2", "style.css": "3", "DMkyD6NY.png": "4",
-	}, StaticOptions{ViteManifest: "m.json"})
+	}, edgecache.StaticOptions{ViteManifest: "m.json"})
 	for name, control := range map[string]string{"app-AAAAAAAA.js": immutably, "vendor.js": "no-cache", "style.css": "no-cache", "DMkyD6NY.png": immutably} {
 		if got := ask(a, "/static/"+name).Header().Get("Cache-Control"); got != control {
 			t.Errorf("%s: got %q, want %q", name, got, control)
@@ -301,11 +332,11 @@ func TestStaticBuildWithoutHashes(t *testing.T) {
 	}
 }
 
-// TestStaticBuildOutputThatChanges holds that a name of a build tool's is no longer believed when
+// A name of a build tool's is no longer believed when
 // other bytes come under it.
-func TestStaticBuildOutputThatChanges(t *testing.T) {
+func aNameIsNotBelievedWhenOtherBytesComeUnderIt(t *testing.T) {
 	dir := folder(t, map[string]string{"m.json": `{"src/main.ts":{"file":"main-AAAAAAAA.js"}}`, "main-AAAAAAAA.js": "one"})
-	a := serveDir(t, dir, StaticOptions{ViteManifest: "m.json"})
+	a := serveDir(t, dir, edgecache.StaticOptions{ViteManifest: "m.json"})
 	checkAnswer(t, "before", ask(a, a.URL("main-AAAAAAAA.js")), 200, immutably, "one")
 	put(t, dir, "main-AAAAAAAA.js", "two!")
 	checkAnswer(t, "after", ask(a, "/static/main-AAAAAAAA.js"), 200, "no-cache", "two!")
@@ -314,13 +345,13 @@ func TestStaticBuildOutputThatChanges(t *testing.T) {
 	}
 }
 
-// TestStaticCycle holds that stylesheets that import each other have one hash for all, which every
+// Stylesheets that import each other have one hash for all, which every
 // one of their files changes.
-func TestStaticCycle(t *testing.T) {
+func stylesheetsThatImportEachOtherHaveOneHash(t *testing.T) {
 	urls := func(b, image string) map[string]string {
 		a := static(t, map[string]string{
 			"a.css": "@import 'b.css';", "b.css": "@import 'c.css';" + b, "c.css": "@import 'a.css';x{y:url(i.png)}", "self.css": "@import 'self.css';", "i.png": image, "top.css": "@import 'a.css';",
-		}, StaticOptions{})
+		}, edgecache.StaticOptions{})
 		all := map[string]string{}
 		for f := range a.Files() {
 			all[f.Name] = f.URL
@@ -355,10 +386,10 @@ func TestStaticCycle(t *testing.T) {
 	}
 }
 
-// TestStaticPreload holds the limits of Link fields.
-func TestStaticPreload(t *testing.T) {
+// The limits of Link fields.
+func preloadHasLimits(t *testing.T) {
 	long := strings.Repeat("n", 900)
-	a := static(t, map[string]string{"a.css": "a", long + ".js": "l"}, StaticOptions{})
+	a := static(t, map[string]string{"a.css": "a", long + ".js": "l"}, edgecache.StaticOptions{})
 	for _, row := range []struct {
 		name       string
 		there      []string
@@ -384,9 +415,9 @@ func TestStaticPreload(t *testing.T) {
 	checkPattern(t, w.Header()["Link"][1], "</static/"+long+"-….js>; rel=modulepreload; crossorigin")
 }
 
-// TestStaticEarlyHints holds that 103 goes out over HTTP/2, and only there.
-func TestStaticEarlyHints(t *testing.T) {
-	a := static(t, map[string]string{"a.css": "a"}, StaticOptions{})
+// 103 goes out over HTTP/2, and only there.
+func earlyHintsGoOutOverHTTP2Only(t *testing.T) {
+	a := static(t, map[string]string{"a.css": "a"}, edgecache.StaticOptions{})
 	for _, two := range []bool{true, false} {
 		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			a.EarlyHints(w, r, "a.css")
@@ -411,14 +442,14 @@ func TestStaticEarlyHints(t *testing.T) {
 	}
 }
 
-// TestStaticBudget holds that variants take no more memory than they may, and give back what an
+// Variants take no more memory than they may, and give back what an
 // edit has freed.
-func TestStaticBudget(t *testing.T) {
+func encodingsKeepToTheirMemory(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": script, "b.js": script + "//b"})
-	a := serveDir(t, dir, StaticOptions{MaxEncodedBytes: 150}) // room for one
+	a := serveDir(t, dir, edgecache.StaticOptions{MaxEncodedBytes: 150}) // room for one
 	coding := func(name string) string {
 		ask(a, "/static/"+name, "Accept-Encoding", "gzip")
-		a.set.Settle()
+		assets.Of(a).Settle()
 		return ask(a, "/static/"+name, "Accept-Encoding", "gzip").Header().Get("Content-Encoding")
 	}
 	if first, second := coding("a.js"), coding("b.js"); first != "gzip" || second != "" {
@@ -432,11 +463,11 @@ func TestStaticBudget(t *testing.T) {
 	}
 }
 
-// TestStaticManyAtOnce is for the race detector: requests, variants and edits at the same time.
+// Is for the race detector: requests, variants and edits at the same time.
 // Whatever a client gets under a hash hashes to it.
-func TestStaticManyAtOnce(t *testing.T) {
+func requestsAndEditsMayComeAtTheSameTime(t *testing.T) {
 	dir := folder(t, map[string]string{"a.css": script + "b{c:url(i.png)}", "i.png": "0"})
-	a := serveDir(t, dir, StaticOptions{})
+	a := serveDir(t, dir, edgecache.StaticOptions{})
 	var group sync.WaitGroup
 	for worker := range 8 {
 		group.Go(func() {
@@ -458,35 +489,13 @@ func TestStaticManyAtOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	a.set.Settle()
+	assets.Of(a).Settle()
 }
 
-// TestStaticBehindTwoCaches holds that neither stores a file, and both count it as what it is.
-func TestStaticBehindTwoCaches(t *testing.T) {
-	a := static(t, map[string]string{"a.txt": "a"}, StaticOptions{})
-	inner, err := New(Config{StatusName: "inner", StatusHeader: "-"})
-	require.NoError(t, err)
-	outer, err := New(Config{StatusName: "outer"})
-	require.NoError(t, err)
-	h := outer.Handler(inner.Handler(a))
-	url := a.URL("a.txt")
-	for i, want := range []string{"MISS", "HIT", "HIT"} {
-		got := ask(h, url)
-		if got.Header().Get("X-Cache") != want || got.Body.String() != "a" || got.Header()[engine.StaticField] != nil {
-			t.Errorf("%d: got %v, want %s", i, got.Header(), want)
-		}
-	}
-	for _, e := range []*Edge{inner, outer} {
-		for k := range e.Mutants().Keys() {
-			t.Errorf("%s has stored %q", e.StatusName(), k)
-		}
-	}
-}
-
-// TestStaticMarkOfAnOrigin holds that nobody but static files of this process can keep a page from
+// Nobody but static files of this process can keep a page from
 // being stored, or call it a hit.
-func TestStaticMarkOfAnOrigin(t *testing.T) {
-	h := Cache(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+func anOriginCannotMarkItsPagesAsStaticFiles(t *testing.T) {
+	h := edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set(engine.StaticField, "1")
 		_, _ = w.Write([]byte("page"))
 	}))

@@ -1,4 +1,4 @@
-package edgecache_test
+package engine_test
 
 import (
 	"bytes"
@@ -18,15 +18,33 @@ import (
 
 	"github.com/edgecache-go/edgecache"
 	"github.com/edgecache-go/edgecache/internal/coding"
+	"github.com/edgecache-go/edgecache/internal/engine"
 	"github.com/edgecache-go/edgecache/internal/testing/harness"
 	"github.com/edgecache-go/edgecache/storetest"
 )
+
+func TestEncoder(t *testing.T) {
+	t.Run("a page that is asked for once is not encoded", aPageThatIsAskedForOnceIsNotEncoded)
+	t.Run("each encoding is made once", eachEncodingIsMadeOnce)
+	t.Run("the encoding of a page that has gone is dropped", theEncodingOfAPageThatHasGoneIsDropped)
+	t.Run("a refresh with the same bytes keeps encodings", aRefreshWithTheSameBytesKeepsEncodings)
+	t.Run("a confirmed page that forbids encoding is not encoded", aConfirmedPageThatForbidsEncodingIsNotEncoded)
+	t.Run("a page that is confirmed each time is encoded", aPageThatIsConfirmedEachTimeIsEncoded)
+	t.Run("an encoding that is not worth it is tried once", anEncodingThatIsNotWorthItIsTriedOnce)
+	t.Run("encodings are charged to the budget", encodingsAreChargedToTheBudget)
+	t.Run("encoders are bounded", encodersAreBounded)
+	t.Run("Close ends encoding", closeEndsEncoding)
+	t.Run("a panic of an encoder harms no request", aPanicOfAnEncoderHarmsNoRequest)
+	t.Run("the store keeps the identity", theStoreKeepsTheIdentity)
+	t.Run("variants are encoded separately", variantsAreEncodedSeparately)
+	t.Run("an encoded hit allocates no more than a plain one", anEncodedHitAllocatesNoMoreThanAPlainOne)
+}
 
 // slow makes every coding wait until it is let go, and counts them.
 func slowEncoders(s *harness.Site) (begun *atomic.Int32, letGo func()) {
 	begun = new(atomic.Int32)
 	gate := make(chan struct{})
-	s.Edge.WrapEncoder(func(encode edgecache.Encoder) edgecache.Encoder {
+	engine.Of(s.Edge).WrapEncoder(func(encode engine.Encoder) engine.Encoder {
 		return func(c coding.Coding, from io.WriterTo, best bool) ([]byte, error) {
 			begun.Add(1)
 			<-gate
@@ -43,7 +61,7 @@ func encodingOf(s *harness.Site, target string) string {
 
 // What is asked for once, or all at once, costs no coding: those who wait for a page that is being
 // made are not a second request.
-func TestOneHitWondersAreNotCoded(t *testing.T) {
+func aPageThatIsAskedForOnceIsNotEncoded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewCountedSite(t, edgecache.Config{Compress: true, HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request, call int) {
 			time.Sleep(time.Second)
@@ -69,7 +87,7 @@ func TestOneHitWondersAreNotCoded(t *testing.T) {
 	})
 }
 
-func TestEachCodingIsMadeOnce(t *testing.T) {
+func eachEncodingIsMadeOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{}, prose("one"))
 		begun, letGo := slowEncoders(s)
@@ -90,7 +108,7 @@ func TestEachCodingIsMadeOnce(t *testing.T) {
 }
 
 // What is coded for a page that has gone must not come back with it, nor stay in the books.
-func TestCodingOfAPageThatHasGoneIsDropped(t *testing.T) {
+func theEncodingOfAPageThatHasGoneIsDropped(t *testing.T) {
 	for name, gone := range map[string]func(s *harness.Site){
 		"purged by URL":    func(s *harness.Site) { _, _ = s.Edge.Purge(context.Background(), "http://example.com/") },
 		"purged by tag":    func(s *harness.Site) { _, _ = s.Edge.PurgeTags(context.Background(), "t") },
@@ -132,7 +150,7 @@ func TestCodingOfAPageThatHasGoneIsDropped(t *testing.T) {
 
 // A page that turns out to be the same keeps what was coded: the handler confirms it, or makes the
 // same bytes.
-func TestRefreshWithTheSameBytesKeepsCodings(t *testing.T) {
+func aRefreshWithTheSameBytesKeepsEncodings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		page, tag, asked := prose("one"), `"x"`, true
 		s := harness.NewSite(t, edgecache.Config{Compress: true, HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
@@ -178,7 +196,7 @@ func TestRefreshWithTheSameBytesKeepsCodings(t *testing.T) {
 }
 
 // A page that becomes one that must not be coded loses what was.
-func TestConfirmedPageThatForbidsCodingIsNotCoded(t *testing.T) {
+func aConfirmedPageThatForbidsEncodingIsNotEncoded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		transform := ""
 		s := harness.NewSite(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request) {
@@ -199,7 +217,7 @@ func TestConfirmedPageThatForbidsCodingIsNotCoded(t *testing.T) {
 
 // no-cache asks the handler each time, so there is never a plain hit; its answer is what was stored
 // all the same.
-func TestPageThatIsConfirmedEachTimeIsCoded(t *testing.T) {
+func aPageThatIsConfirmedEachTimeIsEncoded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewSite(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request) {
 			edgecache.NoCache(w)
@@ -220,7 +238,7 @@ func TestPageThatIsConfirmedEachTimeIsCoded(t *testing.T) {
 	})
 }
 
-func TestWhatIsNotWorthItIsTriedOnce(t *testing.T) {
+func anEncodingThatIsNotWorthItIsTriedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		noise := make([]byte, 20_000)
 		d := harness.NewDice(1)
@@ -244,7 +262,7 @@ func TestWhatIsNotWorthItIsTriedOnce(t *testing.T) {
 }
 
 // Codings count in the budget, and give way to it: the page stays.
-func TestCodingsAreChargedToTheBudget(t *testing.T) {
+func encodingsAreChargedToTheBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{}, prose("one"))
 		warm(s)
@@ -285,21 +303,21 @@ func TestCodingsAreChargedToTheBudget(t *testing.T) {
 	})
 }
 
-func TestEncodersAreBounded(t *testing.T) {
+func encodersAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{}, prose("one"))
 		begun, letGo := slowEncoders(s)
-		const n = edgecache.MaxEncoders + edgecache.MaxEncodings + 10
+		const n = engine.MaxEncoders + engine.MaxEncodings + 10
 		for i := range n {
 			target := fmt.Sprint("/", i)
 			s.Get(target)
 			encodingOf(s, target)
 			synctest.Wait() // or the first would wait in the queue, too
 		}
-		require.EqualValues(t, edgecache.MaxEncoders, begun.Load(), "at once")
+		require.EqualValues(t, engine.MaxEncoders, begun.Load(), "at once")
 		letGo()
 		synctest.Wait()
-		require.EqualValues(t, edgecache.MaxEncoders+edgecache.MaxEncodings, s.Edge.Stats().Compressed)
+		require.EqualValues(t, engine.MaxEncoders+engine.MaxEncodings, s.Edge.Stats().Compressed)
 		for i := range n {
 			encodingOf(s, fmt.Sprint("/", i))
 		}
@@ -309,7 +327,7 @@ func TestEncodersAreBounded(t *testing.T) {
 }
 
 // Close waits for what is being coded, lets go what waits, and nothing is coded afterwards.
-func TestCloseEndsCoding(t *testing.T) {
+func closeEndsEncoding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newPress(t, edgecache.Config{}, prose("one"))
 		begun, letGo := slowEncoders(s)
@@ -328,12 +346,12 @@ func TestCloseEndsCoding(t *testing.T) {
 		s.Get("/x")
 		encodingOf(s, "/x")
 		synctest.Wait()
-		require.EqualValues(t, edgecache.MaxEncoders, begun.Load())
+		require.EqualValues(t, engine.MaxEncoders, begun.Load())
 		require.Equal(t, "br", encodingOf(s, "/0"), "what is there is served")
 	})
 }
 
-func TestPanicOfAnEncoderHarmsNobody(t *testing.T) {
+func aPanicOfAnEncoderHarmsNoRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		var heard []string
@@ -345,7 +363,7 @@ func TestPanicOfAnEncoderHarmsNobody(t *testing.T) {
 				}
 			},
 		}, prose("one"))
-		s.Edge.WrapEncoder(func(encode edgecache.Encoder) edgecache.Encoder {
+		engine.Of(s.Edge).WrapEncoder(func(encode engine.Encoder) engine.Encoder {
 			return func(c coding.Coding, from io.WriterTo, best bool) ([]byte, error) {
 				if c == coding.Brotli {
 					panic("a bug")
@@ -367,7 +385,7 @@ func TestPanicOfAnEncoderHarmsNobody(t *testing.T) {
 
 // The second tier keeps what the handler made, and nothing else: what is read back is coded again
 // when it is asked for.
-func TestSecondTierKeepsIdentity(t *testing.T) {
+func theStoreKeepsTheIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := storetest.NewMap()
 		handler := func(w http.ResponseWriter, r *http.Request) { speak(w, prose("one"), "Cache-Control", "max-age=60") }
@@ -399,7 +417,7 @@ func TestSecondTierKeepsIdentity(t *testing.T) {
 }
 
 // The variants of a URL are coded each by itself.
-func TestVariantsAreCodedByThemselves(t *testing.T) {
+func variantsAreEncodedSeparately(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewSite(t, edgecache.Config{Compress: true}, func(w http.ResponseWriter, r *http.Request) {
 			speak(w, prose(r.Header.Get("Accept-Language")), "Vary", "Accept-Language")
@@ -423,7 +441,7 @@ func TestVariantsAreCodedByThemselves(t *testing.T) {
 	})
 }
 
-func TestCodedHitAllocatesNoMoreThanAPlainOne(t *testing.T) {
+func anEncodedHitAllocatesNoMoreThanAPlainOne(t *testing.T) {
 	for _, say := range [][]string{nil, {"Vary", "Accept-Language"}, {"Last-Modified", "Mon, 22 Nov 1999 12:00:00 GMT"}} {
 		s := newPress(t, edgecache.Config{}, prose("one"), append(say, "Cache-Control", "max-age=3600")...)
 		plain, coded := harness.BrowserRequest("http://example.com/"), harness.BrowserRequest("http://example.com/")

@@ -1,4 +1,4 @@
-package edgecache
+package assets_test
 
 import (
 	"bytes"
@@ -16,7 +16,22 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/assets"
 )
+
+func TestEdit(t *testing.T) {
+	t.Run("new bytes never go out under an old hash", newBytesNeverGoOutUnderAnOldHash)
+	t.Run("an edit keeps the rest", anEditKeepsTheRest)
+	t.Run("an edit of an image changes the URL of its stylesheet", anEditOfAnImageChangesTheURLOfItsStylesheet)
+	t.Run("a compressed file is used while its file is the same", aCompressedFileIsUsedWhileItsFileIsTheSame)
+	t.Run("two processes answer to pages of each other", twoProcessesAnswerToPagesOfEachOther)
+	t.Run("nothing outside of the directory is served", nothingOutsideOfTheDirectoryIsServed)
+	t.Run("edits are there at once in development", editsAreThereAtOnceInDevelopment)
+	t.Run("a client never gets a mixture of two versions", aClientNeverGetsAMixtureOfTwoVersions)
+	t.Run("no file stays open", noFileStaysOpen)
+}
 
 // folder is a directory of files, all changed long ago.
 func folder(t testing.TB, files map[string]string) string {
@@ -38,12 +53,12 @@ func put(t testing.TB, dir, name, text string) {
 	require.NoError(t, os.Chtimes(path, old, old))
 }
 
-func serveDir(t testing.TB, dir string, options StaticOptions) *Assets {
+func serveDir(t testing.TB, dir string, options edgecache.StaticOptions) *edgecache.Assets {
 	t.Helper()
 	if options.Logger == nil {
 		options.Logger = slog.New(slog.DiscardHandler)
 	}
-	a, err := StaticDir(dir, options)
+	a, err := edgecache.StaticDir(dir, options)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = a.Close() })
 	return a
@@ -68,9 +83,9 @@ func checkAnswer(t *testing.T, what string, w *httptest.ResponseRecorder, code i
 
 const immutably = "public, max-age=31536000, immutable"
 
-// TestStaticEdit holds that new bytes never go out under an old hash, an old tag never confirms
+// New bytes never go out under an old hash, an old tag never confirms
 // them, and URL follows.
-func TestStaticEdit(t *testing.T) {
+func newBytesNeverGoOutUnderAnOldHash(t *testing.T) {
 	for _, row := range []struct {
 		name string
 		text string
@@ -93,7 +108,7 @@ func TestStaticEdit(t *testing.T) {
 			now := time.Now()
 			require.NoError(t, os.Chtimes(path, now, now))
 		}
-		a := serveDir(t, dir, StaticOptions{})
+		a := serveDir(t, dir, edgecache.StaticOptions{})
 		before := a.URL("a.js")
 		first := ask(a, before)
 		checkAnswer(t, row.name+": before", first, 200, immutably, "one")
@@ -115,13 +130,13 @@ func TestStaticEdit(t *testing.T) {
 	}
 }
 
-// TestStaticEditKeepsTheRest holds that what has not changed stays known: its variants, and that it
+// What has not changed stays known: its variants, and that it
 // was sent.
-func TestStaticEditKeepsTheRest(t *testing.T) {
+func anEditKeepsTheRest(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": script, "b.js": "one"})
-	a := serveDir(t, dir, StaticOptions{})
+	a := serveDir(t, dir, edgecache.StaticOptions{})
 	ask(a, "/static/a.js", "Accept-Encoding", "br")
-	a.set.Settle()
+	assets.Of(a).Settle()
 	ask(a, "/static/a.js", "Accept-Encoding", "br")
 	put(t, dir, "b.js", "two!")
 	checkAnswer(t, "b.js", ask(a, "/static/b.js"), 200, "no-cache", "two!")
@@ -131,11 +146,11 @@ func TestStaticEditKeepsTheRest(t *testing.T) {
 	}
 }
 
-// TestStaticEditOfImage holds that a stylesheet changes its URL when a file changes that it refers
+// A stylesheet changes its URL when a file changes that it refers
 // to, over any number of steps.
-func TestStaticEditOfImage(t *testing.T) {
+func anEditOfAnImageChangesTheURLOfItsStylesheet(t *testing.T) {
 	dir := folder(t, map[string]string{"a.css": "@import 'b.css';", "b.css": "x{y:url(i.png)}", "i.png": "one"})
-	a := serveDir(t, dir, StaticOptions{})
+	a := serveDir(t, dir, edgecache.StaticOptions{})
 	before := a.URL("a.css")
 	text := ask(a, before).Body.String()
 	put(t, dir, "i.png", "two!")
@@ -157,12 +172,12 @@ func TestStaticEditOfImage(t *testing.T) {
 	checkAnswer(t, "the removed image", ask(a, "/static/i.png"), 404, "no-store", "Not Found\n")
 }
 
-// TestStaticSidecarEdit holds that a compressed file is used only as long as it is made of the file
+// A compressed file is used only as long as it is made of the file
 // beside it.
-func TestStaticSidecarEdit(t *testing.T) {
+func aCompressedFileIsUsedWhileItsFileIsTheSame(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": script, "a.js.gz": string(gzipped(t, script))})
 	var log bytes.Buffer
-	a := serveDir(t, dir, StaticOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	a := serveDir(t, dir, edgecache.StaticOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	if got := ask(a, "/static/a.js", "Accept-Encoding", "gzip").Header().Get("Content-Encoding"); got != "gzip" {
 		t.Fatalf("got %q, want gzip", got)
 	}
@@ -181,9 +196,9 @@ func TestStaticSidecarEdit(t *testing.T) {
 	}
 }
 
-// TestStaticRollingDeploy holds what two processes answer to pages of each other, with and without
+// What two processes answer to pages of each other, with and without
 // a common folder.
-func TestStaticRollingDeploy(t *testing.T) {
+func twoProcessesAnswerToPagesOfEachOther(t *testing.T) {
 	files := func(version string) map[string]string {
 		return map[string]string{
 			"a.js": "script " + version, "a.css": "style{}" + version, "fixed.png": "same",
@@ -196,13 +211,13 @@ func TestStaticRollingDeploy(t *testing.T) {
 		if retained {
 			shared = filepath.Join(t.TempDir(), "kept")
 		}
-		options := StaticOptions{Retain: shared, ViteManifest: ".vite/manifest.json"}
+		options := edgecache.StaticOptions{Retain: shared, ViteManifest: ".vite/manifest.json"}
 		oldDir := folder(t, files("AAAAAAAA"))
 		old := serveDir(t, oldDir, options)
 		young := serveDir(t, folder(t, files("BBBBBBBB")), options)
 		for _, side := range []struct {
 			name        string
-			from, other *Assets
+			from, other *edgecache.Assets
 			version     string
 		}{{"new from old", young, old, "BBBBBBBB"}, {"old from new", old, young, "AAAAAAAA"}} {
 			for _, row := range []struct{ file, bytes, otherwise string }{
@@ -248,9 +263,9 @@ func TestStaticRollingDeploy(t *testing.T) {
 	}
 }
 
-// TestStaticDirStaysInside holds that nothing outside of the directory, and nothing but files, is
+// Nothing outside of the directory, and nothing but files, is
 // served, in development either.
-func TestStaticDirStaysInside(t *testing.T) {
+func nothingOutsideOfTheDirectoryIsServed(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("symbolic links need a privilege there")
 	}
@@ -264,8 +279,8 @@ func TestStaticDirStaysInside(t *testing.T) {
 	}
 	pipe(t, filepath.Join(dir, "pipe.txt"))
 	for _, dev := range []bool{false, true} {
-		opened := map[string]*Assets{"StaticDir": serveDir(t, dir, StaticOptions{Dev: dev})}
-		a, err := Static(os.DirFS(dir), StaticOptions{Dev: dev})
+		opened := map[string]*edgecache.Assets{"StaticDir": serveDir(t, dir, edgecache.StaticOptions{Dev: dev})}
+		a, err := edgecache.Static(os.DirFS(dir), edgecache.StaticOptions{Dev: dev})
 		require.NoError(t, err)
 		opened["Static"] = a
 		for how, a := range opened {
@@ -285,11 +300,11 @@ func TestStaticDirStaysInside(t *testing.T) {
 	}
 }
 
-// TestStaticDevelopment holds that edits and new files are there at once, and templates do not
+// Edits and new files are there at once, and templates do not
 // change.
-func TestStaticDevelopment(t *testing.T) {
+func editsAreThereAtOnceInDevelopment(t *testing.T) {
 	dir := folder(t, map[string]string{"a.css": "a{b:url(i.png)}", "i.png": "i"})
-	a := serveDir(t, dir, StaticOptions{Dev: true})
+	a := serveDir(t, dir, edgecache.StaticOptions{Dev: true})
 	checkAnswer(t, "as it is", ask(a, a.URL("a.css")), 200, "no-cache", "a{b:url(i.png)}")
 	tag := ask(a, a.URL("a.css")).Header().Get("Etag")
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.css"), []byte("a{b:url(j.png)}"), 0o600))
@@ -305,12 +320,12 @@ func TestStaticDevelopment(t *testing.T) {
 	}
 }
 
-// TestStaticChangesWhileItIsSent holds that a client never takes a mixture of two versions for a
+// A client never takes a mixture of two versions for a
 // whole.
-func TestStaticChangesWhileItIsSent(t *testing.T) {
+func aClientNeverGetsAMixtureOfTwoVersions(t *testing.T) {
 	text := strings.Repeat("0123456789", 200_000)
 	dir := folder(t, map[string]string{"a.bin": text})
-	a := serveDir(t, dir, StaticOptions{})
+	a := serveDir(t, dir, edgecache.StaticOptions{})
 	edited := false
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.ServeHTTP(&editing{w, func() {
@@ -345,14 +360,14 @@ func (e *editing) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(e.ResponseWriter, r)
 }
 
-// TestStaticClosesFiles holds that no descriptor stays open, whatever becomes of the request.
-func TestStaticClosesFiles(t *testing.T) {
+// No descriptor stays open, whatever becomes of the request.
+func noFileStaysOpen(t *testing.T) {
 	if _, err := os.ReadDir("/proc/self/fd"); err != nil {
 		t.Skip("needs /proc")
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the collector closes what nobody else has
 	dir := folder(t, map[string]string{"a.js": script, "b.js": script, "b.js.gz": string(gzipped(t, script))})
-	a := serveDir(t, dir, StaticOptions{})
+	a := serveDir(t, dir, edgecache.StaticOptions{})
 	count := func() int {
 		list, err := os.ReadDir("/proc/self/fd")
 		require.NoError(t, err)
@@ -372,7 +387,7 @@ func TestStaticClosesFiles(t *testing.T) {
 			a.ServeHTTP(failing{}, httptest.NewRequest("GET", a.URL("a.js"), nil))
 		}()
 	}
-	a.set.Settle()
+	assets.Of(a).Settle()
 	if got := count(); got != 0 {
 		t.Errorf("got %d open files, want none", got)
 	}

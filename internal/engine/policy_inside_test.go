@@ -1,4 +1,4 @@
-package edgecache
+package engine_test
 
 import (
 	"net/http"
@@ -9,25 +9,30 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/edgecache-go/edgecache/internal/policy"
+	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/engine"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
+func TestPolicyInside(t *testing.T) {
+	t.Run("limits reach caches further inside", limitsReachCachesFurtherInside)
+}
+
 // What a policy restricts reaches every Edge inside of it, also by the request of a background
 // refresh, which has no other values of its client's context.
-func TestLimitsReachWhatLiesFurtherInside(t *testing.T) {
+func limitsReachCachesFurtherInside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		further, err := New(Config{})
+		further, err := edgecache.New(edgecache.Config{})
 		require.NoError(t, err)
-		between, err := New(Config{})
+		between, err := edgecache.New(edgecache.Config{})
 		require.NoError(t, err)
 		var seen []*rules.Limits
-		h := Policy{Vary: []string{"Accept"}, MaxAge: time.Hour}.Handler(between.Handler(
-			Policy{MaxAge: time.Minute}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				limits, entered, _ := further.engine.Outside(r)
+		h := edgecache.Policy{Vary: []string{"Accept"}, MaxAge: time.Hour}.Handler(between.Handler(
+			edgecache.Policy{MaxAge: time.Minute}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				limits, entered, _ := engine.Of(further).Outside(r)
 				require.False(t, entered)
 				seen = append(seen, limits)
-				_, entered, _ = between.engine.Outside(r)
+				_, entered, _ = engine.Of(between).Outside(r)
 				require.True(t, entered)
 				w.Header().Set("Cache-Control", "max-age=1, stale-while-revalidate=60")
 				w.WriteHeader(http.StatusOK)
@@ -45,15 +50,4 @@ func TestLimitsReachWhatLiesFurtherInside(t *testing.T) {
 			require.Equal(t, &rules.Limits{Lifetime: time.Minute, Vary: []string{"Accept"}}, limits)
 		}
 	})
-}
-
-// A Vary that no cache reads in full cannot tell anything apart.
-func TestLimitsOfAVaryThatIsTooLong(t *testing.T) {
-	names := make([]string, 100)
-	for i := range names {
-		names[i] = "X-" + string(rune('A'+i%26)) + string(rune('A'+i/26))
-	}
-	require.True(t, (&policy.Policy{Vary: names}).Limits().Passes())
-	require.False(t, (&policy.Policy{Vary: names[:3]}).Limits().Passes())
-	require.Nil(t, (&policy.Policy{Public: true, Immutable: true, Tags: []string{"a"}}).Limits())
 }

@@ -1,4 +1,4 @@
-package edgecache_test
+package engine_test
 
 import (
 	"context"
@@ -17,9 +17,15 @@ import (
 
 	"github.com/edgecache-go/edgecache"
 	"github.com/edgecache-go/edgecache/internal/coding"
+	"github.com/edgecache-go/edgecache/internal/engine"
 	"github.com/edgecache-go/edgecache/internal/testing/harness"
 	"github.com/edgecache-go/edgecache/storetest"
 )
+
+func TestCompressModel(t *testing.T) {
+	t.Run("random histories keep to the model", randomHistoriesKeepToTheModel)
+	t.Run("broken caches are caught", brokenCachesAreCaught)
+}
 
 // pressLife is how long the pages of the model are fresh.
 const pressLife = 10 * time.Second
@@ -422,11 +428,11 @@ func (p *press) header(d harness.Dice, page int) (header [][2]string) {
 }
 
 // playPress returns what went wrong.
-func playPress(t *testing.T, seed uint64, wrap func(http.Handler) http.Handler, encode func(edgecache.Encoder) edgecache.Encoder, tally map[string]int) (wrong []string) {
+func playPress(t *testing.T, seed uint64, wrap func(http.Handler) http.Handler, encode func(engine.Encoder) engine.Encoder, tally map[string]int) (wrong []string) {
 	synctest.Test(t, func(t *testing.T) {
 		d := harness.NewDice(seed)
 		p := newModelPress(d, wrap)
-		p.edge.WrapEncoder(encode)
+		engine.Of(p.edge).WrapEncoder(encode)
 		for range 120 {
 			p.step(d)
 		}
@@ -442,10 +448,10 @@ func playPress(t *testing.T, seed uint64, wrap func(http.Handler) http.Handler, 
 	return wrong
 }
 
-func untouched(h http.Handler) http.Handler         { return h }
-func uncoded(e edgecache.Encoder) edgecache.Encoder { return e }
+func untouched(h http.Handler) http.Handler   { return h }
+func uncoded(e engine.Encoder) engine.Encoder { return e }
 
-func TestCompressModel(t *testing.T) {
+func randomHistoriesKeepToTheModel(t *testing.T) {
 	first, n := harness.Batches(t, 150, 20_000)
 	tally := map[string]int{}
 	for seed := first; seed < first+n; seed++ {
@@ -458,5 +464,102 @@ func TestCompressModel(t *testing.T) {
 		for _, answer := range []string{"200 ", "200 br", "200 gzip", "200 zstd", "206 ", "304 ", "416 ", "made"} {
 			require.NotZero(t, tally[answer], answer)
 		}
+	}
+}
+
+// headerRewriter changes the header before it is sent.
+type headerRewriter struct {
+	http.ResponseWriter
+	change func(status int, h http.Header)
+}
+
+func (w *headerRewriter) WriteHeader(status int) {
+	if w.change != nil {
+		w.change(status, w.Header())
+		w.change = nil
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *headerRewriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// The model notices caches that are broken in one place each.
+func brokenCachesAreCaught(t *testing.T) {
+	asking := func(change func(http.Header)) func(http.Handler) http.Handler {
+		return func(h http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { change(r.Header); h.ServeHTTP(w, r) })
+		}
+	}
+	answering := func(change func(int, http.Header)) func(http.Handler) http.Handler {
+		return func(h http.Handler) http.Handler {
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				h.ServeHTTP(&headerRewriter{ResponseWriter: w, change: change}, r)
+			})
+		}
+	}
+	for name, mutant := range map[string]struct {
+		wrap   func(http.Handler) http.Handler
+		encode func(engine.Encoder) engine.Encoder
+	}{
+		"an encoder loses the last byte": {untouched, func(encode engine.Encoder) engine.Encoder {
+			return func(c coding.Coding, from io.WriterTo, best bool) ([]byte, error) {
+				packed, err := encode(c, from, best)
+				return packed[:len(packed)-1], err
+			}
+		}},
+		"an encoder takes one coding for another": {untouched, func(encode engine.Encoder) engine.Encoder {
+			return func(_ coding.Coding, from io.WriterTo, best bool) ([]byte, error) {
+				return encode(coding.Gzip, from, best)
+			}
+		}},
+		"an encoder returns what it made last": {untouched, func(encode engine.Encoder) engine.Encoder {
+			var mu sync.Mutex
+			last := map[coding.Coding][]byte{}
+			return func(c coding.Coding, from io.WriterTo, best bool) ([]byte, error) {
+				packed, err := encode(c, from, best)
+				mu.Lock()
+				defer mu.Unlock()
+				before := last[c]
+				last[c] = packed
+				if before == nil {
+					before = packed
+				}
+				return before, err
+			}
+		}},
+		"weights are not read": {asking(func(h http.Header) {
+			if lines := h["Accept-Encoding"]; len(lines) > 0 {
+				h["Accept-Encoding"] = []string{strings.ReplaceAll(lines[0], ";q=0.000", "")}
+			}
+		}), uncoded},
+		"a coding has the tag of the page": {answering(func(_ int, h http.Header) {
+			h["Etag"] = []string{strings.Replace(h.Get("Etag"), "-br", "", 1)}
+		}), uncoded},
+		"a coding that the client does not accept is confirmed": {asking(func(h http.Header) {
+			if len(h["If-None-Match"]) > 0 {
+				h["Accept-Encoding"] = []string{harness.AcceptEncoding}
+			}
+		}), uncoded},
+		"a 304 does not say what it varies by": {answering(func(status int, h http.Header) {
+			if status == http.StatusNotModified {
+				h.Del("Vary")
+			}
+		}), uncoded},
+		"parts are taken for parts of a coding": {answering(func(status int, h http.Header) {
+			if status == http.StatusPartialContent {
+				h.Set("Content-Encoding", "br")
+			}
+		}), uncoded},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for seed := uint64(1); seed <= 300; seed++ {
+				if wrong := playPress(t, seed, mutant.wrap, mutant.encode, map[string]int{}); len(wrong) > 0 {
+					t.Logf("at seed %d: %.200s", seed, wrong[0])
+					require.Empty(t, playPress(t, seed, untouched, uncoded, map[string]int{}), "wrong without the mutant, too")
+					return
+				}
+			}
+			t.Error("not noticed in 300 histories")
+		})
 	}
 }

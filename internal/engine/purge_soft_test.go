@@ -1,4 +1,4 @@
-package edgecache_test
+package engine_test
 
 import (
 	"fmt"
@@ -14,6 +14,21 @@ import (
 	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
+func TestPurgeSoft(t *testing.T) {
+	t.Run("it serves once more and refreshes (RFC 5861, 3)", itServesOnceMoreAndRefreshes)
+	t.Run("its window counts from the purge", itsWindowCountsFromThePurge)
+	t.Run("it does not prolong what is stale already", itDoesNotProlongWhatIsStaleAlready)
+	t.Run("a second one does not begin the window again", aSecondOneDoesNotBeginTheWindowAgain)
+	t.Run("without a window the page is fetched again", withoutAWindowThePageIsFetchedAgain)
+	t.Run("a 304 confirms the page", a304ConfirmsThePage)
+	t.Run("a failure serves stale within the window (RFC 5861, 4)", aFailureServesStaleWithinTheWindow)
+	t.Run("an unreachable origin serves stale for its time", anUnreachableOriginServesStaleForItsTime)
+	t.Run("what may not be used stale is not served", whatMayNotBeUsedStaleIsNotServed)
+	t.Run("a hard purge after it removes", aHardPurgeAfterItRemoves)
+	t.Run("a page that is stored after it is fresh", aPageThatIsStoredAfterItIsFresh)
+	t.Run("Age goes on", ageGoesOn)
+}
+
 // eachSoft plays a scene with every kind of soft purge.
 func eachSoft(t *testing.T, scene func(t *testing.T, s *harness.Origin, purge func())) {
 	eachWay(t, edgecache.Config{Logger: harness.Silent(), HonorRequestDirectives: true}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
@@ -23,7 +38,7 @@ func eachSoft(t *testing.T, scene func(t *testing.T, s *harness.Origin, purge fu
 	})
 }
 
-func TestSoftPurgeServesOnceMoreAndRefreshesRFC5861Section3(t *testing.T) {
+func itServesOnceMoreAndRefreshes(t *testing.T) {
 	eachSoft(t, func(t *testing.T, s *harness.Origin, purge func()) {
 		store(s, "old", "Cache-Control", "max-age=600, stale-while-revalidate=60", "Cache-Groups", `"shop"`)
 		time.Sleep(time.Second)
@@ -37,7 +52,7 @@ func TestSoftPurgeServesOnceMoreAndRefreshesRFC5861Section3(t *testing.T) {
 	})
 }
 
-func TestWindowOfASoftPurgeCountsFromThePurge(t *testing.T) {
+func itsWindowCountsFromThePurge(t *testing.T) {
 	eachSoft(t, func(t *testing.T, s *harness.Origin, purge func()) {
 		store(s, "old", "Cache-Control", "max-age=6000, stale-while-revalidate=60, stale-if-error=60", "Cache-Groups", `"shop"`)
 		time.Sleep(100 * time.Second)
@@ -56,7 +71,7 @@ func TestWindowOfASoftPurgeCountsFromThePurge(t *testing.T) {
 	})
 }
 
-func TestSoftPurgeDoesNotProlongWhatIsStaleAlready(t *testing.T) {
+func itDoesNotProlongWhatIsStaleAlready(t *testing.T) {
 	eachSoft(t, func(t *testing.T, s *harness.Origin, purge func()) {
 		store(s, "old", "Cache-Control", "max-age=10, stale-while-revalidate=60", "Cache-Groups", `"shop"`)
 		time.Sleep(69 * time.Second)
@@ -68,7 +83,7 @@ func TestSoftPurgeDoesNotProlongWhatIsStaleAlready(t *testing.T) {
 	})
 }
 
-func TestSecondSoftPurgeDoesNotBeginTheWindowAgain(t *testing.T) {
+func aSecondOneDoesNotBeginTheWindowAgain(t *testing.T) {
 	eachSoft(t, func(t *testing.T, s *harness.Origin, purge func()) {
 		store(s, "old", "Cache-Control", "max-age=6000, stale-while-revalidate=60", "Cache-Groups", `"shop"`)
 		purge()
@@ -83,7 +98,7 @@ func TestSecondSoftPurgeDoesNotBeginTheWindowAgain(t *testing.T) {
 	})
 }
 
-func TestSoftPurgeWithoutAWindowMakesThePageAnew(t *testing.T) {
+func withoutAWindowThePageIsFetchedAgain(t *testing.T) {
 	eachSoft(t, func(t *testing.T, s *harness.Origin, purge func()) {
 		store(s, "old", "Cache-Control", "max-age=600", "Cache-Groups", `"shop"`)
 		purge()
@@ -101,7 +116,7 @@ func TestSoftPurgeWithoutAWindowMakesThePageAnew(t *testing.T) {
 	})
 }
 
-func TestSoftPurgeIsConfirmedByA304(t *testing.T) {
+func a304ConfirmsThePage(t *testing.T) {
 	eachSoft(t, func(t *testing.T, s *harness.Origin, purge func()) {
 		store(s, "old", "Cache-Control", "max-age=600", "Etag", `"1"`, "Cache-Groups", `"shop"`)
 		purge()
@@ -123,7 +138,7 @@ func TestSoftPurgeIsConfirmedByA304(t *testing.T) {
 	})
 }
 
-func TestSoftPurgeThenFailureServesStaleWithinTheWindowRFC5861Section4(t *testing.T) {
+func aFailureServesStaleWithinTheWindow(t *testing.T) {
 	eachSoft(t, func(t *testing.T, s *harness.Origin, purge func()) {
 		store(s, "old", "Cache-Control", "max-age=6000, stale-if-error=60", "Cache-Groups", `"shop"`)
 		time.Sleep(100 * time.Second)
@@ -147,7 +162,7 @@ func TestSoftPurgeThenFailureServesStaleWithinTheWindowRFC5861Section4(t *testin
 	})
 }
 
-func TestSoftPurgeThenAnUnreachableOriginServesStaleForItsTime(t *testing.T) {
+func anUnreachableOriginServesStaleForItsTime(t *testing.T) {
 	eachWay(t, edgecache.Config{StaleIfUnreachable: time.Minute}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
 		if !how.soft {
 			return
@@ -171,7 +186,7 @@ func TestSoftPurgeThenAnUnreachableOriginServesStaleForItsTime(t *testing.T) {
 	})
 }
 
-func TestSoftPurgeOfWhatMayNotBeUsedStale(t *testing.T) {
+func whatMayNotBeUsedStaleIsNotServed(t *testing.T) {
 	for _, directive := range []string{"must-revalidate", "proxy-revalidate", "s-maxage=600"} {
 		eachSoft(t, func(t *testing.T, s *harness.Origin, purge func()) {
 			store(s, "old", "Cache-Control", "max-age=600, stale-while-revalidate=60, stale-if-error=60, "+directive, "Cache-Groups", `"shop"`)
@@ -185,7 +200,7 @@ func TestSoftPurgeOfWhatMayNotBeUsedStale(t *testing.T) {
 	}
 }
 
-func TestHardPurgeAfterASoftOneRemoves(t *testing.T) {
+func aHardPurgeAfterItRemoves(t *testing.T) {
 	for _, how := range ways() {
 		if how.soft {
 			continue
@@ -207,7 +222,7 @@ func TestHardPurgeAfterASoftOneRemoves(t *testing.T) {
 	}
 }
 
-func TestPageStoredAfterASoftPurgeIsFresh(t *testing.T) {
+func aPageThatIsStoredAfterItIsFresh(t *testing.T) {
 	eachSoft(t, func(t *testing.T, s *harness.Origin, purge func()) {
 		purge()
 		store(s, "new", "Cache-Control", "max-age=600", "Cache-Groups", `"shop"`)
@@ -215,7 +230,7 @@ func TestPageStoredAfterASoftPurgeIsFresh(t *testing.T) {
 	})
 }
 
-func TestAgeGoesOnAfterASoftPurge(t *testing.T) {
+func ageGoesOn(t *testing.T) {
 	eachSoft(t, func(t *testing.T, s *harness.Origin, purge func()) {
 		store(s, "old", "Cache-Control", "max-age=600, stale-while-revalidate=60", "Cache-Groups", `"shop"`)
 		time.Sleep(30 * time.Second)

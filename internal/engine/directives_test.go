@@ -1,4 +1,4 @@
-package edgecache_test
+package engine_test
 
 import (
 	"fmt"
@@ -13,6 +13,16 @@ import (
 	"github.com/edgecache-go/edgecache"
 	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
+
+func TestRequestDirectives(t *testing.T) {
+	t.Run("they do nothing (deviation from RFC 9111, 5.2.1)", theyDoNothing)
+	t.Run("they reach the handler with what is passed on", theyReachTheHandlerWithWhatIsPassedOn)
+	t.Run("Vary on them makes no variants", varyOnThemMakesNoVariants)
+	t.Run("Vary of a policy on them makes no variants", varyOfAPolicyOnThemMakesNoVariants)
+	t.Run("they do not keep a request from waiting", theyDoNotKeepARequestFromWaiting)
+	t.Run("they count with HonorRequestDirectives", theyCountWithHonorRequestDirectives)
+	t.Run("no-transform is one of them (RFC 9111, 5.2.1.6)", noTransformIsOneOfThem)
+}
 
 // steering is every way in which a request can tell a cache what to do (RFC 9111, 5.2.1 and 5.4;
 // RFC 5861, 4).
@@ -34,7 +44,7 @@ var steering = [][]string{
 
 // Deviation from RFC 9111, 5.2.1, which makes request directives advisory: clients do not steer the
 // cache.
-func TestRequestDirectivesDoNothing(t *testing.T) {
+func theyDoNothing(t *testing.T) {
 	const lifetime = time.Minute
 	for _, header := range steering {
 		t.Run(fmt.Sprint(header), func(t *testing.T) {
@@ -82,7 +92,7 @@ func TestRequestDirectivesDoNothing(t *testing.T) {
 }
 
 // Only what a stored response could depend on is taken off.
-func TestRequestDirectivesOfWhatIsPassedOnReachTheHandler(t *testing.T) {
+func theyReachTheHandlerWithWhatIsPassedOn(t *testing.T) {
 	var seen http.Header
 	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 		seen = r.Header.Clone()
@@ -107,7 +117,7 @@ func TestRequestDirectivesOfWhatIsPassedOnReachTheHandler(t *testing.T) {
 }
 
 // A page cannot depend on a field that its handler never sees, whatever it says.
-func TestVaryOnRequestDirectivesMakesNoVariants(t *testing.T) {
+func varyOnThemMakesNoVariants(t *testing.T) {
 	for _, vary := range []string{"Cache-Control", "Pragma, cache-control", "Accept, Cache-Control"} {
 		s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Vary", vary)
@@ -122,7 +132,7 @@ func TestVaryOnRequestDirectivesMakesNoVariants(t *testing.T) {
 }
 
 // The same where a policy outside of the cache says so.
-func TestVaryOfAPolicyOnRequestDirectivesMakesNoVariants(t *testing.T) {
+func varyOfAPolicyOnThemMakesNoVariants(t *testing.T) {
 	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, r.Header.Get("Cache-Control")) })
 	s.Handler = edgecache.Policy{Vary: []string{"cache-control", "Pragma", "Accept-Language"}}.Handler(s.Handler)
 	harness.Want(t, s.Get("/"), "MISS", 200, "")
@@ -132,7 +142,7 @@ func TestVaryOfAPolicyOnRequestDirectivesMakesNoVariants(t *testing.T) {
 }
 
 // Who waits takes what another request has begun, whatever it asks for.
-func TestRequestDirectivesDoNotKeepFromWaiting(t *testing.T) {
+func theyDoNotKeepARequestFromWaiting(t *testing.T) {
 	for _, header := range steering {
 		synctest.Test(t, func(t *testing.T) {
 			s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
@@ -149,7 +159,7 @@ func TestRequestDirectivesDoNotKeepFromWaiting(t *testing.T) {
 }
 
 // With HonorRequestDirectives they count, and the handler sees them: so RFC 9111 to the letter.
-func TestHonorRequestDirectives(t *testing.T) {
+func theyCountWithHonorRequestDirectives(t *testing.T) {
 	var seen http.Header
 	s := harness.NewSite(t, edgecache.Config{HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request) {
 		seen = r.Header.Clone()
@@ -167,7 +177,7 @@ func TestHonorRequestDirectives(t *testing.T) {
 }
 
 // no-transform of a request (RFC 9111, 5.2.1.6) is a request directive like the others.
-func TestNoTransformOfARequest(t *testing.T) {
+func noTransformIsOneOfThem(t *testing.T) {
 	for _, honor := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			s := harness.NewSite(t, edgecache.Config{Compress: true, HonorRequestDirectives: honor}, func(w http.ResponseWriter, r *http.Request) {

@@ -1,4 +1,4 @@
-package edgecache
+package assets_test
 
 import (
 	"bytes"
@@ -19,14 +19,38 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/assets"
 )
 
-// TestStaticRetainedIsServedLikeTheRest holds that requests for a file of an earlier version cost
+func TestRetain(t *testing.T) {
+	t.Run("a retained file is served like the rest", aRetainedFileIsServedLikeTheRest)
+	t.Run("a file that comes back is served", aFileThatComesBackIsServed)
+	t.Run("a version that another process has noticed is served", aVersionThatAnotherProcessHasNoticedIsServed)
+	t.Run("a page names the files of the next build", aPageNamesTheFilesOfTheNextBuild)
+	t.Run("pages with old URLs are kept apart", pagesWithOldURLsAreKeptApart)
+	t.Run("retained files are not retained again", retainedFilesAreNotRetainedAgain)
+}
+
+func TestFiles(t *testing.T) {
+	t.Run("hidden files are no news", hiddenFilesAreNoNews)
+	t.Run("a file that cannot be read keeps no others back", aFileThatCannotBeReadKeepsNoOthersBack)
+	t.Run("a file that can be read later is served then", aFileThatCanBeReadLaterIsServedThen)
+	t.Run("links in folders cannot keep the start busy", linksInFoldersCannotKeepTheStartBusy)
+	t.Run("a file that becomes shorter ends the connection", aFileThatBecomesShorterEndsTheConnection)
+	t.Run("a file of a clock that is ahead is not hashed for each request", aFileOfAClockThatIsAheadIsNotHashedForEachRequest)
+	t.Run("a file that is replaced at the same time is noticed", aFileThatIsReplacedAtTheSameTimeIsNoticed)
+	t.Run("a file system without times never sends other bytes under a hash", aFileSystemWithoutTimesNeverSendsOtherBytesUnderAHash)
+	t.Run("a prefix that was stripped is told, once", aPrefixThatWasStrippedIsToldOnce)
+}
+
+// Requests for a file of an earlier version cost
 // what others do: it is compressed once, and is a hit from the second on.
-func TestStaticRetainedIsServedLikeTheRest(t *testing.T) {
+func aRetainedFileIsServedLikeTheRest(t *testing.T) {
 	shared := t.TempDir()
-	url := serveDir(t, folder(t, map[string]string{"a.js": script + "1"}), StaticOptions{Retain: shared}).URL("a.js")
-	a := serveDir(t, folder(t, map[string]string{"a.js": script + "2"}), StaticOptions{Retain: shared, MaxEncodedBytes: 700})
+	url := serveDir(t, folder(t, map[string]string{"a.js": script + "1"}), edgecache.StaticOptions{Retain: shared}).URL("a.js")
+	a := serveDir(t, folder(t, map[string]string{"a.js": script + "2"}), edgecache.StaticOptions{Retain: shared, MaxEncodedBytes: 700})
 	for i, want := range []string{"MISS", "HIT", "HIT", "HIT", "HIT", "HIT", "HIT", "HIT", "HIT", "HIT"} {
 		got := ask(a, url)
 		checkAnswer(t, "retained", got, 200, immutably, script+"1")
@@ -34,23 +58,23 @@ func TestStaticRetainedIsServedLikeTheRest(t *testing.T) {
 			t.Errorf("request %d: got %s, want %s", i+1, word, want)
 		}
 		ask(a, url, "Accept-Encoding", "br, gzip, zstd")
-		a.set.Settle()
+		assets.Of(a).Settle()
 	}
 	for _, url := range []string{url, a.URL("a.js")} {
 		ask(a, url, "Accept-Encoding", "br")
-		a.set.Settle()
+		assets.Of(a).Settle()
 		if got := ask(a, url, "Accept-Encoding", "br").Header().Get("Content-Encoding"); got != "br" {
 			t.Errorf("%s: got Content-Encoding %q, want br", url, got)
 		}
 	}
 }
 
-// TestStaticComesBack holds that a file that is away for a moment, as while a new version is copied
+// A file that is away for a moment, as while a new version is copied
 // over the old one, is there again when it is.
-func TestStaticComesBack(t *testing.T) {
+func aFileThatComesBackIsServed(t *testing.T) {
 	for _, prefix := range []string{"/static/", "/"} {
 		dir := folder(t, map[string]string{"a.js": "one", "b.js": "b"})
-		a := serveDir(t, dir, StaticOptions{Prefix: prefix})
+		a := serveDir(t, dir, edgecache.StaticOptions{Prefix: prefix})
 		h := a.Handler(http.NotFoundHandler())
 		for _, name := range []string{"a.js", "b.js"} {
 			require.NoError(t, os.Remove(filepath.Join(dir, name)))
@@ -70,26 +94,26 @@ func TestStaticComesBack(t *testing.T) {
 	}
 }
 
-// TestStaticTwoProcessesOneFolder holds that a process serves a version by its new URL that so far
+// A process serves a version by its new URL that so far
 // only another one has noticed.
-func TestStaticTwoProcessesOneFolder(t *testing.T) {
+func aVersionThatAnotherProcessHasNoticedIsServed(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": "one", "a.css": "one"})
-	first, second := serveDir(t, dir, StaticOptions{}), serveDir(t, dir, StaticOptions{})
+	first, second := serveDir(t, dir, edgecache.StaticOptions{}), serveDir(t, dir, edgecache.StaticOptions{})
 	put(t, dir, "a.js", "two!")
 	put(t, dir, "a.css", "two!")
 	put(t, dir, "b.js", "new")
 	checkAnswer(t, "a script", ask(second, first.URL("a.js")), 200, immutably, "two!")
 	checkAnswer(t, "a new script", ask(second, first.URL("b.js")), 200, immutably, "new")
-	third := serveDir(t, dir, StaticOptions{})
+	third := serveDir(t, dir, edgecache.StaticOptions{})
 	put(t, dir, "a.css", "three")
 	checkAnswer(t, "a stylesheet", ask(third, first.URL("a.css")), 200, immutably, "three")
 }
 
-// TestStaticHiddenFilesAreNoNews holds that requests for what is there, but not for clients, have
+// Requests for what is there, but not for clients, have
 // nothing looked through.
-func TestStaticHiddenFilesAreNoNews(t *testing.T) {
+func hiddenFilesAreNoNews(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": script, "a.js.gz": "no", "sub/x.js": "x", "m.json": "{}", ".env": "secret"})
-	a := serveDir(t, dir, StaticOptions{ViteManifest: "m.json"})
+	a := serveDir(t, dir, edgecache.StaticOptions{ViteManifest: "m.json"})
 	put(t, dir, "news.js", "news") // found as soon as anything has the folder looked through
 	version := a.Version()
 	for _, name := range []string{"a.js.gz", "sub", "m.json", ".env", "none", "none-0123456789abcdef.js", "a-0123456789abcdef.js"} {
@@ -102,12 +126,12 @@ func TestStaticHiddenFilesAreNoNews(t *testing.T) {
 	}
 }
 
-// TestStaticFileThatCannotBeRead holds that one such file keeps nobody from the others, or from
+// One such file keeps nobody from the others, or from
 // their news.
-func TestStaticFileThatCannotBeRead(t *testing.T) {
+func aFileThatCannotBeReadKeepsNoOthersBack(t *testing.T) {
 	tree := forbidding{fstest.MapFS{"a.js": {Data: []byte("one")}, "secret.txt": {Data: []byte("secret")}}, map[string]bool{"secret.txt": true}}
 	var log bytes.Buffer
-	a, err := Static(tree, StaticOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	a, err := edgecache.Static(tree, edgecache.StaticOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	require.NoError(t, err)
 	tree.MapFS["a.js"] = &fstest.MapFile{Data: []byte("two!")}
 	for range 3 {
@@ -119,12 +143,12 @@ func TestStaticFileThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// TestStaticFileThatCanBeReadLater holds that it is there as soon as that, without a request of
+// It is there as soon as that, without a request of
 // every visitor having it tried.
-func TestStaticFileThatCanBeReadLater(t *testing.T) {
+func aFileThatCanBeReadLaterIsServedThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tree := forbidding{fstest.MapFS{"a.js": {Data: []byte("a")}}, map[string]bool{"a.js": true}}
-		a, err := Static(tree, StaticOptions{Logger: slog.New(slog.DiscardHandler)})
+		a, err := edgecache.Static(tree, edgecache.StaticOptions{Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		tree.files["a.js"] = false
 		checkAnswer(t, "within the pause", ask(a, "/static/a.js"), 404, "no-store", "Not Found\n")
@@ -148,9 +172,9 @@ func (f forbidding) Open(name string) (fs.File, error) {
 	return f.MapFS.Open(name)
 }
 
-// TestStaticFoldersWithoutEnd holds that symbolic links cannot keep the start busy: nine folders
+// Symbolic links cannot keep the start busy: nine folders
 // with eight links each to the next make 8^9 ways.
-func TestStaticFoldersWithoutEnd(t *testing.T) {
+func linksInFoldersCannotKeepTheStartBusy(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("symbolic links need a privilege there")
 	}
@@ -161,15 +185,15 @@ func TestStaticFoldersWithoutEnd(t *testing.T) {
 			require.NoError(t, os.Symlink("../"+strconv.Itoa(i+1), filepath.Join(dir, strconv.Itoa(i), "to"+strconv.Itoa(link))))
 		}
 	}
-	_, err := StaticDir(dir, StaticOptions{})
+	_, err := edgecache.StaticDir(dir, edgecache.StaticOptions{})
 	require.ErrorContains(t, err, "folders")
 }
 
-// TestStaticTruncatedWhileItIsSent holds that a file that becomes shorter under way ends the
+// A file that becomes shorter under way ends the
 // connection, also where the length has been taken off.
-func TestStaticTruncatedWhileItIsSent(t *testing.T) {
+func aFileThatBecomesShorterEndsTheConnection(t *testing.T) {
 	dir := folder(t, map[string]string{"a.bin": strings.Repeat("0123456789", 200_000)})
-	a := serveDir(t, dir, StaticOptions{})
+	a := serveDir(t, dir, edgecache.StaticOptions{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.ServeHTTP(&lengthless{w, func() { _ = os.Truncate(filepath.Join(dir, "a.bin"), 1000) }}, r)
 	}))
@@ -196,13 +220,13 @@ func (l *lengthless) WriteHeader(status int) {
 	l.edit()
 }
 
-// TestStaticOfAnotherTime holds that a file of a clock that is ahead is not hashed for each
+// A file of a clock that is ahead is not hashed for each
 // request, and that it is until an edit would show.
-func TestStaticOfAnotherTime(t *testing.T) {
+func aFileOfAClockThatIsAheadIsNotHashedForEachRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ahead := time.Now().Add(10 * time.Hour)
 		tree := &counting{MapFS: fstest.MapFS{"a.js": {Data: []byte("one"), ModTime: ahead}}}
-		a, err := Static(tree, StaticOptions{Logger: slog.New(slog.DiscardHandler)})
+		a, err := edgecache.Static(tree, edgecache.StaticOptions{Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		before := a.URL("a.js")
 		tree.MapFS["a.js"] = &fstest.MapFile{Data: []byte("two"), ModTime: ahead}
@@ -231,14 +255,14 @@ func (c *counting) Open(name string) (fs.File, error) {
 
 func (c *counting) Stat(name string) (fs.FileInfo, error) { return c.MapFS.Stat(name) }
 
-// TestStaticReplacedAtTheSameTime holds that a file that another takes the place of is noticed,
+// A file that another takes the place of is noticed,
 // though both are as long and as old: builds that can be repeated give all their files one time.
-func TestStaticReplacedAtTheSameTime(t *testing.T) {
+func aFileThatIsReplacedAtTheSameTimeIsNoticed(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": "one"})
 	path := filepath.Join(dir, "a.js")
 	info, err := os.Stat(path)
 	require.NoError(t, err)
-	a := serveDir(t, dir, StaticOptions{})
+	a := serveDir(t, dir, edgecache.StaticOptions{})
 	before := a.URL("a.js")
 	next := filepath.Join(dir, ".next")
 	require.NoError(t, os.WriteFile(next, []byte("two"), 0o600))
@@ -248,12 +272,12 @@ func TestStaticReplacedAtTheSameTime(t *testing.T) {
 	checkAnswer(t, "the new URL", ask(a, a.URL("a.js")), 200, immutably, "two")
 }
 
-// TestStaticWithoutTimes holds that a file system that does not say when its files were changed
+// A file system that does not say when its files were changed
 // never has other bytes sent under a hash.
-func TestStaticWithoutTimes(t *testing.T) {
+func aFileSystemWithoutTimesNeverSendsOtherBytesUnderAHash(t *testing.T) {
 	for _, size := range []int{3, 5 << 20} {
 		tree := fstest.MapFS{"a.bin": {Data: bytes.Repeat([]byte("1"), size)}}
-		a, err := Static(tree, StaticOptions{Logger: slog.New(slog.DiscardHandler)})
+		a, err := edgecache.Static(tree, edgecache.StaticOptions{Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		url := a.URL("a.bin")
 		tree["a.bin"] = &fstest.MapFile{Data: bytes.Repeat([]byte("2"), size)}
@@ -264,14 +288,14 @@ func TestStaticWithoutTimes(t *testing.T) {
 	}
 }
 
-// TestStaticNextBuild holds that a page names the files of a build tool's next run as soon as its
+// A page names the files of a build tool's next run as soon as its
 // manifest does.
-func TestStaticNextBuild(t *testing.T) {
+func aPageNamesTheFilesOfTheNextBuild(t *testing.T) {
 	dir := folder(t, map[string]string{"m.json": `{"m.ts":{"file":"m-AAAAAAAA.js","src":"m.ts"}}`, "m-AAAAAAAA.js": "one"})
-	a := serveDir(t, dir, StaticOptions{ViteManifest: "m.json"})
+	a := serveDir(t, dir, edgecache.StaticOptions{ViteManifest: "m.json"})
 	put(t, dir, "m-BBBBBBBB.js", "two!")
 	put(t, dir, "m.json", `{"m.ts":{"file":"m-BBBBBBBB.js","src":"m.ts" }}`)
-	tags, err := a.set.EntryTags("m.ts", "")
+	tags, err := assets.Of(a).EntryTags("m.ts", "")
 	require.NoError(t, err)
 	if want := `<script type="module" src="/static/m-BBBBBBBB.js"></script>`; tags != want {
 		t.Errorf("got %s, want %s", tags, want)
@@ -281,12 +305,12 @@ func TestStaticNextBuild(t *testing.T) {
 	}
 }
 
-// TestStaticVersionOfADirectory holds that pages that name files by their old URLs are kept apart
+// Pages that name files by their old URLs are kept apart
 // within a second, though nobody has asked for a file since.
-func TestStaticVersionOfADirectory(t *testing.T) {
+func pagesWithOldURLsAreKeptApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tree := fstest.MapFS{"a.js": {Data: []byte("one"), ModTime: time.Now().Add(-time.Hour)}}
-		a, err := Static(tree, StaticOptions{Logger: slog.New(slog.DiscardHandler)})
+		a, err := edgecache.Static(tree, edgecache.StaticOptions{Logger: slog.New(slog.DiscardHandler)})
 		require.NoError(t, err)
 		before := a.Version()
 		tree["a.js"] = &fstest.MapFile{Data: []byte("two!"), ModTime: time.Now()}
@@ -297,10 +321,10 @@ func TestStaticVersionOfADirectory(t *testing.T) {
 	})
 }
 
-// TestStaticMountedWrongly holds that who strips the prefix is told so, once.
-func TestStaticMountedWrongly(t *testing.T) {
+// Who strips the prefix is told so, once.
+func aPrefixThatWasStrippedIsToldOnce(t *testing.T) {
 	var log bytes.Buffer
-	a := static(t, map[string]string{"a.js": "a"}, StaticOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	a := static(t, map[string]string{"a.js": "a"}, edgecache.StaticOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	for range 2 {
 		checkAnswer(t, "stripped", ask(http.StripPrefix("/static", a), "/static/a.js"), 404, "no-store", "Not Found\n")
 	}
@@ -309,16 +333,16 @@ func TestStaticMountedWrongly(t *testing.T) {
 	}
 }
 
-// TestStaticRetainInsideTheFolder holds that retained files are not served, and retained, once more
+// Retained files are not served, and retained, once more
 // with every start.
-func TestStaticRetainInsideTheFolder(t *testing.T) {
+func retainedFilesAreNotRetainedAgain(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": "a", "sub/b.js": "b"})
 	for retain, wrong := range map[string]bool{
 		dir: true, filepath.Join(dir, "kept"): true, filepath.Join(dir, "sub", "..", "sub", "kept"): true,
 		dir + "-kept": false, filepath.Join(dir, "..", "kept"): false, filepath.Join(dir, ".kept"): false,
 	} {
-		a, err := StaticDir(dir, StaticOptions{Retain: retain})
-		var mistake *ConfigError
+		a, err := edgecache.StaticDir(dir, edgecache.StaticOptions{Retain: retain})
+		var mistake *edgecache.ConfigError
 		if errors.As(err, &mistake) != wrong || wrong && mistake.Field != "StaticOptions.Retain" || !wrong && err != nil {
 			t.Errorf("%s: got %v, want a mistake: %v", retain, err, wrong)
 		}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package edgecache
+package assets_test
 
 import (
 	"syscall"

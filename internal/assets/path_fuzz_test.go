@@ -1,4 +1,4 @@
-package edgecache
+package assets_test
 
 import (
 	"log/slog"
@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
 )
 
 // FuzzStaticPath holds that no path panics, opens what lies outside, what is hidden or a folder, in
@@ -31,14 +33,14 @@ func FuzzStaticPath(f *testing.F) {
 		f.Log(err) // Windows: then without
 	}
 	_ = os.Symlink(parent, filepath.Join(dir, "up"))
-	var all []*Assets
+	var all []*edgecache.Assets
 	for _, dev := range []bool{false, true} {
 		for _, prefix := range []string{"", "/"} {
-			options := StaticOptions{Dev: dev, Prefix: prefix, ViteManifest: "m.json", Retain: filepath.Join(parent, "kept"), Logger: slog.New(slog.DiscardHandler)}
-			a, err := StaticDir(dir, options)
+			options := edgecache.StaticOptions{Dev: dev, Prefix: prefix, ViteManifest: "m.json", Retain: filepath.Join(parent, "kept"), Logger: slog.New(slog.DiscardHandler)}
+			a, err := edgecache.StaticDir(dir, options)
 			require.NoError(f, err)
 			f.Cleanup(func() { _ = a.Close() })
-			b, err := Static(os.DirFS(dir), options)
+			b, err := edgecache.Static(os.DirFS(dir), options)
 			require.NoError(f, err)
 			f.Cleanup(func() { _ = b.Close() })
 			all = append(all, a, b)

@@ -1,4 +1,4 @@
-package edgecache_test
+package engine_test
 
 import (
 	"context"
@@ -15,9 +15,16 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/engine"
 	"github.com/edgecache-go/edgecache/internal/testing/harness"
 	"github.com/edgecache-go/edgecache/storetest"
 )
+
+func TestPurgeModel(t *testing.T) {
+	t.Run("without a store", withoutAStore)
+	t.Run("in front of a store", inFrontOfAStore)
+	t.Run("broken purges are caught", brokenPurgesAreCaught)
+}
 
 // purges are the ways to purge that the model uses: those of the Edge, or broken ones.
 type purges struct {
@@ -64,9 +71,9 @@ func playModel(t *testing.T, seed uint64, p purges, store func() edgecache.Store
 	return violations
 }
 
-// TestPurgeModel plays random interleavings: a million with EDGECACHE_LONG, else as many as a short
+// Plays random interleavings: a million with EDGECACHE_LONG, else as many as a short
 // time allows. A seed that EDGECACHE_SEED names is played alone.
-func TestPurgeModel(t *testing.T) {
+func withoutAStore(t *testing.T) {
 	tally := playModels(t, 1_500, 1_000_000, func() edgecache.Store { return nil })
 	for _, status := range []string{"HIT", "MISS", "EXPIRED", "REVALIDATED", "STALE", "UPDATING", "BYPASS"} {
 		if tally[status] == 0 && len(tally) > 2 {
@@ -75,9 +82,9 @@ func TestPurgeModel(t *testing.T) {
 	}
 }
 
-// TestPurgeModelWithAStore is the same in front of a second tier: one that works, and one that
+// Is the same in front of a second tier: one that works, and one that
 // fails, blocks, lies or panics in a fifth of its calls.
-func TestPurgeModelWithAStore(t *testing.T) {
+func inFrontOfAStore(t *testing.T) {
 	t.Run("sound", func(t *testing.T) {
 		playModels(t, 300, 100_000, func() edgecache.Store { return storetest.NewMap() })
 	})
@@ -125,27 +132,27 @@ func playModels(t *testing.T, short, long uint64, store func() edgecache.Store) 
 	return tally
 }
 
-// TestPurgeModelCanFail shows that the model notices each kind of broken purge.
-func TestPurgeModelCanFail(t *testing.T) {
+// Shows that the model notices each kind of broken purge.
+func brokenPurgesAreCaught(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		breaks func(p *purges)
 	}{
 		{"a purge by URL that lets fills store again", func(p *purges) {
 			p.url = func(e *edgecache.Edge, soft bool, host, path string) {
-				e.Mutants().PurgeUnfenced(max(host, ownHost), path)
+				engine.Of(e).Mutants().PurgeUnfenced(max(host, ownHost), path)
 			}
 		}},
 		{"a purge by URL that removes nothing", func(p *purges) {
 			p.url = func(e *edgecache.Edge, soft bool, host, path string) {
-				e.Mutants().PurgeFencedOnly(max(host, ownHost), path)
+				engine.Of(e).Mutants().PurgeFencedOnly(max(host, ownHost), path)
 			}
 		}},
 		{"a purge by tag that lets fills store again", func(p *purges) {
-			p.tag = func(e *edgecache.Edge, soft bool, tag string) { e.Mutants().PurgeTagUnfenced(tag) }
+			p.tag = func(e *edgecache.Edge, soft bool, tag string) { engine.Of(e).Mutants().PurgeTagUnfenced(tag) }
 		}},
 		{"a purge of everything that lets fills store again", func(p *purges) {
-			p.all = func(e *edgecache.Edge, soft bool) { e.Mutants().PurgeAllUnfenced() }
+			p.all = func(e *edgecache.Edge, soft bool) { engine.Of(e).Mutants().PurgeAllUnfenced() }
 		}},
 		{"a purge by prefix that forgets one page", func(p *purges) {
 			p.prefix = func(e *edgecache.Edge, soft bool, prefix string) {
@@ -159,16 +166,16 @@ func TestPurgeModelCanFail(t *testing.T) {
 			p.wrap = edgecache.AfterRequest(func(_ *http.Request, _ int, header http.Header) { header.Del("Location") })
 		}},
 		{"an unsafe method that lets fills store again", func(p *purges) {
-			p.after = func(e *edgecache.Edge) { e.Mutants().ForgetPaths() }
+			p.after = func(e *edgecache.Edge) { engine.Of(e).Mutants().ForgetPaths() }
 		}},
 		{"an unsafe method that lets what it names be served while it is made anew", func(p *purges) {
-			p.after = func(e *edgecache.Edge) { e.Mutants().MakeInvalidSoft() }
+			p.after = func(e *edgecache.Edge) { engine.Of(e).Mutants().MakeInvalidSoft() }
 		}},
 		{"a soft purge that lets a 304 on its way make the page fresh", func(p *purges) {
 			hard := p.url
 			p.url = func(e *edgecache.Edge, soft bool, host, path string) {
 				if soft {
-					e.Mutants().SoftenUnfenced(ownHost, path)
+					engine.Of(e).Mutants().SoftenUnfenced(ownHost, path)
 				} else {
 					hard(e, soft, host, path)
 				}

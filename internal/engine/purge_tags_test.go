@@ -1,4 +1,4 @@
-package edgecache_test
+package engine_test
 
 import (
 	"fmt"
@@ -12,10 +12,24 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/engine"
 	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
-func TestPurgeTagsRFC9875Section2(t *testing.T) {
+func TestPurgeTags(t *testing.T) {
+	t.Run("pages with the tag go (RFC 9875, 2)", pagesWithTheTagGo)
+	t.Run("pages of each origin go", pagesOfEachOriginGo)
+	t.Run("only variants that carry the tag go", onlyVariantsThatCarryTheTagGo)
+	t.Run("each tag counts its own pages", eachTagCountsItsOwnPages)
+	t.Run("a page has the tags of its last 304", aPageHasTheTagsOfItsLast304)
+	t.Run("Cache-Group-Invalidation purges (RFC 9875, 3)", cacheGroupInvalidationPurges)
+	t.Run("Invalidate and PurgeTags mean the same pages", invalidateAndPurgeTagsMeanTheSamePages)
+	t.Run("tags that no page carries are collected", tagsThatNoPageCarriesAreCollected)
+	t.Run("a cache that is not used is collected with its tags", aCacheThatIsNotUsedIsCollectedWithItsTags)
+	t.Run("tags keep count under traffic", tagsKeepCountUnderTraffic)
+}
+
+func pagesWithTheTagGo(t *testing.T) {
 	long := strings.Repeat("x", 2000)
 	for _, row := range []struct {
 		name  string
@@ -64,7 +78,7 @@ func TestPurgeTagsRFC9875Section2(t *testing.T) {
 	}
 }
 
-func TestPurgeTagsTakesThePagesOfEveryOrigin(t *testing.T) {
+func pagesOfEachOriginGo(t *testing.T) {
 	s := harness.NewShop(t, func(w http.ResponseWriter, _ *http.Request) { edgecache.Tag(w, "a") })
 	urls := []string{"http://example.com/1", "https://example.com/2", "http://example.org/1", "http://example.com:8080/1"}
 	for _, url := range urls {
@@ -81,7 +95,7 @@ func TestPurgeTagsTakesThePagesOfEveryOrigin(t *testing.T) {
 	}
 }
 
-func TestPurgeTagsTakesTheVariantsThatCarryTheTag(t *testing.T) {
+func onlyVariantsThatCarryTheTagGo(t *testing.T) {
 	s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 		edgecache.Vary(w, "Accept-Language")
 		edgecache.Tag(w, "lang-"+r.Header.Get("Accept-Language"))
@@ -95,7 +109,7 @@ func TestPurgeTagsTakesTheVariantsThatCarryTheTag(t *testing.T) {
 	}
 }
 
-func TestEachTagCountsItsPagesForItself(t *testing.T) {
+func eachTagCountsItsOwnPages(t *testing.T) {
 	s := harness.NewShop(t, func(w http.ResponseWriter, _ *http.Request) { edgecache.Tag(w, "a", "b") })
 	s.Get(harness.SiteURL + "/a")
 	if n, _ := s.Edge.Soft().PurgeTags(t.Context(), "a", "b"); n != 2 {
@@ -113,7 +127,7 @@ func TestEachTagCountsItsPagesForItself(t *testing.T) {
 	}
 }
 
-func TestPageHasTheTagsOfItsLastConfirmation(t *testing.T) {
+func aPageHasTheTagsOfItsLast304(t *testing.T) {
 	tags := `"a"`
 	s := harness.NewShop(t, nil)
 	s.Say = func(w http.ResponseWriter, r *http.Request) {
@@ -136,7 +150,7 @@ func TestPageHasTheTagsOfItsLastConfirmation(t *testing.T) {
 	require.Equal(t, "MISS", s.Get(harness.SiteURL+"/a").Header.Get("X-Cache"))
 }
 
-func TestCacheGroupInvalidationRFC9875Section3(t *testing.T) {
+func cacheGroupInvalidationPurges(t *testing.T) {
 	const same, other, secure = "http://example.com/page", "http://example.org/page", "https://example.com/page"
 	for _, row := range []struct {
 		name, method string
@@ -157,7 +171,7 @@ func TestCacheGroupInvalidationRFC9875Section3(t *testing.T) {
 		{"a group of another origin cannot be named", "POST", 200, `"a%00http://example.org"`, nil},
 	} {
 		s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
-			if s0(r) {
+			if harness.Acts(r) {
 				w.Header().Set("Cache-Group-Invalidation", row.groups)
 				w.WriteHeader(row.status)
 				return
@@ -180,10 +194,10 @@ func TestCacheGroupInvalidationRFC9875Section3(t *testing.T) {
 	}
 }
 
-func TestInvalidateAndPurgeTagsMeanTheSamePages(t *testing.T) {
+func invalidateAndPurgeTagsMeanTheSamePages(t *testing.T) {
 	for _, tag := range []string{"a", "日本", strings.Repeat("long", 1000), `"`} {
 		s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
-			if s0(r) {
+			if harness.Acts(r) {
 				require.True(t, edgecache.Invalidate(w, tag))
 				return
 			}
@@ -201,14 +215,14 @@ func TestInvalidateAndPurgeTagsMeanTheSamePages(t *testing.T) {
 	}
 }
 
-func TestTagsThatNobodyCarriesAreCollected(t *testing.T) {
+func tagsThatNoPageCarriesAreCollected(t *testing.T) {
 	s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 		edgecache.Tag(w, "all", "of "+r.URL.Path)
 	})
 	for i := range 100 {
 		s.Get(fmt.Sprint(harness.SiteURL, "/", i))
 	}
-	require.Equal(t, 202, s.Edge.TagCount(), "each tag is known by itself and within its origin")
+	require.Equal(t, 202, engine.Of(s.Edge).Mutants().TagCount(), "each tag is known by itself and within its origin")
 	_, err := s.Edge.PurgeAll(t.Context())
 	require.NoError(t, err)
 	collected(t, s.Edge, 0)
@@ -225,7 +239,7 @@ func TestTagsThatNobodyCarriesAreCollected(t *testing.T) {
 
 // A tag's clean-up is held by the runtime: it must not hold the pages that carry the tag, or
 // neither would ever go.
-func TestEdgeThatNobodyUsesIsCollectedWithItsTags(t *testing.T) {
+func aCacheThatIsNotUsedIsCollectedWithItsTags(t *testing.T) {
 	edge := func() weak.Pointer[edgecache.Edge] {
 		s := harness.NewShop(t, func(w http.ResponseWriter, _ *http.Request) { edgecache.Tag(w, "a") })
 		s.Get(harness.SiteURL + "/a")
@@ -252,15 +266,15 @@ func collected(t *testing.T, e *edgecache.Edge, n int) {
 		runtime.AddCleanup(new([64]byte), func(done chan struct{}) { close(done) }, done)
 		runtime.GC()
 		<-done
-		if e.TagCount() == n {
+		if engine.Of(e).Mutants().TagCount() == n {
 			return
 		}
 	}
-	t.Errorf("got %d tags that were not collected, want %d", e.TagCount(), n)
+	t.Errorf("got %d tags that were not collected, want %d", engine.Of(e).Mutants().TagCount(), n)
 }
 
 // Tags that go and come back while they are purged must neither lose pages nor their count.
-func TestTagsUnderTraffic(t *testing.T) {
+func tagsKeepCountUnderTraffic(t *testing.T) {
 	s := harness.NewShop(t, nil)
 	h := s.Edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		edgecache.Tag(w, "all", r.URL.Path)

@@ -1,4 +1,4 @@
-package edgecache
+package assets_test
 
 import (
 	"crypto/sha256"
@@ -17,7 +17,20 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/assets"
 )
+
+func TestReplacedFolder(t *testing.T) {
+	t.Run("it is served", itIsServed)
+	t.Run("pages name its URLs", pagesNameItsURLs)
+	t.Run("what is retained answers while it is missing", whatIsRetainedAnswersWhileItIsMissing)
+	t.Run("it is not served without its manifest", itIsNotServedWithoutItsManifest)
+	t.Run("a client gets the rest of the file it has begun", aClientGetsTheRestOfTheFileItHasBegun)
+	t.Run("bytes always match their hash under load", bytesAlwaysMatchTheirHashUnderLoad)
+	t.Run("its links lead nowhere outside", itsLinksLeadNowhereOutside)
+}
 
 // replacements are the ways in which a deploy or a build puts another folder in the place of the
 // one that is served. Each makes the folder with prepare, and puts the new one in its place with
@@ -82,14 +95,14 @@ func link(t *testing.T, at, to string) {
 	require.NoError(t, os.Rename(filepath.Join(at, ".next"), filepath.Join(at, "current")))
 }
 
-// TestStaticFolderIsReplaced holds that the folder which is there now is served: with Dev at once,
+// The folder which is there now is served: with Dev at once,
 // else within a second, by its plain URLs and by its new ones, whichever method of Assets is called
 // first. The new files are as long and as old as those before.
-func TestStaticFolderIsReplaced(t *testing.T) {
+func itIsServed(t *testing.T) {
 	before := map[string]string{"a.css": "b{background:url(i.png)}", "i.png": "old", "gone.txt": "gone", "index.html": "old shell"}
 	after := map[string]string{"a.css": "b{background:url(i.png)}", "i.png": "new", "more.txt": "more", "index.html": "new shell"}
 	for _, row := range replacements {
-		for _, options := range []StaticOptions{{Dev: true}, {}, {Prefix: "/", SPA: "index.html"}} {
+		for _, options := range []edgecache.StaticOptions{{Dev: true}, {}, {Prefix: "/", SPA: "index.html"}} {
 			synctest.Test(t, func(t *testing.T) {
 				at := t.TempDir()
 				row.prepare(t, at, before)
@@ -131,19 +144,19 @@ func TestStaticFolderIsReplaced(t *testing.T) {
 	}
 }
 
-// TestStaticFolderIsReplacedForURLs holds that a page finds the new URLs, though nobody has asked
+// A page finds the new URLs, though nobody has asked
 // for a file since.
-func TestStaticFolderIsReplacedForURLs(t *testing.T) {
+func pagesNameItsURLs(t *testing.T) {
 	files := func(text string) map[string]string {
 		return map[string]string{"a.js": text, "m.json": `{"m.ts":{"file":"m-` + strings.Repeat(strings.ToUpper(text[:1]), 8) + `.js"}}`, "m-OOOOOOOO.js": "1", "m-NNNNNNNN.js": "2"}
 	}
-	for name, ask := range map[string]func(*Assets) string{
-		"URL":       func(a *Assets) string { return a.URL("a.js") },
-		"Integrity": func(a *Assets) string { return a.Integrity("a.js") },
-		"Version":   func(a *Assets) string { return a.Version() },
-		"ImportMap": func(a *Assets) string { m, _ := a.ImportMap(); return string(m) },
-		"EntryTags": func(a *Assets) string { tags, _ := a.set.EntryTags("m.ts", ""); return tags },
-		"Files": func(a *Assets) (all string) {
+	for name, ask := range map[string]func(*edgecache.Assets) string{
+		"URL":       func(a *edgecache.Assets) string { return a.URL("a.js") },
+		"Integrity": func(a *edgecache.Assets) string { return a.Integrity("a.js") },
+		"Version":   func(a *edgecache.Assets) string { return a.Version() },
+		"ImportMap": func(a *edgecache.Assets) string { m, _ := a.ImportMap(); return string(m) },
+		"EntryTags": func(a *edgecache.Assets) string { tags, _ := assets.Of(a).EntryTags("m.ts", ""); return tags },
+		"Files": func(a *edgecache.Assets) (all string) {
 			for f := range a.Files() {
 				all += f.URL
 			}
@@ -154,7 +167,7 @@ func TestStaticFolderIsReplacedForURLs(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				at := t.TempDir()
 				row.prepare(t, at, files("old"))
-				a := serveDir(t, filepath.Join(at, row.dir), StaticOptions{ViteManifest: "m.json"})
+				a := serveDir(t, filepath.Join(at, row.dir), edgecache.StaticOptions{ViteManifest: "m.json"})
 				before := ask(a)
 				row.replace(t, at, files("new"))
 				time.Sleep(time.Second)
@@ -166,16 +179,16 @@ func TestStaticFolderIsReplacedForURLs(t *testing.T) {
 	}
 }
 
-// TestStaticFolderIsMissing holds what happens between the removal of a folder and the next one:
+// What happens between the removal of a folder and the next one:
 // retained files and those of a folder that was only moved are served, nothing else is kept by
 // anybody, and the new folder is found within a second.
-func TestStaticFolderIsMissing(t *testing.T) {
+func whatIsRetainedAnswersWhileItIsMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		at := t.TempDir()
 		dir := filepath.Join(at, "dist")
 		put(t, dir, "a.js", "old")
 		put(t, dir, "b.css", "b{}")
-		a := serveDir(t, dir, StaticOptions{Retain: filepath.Join(at, "kept")})
+		a := serveDir(t, dir, edgecache.StaticOptions{Retain: filepath.Join(at, "kept")})
 		script := a.URL("a.js")
 
 		require.NoError(t, os.Rename(dir, dir+".old"))
@@ -200,14 +213,14 @@ func TestStaticFolderIsMissing(t *testing.T) {
 	})
 }
 
-// TestStaticFolderHalfWritten holds that a folder without its manifest is not served yet: the files
+// A folder without its manifest is not served yet: the files
 // of the build before are, and URL names them.
-func TestStaticFolderHalfWritten(t *testing.T) {
+func itIsNotServedWithoutItsManifest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		at := t.TempDir()
 		putAll("releases/1")(t, at, map[string]string{"m.json": `{"m.ts":{"file":"m-AAAAAAAA.js"}}`, "m-AAAAAAAA.js": "old", "i.png": "old"})
 		link(t, at, "releases/1")
-		a := serveDir(t, filepath.Join(at, "current"), StaticOptions{ViteManifest: "m.json"})
+		a := serveDir(t, filepath.Join(at, "current"), edgecache.StaticOptions{ViteManifest: "m.json"})
 		image := a.URL("i.png")
 		putAll("releases/2")(t, at, map[string]string{"m-BBBBBBBB.js": "new", "i.png": "half"})
 		link(t, at, "releases/2")
@@ -227,16 +240,16 @@ func TestStaticFolderHalfWritten(t *testing.T) {
 	})
 }
 
-// TestStaticFolderReplacedWhileAFileIsSent holds that a client that has begun with a file gets the
+// A client that has begun with a file gets the
 // rest of it.
-func TestStaticFolderReplacedWhileAFileIsSent(t *testing.T) {
+func aClientGetsTheRestOfTheFileItHasBegun(t *testing.T) {
 	for i, row := range replacements {
 		if i%2 == 1 {
 			continue // each sends ten megabytes
 		}
 		at, text := t.TempDir(), strings.Repeat("0123456789", 1_000_000)
 		row.prepare(t, at, map[string]string{"a.bin": text})
-		a := serveDir(t, filepath.Join(at, row.dir), StaticOptions{Dev: true}) // whoever asks meanwhile has it replaced at once
+		a := serveDir(t, filepath.Join(at, row.dir), edgecache.StaticOptions{Dev: true}) // whoever asks meanwhile has it replaced at once
 		server := httptest.NewServer(a)
 		response, err := server.Client().Get(server.URL + "/static/a.bin")
 		require.NoError(t, err)
@@ -254,10 +267,10 @@ func TestStaticFolderReplacedWhileAFileIsSent(t *testing.T) {
 	}
 }
 
-// TestStaticFolderReplacedUnderLoad holds that what goes out under a hash always has that hash, and
+// What goes out under a hash always has that hash, and
 // that nobody is told that a file does not exist which is in every release. The files of all
 // releases are as long and as old as each other.
-func TestStaticFolderReplacedUnderLoad(t *testing.T) {
+func bytesAlwaysMatchTheirHashUnderLoad(t *testing.T) {
 	at := t.TempDir()
 	release := func(i int) map[string]string {
 		return map[string]string{"a.js": script + string(rune('a'+i%26)), "s.css": "b{background:url(a.js)}"}
@@ -265,7 +278,7 @@ func TestStaticFolderReplacedUnderLoad(t *testing.T) {
 	putAll("releases/0")(t, at, release(0))
 	link(t, at, "releases/0")
 	for _, dev := range []bool{false, true} {
-		a := serveDir(t, filepath.Join(at, "current"), StaticOptions{Dev: dev})
+		a := serveDir(t, filepath.Join(at, "current"), edgecache.StaticOptions{Dev: dev})
 		var group sync.WaitGroup
 		var right, removals atomic.Int64
 		done := make(chan struct{})
@@ -306,23 +319,23 @@ func TestStaticFolderReplacedUnderLoad(t *testing.T) {
 		}
 		close(done)
 		group.Wait()
-		a.set.Settle()
+		assets.Of(a).Settle()
 		if right.Load() == 0 {
 			t.Errorf("Dev %v: nothing was served", dev)
 		}
 	}
 }
 
-// TestStaticFolderLinksOutOfTheNextOne holds that links in a folder that has taken another's place
+// Links in a folder that has taken another's place
 // lead as little out of it as those of the first.
-func TestStaticFolderLinksOutOfTheNextOne(t *testing.T) {
+func itsLinksLeadNowhereOutside(t *testing.T) {
 	for _, dev := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			at := t.TempDir()
 			put(t, at, "secret.txt", "secret")
 			putAll("releases/1")(t, at, map[string]string{"a.txt": "old"})
 			link(t, at, "releases/1")
-			a := serveDir(t, filepath.Join(at, "current"), StaticOptions{Dev: dev})
+			a := serveDir(t, filepath.Join(at, "current"), edgecache.StaticOptions{Dev: dev})
 			putAll("releases/2")(t, at, map[string]string{"a.txt": "new"})
 			require.NoError(t, os.Symlink("../../secret.txt", filepath.Join(at, "releases/2/out.txt")))
 			require.NoError(t, os.Symlink("../..", filepath.Join(at, "releases/2/up")))

@@ -1,22 +1,33 @@
-package edgecache
+package assets_test
 
 import (
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
 )
 
-// TestStaticShellBesideOtherAnswers holds that what is not found for a program is no answer for a
+func TestShell(t *testing.T) {
+	t.Run("it answers for browsers only where nothing else is there", itAnswersForBrowsersOnlyWhereNothingElseIsThere)
+	t.Run("it answers behind a framework", itAnswersBehindAFramework)
+}
+
+func TestNames(t *testing.T) {
+	t.Run("a compressed file of two members is not used", aCompressedFileOfTwoMembersIsNotUsed)
+	t.Run("no name makes a URL of another host", noNameMakesAURLOfAnotherHost)
+}
+
+// What is not found for a program is no answer for a
 // browser, which gets the shell there: whoever asks first must not take a page of the application
 // away from everybody.
-func TestStaticShellBesideOtherAnswers(t *testing.T) {
-	a := static(t, map[string]string{"index.html": "shell"}, StaticOptions{SPA: "index.html"})
-	h := Cache(a.Handler(http.NotFoundHandler()))
+func itAnswersForBrowsersOnlyWhereNothingElseIsThere(t *testing.T) {
+	a := static(t, map[string]string{"index.html": "shell"}, edgecache.StaticOptions{SPA: "index.html"})
+	h := edgecache.Cache(a.Handler(http.NotFoundHandler()))
 	for range 2 {
 		for _, row := range []struct {
 			accept, vary string
@@ -33,11 +44,11 @@ func TestStaticShellBesideOtherAnswers(t *testing.T) {
 	}
 }
 
-// TestStaticShellBehindAFramework holds that the 404 of a framework whose handlers return errors,
+// The 404 of a framework whose handlers return errors,
 // and which answers when they have returned, is one like others: the page for browsers, in its
 // place and as a whole, and Vary for the others.
-func TestStaticShellBehindAFramework(t *testing.T) {
-	a := static(t, map[string]string{"index.html": "shell"}, StaticOptions{SPA: "index.html"})
+func itAnswersBehindAFramework(t *testing.T) {
+	a := static(t, map[string]string{"index.html": "shell"}, edgecache.StaticOptions{SPA: "index.html"})
 	framework := func(status int) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("X-Outer", "1")
@@ -81,44 +92,20 @@ func TestStaticShellBehindAFramework(t *testing.T) {
 	}
 }
 
-// TestStaticShellOfManyPaths holds that whoever makes up paths fills no memory: each gets the
-// shell, and none is stored.
-func TestStaticShellOfManyPaths(t *testing.T) {
-	a := static(t, map[string]string{"index.html": "shell"}, StaticOptions{SPA: "index.html"})
-	e, err := New(Config{})
-	require.NoError(t, err)
-	h := e.Handler(a.Handler(http.NotFoundHandler()))
-	before := e.Stats()
-	for i := range 2000 {
-		path := "/" + strconv.Itoa(i) + strings.Repeat("/long", i%200)
-		for _, accept := range []string{"text/html", "*/*", ""} {
-			if got := ask(h, path, "Accept", accept); got.Code != 200 || got.Body.String() != "shell" {
-				t.Fatalf("%s: got %d %q, want the shell", path, got.Code, got.Body)
-			}
-		}
-	}
-	for k := range e.Mutants().Keys() {
-		t.Fatalf("the page cache has %q, want nothing", k)
-	}
-	if after := e.Stats(); after.Bytes != before.Bytes || after.Entries != before.Entries {
-		t.Errorf("got %d bytes in %d entries, want what was there before", after.Bytes, after.Entries)
-	}
-}
-
-// TestStaticSidecarOfTwoMembers holds that a compressed file is one that every browser decodes
+// A compressed file is one that every browser decodes
 // whole: many stop after the first member of a gzip file.
-func TestStaticSidecarOfTwoMembers(t *testing.T) {
+func aCompressedFileOfTwoMembersIsNotUsed(t *testing.T) {
 	two := string(gzipped(t, script[:1000])) + string(gzipped(t, script[1000:]))
-	a := static(t, map[string]string{"a.js": script, "a.js.gz": two}, StaticOptions{MaxEncodedBytes: 1})
+	a := static(t, map[string]string{"a.js": script, "a.js.gz": two}, edgecache.StaticOptions{MaxEncodedBytes: 1})
 	if got := ask(a, a.URL("a.js"), "Accept-Encoding", "gzip").Header().Get("Content-Encoding"); got != "" {
 		t.Errorf("got Content-Encoding %q, want none", got)
 	}
 }
 
-// TestStaticURLStaysOnTheSite holds that no name makes a URL of another host.
-func TestStaticURLStaysOnTheSite(t *testing.T) {
+// No name makes a URL of another host.
+func noNameMakesAURLOfAnotherHost(t *testing.T) {
 	for _, dev := range []bool{false, true} {
-		a := static(t, map[string]string{"a.js": "a"}, StaticOptions{Prefix: "/", Dev: dev})
+		a := static(t, map[string]string{"a.js": "a"}, edgecache.StaticOptions{Prefix: "/", Dev: dev})
 		for _, name := range []string{"//evil.example/x.js", "///evil.example", `/\evil.example`, "//"} {
 			if got := a.URL(name); strings.HasPrefix(got, "//") || strings.HasPrefix(got, `/\`) {
 				t.Errorf("dev %v, %s: got %s", dev, name, got)

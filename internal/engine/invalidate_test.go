@@ -1,4 +1,4 @@
-package edgecache_test
+package engine_test
 
 import (
 	"errors"
@@ -13,15 +13,33 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/cache"
+	"github.com/edgecache-go/edgecache/internal/engine"
 	"github.com/edgecache-go/edgecache/internal/testing/harness"
 	"github.com/edgecache-go/edgecache/storetest"
 )
+
+func TestInvalidate(t *testing.T) {
+	t.Run("an unsafe method invalidates each query (RFC 9111, 4.4)", anUnsafeMethodInvalidatesEachQuery)
+	t.Run("it invalidates under a default port", itInvalidatesUnderADefaultPort)
+	t.Run("Policy.InvalidateExact spares other queries", policyInvalidateExactSparesOtherQueries)
+	t.Run("MOVE and COPY invalidate their destination (RFC 4918, 9.8.5)", moveAndCOPYInvalidateTheirDestination)
+	t.Run("Location counts behind a proxy", locationCountsBehindAProxy)
+	t.Run("the page that Location names is validated", thePageThatLocationNamesIsValidated)
+	t.Run("the page that Location names is validated after a soft purge", thePageThatLocationNamesIsValidatedAfterASoftPurge)
+	t.Run("the page that Location names stays for errors", thePageThatLocationNamesStaysForErrors)
+	t.Run("fetches during an unsafe method are not kept", fetchesDuringAnUnsafeMethodAreNotKept)
+	t.Run("a 304 on its way does not undo an invalidation", a304OnItsWayDoesNotUndoAnInvalidation)
+	t.Run("Location marks a limited number of queries", locationMarksALimitedNumberOfQueries)
+	t.Run("an invalidation is an event and a count", anInvalidationIsAnEventAndACount)
+	t.Run("an invalidation holds for other processes", anInvalidationHoldsForOtherProcesses)
+}
 
 // usableStale is what a page says that may be used stale in every way.
 const usableStale = "max-age=600, stale-while-revalidate=60, stale-if-error=600"
 
 // What was just created is in every list of it, with a query or without, in every spelling.
-func TestUnsafeMethodInvalidatesEveryQueryRFC9111Section4_4(t *testing.T) {
+func anUnsafeMethodInvalidatesEachQuery(t *testing.T) {
 	for _, row := range []struct {
 		name, asked string
 		gone, stay  []string
@@ -57,7 +75,7 @@ func TestUnsafeMethodInvalidatesEveryQueryRFC9111Section4_4(t *testing.T) {
 }
 
 // A client may write the port into Host, and leave it out the next time.
-func TestUnsafeMethodInvalidatesUnderADefaultPort(t *testing.T) {
+func itInvalidatesUnderADefaultPort(t *testing.T) {
 	for _, host := range []string{"example.com", "example.com:80", "example.com:443"} {
 		s := harness.NewShop(t, nil)
 		s.Get("http://example.com:443/a?b")
@@ -68,12 +86,12 @@ func TestUnsafeMethodInvalidatesUnderADefaultPort(t *testing.T) {
 	}
 }
 
-func TestPolicyInvalidateExact(t *testing.T) {
+func policyInvalidateExactSparesOtherQueries(t *testing.T) {
 	const moved = "http://example.com/moved?c"
 	for _, exact := range []bool{false, true} {
 		for _, method := range []string{"POST", "DELETE", "MOVE"} {
 			handler := edgecache.Policy{InvalidateExact: exact}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if s0(r) {
+				if harness.Acts(r) {
 					w.Header().Set("Location", "/b?a")
 					w.WriteHeader(201)
 				}
@@ -108,7 +126,7 @@ func TestPolicyInvalidateExact(t *testing.T) {
 }
 
 // A MOVE or COPY writes to its destination (RFC 4918, 9.8.5 and 9.9.4).
-func TestMoveInvalidatesItsDestination(t *testing.T) {
+func moveAndCOPYInvalidateTheirDestination(t *testing.T) {
 	for _, row := range []struct {
 		method, destination string
 		status              int
@@ -121,7 +139,7 @@ func TestMoveInvalidatesItsDestination(t *testing.T) {
 		{"PUT", "http://example.com/b", 201, false},
 	} {
 		s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
-			if s0(r) {
+			if harness.Acts(r) {
 				w.WriteHeader(row.status)
 			}
 		})
@@ -134,7 +152,7 @@ func TestMoveInvalidatesItsDestination(t *testing.T) {
 }
 
 // The URL that Location names is public, and we are called by another one.
-func TestLocationBehindAProxy(t *testing.T) {
+func locationCountsBehindAProxy(t *testing.T) {
 	for _, row := range []struct {
 		name     string
 		header   []string
@@ -150,7 +168,7 @@ func TestLocationBehindAProxy(t *testing.T) {
 		{"nothing at all", nil, "https://10.0.0.7/b", true},
 	} {
 		s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
-			if s0(r) {
+			if harness.Acts(r) {
 				w.Header().Set("Location", row.location)
 				w.WriteHeader(303)
 			}
@@ -174,7 +192,7 @@ func posts(s *harness.Origin) {
 }
 
 // Who posted sees the new page: what Location names is not served stale while it is made anew.
-func TestWhatLocationNamesIsValidated(t *testing.T) {
+func thePageThatLocationNamesIsValidated(t *testing.T) {
 	for _, tagged := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			s := harness.NewOrigin(t, edgecache.Config{HonorRequestDirectives: true})
@@ -208,7 +226,7 @@ func TestWhatLocationNamesIsValidated(t *testing.T) {
 }
 
 // A soft purge lets the page be served once more; a POST that names it afterwards does not.
-func TestWhatLocationNamesIsValidatedAfterASoftPurge(t *testing.T) {
+func thePageThatLocationNamesIsValidatedAfterASoftPurge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewOrigin(t, edgecache.Config{})
 		store(s, "old", "Cache-Control", usableStale)
@@ -222,7 +240,7 @@ func TestWhatLocationNamesIsValidatedAfterASoftPurge(t *testing.T) {
 }
 
 // A login that redirects to the front page does not cost it its stale copy.
-func TestWhatLocationNamesStaysForErrors(t *testing.T) {
+func thePageThatLocationNamesStaysForErrors(t *testing.T) {
 	for _, row := range []struct {
 		name   string
 		fail   func(http.ResponseWriter)
@@ -263,7 +281,7 @@ func TestWhatLocationNamesStaysForErrors(t *testing.T) {
 
 // What is being made when an unsafe method succeeds is not kept: under its path with every query,
 // and under what it names.
-func TestFetchesDuringAnUnsafeMethodAreNotKept(t *testing.T) {
+func fetchesDuringAnUnsafeMethodAreNotKept(t *testing.T) {
 	for _, row := range []struct {
 		asked string
 		kept  bool
@@ -291,7 +309,7 @@ func TestFetchesDuringAnUnsafeMethodAreNotKept(t *testing.T) {
 
 // A confirmation that was asked for before a POST does not make what the POST has made invalid
 // fresh.
-func TestConfirmationOnItsWayDoesNotUndoAnInvalidation(t *testing.T) {
+func a304OnItsWayDoesNotUndoAnInvalidation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewOrigin(t, edgecache.Config{})
 		store(s, "old", "Cache-Control", "max-age=60", "Etag", `"1"`)
@@ -309,11 +327,11 @@ func TestConfirmationOnItsWayDoesNotUndoAnInvalidation(t *testing.T) {
 }
 
 // A path may have many queries, and strangers may name it again and again.
-func TestLocationMarksALimitedNumberOfQueries(t *testing.T) {
+func locationMarksALimitedNumberOfQueries(t *testing.T) {
 	failing := false
 	s := harness.NewShop(t, func(w http.ResponseWriter, r *http.Request) {
 		switch {
-		case s0(r):
+		case harness.Acts(r):
 			w.Header().Set("Location", "/list?page=7")
 			w.WriteHeader(303)
 		case failing:
@@ -323,7 +341,7 @@ func TestLocationMarksALimitedNumberOfQueries(t *testing.T) {
 		}
 	})
 	const more = 40
-	count := edgecache.MaxInvalid + 1 // and that which is named
+	count := cache.MaxInvalid + 1 // and that which is named
 	for _, n := range []int{count, count + more} {
 		failing = false
 		for i := range n {
@@ -348,12 +366,12 @@ func TestLocationMarksALimitedNumberOfQueries(t *testing.T) {
 		}
 		_, err := s.Edge.PurgeAll(t.Context())
 		require.NoError(t, err)
-		s.Edge.ResetInvalidated()
+		engine.Of(s.Edge).ResetInvalidated()
 	}
 }
 
 // What a response has made invalid is told and counted; what had nothing to remove is not told.
-func TestInvalidationIsAnEventAndACount(t *testing.T) {
+func anInvalidationIsAnEventAndACount(t *testing.T) {
 	var events []string
 	edge, err := edgecache.New(edgecache.Config{Observer: func(ev edgecache.Event) {
 		if ev.Kind == edgecache.Purged {
@@ -366,7 +384,7 @@ func TestInvalidationIsAnEventAndACount(t *testing.T) {
 	}})
 	require.NoError(t, err)
 	s := &harness.Shop{Edge: edge, Handler: edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if s0(r) {
+		if harness.Acts(r) {
 			w.Header().Set("Location", "/b")
 			w.Header().Set("Content-Location", "/c")
 			edgecache.Invalidate(w, "tag")
@@ -398,7 +416,7 @@ func TestInvalidationIsAnEventAndACount(t *testing.T) {
 }
 
 // What one process has made invalid is not read out of the store by another.
-func TestInvalidationHoldsForOtherProcesses(t *testing.T) {
+func anInvalidationHoldsForOtherProcesses(t *testing.T) {
 	for _, exact := range []bool{false, true} {
 		for _, fresh := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
@@ -410,7 +428,7 @@ func TestInvalidationHoldsForOtherProcesses(t *testing.T) {
 					s := &harness.Shop{Edge: edge}
 					s.Handler = edge.Handler(edgecache.Policy{InvalidateExact: exact}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 						s.Runs++
-						if s0(r) {
+						if harness.Acts(r) {
 							w.Header().Set("Location", "/b")
 							w.WriteHeader(201)
 							return

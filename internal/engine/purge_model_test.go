@@ -1,4 +1,4 @@
-package edgecache_test
+package engine_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package edgecache
+package assets_test
 
 import (
 	"archive/zip"
@@ -21,7 +21,15 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
 )
+
+func TestBytes(t *testing.T) {
+	t.Run("ranges work in a zip archive", rangesWorkInAZipArchive)
+	t.Run("a request unpacks an entry once", aRequestUnpacksAnEntryOnce)
+	t.Run("a hit allocates little", aHitAllocatesLittle)
+}
 
 //go:embed testdata/static
 var embedded embed.FS
@@ -43,10 +51,10 @@ func zipped(t testing.TB, tree fs.FS) fs.FS {
 	return r
 }
 
-// TestStaticZip holds that ranges work on what can only be read from its start, small or large.
-func TestStaticZip(t *testing.T) {
+// Ranges work on what can only be read from its start, small or large.
+func rangesWorkInAZipArchive(t *testing.T) {
 	large := strings.Repeat("0123456789", 500_000)
-	a, err := Static(zipped(t, fstest.MapFS{"small.txt": {Data: []byte("0123456789")}, "large.txt": {Data: []byte(large)}}), StaticOptions{})
+	a, err := edgecache.Static(zipped(t, fstest.MapFS{"small.txt": {Data: []byte("0123456789")}, "large.txt": {Data: []byte(large)}}), edgecache.StaticOptions{})
 	require.NoError(t, err)
 	for _, row := range []struct {
 		name, ranges string
@@ -76,16 +84,16 @@ func TestStaticZip(t *testing.T) {
 	}
 }
 
-// TestStaticZipUnpacksOnce holds that one request unpacks an entry once at most, whatever ranges it
+// One request unpacks an entry once at most, whatever ranges it
 // asks for and in whatever order.
-func TestStaticZipUnpacksOnce(t *testing.T) {
+func aRequestUnpacksAnEntryOnce(t *testing.T) {
 	large := strings.Repeat("0123456789", 500_000)
 	archive := zipped(t, fstest.MapFS{"large.txt": {Data: []byte(large)}}).(*zip.Reader)
 	var unpacked atomic.Int64
 	archive.RegisterDecompressor(zip.Deflate, func(r io.Reader) io.ReadCloser {
 		return &unpacking{flate.NewReader(r), &unpacked}
 	})
-	a, err := Static(archive, StaticOptions{})
+	a, err := edgecache.Static(archive, edgecache.StaticOptions{})
 	require.NoError(t, err)
 	last := len(large) - 1
 	descending := make([]string, 16)
@@ -143,10 +151,10 @@ func (n nowhere) Header() http.Header         { return n.header }
 func (n nowhere) WriteHeader(int)             {}
 func (n nowhere) Write(p []byte) (int, error) { return len(p), nil }
 
-// TestStaticAllocations holds that a hit takes one array for the values of its header, one string
+// A hit takes one array for the values of its header, one string
 // for Cache-Status, and one array for both status fields.
-func TestStaticAllocations(t *testing.T) {
-	a, err := Static(embeddedTree(t), StaticOptions{})
+func aHitAllocatesLittle(t *testing.T) {
+	a, err := edgecache.Static(embeddedTree(t), edgecache.StaticOptions{})
 	require.NoError(t, err)
 	for _, row := range []struct {
 		name   string
@@ -182,9 +190,9 @@ func BenchmarkStatic(b *testing.B) {
 	require.NoError(b, os.WriteFile(filepath.Join(dir, "photo.jpg"), data, 0o600))
 	old := time.Now().Add(-time.Hour)
 	require.NoError(b, os.Chtimes(filepath.Join(dir, "photo.jpg"), old, old))
-	inProgram, err := Static(embeddedTree(b), StaticOptions{})
+	inProgram, err := edgecache.Static(embeddedTree(b), edgecache.StaticOptions{})
 	require.NoError(b, err)
-	onDisk, err := StaticDir(dir, StaticOptions{})
+	onDisk, err := edgecache.StaticDir(dir, edgecache.StaticOptions{})
 	require.NoError(b, err)
 	defer onDisk.Close()
 	for _, row := range []struct {
@@ -256,7 +264,7 @@ func BenchmarkStaticIndex(b *testing.B) {
 	}
 	b.ReportMetric(1000, "files/op")
 	for b.Loop() {
-		a, err := StaticDir(dir, StaticOptions{})
+		a, err := edgecache.StaticDir(dir, edgecache.StaticOptions{})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -265,7 +273,7 @@ func BenchmarkStaticIndex(b *testing.B) {
 }
 
 func BenchmarkStaticHit(b *testing.B) {
-	a, err := Static(embeddedTree(b), StaticOptions{})
+	a, err := edgecache.Static(embeddedTree(b), edgecache.StaticOptions{})
 	require.NoError(b, err)
 	r := httptest.NewRequest("GET", a.URL("photo.jpg"), nil)
 	w := nowhere{http.Header{}}

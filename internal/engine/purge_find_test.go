@@ -1,4 +1,4 @@
-package edgecache_test
+package engine_test
 
 import (
 	"context"
@@ -12,12 +12,23 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/engine"
 	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
+func TestPurgeFinds(t *testing.T) {
+	t.Run("each spelling of a URL", eachSpellingOfAURL)
+	t.Run("a host with a default port", aHostWithADefaultPort)
+	t.Run("the port that a proxy tells", thePortThatAProxyTells)
+	t.Run("what the purge handler is asked for", whatThePurgeHandlerIsAskedFor)
+	t.Run("a purge by URL looks at that URL only", aPurgeByURLLooksAtThatURLOnly)
+	t.Run("a purge by URL keeps fetches of others", aPurgeByURLKeepsFetchesOfOthers)
+	t.Run("a purge by URL stops fetches under each name", aPurgeByURLStopsFetchesUnderEachName)
+}
+
 // A purge finds a URL whoever spelled it: the client that asked for the page, or the application
 // that purges it.
-func TestPurgeFindsEverySpelling(t *testing.T) {
+func eachSpellingOfAURL(t *testing.T) {
 	for _, row := range []struct {
 		name      string
 		spellings []string // all of one URL
@@ -73,7 +84,7 @@ func TestPurgeFindsEverySpelling(t *testing.T) {
 }
 
 // The default port in Host, of either scheme, is none: TLS may end in front of us.
-func TestPurgeFindsAHostWithADefaultPort(t *testing.T) {
+func aHostWithADefaultPort(t *testing.T) {
 	for _, host := range []string{"example.com", "example.com:80", "example.com:443", "EXAMPLE.com.:443"} {
 		for _, scheme := range []string{"http://", "https://"} {
 			for _, url := range []string{"http://example.com/x", "https://example.com/x", "http://example.com:80/x", "https://example.com:443/x", "//example.com:443/x", "/x"} {
@@ -93,7 +104,7 @@ func TestPurgeFindsAHostWithADefaultPort(t *testing.T) {
 }
 
 // The port of a URL as its readers see it may stand in a field of its own.
-func TestPurgeFindsThePortThatAProxyTells(t *testing.T) {
+func thePortThatAProxyTells(t *testing.T) {
 	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
 	proxied := []string{"X-Forwarded-Host", "example.com", "X-Forwarded-Port", "8443"}
 	for _, u := range []string{"https://example.com:8443/p", "https://example.com/p", "http://internal/p", "/p"} {
@@ -108,7 +119,7 @@ func TestPurgeFindsThePortThatAProxyTells(t *testing.T) {
 	require.Zero(t, n)
 }
 
-func TestPurgeHandlerFindsWhatItIsAskedFor(t *testing.T) {
+func whatThePurgeHandlerIsAskedFor(t *testing.T) {
 	s := harness.NewShop(t, nil)
 	purges, err := s.Edge.PurgeHandler(func(*http.Request) bool { return true })
 	require.NoError(t, err)
@@ -146,7 +157,7 @@ func crowdedShop(s *harness.Shop, n int) {
 
 // The work of a purge by URL does not grow with what is stored, whoever has made hosts and queries
 // up.
-func TestPurgeByURLLooksAtThatURLOnly(t *testing.T) {
+func aPurgeByURLLooksAtThatURLOnly(t *testing.T) {
 	for _, n := range []int{200, harness.Scaled(2000, 125_000)} {
 		edge, err := edgecache.New(edgecache.Config{MaxBytes: 1 << 30})
 		require.NoError(t, err)
@@ -170,20 +181,20 @@ func TestPurgeByURLLooksAtThatURLOnly(t *testing.T) {
 			{"the host by which a proxy calls us", "http://h8.internal/page/7", 1},
 			{"what nobody has", harness.SiteURL + "/page/none", 0},
 		} {
-			before := edge.Looked()
+			before := engine.Of(edge).MemoryStats().Looked
 			got, err := edge.Purge(t.Context(), row.url)
 			if err != nil || got != row.want {
 				t.Errorf("%d stored, %s: got %d, %v, want %d", stored, row.name, got, err, row.want)
 			}
-			looked := edge.Looked() - before
+			looked := engine.Of(edge).MemoryStats().Looked - before
 			if looked > 4*shards+100 {
 				t.Errorf("%d stored, %s: looked at %d entries", stored, row.name, looked)
 			}
 			t.Logf("%d stored, %s: looked at %d entries", stored, row.name, looked)
 		}
-		before := edge.Looked()
+		before := engine.Of(edge).MemoryStats().Looked
 		s.Ask("POST", harness.SiteURL+"/page/7")
-		looked := edge.Looked() - before
+		looked := engine.Of(edge).MemoryStats().Looked - before
 		t.Logf("%d stored, a POST: looked at %d entries", stored, looked)
 		if looked > 4*shards+100 {
 			t.Errorf("%d stored, a POST to a path that many hosts have: looked at %d entries", stored, looked)
@@ -196,7 +207,7 @@ func TestPurgeByURLLooksAtThatURLOnly(t *testing.T) {
 }
 
 // Fetches of other URLs go on and are kept, whatever hosts proxies have told.
-func TestPurgeByURLKeepsFetchesOfOthers(t *testing.T) {
+func aPurgeByURLKeepsFetchesOfOthers(t *testing.T) {
 	for _, url := range []string{"https://example.com/shop/2", "/shop/2", "https://www.example.org/shop/2"} {
 		synctest.Test(t, func(t *testing.T) {
 			s := harness.NewOrigin(t, edgecache.Config{})
@@ -217,7 +228,7 @@ func TestPurgeByURLKeepsFetchesOfOthers(t *testing.T) {
 }
 
 // Fetches of what is purged are not kept, under whatever name it is meant.
-func TestPurgeByURLStopsFetchesUnderEveryName(t *testing.T) {
+func aPurgeByURLStopsFetchesUnderEachName(t *testing.T) {
 	for _, row := range []struct {
 		name, asked string
 		header      []string

@@ -1,4 +1,4 @@
-package edgecache
+package assets_test
 
 import (
 	"bufio"
@@ -19,7 +19,14 @@ import (
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
 	"github.com/stretchr/testify/require"
+
+	"github.com/edgecache-go/edgecache"
+	"github.com/edgecache-go/edgecache/internal/assets"
 )
+
+func TestRules(t *testing.T) {
+	t.Run("each row holds", eachRowHolds)
+}
 
 // script is two kilobytes that compress well.
 var script = strings.Repeat("export const answer = 42; // of course\n", 55)
@@ -123,10 +130,10 @@ type staticRow struct {
 // staticRows are the rules. A request with the method WARM is sent twice as a GET: the first one
 // gets identity and has the variants made.
 var staticRows = []struct {
-	options StaticOptions
+	options edgecache.StaticOptions
 	rows    []staticRow
 }{
-	{StaticOptions{}, []staticRow{
+	{edgecache.StaticOptions{}, []staticRow{
 		{"a hashed URL is cached for ever", "GET @js/app.js", "", "200 | Cache-Control: public, max-age=31536000, immutable"},
 		{"a plain URL is asked for each time", "GET /static/js/app.js", "", `200 | Cache-Control: no-cache | Etag: "{js/app.js}"`},
 		{"both have the same strong tag", "GET @js/app.js", "", `200 | Etag: "{js/app.js}"`},
@@ -169,7 +176,7 @@ var staticRows = []struct {
 		{"what was sent before is a hit", "WARM @js/app.js", "", "200 | X-Cache: HIT | Cache-Status: edgecache; hit"},
 		{"a confirmation is a hit", "GET @js/app.js", `If-None-Match: "{js/app.js}"`, "304 | X-Cache: HIT"},
 	}},
-	{StaticOptions{}, []staticRow{ // RFC 9110, 12.5.3
+	{edgecache.StaticOptions{}, []staticRow{ // RFC 9110, 12.5.3
 		{"the first request gets identity", "GET @js/app.js", "Accept-Encoding: br, gzip", "200 | -Content-Encoding | Vary: Accept-Encoding"},
 		{"brotli where it is wanted", "WARM @js/app.js", "Accept-Encoding: br", `200 | Content-Encoding: br | Etag: "{js/app.js}-br" | Vary: Accept-Encoding`},
 		{"zstd where it is wanted", "WARM @js/app.js", "Accept-Encoding: zstd", `200 | Content-Encoding: zstd | Etag: "{js/app.js}-zstd"`},
@@ -210,7 +217,7 @@ var staticRows = []struct {
 		{"one of another file is not sent", "GET @js/other.js", "Accept-Encoding: gzip", "200 | -Content-Encoding"},
 		{"an archive of its own is served", "GET @archive.gz", "", "200 | Content-Type: application/gzip | -Content-Encoding | body: gz"},
 	}},
-	{StaticOptions{}, []staticRow{ // RFC 9110, 13
+	{edgecache.StaticOptions{}, []staticRow{ // RFC 9110, 13
 		{"the same tag is not modified", "GET @js/app.js", `If-None-Match: "{js/app.js}"`, `304 | Etag: "{js/app.js}" | Vary: Accept-Encoding | Cache-Control: public, max-age=31536000, immutable | -Content-Type | body: `},
 		{"a tag in a list", "GET @js/app.js", `If-None-Match: "a", "b,c", "{js/app.js}"`, "304"},
 		{"a tag in a second line", "GET @js/app.js", `If-None-Match: "a" | If-None-Match: "{js/app.js}"`, "304"},
@@ -233,7 +240,7 @@ var staticRows = []struct {
 		{"If-Match weakly", "GET @js/app.js", `If-Match: W/"{js/app.js}"`, "412"},
 		{"If-Match before If-None-Match", "GET @js/app.js", `If-Match: "x" | If-None-Match: *`, "412"},
 	}},
-	{StaticOptions{}, []staticRow{ // RFC 9110, 14
+	{edgecache.StaticOptions{}, []staticRow{ // RFC 9110, 14
 		{"one range", "GET @notes.txt", "Range: bytes=3-5", `206 | Content-Range: bytes 3-5/2000 | Content-Length: 3 | Etag: "{notes.txt}" | body: 345`},
 		{"the first byte", "GET @notes.txt", "Range: bytes=0-0", "206 | Content-Range: bytes 0-0/2000 | body: 0"},
 		{"the last bytes", "GET @notes.txt", "Range: bytes=-5", "206 | Content-Range: bytes 1995-1999/2000 | body: 56789"},
@@ -262,7 +269,7 @@ var staticRows = []struct {
 		{"HEAD has the length", "HEAD @notes.txt", "", "200 | Content-Length: 2000 | body: "},
 		{"HEAD of a variant has its coding", "WARMHEAD @js/side.js", "Accept-Encoding: br", "200 | Content-Encoding: br | body: "},
 	}},
-	{StaticOptions{}, []staticRow{
+	{edgecache.StaticOptions{}, []staticRow{
 		{"POST is not allowed", "POST @js/app.js", "", "405 | Allow: GET, HEAD | Cache-Control: no-store | X-Cache: DYNAMIC"},
 		{"nor PUT", "PUT @js/app.js", "", "405"},
 		{"nor DELETE", "DELETE @js/app.js", "", "405"},
@@ -316,7 +323,7 @@ var staticRows = []struct {
 		{"a POST outside is next's", "POST /other", "", "200 | body: next"},
 		{"a page is next's", "GET /other", "Accept: text/html", "200 | body: next"},
 	}},
-	{StaticOptions{}, []staticRow{ // RFC 9110, 8.4: what lies coded on disk
+	{edgecache.StaticOptions{}, []staticRow{ // RFC 9110, 8.4: what lies coded on disk
 		{"a compressed picture is one", "GET @img/icon.svgz", "Accept-Encoding: gzip, br", `200 | Content-Type: image/svg+xml | Content-Encoding: gzip | Etag: "{img/icon.svgz}" | -Vary | Cache-Control: public, max-age=31536000, immutable`},
 		{"at its plain URL, too", "GET /static/img/icon.svgz", "", "200 | Content-Encoding: gzip | Cache-Control: no-cache"},
 		{"for whoever does not say what he decodes", "GET @img/icon.svgz", "", "200 | Content-Encoding: gzip | -Vary"},
@@ -332,7 +339,7 @@ var staticRows = []struct {
 		{"a range outside of it", "GET @img/icon.svgz", "Range: bytes=100000-", "416 | -Content-Encoding"},
 		{"it is confirmed", "GET @img/icon.svgz", `If-None-Match: "{img/icon.svgz}"`, `304 | Etag: "{img/icon.svgz}" | -Content-Encoding`},
 	}},
-	{StaticOptions{Types: map[string]string{".foo": "text/x-foo", ".TXT": "text/plain; charset=iso-8859-1", ".svgz": "application/gzip", ".pcss": "text/css", ".xhtml": "application/xhtml+xml", ".html": "text/plain"}}, []staticRow{
+	{edgecache.StaticOptions{Types: map[string]string{".foo": "text/x-foo", ".TXT": "text/plain; charset=iso-8859-1", ".svgz": "application/gzip", ".pcss": "text/css", ".xhtml": "application/xhtml+xml", ".html": "text/plain"}}, []staticRow{
 		{"a type of the user's", "GET @feed.foo", "", "200 | Content-Type: text/x-foo; charset=utf-8"},
 		{"decides what is compressed", "WARM @feed.foo", "Accept-Encoding: gzip", "200 | Content-Encoding: gzip"},
 		{"wins over the table", "GET @tiny.txt", "", "200 | Content-Type: text/plain; charset=iso-8859-1"},
@@ -340,19 +347,19 @@ var staticRows = []struct {
 		{"an archive is not coded", "GET @img/icon.svgz", "", "200 | Content-Type: application/gzip | -Content-Encoding"},
 		{"what is no page any more is cached for ever", "GET @doc.html", "", "200 | Content-Type: text/plain; charset=utf-8 | Cache-Control: public, max-age=31536000, immutable"},
 	}},
-	{StaticOptions{CDNHost: "cdn.example.com"}, []staticRow{
+	{edgecache.StaticOptions{CDNHost: "cdn.example.com"}, []staticRow{
 		{"behind a CDN everything is for all origins", "GET @js/app.js", "", "200 | Access-Control-Allow-Origin: *"},
 		{"a 304, too", "GET @js/app.js", "If-None-Match: *", "304 | Access-Control-Allow-Origin: *"},
 		{"a 404, too", "GET /static/none.js", "", "404 | Access-Control-Allow-Origin: *"},
 	}},
-	{StaticOptions{MaxAge: 60e9}, []staticRow{
+	{edgecache.StaticOptions{MaxAge: 60e9}, []staticRow{
 		{"plain URLs may be cached for a while", "GET /static/js/app.js", "", "200 | Cache-Control: public, max-age=60"},
 		{"a hashed one for ever", "GET @js/app.js", "", "200 | Cache-Control: public, max-age=31536000, immutable"},
 		{"but not sw.js", "GET @sw.js", "", "200 | Cache-Control: no-cache"},
 		{"nor HTML", "GET @doc.html", "", "200 | Cache-Control: no-cache"},
 		{"favicon.ico may", "GET @favicon.ico", "", "200 | Cache-Control: public, max-age=60"},
 	}},
-	{StaticOptions{SPA: "index.html"}, []staticRow{
+	{edgecache.StaticOptions{SPA: "index.html"}, []staticRow{
 		{"a page that is not there is the shell", "GET /users/1", "Accept: text/html", "200 | Cache-Control: no-cache | Content-Type: text/html; charset=utf-8 | body: <!DOCTYPE html><title>shell</title>"},
 		{"as a browser asks for it", "GET /users/1", "Accept: text/html,application/xhtml+xml,*/*;q=0.8", "200 | Vary: Accept | body: <!DOCTYPE html><title>shell</title>"},
 		{"a page of next's is not", "GET /known", "Accept: text/html", "200 | body: next"},
@@ -391,7 +398,7 @@ var staticRows = []struct {
 		{"the shell has a tag", "GET /users/1", `Accept: text/html | If-None-Match: "{index.html}"`, "304"},
 		{"fields of next's 404 do not stay", "GET /users/1", "Accept: text/html", "200 | -X-Next"},
 	}},
-	{StaticOptions{Prefix: "/", SPA: "index.html"}, []staticRow{
+	{edgecache.StaticOptions{Prefix: "/", SPA: "index.html"}, []staticRow{
 		{"at the root files are served", "GET /js/lib.mjs", "", "200 | body: export {}"},
 		{"hashed ones, too", "GET @js/lib.mjs", "", "200 | Cache-Control: public, max-age=31536000, immutable"},
 		{"what is no file is next's", "GET /known", "", "200 | body: next"},
@@ -402,7 +409,7 @@ var staticRows = []struct {
 		{"a missing script is next's", "GET /js/missing.js", "Accept: text/html", "404 | body: gone"},
 		{"a name with a dot is a page", "GET /users/john.doe", "", "200 | body: <!DOCTYPE html><title>shell</title>"},
 	}},
-	{StaticOptions{SPA: "index.html", SPAExcept: []string{"/api/", "/healthz", "POST /users/", "admin.example/"}, Types: map[string]string{".doe": "text/plain"}}, []staticRow{
+	{edgecache.StaticOptions{SPA: "index.html", SPAExcept: []string{"/api/", "/healthz", "POST /users/", "admin.example/"}, Types: map[string]string{".doe": "text/plain"}}, []staticRow{
 		{"what the application has for itself is no page", "GET /api/users", "Accept: text/html", "404 | -Vary | body: gone"},
 		{"nor for HEAD", "HEAD /api/users", "Accept: text/html", "404 | -Vary"},
 		{"nor without the slash", "GET /api", "Accept: text/html", "404 | body: gone"},
@@ -411,13 +418,13 @@ var staticRows = []struct {
 		{"as is what is one for another method", "GET /users/1", "", "200"},
 		{"an extension of the user's is no page", "GET /users/john.doe", "", "404"},
 	}},
-	{StaticOptions{Dev: true, SPA: "index.html", SPAExcept: []string{"/api/"}}, []staticRow{
+	{edgecache.StaticOptions{Dev: true, SPA: "index.html", SPAExcept: []string{"/api/"}}, []staticRow{
 		{"in development a page is the shell", "GET /users/john.doe", "", "200 | body: <!DOCTYPE html><title>shell</title>"},
 		{"HEAD, too", "HEAD /users/1", "Accept: */*", "200 | Content-Length: 35"},
 		{"and a missing script is none", "GET /users.js", "", "404"},
 		{"nor what is excepted", "GET /api/1", "", "404"},
 	}},
-	{StaticOptions{ViteManifest: ".vite/manifest.json"}, []staticRow{
+	{edgecache.StaticOptions{ViteManifest: ".vite/manifest.json"}, []staticRow{
 		{"an output of Vite is cached for ever", "GET /static/assets/main-BRBmoGS9.js", "", "200 | Cache-Control: public, max-age=31536000, immutable"},
 		{"and is not hashed again", "GET @assets/main-BRBmoGS9.js", "", "200 | body: main()"},
 		{"its stylesheet, too", "GET @assets/main-5UjPuW-k.css", "", "200 | Cache-Control: public, max-age=31536000, immutable"},
@@ -427,7 +434,7 @@ var staticRows = []struct {
 		{"what Vite does not name is ours", "GET /static/js/app.js", "", "200 | Cache-Control: no-cache"},
 		{"the manifest is hidden", "GET /static/.vite/manifest.json", "", "404"},
 	}},
-	{StaticOptions{Dev: true}, []staticRow{
+	{edgecache.StaticOptions{Dev: true}, []staticRow{
 		{"in development a file is asked for each time", "GET @js/app.js", "", "200 | Cache-Control: no-cache"},
 		{"its URL is the plain one", "GET /static/js/app.js", "", "200 | X-Cache: MISS"},
 		{"nothing is compressed", "WARM @js/app.js", "Accept-Encoding: br", "200 | -Content-Encoding"},
@@ -443,7 +450,7 @@ var staticRows = []struct {
 	}},
 }
 
-func TestStaticRules(t *testing.T) {
+func eachRowHolds(t *testing.T) {
 	tree := site(t)
 	rows := 0
 	for _, group := range staticRows {
@@ -451,7 +458,7 @@ func TestStaticRules(t *testing.T) {
 			rows++
 			options := group.options
 			options.Logger = slog.New(slog.DiscardHandler)
-			a, err := Static(tree, options)
+			a, err := edgecache.Static(tree, options)
 			require.NoError(t, err)
 			server := httptest.NewServer(a.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				w.Header().Set("X-Next", "1")
@@ -477,7 +484,7 @@ func TestStaticRules(t *testing.T) {
 var hashOfName = regexp.MustCompile(`\{([^{}:"]+)\}`)
 
 // play sends the row's request as it is written and returns what is wrong with the answer.
-func (row staticRow) play(t *testing.T, a *Assets, address string) (problems []string) {
+func (row staticRow) play(t *testing.T, a *edgecache.Assets, address string) (problems []string) {
 	hashes := map[string]string{}
 	fill := func(s string) string {
 		return hashOfName.ReplaceAllStringFunc(s, func(m string) string {
@@ -500,7 +507,7 @@ func (row staticRow) play(t *testing.T, a *Assets, address string) (problems []s
 	if warm, ok := strings.CutPrefix(method, "WARM"); ok {
 		method = "GET"
 		send(t, address, method, target, fields)
-		a.set.Settle()
+		assets.Of(a).Settle()
 		if warm != "" {
 			method = warm
 		}
@@ -561,7 +568,7 @@ func send(t *testing.T, address, method, target string, fields []string) staticA
 }
 
 // hashFor is what stands in the entity tag of a file.
-func hashFor(t *testing.T, a *Assets, name string) string {
+func hashFor(t *testing.T, a *edgecache.Assets, name string) string {
 	w := httptest.NewRecorder()
 	a.ServeHTTP(w, httptest.NewRequest("HEAD", strings.TrimPrefix(a.URL(name), "https://cdn.example.com"), nil))
 	require.Equal(t, 200, w.Code, name)

@@ -1,6 +1,7 @@
-package edgecache_test
+package engine_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,7 +16,112 @@ import (
 	"github.com/edgecache-go/edgecache/internal/testing/harness"
 )
 
-func TestFillBegunBeforeAPurgeIsDeliveredAndNotKept(t *testing.T) {
+func TestPurge(t *testing.T) {
+	t.Run("a fetch from before a purge is delivered and not kept", aFetchFromBeforeAPurgeIsDeliveredAndNotKept)
+	t.Run("a fetch whose header is out before a purge is delivered and not kept", aFetchWhoseHeaderIsOutBeforeAPurgeIsDeliveredAndNotKept)
+	t.Run("a purge of something else keeps a fetch", aPurgeOfSomethingElseKeepsAFetch)
+	t.Run("a request after a purge never joins a fetch from before", aRequestAfterAPurgeNeverJoinsAFetchFromBefore)
+	t.Run("a request after a tag purge does not wait for a page of that tag", aRequestAfterATagPurgeDoesNotWaitForAPageOfThatTag)
+	t.Run("a request between two purges gets what is newer than the first", aRequestBetweenTwoPurgesGetsWhatIsNewerThanTheFirst)
+	t.Run("a 304 on its way revives nothing", a304OnItsWayRevivesNothing)
+	t.Run("a refresh on its way revives nothing", aRefreshOnItsWayRevivesNothing)
+	t.Run("a failure revives nothing", aFailureRevivesNothing)
+	t.Run("the breaker serves nothing that was purged", theBreakerServesNothingThatWasPurged)
+	t.Run("the first fetch behind a proxy is purged, too", theFirstFetchBehindAProxyIsPurgedToo)
+	t.Run("the answer to a POST from before a purge is not kept", theAnswerToAPOSTFromBeforeAPurgeIsNotKept)
+	t.Run("a fetch during an unsafe method is not kept", aFetchDuringAnUnsafeMethodIsNotKept)
+}
+
+const (
+	thePage = "/shop/1"
+	itsHead = "max-age=60"
+)
+
+// a way is a kind of purge, and concerns thePage, whose tag is "shop".
+type way struct {
+	name    string
+	soft    bool
+	header  bool // what concerns the page shows in its header only
+	wide    bool // concerns all pages that are being made
+	purge   func(ctx context.Context, e *edgecache.Edge) error
+	control func(ctx context.Context, e *edgecache.Edge) error // the same of something else
+}
+
+func ways() (all []way) {
+	second := func(_ int, err error) error { return err }
+	for _, soft := range []bool{false, true} {
+		name := "hard"
+		if soft {
+			name = "soft"
+		}
+		all = append(all,
+			way{name + " by URL", soft, false, false,
+				func(ctx context.Context, e *edgecache.Edge) error {
+					return second(harness.PurgerOf(e, soft).Purge(ctx, "https://example.com/shop/1"))
+				},
+				func(ctx context.Context, e *edgecache.Edge) error {
+					return second(harness.PurgerOf(e, soft).Purge(ctx, "https://example.com/shop/2"))
+				}},
+			way{name + " by path", soft, false, true,
+				func(ctx context.Context, e *edgecache.Edge) error {
+					return second(harness.PurgerOf(e, soft).Purge(ctx, thePage))
+				}, nil},
+			way{name + " by tag", soft, true, false,
+				func(ctx context.Context, e *edgecache.Edge) error {
+					return second(harness.PurgerOf(e, soft).PurgeTags(ctx, "shop"))
+				},
+				func(ctx context.Context, e *edgecache.Edge) error {
+					return second(harness.PurgerOf(e, soft).PurgeTags(ctx, "blog"))
+				}},
+			way{name + " by prefix", soft, false, true,
+				func(ctx context.Context, e *edgecache.Edge) error {
+					return second(harness.PurgerOf(e, soft).PurgePrefix(ctx, "https://example.com/shop"))
+				}, nil},
+			way{name + " of everything", soft, false, true,
+				func(ctx context.Context, e *edgecache.Edge) error {
+					return second(harness.PurgerOf(e, soft).PurgeAll(ctx))
+				}, nil},
+		)
+	}
+	return all
+}
+
+// eachWay plays a scene with every kind of purge, each in a bubble and a cache of its own.
+func eachWay(t *testing.T, cfg edgecache.Config, scene func(t *testing.T, s *harness.Origin, how way, purge func())) {
+	for _, how := range ways() {
+		t.Run(how.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := harness.NewOrigin(t, cfg)
+				scene(t, s, how, func() { require.NoError(t, how.purge(t.Context(), s.Edge)) })
+				s.Idle()
+			})
+		})
+	}
+}
+
+// store stores thePage.
+func store(s *harness.Origin, text string, header ...string) {
+	s.T.Helper()
+	v := s.Send("GET", thePage)
+	s.Called().Writes(text, header...)
+	v.Gets(s.T, "MISS", 200, text)
+	v = s.Send("GET", thePage)
+	v.Gets(s.T, "HIT", 200, text)
+}
+
+// recovers answers 500 for a panic, as no server stands around the cache.
+func recovers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if recover() != nil {
+				w.WriteHeader(500)
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+func aFetchFromBeforeAPurgeIsDeliveredAndNotKept(t *testing.T) {
 	eachWay(t, edgecache.Config{}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
 		first := s.Send("GET", thePage)
 		old := s.Called()
@@ -31,7 +137,7 @@ func TestFillBegunBeforeAPurgeIsDeliveredAndNotKept(t *testing.T) {
 	})
 }
 
-func TestFillWhoseHeaderIsOutBeforeAPurgeIsDeliveredAndNotKept(t *testing.T) {
+func aFetchWhoseHeaderIsOutBeforeAPurgeIsDeliveredAndNotKept(t *testing.T) {
 	eachWay(t, edgecache.Config{}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
 		first := s.Send("GET", thePage)
 		old := s.Called()
@@ -52,7 +158,7 @@ func TestFillWhoseHeaderIsOutBeforeAPurgeIsDeliveredAndNotKept(t *testing.T) {
 	})
 }
 
-func TestPurgeOfSomethingElseLetsAFillBe(t *testing.T) {
+func aPurgeOfSomethingElseKeepsAFetch(t *testing.T) {
 	for _, how := range ways() {
 		if how.control == nil {
 			continue
@@ -71,7 +177,7 @@ func TestPurgeOfSomethingElseLetsAFillBe(t *testing.T) {
 	}
 }
 
-func TestRequestAfterAPurgeNeverJoinsWhatBeganBefore(t *testing.T) {
+func aRequestAfterAPurgeNeverJoinsAFetchFromBefore(t *testing.T) {
 	eachWay(t, edgecache.Config{}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
 		first := s.Send("GET", thePage)
 		old := s.Called()
@@ -115,7 +221,7 @@ func getsNew(t *testing.T, one, other *harness.Client) {
 
 // What is stored for a URL tells the tags that its next page will likely carry: who comes after a
 // purge does not even wait for the header.
-func TestRequestAfterATagPurgeDoesNotWaitForAPageOfThatTag(t *testing.T) {
+func aRequestAfterATagPurgeDoesNotWaitForAPageOfThatTag(t *testing.T) {
 	for _, soft := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			s := harness.NewOrigin(t, edgecache.Config{})
@@ -137,7 +243,7 @@ func TestRequestAfterATagPurgeDoesNotWaitForAPageOfThatTag(t *testing.T) {
 
 // Two purges of one tag leave one mark: the second must not hide the first from who came in
 // between.
-func TestRequestBetweenTwoPurgesGetsWhatIsNewerThanTheFirst(t *testing.T) {
+func aRequestBetweenTwoPurgesGetsWhatIsNewerThanTheFirst(t *testing.T) {
 	eachWay(t, edgecache.Config{}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
 		first := s.Send("GET", thePage)
 		old := s.Called()
@@ -163,7 +269,7 @@ func TestRequestBetweenTwoPurgesGetsWhatIsNewerThanTheFirst(t *testing.T) {
 	})
 }
 
-func TestConfirmationOnItsWayRevivesNothing(t *testing.T) {
+func a304OnItsWayRevivesNothing(t *testing.T) {
 	eachWay(t, edgecache.Config{}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
 		store(s, "old", "Cache-Control", itsHead, "Etag", `"1"`, "Cache-Groups", `"shop"`)
 		time.Sleep(61 * time.Second)
@@ -190,7 +296,7 @@ func TestConfirmationOnItsWayRevivesNothing(t *testing.T) {
 	})
 }
 
-func TestBackgroundRefreshOnItsWayRevivesNothing(t *testing.T) {
+func aRefreshOnItsWayRevivesNothing(t *testing.T) {
 	eachWay(t, edgecache.Config{}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
 		store(s, "oldest", "Cache-Control", "max-age=60, stale-while-revalidate=600", "Cache-Groups", `"shop"`)
 		time.Sleep(61 * time.Second)
@@ -216,7 +322,7 @@ func TestBackgroundRefreshOnItsWayRevivesNothing(t *testing.T) {
 	})
 }
 
-func TestFailureRevivesNothing(t *testing.T) {
+func aFailureRevivesNothing(t *testing.T) {
 	breaks := []struct {
 		name string
 		fail func(http.ResponseWriter)
@@ -263,7 +369,7 @@ func TestFailureRevivesNothing(t *testing.T) {
 	}
 }
 
-func TestBreakerServesNothingThatWasPurged(t *testing.T) {
+func theBreakerServesNothingThatWasPurged(t *testing.T) {
 	for _, how := range ways() {
 		if how.soft {
 			continue
@@ -291,7 +397,7 @@ func TestBreakerServesNothingThatWasPurged(t *testing.T) {
 
 // A page for a host that only a proxy tells is fenced like any other, also when it is the first
 // such page.
-func TestFirstFillBehindAProxyIsFenced(t *testing.T) {
+func theFirstFetchBehindAProxyIsPurgedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewOrigin(t, edgecache.Config{})
 		forwarded := []string{"X-Forwarded-Host", "www.example.org"}
@@ -310,7 +416,7 @@ func TestFirstFillBehindAProxyIsFenced(t *testing.T) {
 
 // The answer to a POST may be stored (RFC 9110, 9.3.3); what it invalidates itself does not stand
 // against that, what others purge does.
-func TestAnswerToAPostBegunBeforeAPurgeIsNotKept(t *testing.T) {
+func theAnswerToAPOSTFromBeforeAPurgeIsNotKept(t *testing.T) {
 	answer := []string{"Content-Location", thePage, "Cache-Control", itsHead, "Cache-Groups", `"shop"`}
 	eachWay(t, edgecache.Config{}, func(t *testing.T, s *harness.Origin, how way, purge func()) {
 		post := s.Send("POST", thePage)
@@ -331,7 +437,7 @@ func TestAnswerToAPostBegunBeforeAPurgeIsNotKept(t *testing.T) {
 
 // A fill that is refreshed by its own POST's invalidation: whoever asks while an unsafe method runs
 // is not kept beyond it.
-func TestFillDuringAnUnsafeMethodIsNotKept(t *testing.T) {
+func aFetchDuringAnUnsafeMethodIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewOrigin(t, edgecache.Config{})
 		post := s.Send("POST", thePage)
