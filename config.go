@@ -198,17 +198,17 @@ type Config struct {
 
 	// StoreKey is a secret that the processes of one application share: 16 bytes or more, better 32
 	// random ones. Names in the Store are derived from it, and values carry an HMAC-SHA256 under
-	// it, over their names, too. So others who can write to the Store can neither make a response
+	// it, over their names, too. So other writers to the Store can neither make a response
 	// nor show one in the place of another, and applications with different keys never meet there.
-	// What they still can do: delete, refuse, undo a purge in the Store, or bring back a response
+	// They can still delete, refuse, undo a purge in the Store, or bring back a response
 	// under its own name, until the time written inside of it is over, after 30 days at most.
 	// Values are not encrypted.
 	//
 	// Under another key all that was stored is a miss, and purges do not reach values under the old
 	// one: when a key changes, stop the old processes before the new ones serve, or accept that a
 	// purge reaches half of them. nil means none: values then carry a checksum, which finds
-	// accidents, and whoever can write to the Store decides what clients see. A StoreKey without a
-	// Store, and one that is empty, are mistakes. New keeps no reference to it.
+	// accidents, and everyone who can write to the Store decides what clients see. A StoreKey
+	// without a Store, and one that is empty, are mistakes. New keeps no reference to it.
 	StoreKey []byte
 
 	// Observer is called with each decision, in the goroutine that made it: for a request before
