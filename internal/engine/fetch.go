@@ -13,7 +13,6 @@ import (
 	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/flight"
-	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/l2"
 	"github.com/edgecache-go/edgecache/internal/record"
 	"github.com/edgecache-go/edgecache/internal/rules"
@@ -43,67 +42,52 @@ type result struct {
 	again     bool           // its context had ended before it was done: one of the waiters leads again
 }
 
-// fetch makes a page with the handler, for the client that asked, for those who wait for the same, and for the store.
+// fetch runs the handler for one client, for the requests that wait for the same response, and for
+// the cache.
 //
-// It is a plain GET: the client's conditions and ranges are taken off the request, so that the answer is the whole page, and are then answered from it.
-// The handler runs in the goroutine of its client's request, so that its panic reaches that client's server loop and nobody else. What may be stored goes into a growing body, from which
-// a second goroutine serves the client as soon as it is worth it: a client that reads slowly holds up neither the handler nor those who wait.
+// It is a plain GET: the client's conditions and ranges are taken off the request, so that the
+// response is whole, and are then answered from it. The handler runs in the goroutine of its client's
+// request, so its panic reaches that client's server loop and no other. What may be stored goes into a
+// growing body, from which a second goroutine serves the client as soon as that is worth it: a slow
+// client holds up neither the handler nor the waiters.
 type fetch struct {
 	record.Fill
-	handler    *handler
-	w          http.ResponseWriter
-	r          *http.Request // as the client sent it; but the handler may have its header, see asked
-	snapshot   requestSnapshot
-	req        rules.Request
-	prefers    cache.Preferences // of r, as it came
-	class      cache.Class       // see resource.refused
-	key        []byte
-	marks      cache.Marks // where the fence has what concerns it
-	names      [160]byte   // room for key, and what else is in the name of a flight
-	scope      string
-	refused    Reason         // why the answer could not be stored lately; None if it could, or that is not known
-	reason     Reason         // why nothing stored could be used
-	old        *cache.Variant // what is being validated or replaced; nil if there is nothing
-	tags       []string       // those that the page is expected to carry
-	vary       []string       // the fields by which it is expected to vary
-	plain      bool           // the client's conditions and ranges are taken off
-	posts      bool           // the request is a POST
-	background bool           // nobody waits: a refresh
-	received   time.Time      // when the request came
-	alone      bool           // too much is going on already: do not store
-	unkeyed    bool           // the answer could be stored but for that: see passesUnkeyed
-	silent     bool           // the handler returned without writing: see unwritten
-	cut        bool           // the run was ended because its client, a HEAD, wants no more: see endHead
-	asHead     bool           // the handler gets the HEAD as it is: it takes no GET
-	gone       bool           // the client left while it waited for another request's page
-	flight     *flight.Flight[result]
-	own        flight.Flight[result] // if it is not another's
-	mark       l2.Mark               // where the purges of the second tier stood
-	start      time.Time
-	in         *innerContext           // what goes in with the request
-	ctx        context.Context         // the handler's
-	stop       context.CancelCauseFunc // ends it; nil unless the client wants a part, or is a HEAD
-	inner      *http.Request           // as the handler gets it
+	*exchange
+	handlerRun
+	verdict
+	delivery
+	flight *flight.Flight[result]
+	place  place // while the handler runs for the cache
+	posts  bool  // the request is a POST
+	asHead bool  // the handler gets the HEAD as it is: it takes no GET
+}
 
+// handlerRun is one run of the handler. A fetch has a second one if the first did not answer it.
+type handlerRun struct {
+	in       *innerContext           // what goes in with the request
+	ctx      context.Context         // the handler's
+	stop     context.CancelCauseFunc // ends ctx; nil unless the client wants a part, or is a HEAD
+	inner    *http.Request           // as the handler gets it
+	snapshot requestSnapshot
+	start    time.Time
+	mark     l2.Mark // where the purges of the second level stood
+	silent   bool    // the handler returned without writing: see unwritten
+	cut      bool    // it was ended because its client, a HEAD, wants no more: see endHead
+}
+
+// verdict is what the handler's response turned out to be good for.
+type verdict struct {
 	now          time.Time // when the header came
 	next         plan
-	broken       bool        // if next is coverUp: there was no answer at all
+	broken       bool        // if next is useStale: there was no answer at all
+	unkeyed      bool        // it could be stored, but the handler has seen what is not in the key: see passesUnkeyed
 	response     *response   // if next is keep
-	responseRoom response    // page
-	grown        flight.Body // its body
-	unkept       Reason      // why page turned out not to be kept
-	stored       bool        // page has been announced as stored
-	room         [2]string   // for the status fields
+	responseRoom response    // for response
+	grown        flight.Body // for its body
+	unkept       Reason      // why the response turned out not to be kept
+	stored       bool        // it has been announced as stored
 	fields       http.Header // what the handler itself put on a 304
 	edits        field.Edits // what it did there to the fields of middleware outside
-	clientState  clientState
-	offset       int64         // of the part that the client gets
-	length       int64         // of it; -1 is all there is
-	pumped       chan struct{} // closed when the client has got what there was; nil until the pump runs
-	pumpErr      error         // why the pump ended early
-	letGo        bool          // because the client was too slow
-	place        place         // while it runs for the store
-	pumpLost     any           // what the client's writer panicked with
 }
 
 // plan is what the handler's answer turned out to be good for.
@@ -116,21 +100,6 @@ const (
 	useStale             // an error: what is stored is better
 	askAgain             // a 304 that is not about what is stored
 )
-
-func (h *handler) newFetch(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, reason Reason, came time.Time) *fetch {
-	f := &fetch{
-		handler: h, w: w, r: r, req: *req, reason: reason, received: came,
-		scope: string(scope), class: cache.ClassOf(req), length: -1,
-	}
-	f.prefers = cache.PreferencesOf(r.Header, &f.req.Scope)
-	f.key = append(f.names[:0], k...)
-	var hosts []string
-	if f.scope != "" {
-		hosts = key.Hosts(nil, f.scope)
-	}
-	f.marks = h.engine.cache.Marks(k, hosts)
-	return f
-}
 
 // lead runs the handler, answers the client, and tells those who wait.
 func (f *fetch) lead(fl *flight.Flight[result]) {

@@ -25,16 +25,16 @@ func TestPageThatOvertookAFlightIsNotForWhoComesAfterAPurge(t *testing.T) {
 		})).(*handler)
 		require.True(t, ok)
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
-		come := func() *fetch {
+		come := func() *exchange {
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			req := e.rules.Request(r)
 			k, ok := key.Of(nil, r)
 			require.True(t, ok)
-			return h.newFetch(httptest.NewRecorder(), r, &req, k, nil, rules.URIMiss, time.Now())
+			return h.newExchange(httptest.NewRecorder(), r, &req, k, nil, rules.URIMiss, time.Now())
 		}
 		leader, follower := come(), come()
 		number := e.Mutants().NextNumber()
-		enter := func(f *fetch) (*flight.Flight[result], flight.Role) {
+		enter := func(f *exchange) (*flight.Flight[result], flight.Role) {
 			return e.flights.Join(&f.own, f.flightID(nil), number, time.Now(), func(fl *flight.Flight[result]) bool {
 				return f.mayJoin(fl, number, time.Now())
 			})

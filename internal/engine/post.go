@@ -46,7 +46,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	if !ok {
 		return false
 	}
-	f := h.newFetch(w, r, req, k, e.scope(scopeBuf[:0], r, req), rules.Method, time.Now())
+	f := h.newExchange(w, r, req, k, e.scope(scopeBuf[:0], r, req), rules.Method, time.Now()).newFetch()
 	f.posts, f.start = true, time.Now()
 	f.flight = e.flights.Single(&f.own, e.cache.Generation(), f.start)
 	f.in = newInnerContext(r)

@@ -69,7 +69,7 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 		return nil, false
 	}
 	// What outer middleware has put on this answer counts for the new one, too.
-	f := h.newFetch(&discardClient{header: w.Header().Clone()}, plainRequest, &plain, k, scope, reason, now)
+	f := h.newExchange(&discardClient{header: w.Header().Clone()}, plainRequest, &plain, k, scope, reason, now).newFetch()
 	f.old, f.plain, f.background = old, true, true
 	if within {
 		return func() {
@@ -126,7 +126,7 @@ func (f *fetch) later(run func(*fetch, *flight.Flight[result])) func() {
 		res := e.cache.Peek(key)
 		now := time.Now()
 		if v := res.Find(scope, &req, r.Header); v != nil && v.WantsRefresh(&e.rules, &req, reason, now) {
-			f := h.newFetch(w, r, &req, key, scope, reason, now)
+			f := h.newExchange(w, r, &req, key, scope, reason, now).newFetch()
 			f.old, f.plain, f.background = v, true, true
 			if fl := f.join(f.flightID(v.Vary())); fl != nil && v.Try(now) && e.begin() {
 				run(f, fl)

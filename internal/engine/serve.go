@@ -157,17 +157,17 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 			}
 		}
 	}
-	f := h.newFetch(w, r, req, k, scope, reason, now)
-	f.old = v
-	f.refused = e.cache.Refused(k, f.scope, f.class, now)
-	refused := f.refused != rules.None
-	f.plain = v != nil || !refused || req.Head
-	f.tags = res.ExpectedTags(v)
+	x := h.newExchange(w, r, req, k, scope, reason, now)
+	x.old = v
+	x.refused = e.cache.Refused(k, x.scope, x.class, now)
+	refused := x.refused != rules.None
+	x.plain = v != nil || !refused || req.Head
+	x.expected.tags = res.ExpectedTags(v)
 	vary := res.ExpectedVary(v)
 	if reason == rules.Accept || v != nil && res.HasSeveral() && res.Alike(scope, req, r.Header) > 1 {
 		vary = byPreference(vary)
 	}
-	f.fetchOrJoin(vary, !refused && mayWait(&req.CC))
+	x.fetchOrJoin(vary, !refused && mayWait(&req.CC))
 }
 
 // classify tells what the header of r says, what the application says about r, and within which limits it is served.

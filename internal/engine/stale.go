@@ -49,11 +49,6 @@ func (f *fetch) mayServeStale(broken bool) bool {
 	return f.unsent() && f.staleUsable(broken, time.Now())
 }
 
-// staleUsable reports whether what is stored stands in for a failure of the handler. In the background it always does: it is still being served, and that one try failed changes nothing.
-func (f *fetch) staleUsable(broken bool, now time.Time) bool {
-	return f.old != nil && (f.background || f.old.UsableOnError(&f.handler.engine.rules, &f.req, broken, now))
-}
-
 // afterPanic saves the client's answer if it can.
 func (f *fetch) afterPanic(p any) {
 	// http.ErrAbortHandler is how a proxy says that its origin broke off; another panic is an error like a 500.

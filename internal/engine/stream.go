@@ -27,6 +27,18 @@ const (
 	answered                    // all sent
 )
 
+// delivery is how far the client of a fetch has got its response.
+type delivery struct {
+	clientState clientState
+	offset      int64         // of the part that the client gets
+	length      int64         // of it; -1 is all there is
+	room        [2]string     // for the status fields
+	pumped      chan struct{} // closed when the client has got what there was; nil until the pump runs
+	pumpErr     error         // why the pump ended early
+	pumpLost    any           // what the client's writer panicked with
+	letGo       bool          // the client was too slow
+}
+
 // plan decides how the client of a page that is being stored gets it.
 func (f *fetch) plan() {
 	p := f.response
@@ -44,20 +56,19 @@ func (f *fetch) plan() {
 	}
 }
 
-// newStatus begins an account of how this request was answered.
+// newStatus begins to say how this request was answered.
 func (f *fetch) newStatus(s Status, reason Reason) cacheStatus {
-	return cacheStatus{status: s, forward: f.reason, reason: reason, received: f.received, background: f.background, pattern: f.pattern()}
+	a := f.exchange.newStatus(s, reason)
+	a.pattern = f.pattern()
+	return a
 }
 
-// pattern is that of the route that made the page, as far as it is known.
+// pattern is that of the route that rendered the response, as far as it is known.
 func (f *fetch) pattern() string {
-	switch {
-	case f.inner != nil && f.inner.Pattern != "":
+	if f.inner != nil && f.inner.Pattern != "" {
 		return f.inner.Pattern
-	case f.old != nil:
-		return f.old.Pattern.Value()
 	}
-	return f.r.Pattern
+	return f.exchange.pattern()
 }
 
 // cacheStatus says how this request was answered from what the handler made.
