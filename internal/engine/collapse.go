@@ -31,18 +31,23 @@ func (x *exchange) fetchOrJoin(vary []string, collapse bool) {
 		}
 		x.expected.vary = vary
 		began, now := e.cache.Generation(), time.Now()
-		fl, role := e.flights.Join(&x.own, x.flightID(vary), began, now, func(fl *flight.Flight[result]) bool {
+		var f *fetch
+		var room [256]byte
+		fl, role := e.flights.Join(x.flightID(room[:0], vary), began, now, func(fl *flight.Flight[result]) bool {
 			return x.mayJoin(fl, began, now)
+		}, func() (*flight.Flight[result], []byte) {
+			f = x.newFetch()
+			return &f.own, f.flightID(f.key[:0], vary) // which begins with the key
 		})
 		if role != flight.Follow {
-			x.alone = role == flight.Alone
+			f.alone = role == flight.Alone
 			if v := x.recheck(fl); v != nil {
 				v.Touch()
 				a := cacheStatus{status: Hit, received: x.received, pattern: v.Pattern.Value()}
 				e.deliver(x.w, x.r, &x.req, v, time.Now(), &a)
 				return
 			}
-			x.newFetch().lead(fl)
+			f.lead(fl)
 			return
 		}
 		result, outcome := fl.Wait(x.r.Context())
@@ -58,17 +63,17 @@ func (x *exchange) fetchOrJoin(vary []string, collapse bool) {
 		collapse = next != nil
 		vary = next
 	}
-	if x.req.Range && x.plain && x.old == nil && e.cache.Refused(x.key, x.scope, x.class, time.Now()) != rules.None {
+	if x.req.Range && x.plain && x.old == nil && e.cache.Refused(x.name.bytes(), x.scope, x.class, time.Now()) != rules.None {
 		x.plain = false // who was waited for has found out that nothing is stored
 	}
-	x.newFetch().lead(e.flights.Single(&x.own, e.cache.Generation(), time.Now()))
+	x.leadAlone()
 }
 
 // recheck ends a flight whose page another one has stored since memory was looked at, and returns that page; nil if there is none that is fresh. Without this second look,
 // a request that falls between the storing and the landing of one flight and its own place in the table would make the page once more.
 func (x *exchange) recheck(fl *flight.Flight[result]) *cache.Variant {
 	e := x.handler.engine
-	res := e.cache.Peek(x.key)
+	res := e.cache.Peek(x.name.bytes())
 	v := res.Find([]byte(x.scope), &x.req, x.r.Header)
 	if v == nil || v == x.old || nonceOutside(x.w.Header(), v) {
 		return nil
@@ -101,16 +106,17 @@ func (x *exchange) mayJoin(fl *flight.Flight[result], came uint64, now time.Time
 		return false
 	case result.response != nil:
 		action, _ := result.response.meta.Reuse(&e.rules, &x.req, now)
-		return action != rules.Validate && !x.late(fl, tagNames(result.response.groups, x.key), came)
+		return action != rules.Validate && !x.late(fl, tagNames(result.response.groups, x.name.bytes()), came)
 	case result.stored != nil:
 		return !x.late(fl, result.stored.TagNames(), came)
 	}
 	return !x.late(fl, x.expected.tags, came)
 }
 
-// flightID returns what those who wait for each other must have in common: the page, whether they carry credentials, and the fields by which the page is expected to vary.
-// It begins with the key, which tells its own end, and stands behind that in its room.
-func (x *exchange) flightID(vary []string) []byte {
+// flightID appends what requests that wait for each other must have in common: the URL, whether they
+// carry credentials, and the fields by which the response is expected to vary. It begins with the key,
+// which tells its own end.
+func (x *exchange) flightID(id []byte, vary []string) []byte {
 	who := byte(x.class)
 	if x.req.Origin {
 		who |= 2 // what is made for others is often not for these, see rules.Terms.Fits
@@ -118,7 +124,7 @@ func (x *exchange) flightID(vary []string) []byte {
 	if x.req.Head {
 		who |= 4 // its run ends early, see endHead
 	}
-	id := append(x.key, who) //nolint:gocritic // the room behind the key is there for this
+	id = append(append(id, x.name.bytes()...), who)
 	id = binary.AppendUvarint(id, uint64(len(x.scope)))
 	id = append(id, x.scope...)
 	return key.Variant(id, vary, x.r.Header, &x.req.Scope)
@@ -184,7 +190,7 @@ func (x *exchange) collapse(fl *flight.Flight[result], result result, outcome fl
 	if !p.answers(&x.prefers) {
 		return false, byPreference(p.meta.Vary)
 	}
-	if x.late(fl, tagNames(p.groups, x.key), came) {
+	if x.late(fl, tagNames(p.groups, x.name.bytes()), came) {
 		return false, append([]string{}, p.meta.Vary...) // one of those who came after the purge makes it anew for all of them
 	}
 	if nonceOutside(x.w.Header(), p.edits) || !x.fits(&p.meta.Terms, p.meta.Vary, p.variant, now) {
@@ -314,10 +320,16 @@ func (x *exchange) lost(err error) (done, again bool) {
 // to say so: it would have seen that, too.
 func (x *exchange) giveUp() {
 	if errors.Is(x.r.Context().Err(), context.DeadlineExceeded) {
-		e := x.handler.engine
 		x.alone = true
-		x.newFetch().lead(e.flights.Single(&x.own, e.cache.Generation(), time.Now()))
+		x.leadAlone()
 		return
 	}
 	panic(http.ErrAbortHandler)
+}
+
+// leadAlone runs the handler for this request; no other can join.
+func (x *exchange) leadAlone() {
+	e := x.handler.engine
+	f := x.newFetch()
+	f.lead(e.flights.Single(&f.own, e.cache.Generation(), time.Now()))
 }

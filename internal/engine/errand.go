@@ -265,7 +265,8 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, t *errand, lim
 	t.way.reached.Store(true)
 	// What outer middleware has put on this answer counts for the new one, too. Its deadline is for clients.
 	inner := r.WithContext(context.WithoutCancel(r.Context()))
-	f := h.newExchange(&discardClient{header: w.Header().Clone()}, inner, &req, k, []byte(selector.Scope), t.reason, t.began).newFetch()
+	x := h.newExchange(&discardClient{header: w.Header().Clone()}, inner, &req, k, []byte(selector.Scope), t.reason, t.began)
+	f := x.newFetch()
 	f.old, f.plain, f.background = t.old, true, true
 	if f.recheck(t.flight) != nil {
 		return // a client has been quicker

@@ -2,10 +2,10 @@ package engine
 
 import (
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/cache"
-	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -20,8 +20,7 @@ type exchange struct {
 	received   time.Time
 	prefers    cache.Preferences // of r, as it came
 	class      cache.Class
-	key        []byte
-	names      [160]byte // room for key, and for what else is in the name of a flight
+	name       urlKey
 	scope      string
 	marks      cache.Marks    // where purges of the URL are marked
 	reason     Reason         // why nothing stored could be used
@@ -32,7 +31,27 @@ type exchange struct {
 	background bool           // a refresh: no client waits
 	alone      bool           // too much is going on already: the response is not stored
 	gone       bool           // the client left while it waited for another request's response
-	own        flight.Flight[result]
+}
+
+// urlKey is the primary key of a URL, and room for what else is in the name of a flight.
+type urlKey struct {
+	room [160]byte
+	size int
+	long []byte // the key, if it does not fit in room
+}
+
+func (n *urlKey) set(k []byte) {
+	if n.size = copy(n.room[:], k); n.size < len(k) {
+		n.long = slices.Clone(k)
+	}
+}
+
+// bytes returns the key. Behind it is the rest of the room, which may be appended to.
+func (n *urlKey) bytes() []byte {
+	if n.long != nil {
+		return n.long
+	}
+	return n.room[:n.size]
 }
 
 // expectation is what a response will likely be like: as what was stored last.
@@ -41,13 +60,13 @@ type expectation struct {
 	vary []string // the request fields that it depends on
 }
 
-func (h *handler) newExchange(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, reason Reason, received time.Time) *exchange {
-	x := &exchange{
+func (h *handler) newExchange(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, reason Reason, received time.Time) exchange {
+	x := exchange{
 		handler: h, w: w, r: r, req: *req, reason: reason, received: received,
 		scope: string(scope), class: cache.ClassOf(req),
 	}
 	x.prefers = cache.PreferencesOf(r.Header, &x.req.Scope)
-	x.key = append(x.names[:0], k...)
+	x.name.set(k)
 	var hosts []string
 	if x.scope != "" {
 		hosts = key.Hosts(nil, x.scope)
@@ -57,7 +76,11 @@ func (h *handler) newExchange(w http.ResponseWriter, r *http.Request, req *rules
 }
 
 // newFetch returns the fetch that x becomes.
-func (x *exchange) newFetch() *fetch { return &fetch{exchange: x, delivery: delivery{length: -1}} }
+func (x *exchange) newFetch() *fetch {
+	f := &fetch{exchange: *x, delivery: delivery{length: -1}}
+	f.key = f.name.bytes()
+	return f
+}
 
 // newStatus begins to say how this request was answered.
 func (x *exchange) newStatus(s Status, reason Reason) cacheStatus {

@@ -52,14 +52,16 @@ type result struct {
 // client holds up neither the handler nor the waiters.
 type fetch struct {
 	record.Fill
-	*exchange
+	exchange
 	handlerRun
 	verdict
 	delivery
-	flight *flight.Flight[result]
-	place  place // while the handler runs for the cache
-	posts  bool  // the request is a POST
-	asHead bool  // the handler gets the HEAD as it is: it takes no GET
+	key    []byte // in name
+	own    flight.Flight[result]
+	flight *flight.Flight[result] // own, or that of a refresh
+	place  place                  // while the handler runs for the cache
+	posts  bool                   // the request is a POST
+	asHead bool                   // the handler gets the HEAD as it is: it takes no GET
 }
 
 // handlerRun is one run of the handler. A fetch has a second one if the first did not answer it.

@@ -25,19 +25,20 @@ func TestPageThatOvertookAFlightIsNotForWhoComesAfterAPurge(t *testing.T) {
 		})).(*handler)
 		require.True(t, ok)
 		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
-		come := func() *exchange {
+		come := func() *fetch {
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			req := e.rules.Request(r)
 			k, ok := key.Of(nil, r)
 			require.True(t, ok)
-			return h.newExchange(httptest.NewRecorder(), r, &req, k, nil, rules.URIMiss, time.Now())
+			x := h.newExchange(httptest.NewRecorder(), r, &req, k, nil, rules.URIMiss, time.Now())
+			return x.newFetch()
 		}
 		leader, follower := come(), come()
 		number := e.Mutants().NextNumber()
-		enter := func(f *exchange) (*flight.Flight[result], flight.Role) {
-			return e.flights.Join(&f.own, f.flightID(nil), number, time.Now(), func(fl *flight.Flight[result]) bool {
+		enter := func(f *fetch) (*flight.Flight[result], flight.Role) {
+			return e.flights.Join(f.flightID(nil, nil), number, time.Now(), func(fl *flight.Flight[result]) bool {
 				return f.mayJoin(fl, number, time.Now())
-			})
+			}, func() (*flight.Flight[result], []byte) { return &f.own, f.flightID(nil, nil) })
 		}
 		fl, role := enter(leader)
 		require.Equal(t, flight.Lead, role)

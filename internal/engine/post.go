@@ -46,7 +46,8 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	if !ok {
 		return false
 	}
-	f := h.newExchange(w, r, req, k, e.scope(scopeBuf[:0], r, req), rules.Method, time.Now()).newFetch()
+	x := h.newExchange(w, r, req, k, e.scope(scopeBuf[:0], r, req), rules.Method, time.Now())
+	f := x.newFetch()
 	f.posts, f.start = true, time.Now()
 	f.flight = e.flights.Single(&f.own, e.cache.Generation(), f.start)
 	f.in = newInnerContext(r)

@@ -69,7 +69,8 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 		return nil, false
 	}
 	// What outer middleware has put on this answer counts for the new one, too.
-	f := h.newExchange(&discardClient{header: w.Header().Clone()}, plainRequest, &plain, k, scope, reason, now).newFetch()
+	x := h.newExchange(&discardClient{header: w.Header().Clone()}, plainRequest, &plain, k, scope, reason, now)
+	f := x.newFetch()
 	f.old, f.plain, f.background = old, true, true
 	if within {
 		return func() {
@@ -93,7 +94,7 @@ func (h *handler) standsAlone(r *http.Request) bool {
 // depart begins the flight of a refresh that has got a place, and returns nil if there is none. Then run, if it is not nil, is called when there is.
 func (f *fetch) depart(run func(*fetch, *flight.Flight[result])) *flight.Flight[result] {
 	e := f.handler.engine
-	id := f.flightID(f.old.Vary())
+	id := f.flightID(nil, f.old.Vary())
 	fl := f.join(id)
 	if fl == nil {
 		return nil // it is being made already
@@ -126,9 +127,10 @@ func (f *fetch) later(run func(*fetch, *flight.Flight[result])) func() {
 		res := e.cache.Peek(key)
 		now := time.Now()
 		if v := res.Find(scope, &req, r.Header); v != nil && v.WantsRefresh(&e.rules, &req, reason, now) {
-			f := h.newExchange(w, r, &req, key, scope, reason, now).newFetch()
+			x := h.newExchange(w, r, &req, key, scope, reason, now)
+			f := x.newFetch()
 			f.old, f.plain, f.background = v, true, true
-			if fl := f.join(f.flightID(v.Vary())); fl != nil && v.Try(now) && e.begin() {
+			if fl := f.join(f.flightID(nil, v.Vary())); fl != nil && v.Try(now) && e.begin() {
 				run(f, fl)
 				return
 			} else if fl != nil {
@@ -154,9 +156,9 @@ func (f *fetch) waitingSize() int {
 // join begins the flight of a refresh, or returns nil when somebody else makes the page already.
 func (f *fetch) join(id []byte) *flight.Flight[result] {
 	e := f.handler.engine
-	fl, role := e.flights.Join(&f.own, id, e.cache.Generation(), time.Now(), func(fl *flight.Flight[result]) bool {
+	fl, role := e.flights.Join(id, e.cache.Generation(), time.Now(), func(fl *flight.Flight[result]) bool {
 		return !e.cache.PurgedSince(&f.marks, f.old.TagNames(), fl.Began)
-	})
+	}, func() (*flight.Flight[result], []byte) { return &f.own, id })
 	switch role {
 	case flight.Lead:
 		if f.recheck(fl) == nil {

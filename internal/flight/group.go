@@ -83,34 +83,41 @@ func NewGroup[T any](limits Limits) *Group[T] {
 	return &Group[T]{limits: limits, seed: maphash.MakeSeed()}
 }
 
-// Join finds the flight for id, or begins one in mine. admit says whether the caller may join a
-// flight that began at the given point of the purge sequence; it must not block. A flight that may
-// not be joined is replaced: it goes on for those that are on it.
+// Join finds the flight for id, or begins one. admit says whether the caller may join one that began
+// at the given point of the purge sequence. A flight that may not be joined is replaced: it goes on
+// for its users.
 //
-// The caller must Leave the flight that it gets. A caller that leads or is alone must also Share or
-// Release the flight, and Finish it. mine is not touched if there is a flight to follow. Otherwise
-// it belongs to the group from then on, as does id until the flight has finished.
-func (g *Group[T]) Join(mine *Flight[T], id []byte, gen uint64, now time.Time, admit func(*Flight[T]) bool) (*Flight[T], Role) {
+// mine is called if there is no flight to follow: it returns where the caller's own one begins, and
+// its id in bytes that stay as they are until the flight has finished. Both belong to the group from
+// then on.
+// Neither admit nor mine may block.
+//
+// The caller must Leave the flight that it gets; one that leads or is alone must also Share or Release
+// it, and Finish it.
+func (g *Group[T]) Join(id []byte, began uint64, now time.Time, admit func(*Flight[T]) bool, mine func() (*Flight[T], []byte)) (*Flight[T], Role) {
 	hash := maphash.Bytes(g.seed, id)
 	s := &g.shards[hash%uint64(len(g.shards))]
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	role := Lead
 	if f := s.find(hash, id); f != nil {
 		if admit(f) {
-			switch f.tryJoin(now) {
-			case Follow:
-				return f, Follow
-			case Alone:
-				return g.Single(mine, gen, now), Alone
-			case Lead: // it can no longer be joined
-			}
+			role = f.tryJoin(now)
 		}
-		s.remove(f)
+		if role == Follow {
+			return f, Follow
+		}
+		if role == Lead { // no caller can join it any more
+			s.remove(f)
+		}
 	}
-	f := g.Single(mine, gen, now)
-	f.entry = entry[T]{shard: s, id: id, hash: hash}
-	s.add(f)
-	return f, Lead
+	own, kept := mine()
+	f := g.Single(own, began, now)
+	if role == Lead {
+		f.entry = entry[T]{shard: s, id: kept, hash: hash}
+		s.add(f)
+	}
+	return f, role
 }
 
 // Single begins a flight in mine that others cannot join.

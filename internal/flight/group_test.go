@@ -14,11 +14,16 @@ import (
 
 var limits = Limits{Wait: 10 * time.Second, Leader: 30 * time.Second, Finish: time.Minute, Waiters: 3}
 
+// in begins a flight in f.
+func in[T any](f *Flight[T], id string) func() (*Flight[T], []byte) {
+	return func() (*Flight[T], []byte) { return f, []byte(id) }
+}
+
 func admitAll(*Flight[string]) bool { return true }
 
 // join joins at the clock of the test.
 func join(g *Group[string], id string) (*Flight[string], Role) {
-	return g.Join(new(Flight[string]), []byte(id), 0, time.Now(), admitAll)
+	return g.Join([]byte(id), 0, time.Now(), admitAll, in(new(Flight[string]), id))
 }
 
 // lead begins a flight and fails the test if there is one already.
@@ -61,9 +66,9 @@ func TestJoin(t *testing.T) {
 	})
 	t.Run("a flight that may not be joined is replaced", func(t *testing.T) {
 		g := NewGroup[string](limits)
-		first, _ := g.Join(new(Flight[string]), []byte("a"), 7, time.Now(), admitAll)
+		first, _ := g.Join([]byte("a"), 7, time.Now(), admitAll, in(new(Flight[string]), "a"))
 		require.EqualValues(t, 7, first.Began)
-		second, role := g.Join(new(Flight[string]), []byte("a"), 8, time.Now(), func(f *Flight[string]) bool { return f.Began >= 8 })
+		second, role := g.Join([]byte("a"), 8, time.Now(), func(f *Flight[string]) bool { return f.Began >= 8 }, in(new(Flight[string]), "a"))
 		require.Equal(t, Lead, role)
 		require.NotSame(t, first, second)
 		require.EqualValues(t, 8, second.Began)

@@ -72,17 +72,17 @@ func TestLive(t *testing.T) {
 			admit := func(*Flight[int]) bool { return true }
 			var own [3]Flight[int]
 			leader, cancel := context.WithCancel(t.Context())
-			f, role := g.Join(&own[0], []byte("id"), 0, time.Now(), admit)
+			f, role := g.Join([]byte("id"), 0, time.Now(), admit, in(&own[0], "id"))
 			require.Equal(t, Lead, role)
 			var ctx Context
 			f.Begin(&ctx, leader)
 			done := ctx.Done()
 			f.Pin()
 			f.Share(1)
-			_, role = g.Join(&own[1], []byte("id"), 0, time.Now(), admit)
+			_, role = g.Join([]byte("id"), 0, time.Now(), admit, in(&own[1], "id"))
 			require.Equal(t, Follow, role)
 			f.Shut()
-			_, role = g.Join(&own[2], []byte("id"), 0, time.Now(), admit)
+			_, role = g.Join([]byte("id"), 0, time.Now(), admit, in(&own[2], "id"))
 			require.Equal(t, Lead, role, "it is no longer joined")
 			cancel()
 			synctest.Wait()
