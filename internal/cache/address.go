@@ -60,7 +60,7 @@ func (at address) word() uint64 {
 }
 
 // hasNoProxiedHost reports whether no proxy has told a host.
-func (r resource) hasNoProxiedHost() bool {
+func (r Resource) hasNoProxiedHost() bool {
 	for range r.proxiedHosts {
 		return false
 	}
@@ -68,7 +68,7 @@ func (r resource) hasNoProxiedHost() bool {
 }
 
 // proxiedHosts yields the hosts that proxies have told with the requests for the variants.
-func (r resource) proxiedHosts(yield func(string) bool) {
+func (r Resource) proxiedHosts(yield func(string) bool) {
 	for v := range r.Variants {
 		for _, host := range v.proxiedHosts() {
 			if !yield(host) {

@@ -50,7 +50,7 @@ func (c *Cache) Repeats(k []byte, v *Variant, req *rules.Request, now time.Time)
 	if v.made&madeAlone != 0 || hash == 0 || v.Choice()&object.Representations == 0 {
 		return false
 	}
-	c.update(k, v.proxiedHosts(), v.TagNames(), v.Gen, func(r resource) (resource, resource) {
+	c.update(k, v.proxiedHosts(), v.TagNames(), v.Gen, func(r Resource) (Resource, Resource) {
 		selector := v.Selector()
 		for o := range r.Variants {
 			if o.made&madeAlone != 0 || o.Purged() || !o.Terms.Fits(req) || o.TTL(now) <= 0 || o.Selector() != selector || !o.Same(&v.Object) {

@@ -30,7 +30,7 @@ type Config struct {
 
 // Cache holds what is stored in memory, and knows what has been purged. All its methods are safe for concurrent use.
 type Cache struct {
-	memory      *memory.Cache[resource]
+	memory      *memory.Cache[Resource]
 	maxObject   int64
 	maxBytes    int64
 	encodable   func(*object.Object) bool
@@ -45,7 +45,7 @@ type Cache struct {
 
 func New(cfg Config) *Cache {
 	c := &Cache{
-		memory:    memory.New[resource](memory.Config{MaxBytes: cfg.MaxBytes, MaxEntryBytes: cfg.MaxObjectBytes}),
+		memory:    memory.New[Resource](memory.Config{MaxBytes: cfg.MaxBytes, MaxEntryBytes: cfg.MaxObjectBytes}),
 		maxBytes:  cfg.MaxBytes,
 		encodable: cfg.Encodable,
 		pinned:    readers.NewRoom(cfg.MaxBytes / pinnedPart),
@@ -56,19 +56,19 @@ func New(cfg Config) *Cache {
 	c.maxObject = c.memory.MaxReserve()
 	c.memory.OnRemove(c.removed)
 	c.memory.OnEvict(c.evicting)
-	c.memory.OnSpare(resource.spares)
+	c.memory.OnSpare(Resource.spares)
 	c.memory.ListBy(c.words)
 	return c
 }
 
 // Get returns what is stored for a URL, and counts that as a use.
-func (c *Cache) Get(k []byte) resource {
+func (c *Cache) Get(k []byte) Resource {
 	r, _ := c.memory.Get(k)
 	return r
 }
 
 // Peek returns what is stored for a URL. It counts nothing.
-func (c *Cache) Peek(k []byte) resource {
+func (c *Cache) Peek(k []byte) Resource {
 	r, _ := c.memory.Peek(k)
 	return r
 }
@@ -126,21 +126,21 @@ func (c *Cache) ForgetRefusal(k []byte, scope string, who Class) { c.hitForMiss.
 
 // update changes what memory holds for one URL, unless a purge of the URL, on one of the hosts that a proxy told, or of one of the tags, has come after the point where the change began.
 // change gets the zero resource for nothing, and returns it to keep nothing; rest is what stays if there is no room for next. It is called under a lock.
-func (c *Cache) update(k []byte, hosts, tags []string, began uint64, change func(resource) (next, rest resource)) (kept bool) {
-	var rest resource
+func (c *Cache) update(k []byte, hosts, tags []string, began uint64, change func(Resource) (next, rest Resource)) (kept bool) {
+	var rest Resource
 	m := c.Marks(k, hosts)
-	return c.memory.UpdateOr(k, func(old resource, _ bool) (resource, int64, bool) {
+	return c.memory.UpdateOr(k, func(old Resource, _ bool) (Resource, int64, bool) {
 		next := old
 		if !c.generations.purgedSince(&m, began) && !c.generations.tagsPurgedSince(tags, began) {
 			next, rest = change(old)
 		}
-		if next == (resource{}) {
+		if next == (Resource{}) {
 			return next, 0, false
 		}
 		c.count(old, next)
 		return next, next.size(), true
-	}, func(next resource) (resource, int64, bool) {
-		if rest == (resource{}) {
+	}, func(next Resource) (Resource, int64, bool) {
+		if rest == (Resource{}) {
 			return rest, 0, false
 		}
 		c.count(next, rest)
@@ -150,7 +150,7 @@ func (c *Cache) update(k []byte, hosts, tags []string, began uint64, change func
 
 // evicting says what stays of a resource that is to make room: the variants that were used, if there are others. What somebody has asked for once, with a header that he made up,
 // takes no room from a page that others use.
-func (c *Cache) evicting(r resource) (resource, int64, bool) {
+func (c *Cache) evicting(r Resource) (Resource, int64, bool) {
 	next, ok := r.usedOnes()
 	if !ok {
 		return r, 0, false
@@ -160,7 +160,7 @@ func (c *Cache) evicting(r resource) (resource, int64, bool) {
 }
 
 // count keeps the books on stored responses when next takes the place of old.
-func (c *Cache) count(old, next resource) {
+func (c *Cache) count(old, next Resource) {
 	if old == next {
 		return
 	}
@@ -193,7 +193,7 @@ func (c *Cache) countOut(v *Variant) {
 }
 
 // removed hears from memory of what is no longer there.
-func (c *Cache) removed(r resource) {
+func (c *Cache) removed(r Resource) {
 	for v := range r.Variants {
 		c.countOut(v)
 	}
@@ -241,7 +241,7 @@ func (c *Cache) AskedAgain(k []byte, v *Variant, waited bool) bool {
 // Publish stores v, in place of old if there is one.
 func (c *Cache) Publish(k []byte, v, old *Variant, who Class) bool {
 	stored := false
-	resident := c.update(k, v.proxiedHosts(), v.TagNames(), v.Gen, func(r resource) (resource, resource) {
+	resident := c.update(k, v.proxiedHosts(), v.TagNames(), v.Gen, func(r Resource) (Resource, Resource) {
 		stored = true
 		return r.with(v, old, c.maxObject)
 	})
@@ -259,7 +259,7 @@ func (c *Cache) kept(k []byte, v *Variant, who Class, stored bool) bool {
 // Replace stores v in place of old, if old is still what is stored: a validation must not bring back what has been removed or replaced in the meantime.
 func (c *Cache) Replace(k []byte, v, old *Variant, who Class) bool {
 	replaced := false
-	resident := c.update(k, v.proxiedHosts(), v.TagNames(), v.Gen, func(r resource) (resource, resource) {
+	resident := c.update(k, v.proxiedHosts(), v.TagNames(), v.Gen, func(r Resource) (Resource, Resource) {
 		if !r.has(old) || old.Purged() {
 			return r, r
 		}
@@ -271,14 +271,14 @@ func (c *Cache) Replace(k []byte, v, old *Variant, who Class) bool {
 
 // Discard forgets old, which turned out to be no longer right.
 func (c *Cache) Discard(k []byte, old *Variant) {
-	c.update(k, nil, nil, c.generations.now(), func(r resource) (resource, resource) {
+	c.update(k, nil, nil, c.generations.now(), func(r Resource) (Resource, Resource) {
 		r = r.without(old)
 		return r, r
 	})
 }
 
 // words says how memory lists a resource: by its URL, and by the same with each other host that a proxy has told with a request for it.
-func (c *Cache) words(dst []uint64, k string, r resource) []uint64 {
+func (c *Cache) words(dst []uint64, k string, r Resource) []uint64 {
 	var buf [256]byte
 	kb := append(buf[:0], k...)
 	at := c.addresses.of(kb)
@@ -296,7 +296,7 @@ func (c *Cache) words(dst []uint64, k string, r resource) []uint64 {
 }
 
 // lists reports whether word is the one by which k is listed under its own host.
-func (c *Cache) lists(word uint64, k string, r resource) bool {
+func (c *Cache) lists(word uint64, k string, r Resource) bool {
 	return r.hasNoProxiedHost() || c.addresses.of([]byte(k)).word() == word&^keyMask
 }
 

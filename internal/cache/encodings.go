@@ -92,7 +92,7 @@ func (c *Cache) Inherit(v, old *Variant, k []byte) {
 		return
 	}
 	from, to := old.Encodings(), v.Encodings()
-	alone := resource{newest: v}
+	alone := Resource{newest: v}
 	if alone.size()+from.size()+int64(len(k))+1<<10 > c.maxObject {
 		return // the page itself comes first
 	}
@@ -138,7 +138,7 @@ func (s *encodings) SettleAll() {
 // AddEncoded publishes an encoding of v, the packed bytes, if v is still stored and there is room.
 func (c *Cache) AddEncoded(k []byte, v *Variant, as coding.Coding, packed []byte) bool {
 	f := newEncoded(as, object.NewBody(packed), v.Tag())
-	return c.memory.Grow(k, f.size(), func(r resource) bool {
+	return c.memory.Grow(k, f.size(), func(r Resource) bool {
 		if !r.has(v) || v.Purged() {
 			return false // no client would get it, and it is charged to no entry
 		}

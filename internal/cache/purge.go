@@ -91,7 +91,7 @@ func (u *targetURL) clone() targetURL {
 }
 
 // apply does to all responses of a URL what a purge asks for, and returns how many it concerned. gone reports that they are to be removed.
-func (r resource) apply(how Effect, now time.Time) (n int, gone bool) {
+func (r Resource) apply(how Effect, now time.Time) (n int, gone bool) {
 	switch how {
 	case SoftPurge:
 		return r.softPurge(now), false
@@ -112,7 +112,7 @@ func (c *Cache) purgeURL(u targetURL, how Effect) (n int) {
 		c.forgetHitForMiss(key.OfURL(nil, scheme, u.Host, u.Target))
 	}
 	now := time.Now()
-	c.memory.Visit(at.word(), mask, func(word uint64, k string, r resource) (gone bool) {
+	c.memory.Visit(at.word(), mask, func(word uint64, k string, r Resource) (gone bool) {
 		if u.Host == "" && !c.lists(word, k, r) || !u.means(k, r, false) {
 			return false
 		}
@@ -138,7 +138,7 @@ func (c *Cache) purgeKey(k []byte, everyQuery bool, how Effect) (n int) {
 	if how == Invalidate {
 		return c.invalidateKey(at.word(), mask, &own, everyQuery, now)
 	}
-	c.memory.Visit(at.word(), mask, func(_ uint64, k string, r resource) (gone bool) {
+	c.memory.Visit(at.word(), mask, func(_ uint64, k string, r Resource) (gone bool) {
 		if !own.covers(k, everyQuery) {
 			return false
 		}
@@ -151,7 +151,7 @@ func (c *Cache) purgeKey(k []byte, everyQuery bool, how Effect) (n int) {
 
 // invalidateKey marks own itself first, as it is the URL that is surely asked for, and then its other queries. Beyond maxInvalid these are removed.
 func (c *Cache) invalidateKey(word, mask uint64, own *plainURL, everyQuery bool, now time.Time) (n int) {
-	c.memory.Visit(word, mask|queryMask, func(_ uint64, k string, r resource) (gone bool) {
+	c.memory.Visit(word, mask|queryMask, func(_ uint64, k string, r Resource) (gone bool) {
 		if plainOf(k) == *own {
 			n += r.invalidate(now)
 		}
@@ -161,7 +161,7 @@ func (c *Cache) invalidateKey(word, mask uint64, own *plainURL, everyQuery bool,
 		return n
 	}
 	marked := 0
-	c.memory.Visit(word, mask, func(_ uint64, k string, r resource) (gone bool) {
+	c.memory.Visit(word, mask, func(_ uint64, k string, r Resource) (gone bool) {
 		if plainOf(k) == *own || !own.covers(k, true) {
 			return false
 		}
@@ -179,7 +179,7 @@ func (c *Cache) invalidateKey(word, mask uint64, own *plainURL, everyQuery bool,
 func (c *Cache) purgePrefix(u targetURL, how Effect) (n int) {
 	c.generations.bumpAll()
 	now := time.Now()
-	c.memory.DeleteFunc(func(k string, r resource) (gone bool) {
+	c.memory.DeleteFunc(func(k string, r Resource) (gone bool) {
 		if !u.means(k, r, true) {
 			return false
 		}
@@ -220,7 +220,7 @@ type targetURL struct {
 }
 
 // means reports whether t is the URL with the primary key k, or with prefix its beginning. Its host may also be one that a proxy has told with a request.
-func (t *targetURL) means(k string, res resource, prefix bool) bool {
+func (t *targetURL) means(k string, res Resource, prefix bool) bool {
 	_, host, target, ok := key.Split(k)
 	if !ok {
 		return false

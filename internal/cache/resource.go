@@ -23,8 +23,8 @@ const (
 	tagOverhead     = 184 // for each tag: that it may be the only one to carry
 )
 
-// resource is all that memory knows of one URL. It is immutable: changes make a new one. The zero value knows nothing.
-type resource struct {
+// Resource is all that memory knows of one URL. It is immutable: changes make a new one. The zero value knows nothing.
+type Resource struct {
 	newest *Variant // nil if there is none
 	more   *more    // usually nil
 }
@@ -34,7 +34,7 @@ type more struct {
 }
 
 // resourceOf returns a resource with these variants, newest first.
-func resourceOf(variants []*Variant) (r resource) {
+func resourceOf(variants []*Variant) (r Resource) {
 	if len(variants) > 0 {
 		r.newest, variants = variants[0], variants[1:]
 	}
@@ -45,7 +45,7 @@ func resourceOf(variants []*Variant) (r resource) {
 }
 
 // Variants yields all, newest first.
-func (r resource) Variants(yield func(*Variant) bool) {
+func (r Resource) Variants(yield func(*Variant) bool) {
 	if r.newest == nil || !yield(r.newest) || r.more == nil {
 		return
 	}
@@ -59,7 +59,7 @@ func (r resource) Variants(yield func(*Variant) bool) {
 // Find returns the variant that answers the request with the header h best: it fits by scope, by whether there is an
 // Origin, by the values of the fields that its Vary names (RFC 9111, 4.1), and by what the request prefers (see
 // preferences). Of several the newest.
-func (r resource) Find(scope []byte, req *rules.Request, h http.Header) (best *Variant) {
+func (r Resource) Find(scope []byte, req *rules.Request, h http.Header) (best *Variant) {
 	var (
 		buf   [256]byte
 		list  [8]string
@@ -97,7 +97,7 @@ func (r resource) Find(scope []byte, req *rules.Request, h http.Header) (best *V
 }
 
 // Alike returns how many variants fit the request but for what it prefers.
-func (r resource) Alike(scope []byte, req *rules.Request, h http.Header) (n int) {
+func (r Resource) Alike(scope []byte, req *rules.Request, h http.Header) (n int) {
 	var (
 		vary  object.Names
 		wants []byte // by vary; nil before the first
@@ -119,7 +119,7 @@ func (r resource) Alike(scope []byte, req *rules.Request, h http.Header) (n int)
 }
 
 // ExpectedVary returns the fields by which the page is expected to vary: as the variant that fitted last, or as the newest.
-func (r resource) ExpectedVary(v *Variant) []string {
+func (r Resource) ExpectedVary(v *Variant) []string {
 	if v = r.model(v); v != nil {
 		return v.Vary()
 	}
@@ -127,7 +127,7 @@ func (r resource) ExpectedVary(v *Variant) []string {
 }
 
 // ExpectedTags returns the tags that the page is expected to carry, likewise.
-func (r resource) ExpectedTags(v *Variant) []string {
+func (r Resource) ExpectedTags(v *Variant) []string {
 	if v = r.model(v); v != nil {
 		return v.TagNames()
 	}
@@ -135,7 +135,7 @@ func (r resource) ExpectedTags(v *Variant) []string {
 }
 
 // model is what the next page will likely be like: v if it is not nil, else the newest variant, purged or not.
-func (r resource) model(v *Variant) *Variant {
+func (r Resource) model(v *Variant) *Variant {
 	if v == nil {
 		return r.newest
 	}
@@ -143,10 +143,10 @@ func (r resource) model(v *Variant) *Variant {
 }
 
 // has reports whether v is one of the variants.
-func (r resource) has(v *Variant) bool { return r.any(func(o *Variant) bool { return o == v }) }
+func (r Resource) has(v *Variant) bool { return r.any(func(o *Variant) bool { return o == v }) }
 
 // any reports whether a variant fits.
-func (r resource) any(fits func(*Variant) bool) bool {
+func (r Resource) any(fits func(*Variant) bool) bool {
 	for v := range r.Variants {
 		if fits(v) {
 			return true
@@ -156,7 +156,7 @@ func (r resource) any(fits func(*Variant) bool) bool {
 }
 
 // Alive is the number of variants that have not been purged by a tag before.
-func (r resource) Alive() (n int) {
+func (r Resource) Alive() (n int) {
 	for v := range r.Variants {
 		if !v.Purged() {
 			n++
@@ -166,7 +166,7 @@ func (r resource) Alive() (n int) {
 }
 
 // invalidate marks every variant as one that has to be validated, and returns how many had not to.
-func (r resource) invalidate(now time.Time) (n int) {
+func (r Resource) invalidate(now time.Time) (n int) {
 	for v := range r.Variants {
 		if !v.Purged() && v.invalidate(int64(now.Sub(Epoch))) {
 			n++
@@ -176,7 +176,7 @@ func (r resource) invalidate(now time.Time) (n int) {
 }
 
 // softPurge makes every variant stale, and returns how many there are.
-func (r resource) softPurge(now time.Time) (n int) {
+func (r Resource) softPurge(now time.Time) (n int) {
 	for v := range r.Variants {
 		if !v.Purged() {
 			v.softPurge(int64(now.Sub(Epoch)))
@@ -192,9 +192,9 @@ func (r resource) softPurge(now time.Time) (n int) {
 //
 // A list that is full, or larger than maxBytes, loses the variants that were used least, so that somebody
 // who makes up request headers cannot push out what others use.
-func (r resource) with(v *Variant, old *Variant, maxBytes int64) (next, rest resource) {
-	if r == (resource{}) {
-		return resource{newest: v}, r
+func (r Resource) with(v *Variant, old *Variant, maxBytes int64) (next, rest Resource) {
+	if r == (Resource{}) {
+		return Resource{newest: v}, r
 	}
 	selector := v.Selector()
 	variants := []*Variant{v}
@@ -243,7 +243,7 @@ func leastUsed(variants []*Variant) (least int) {
 
 // usedOnes returns the resource without the variants that nobody has asked for since they were stored. ok is false if
 // that is all, or nothing.
-func (r resource) usedOnes() (next resource, ok bool) {
+func (r Resource) usedOnes() (next Resource, ok bool) {
 	if r.more == nil {
 		return r, false
 	}
@@ -257,7 +257,7 @@ func (r resource) usedOnes() (next resource, ok bool) {
 }
 
 // spares reports whether usedOnes would leave variants out, and others not.
-func (r resource) spares() bool {
+func (r Resource) spares() bool {
 	if r.more == nil {
 		return false
 	}
@@ -273,7 +273,7 @@ func (r resource) spares() bool {
 }
 
 // without returns the resource without v.
-func (r resource) without(v *Variant) resource {
+func (r Resource) without(v *Variant) Resource {
 	var variants []*Variant
 	for o := range r.Variants {
 		if o != v {
@@ -284,7 +284,7 @@ func (r resource) without(v *Variant) resource {
 }
 
 // size is what the resource keeps in memory, in bytes, beside itself.
-func (r resource) size() (n int64) {
+func (r Resource) size() (n int64) {
 	if r.more != nil {
 		n = moreSize(len(r.more.older))
 	}
@@ -308,7 +308,7 @@ func sizeOf(variants []*Variant) (n int64) {
 func moreSize(older int) int64 { return moreOverhead + 8*int64(older) }
 
 // IsEmpty reports whether nothing is stored.
-func (r resource) IsEmpty() bool { return r.newest == nil }
+func (r Resource) IsEmpty() bool { return r.newest == nil }
 
 // HasSeveral reports whether there is more than one variant.
-func (r resource) HasSeveral() bool { return r.more != nil }
+func (r Resource) HasSeveral() bool { return r.more != nil }

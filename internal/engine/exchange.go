@@ -2,7 +2,6 @@ package engine
 
 import (
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/cache"
@@ -20,7 +19,7 @@ type exchange struct {
 	received   time.Time
 	prefers    cache.Preferences // of r, as it came
 	class      cache.Class
-	name       urlKey
+	name       shortBytes // the primary key, and room for what else is in the name of a flight
 	scope      string
 	marks      cache.Marks    // where purges of the URL are marked
 	reason     Reason         // why nothing stored could be used
@@ -31,27 +30,6 @@ type exchange struct {
 	background bool           // a refresh: no client waits
 	alone      bool           // too much is going on already: the response is not stored
 	gone       bool           // the client left while it waited for another request's response
-}
-
-// urlKey is the primary key of a URL, and room for what else is in the name of a flight.
-type urlKey struct {
-	room [160]byte
-	size int
-	long []byte // the key, if it does not fit in room
-}
-
-func (n *urlKey) set(k []byte) {
-	if n.size = copy(n.room[:], k); n.size < len(k) {
-		n.long = slices.Clone(k)
-	}
-}
-
-// bytes returns the key. Behind it is the rest of the room, which may be appended to.
-func (n *urlKey) bytes() []byte {
-	if n.long != nil {
-		return n.long
-	}
-	return n.room[:n.size]
 }
 
 // expectation is what a response will likely be like: as what was stored last.

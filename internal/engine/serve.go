@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"net/http"
 	"sync/atomic"
-	"time"
 
 	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/field"
@@ -43,128 +42,121 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, &req)
 }
 
-// serve answers a request that has come here for the first time. req is what its header and the application say about it.
+// serve answers a request that has come here for the first time. req is what its header and the
+// application say about it.
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Request) {
-	e := h.engine
-	if req.Bypass != rules.None {
-		switch {
-		case e.except.Contains(r):
-			h.pass(w, r, req, rules.Excepted)
-		case req.Bypass == rules.Method && r.Method == http.MethodPost && !req.Limits.Passes() && h.post(w, r, req):
-		default:
-			h.pass(w, r, req, req.Bypass)
-		}
-		return
-	}
-	var (
-		keyBuf   [256]byte
-		scopeBuf [128]byte
-	)
-	k, ok := key.Of(keyBuf[:0], r)
-	if !ok {
-		h.pass(w, r, req, rules.NoKey)
-		return
-	}
-	scope := e.scope(scopeBuf[:0], r, req)
-	res := e.cache.Get(k)
-	now := time.Now()
-	v := res.Find(scope, req, r.Header)
-	// What is excepted is never stored, so a hit need not ask. Only methods can make a difference, which share a key.
-	if (v == nil || e.except.DiffersByMethod()) && e.except.Contains(r) {
-		h.pass(w, r, req, rules.Excepted)
-		return
-	}
-	if v != nil && nonceOutside(w.Header(), v) {
-		h.passNonce(w, r, req, v, now)
-		return
-	}
-	if req.OtherUnit && e.passesUnit(r, req, k, scope, v, now) {
-		h.passUnit(w, r, req, k, scope, now)
-		return
-	}
-	action, reason := rules.Validate, rules.URIMiss
+	var l lookup
+	h.engine.lookup(&l, r, req, w.Header(), true)
 	switch {
-	case v != nil:
-		action, reason = v.Reuse(&e.rules, req, now)
-	case req.CC.OnlyIfCached:
-		action, reason = rules.Fail, rules.OnlyIfCached
-	case !res.IsEmpty():
-		switch {
-		case res.Alive() == 0:
-			reason = rules.Purged
-		case res.Alike(scope, req, r.Header) > 0:
-			reason = rules.Accept
-		default:
-			reason = rules.VaryMiss
-		}
+	case l.passes:
+		h.passLookup(w, r, req, &l)
+	case h.reuse(w, r, req, &l):
+	case !h.fetches(r, req):
+		h.passHead(w, r, req, l.variant != nil, l.reason)
+	default:
+		h.fetch(w, r, req, &l)
 	}
-	switch action {
+}
+
+// passLookup passes on a request that the lookup l sends past the cache.
+func (h *handler) passLookup(w http.ResponseWriter, r *http.Request, req *rules.Request, l *lookup) {
+	switch {
+	case l.reason == rules.Method && r.Method == http.MethodPost && !req.Limits.Passes() && h.post(w, r, req):
+	case l.reason == rules.CSPNonce:
+		h.passNonce(w, r, req, l.variant, l.now)
+	case l.reason == rules.RangeUnit:
+		h.passUnit(w, r, req, l.key(), l.scope(), l.now)
+	default:
+		h.pass(w, r, req, l.reason)
+	}
+}
+
+// reuse answers the request with what l has found, if it may be used without the handler. Otherwise it
+// returns false, and l says what is to be validated and why.
+func (h *handler) reuse(w http.ResponseWriter, r *http.Request, req *rules.Request, l *lookup) (answered bool) {
+	v := l.variant
+	switch l.action {
 	case rules.Serve:
-		v.Touch()
 		var after func()
-		if v.Terms.ForbidsStale() && cache.ClassOf(req) == cache.Anonymous && h.fetches(r, req) && v.Ending(now) {
-			after, _ = h.refresh(w, r, req, k, scope, v, rules.Fresh)
+		if v.Terms.ForbidsStale() && cache.ClassOf(req) == cache.Anonymous && h.fetches(r, req) && v.Ending(l.now) {
+			after, _ = h.refresh(w, r, req, l.key(), l.scope(), v, rules.Fresh)
 		}
-		a := cacheStatus{status: Hit, reason: reason, received: now, pattern: v.Pattern.Value()}
-		if reason == rules.Fresh {
-			a.reason = rules.None // "hit" says it all
-		} else if reason != rules.None {
-			a.status, a.ttl, a.hasTTL = Stale, v.TTL(now), true
+		status := Stale
+		if l.reason == rules.Fresh || l.reason == rules.None {
+			status = Hit
 		}
-		e.deliver(w, r, req, v, now, &a)
-		if after != nil {
-			after()
-		}
-		return
+		h.deliverStored(w, r, req, l, status, after)
+		return true
 	case rules.ServeAndRefresh:
 		if !h.fetches(r, req) {
-			v.Touch()
-			e.deliver(w, r, req, v, now, &cacheStatus{status: Stale, reason: reason, ttl: v.TTL(now), hasTTL: true, received: now, pattern: v.Pattern.Value()})
-			return
+			h.deliverStored(w, r, req, l, Stale, nil)
+			return true
 		}
-		if after, ok := h.refresh(w, r, req, k, scope, v, rules.StaleWhileRevalidate); ok {
-			v.Touch()
-			e.deliver(w, r, req, v, now, &cacheStatus{status: Updating, reason: reason, ttl: v.TTL(now), hasTTL: true, received: now, pattern: v.Pattern.Value()})
-			if after != nil {
-				after()
-			}
-			return
+		if after, ok := h.refresh(w, r, req, l.key(), l.scope(), v, rules.StaleWhileRevalidate); ok {
+			h.deliverStored(w, r, req, l, Updating, after)
+			return true
 		}
-		reason = rules.Stale
+		l.reason = rules.Stale
 	case rules.Fail:
-		e.gatewayTimeout(w, r, reason, reason.Explain())
-		return
+		h.engine.gatewayTimeout(w, r, l.reason, l.reason.Explain())
+		return true
 	case rules.Forward:
-		v = nil // it is there, but not for this request
+		l.variant = nil // it is there, but not for this request
+	case rules.Validate:
+		return v != nil && h.fetches(r, req) && h.reuseAfterFailures(w, r, req, l)
 	}
-	if !h.fetches(r, req) {
-		h.passHead(w, r, req, v != nil, reason)
-		return
+	return false
+}
+
+// reuseAfterFailures answers with a stale response whose breaker is open. When the handler is due to be
+// tried it is tried in the background. If that cannot be, it returns false: the request tries the
+// handler itself, and takes the try from no other, as its client may break it off.
+func (h *handler) reuseAfterFailures(w http.ResponseWriter, r *http.Request, req *rules.Request, l *lookup) (answered bool) {
+	open, due, broken := l.variant.Breaker(l.now)
+	if !open || !l.variant.UsableOnError(&h.engine.rules, req, broken, l.now) {
+		return false
 	}
-	if action == rules.Validate && v != nil {
-		if open, due, broken := v.Breaker(now); open && v.UsableOnError(&e.rules, req, broken, now) {
-			var after func()
-			tried := true
-			if due {
-				after, tried = h.refresh(w, r, req, k, scope, v, reason)
-			}
-			if tried { // else the request tries itself, and takes the try from nobody: its client may break it off
-				e.deliver(w, r, req, v, now, &cacheStatus{status: Stale, reason: rules.Breaker, ttl: v.TTL(now), hasTTL: true, received: now, pattern: v.Pattern.Value()})
-				if after != nil {
-					after()
-				}
-				return
-			}
+	var after func()
+	if due {
+		var ok bool
+		if after, ok = h.refresh(w, r, req, l.key(), l.scope(), l.variant, l.reason); !ok {
+			return false
 		}
 	}
-	x := h.newExchange(w, r, req, k, scope, reason, now)
-	x.old = v
-	x.refused = e.cache.Refused(k, x.scope, x.class, now)
+	l.reason = rules.Breaker
+	h.deliverStored(w, r, req, l, Stale, after)
+	return true
+}
+
+// deliverStored answers with what l has found, and then calls after, if it is not nil.
+func (h *handler) deliverStored(w http.ResponseWriter, r *http.Request, req *rules.Request, l *lookup, status Status, after func()) {
+	v := l.variant
+	if l.reason != rules.Breaker {
+		v.Touch()
+	}
+	a := cacheStatus{status: status, reason: l.reason, received: l.now, pattern: v.Pattern.Value()}
+	switch {
+	case l.reason == rules.Fresh:
+		a.reason = rules.None // "hit" says it all
+	case l.reason != rules.None:
+		a.ttl, a.hasTTL = v.TTL(l.now), true
+	}
+	h.engine.deliver(w, r, req, v, l.now, &a)
+	if after != nil {
+		after()
+	}
+}
+
+// fetch has the handler answer a request that nothing stored does, or waits for another request's fetch.
+func (h *handler) fetch(w http.ResponseWriter, r *http.Request, req *rules.Request, l *lookup) {
+	x := h.newExchange(w, r, req, l.key(), l.scope(), l.reason, l.now)
+	x.old = l.variant
+	x.refused = h.engine.cache.Refused(l.key(), x.scope, x.class, l.now)
 	refused := x.refused != rules.None
-	x.plain = v != nil || !refused || req.Head
-	x.expected.tags = res.ExpectedTags(v)
-	vary := res.ExpectedVary(v)
-	if reason == rules.Accept || v != nil && res.HasSeveral() && res.Alike(scope, req, r.Header) > 1 {
+	x.plain = x.old != nil || !refused || req.Head
+	x.expected.tags = l.resource.ExpectedTags(x.old)
+	vary := l.resource.ExpectedVary(x.old)
+	if l.reason == rules.Accept || x.old != nil && l.resource.HasSeveral() && l.resource.Alike(l.scope(), req, r.Header) > 1 {
 		vary = byPreference(vary)
 	}
 	x.fetchOrJoin(vary, !refused && mayWait(&req.CC))
