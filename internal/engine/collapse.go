@@ -1,17 +1,13 @@
 package engine
 
 import (
-	"context"
 	"encoding/binary"
-	"errors"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/key"
-	"github.com/edgecache-go/edgecache/internal/object"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -130,76 +126,93 @@ func (x *exchange) flightID(id []byte, vary []string) []byte {
 	return key.Variant(id, vary, x.r.Header, &x.req.Scope)
 }
 
-// collapse answers the client with what a flight that it waited for has brought. It reports false when the client must go on by itself; next then names the fields by which the page
-// varies, if a flight with the same values is worth another wait. came is where the purge sequence stood when the request came.
-func (x *exchange) collapse(fl *flight.Flight[result], result result, outcome flight.Outcome, came uint64) (done bool, next []string) {
-	seated := false
+// collapse answers the client with what a flight that it waited for has brought. It returns false if
+// the client must go on by itself; next then names the fields by which the response varies, if a flight
+// with the same values is worth another wait. came is where the purge sequence stood when the request
+// came.
+func (x *exchange) collapse(fl *flight.Flight[result], res result, outcome flight.Outcome, came uint64) (done bool, next []string) {
+	reading := false
 	defer func() {
-		if seated {
+		if reading {
 			fl.DoneReading()
 		} else {
 			fl.Leave()
 		}
 	}()
-	e := x.handler.engine
-	now := time.Now()
 	switch {
 	case outcome == flight.Left:
 		x.gone = true
 		return true, nil
 	case outcome != flight.Shared:
 		return false, nil
-	case result.failed:
-		if x.old == nil || !x.old.UsableOnError(&e.rules, &x.req, result.broken, now) {
-			if result.again {
-				return false, append([]string{}, x.expected.vary...)
-			}
-			return false, nil
-		}
-		a := x.newStatus(Stale, rules.StaleIfError)
-		a.collapsed = true
-		if result.broken {
-			a.reason = rules.StaleUnreachable
-		}
-		e.deliver(x.w, x.r, &x.req, x.old, now, &a)
+	case res.failed && x.serveStaleCollapsed(res.broken):
 		return true, nil
-	case result.again:
-		return false, append([]string{}, x.expected.vary...)
-	case result.stored != nil:
-		v := result.stored
-		if x.late(fl, v.TagNames(), came) || v.Gen < fl.Began && x.purged(v) {
-			return false, append([]string{}, v.Vary()...)
-		}
-		if v.Rank(&x.prefers) == 0 {
-			return false, byPreference(v.Vary())
-		}
-		if nonceOutside(x.w.Header(), v) || !x.fits(&v.Terms, v.Vary(), v.Selector().Variant, now) {
-			return false, nil
-		}
-		a := x.collapsedStatus(v.Terms.TTL(now))
-		if result.confirmed {
-			a.fwdStatus = http.StatusNotModified
-		}
-		e.deliver(x.w, x.r, &x.req, v, now, &a)
-		return true, nil
+	case res.again:
+		return false, again(x.expected.vary)
+	case res.failed:
+		return false, nil
+	case res.stored != nil:
+		return x.collapseStored(fl, &res, came)
 	}
-	p := result.response
-	if string(key.Values(nil, p.meta.Vary, x.r.Header, &x.req.Scope)) != p.variant {
-		return false, p.meta.Vary
+	return x.collapseGrowing(fl, res.response, came, func() { reading = true; fl.StartedReading() })
+}
+
+// again returns the fields for another wait with the same ones; it is never nil.
+func again(vary []string) []string { return append([]string{}, vary...) }
+
+// serveStaleCollapsed answers with what is stored because the handler of another request has failed.
+func (x *exchange) serveStaleCollapsed(broken bool) bool {
+	now := time.Now()
+	if x.old == nil || !x.old.UsableOnError(&x.handler.engine.rules, &x.req, broken, now) {
+		return false
 	}
-	if !p.answers(&x.prefers) {
-		return false, byPreference(p.meta.Vary)
+	a := x.newStatus(Stale, rules.StaleIfError)
+	a.collapsed = true
+	if broken {
+		a.reason = rules.StaleUnreachable
 	}
-	if x.late(fl, tagNames(p.groups, x.name.bytes()), came) {
-		return false, append([]string{}, p.meta.Vary...) // one of those who came after the purge makes it anew for all of them
-	}
-	if nonceOutside(x.w.Header(), p.edits) || !x.fits(&p.meta.Terms, p.meta.Vary, p.variant, now) {
+	x.handler.engine.deliver(x.w, x.r, &x.req, x.old, now, &a)
+	return true
+}
+
+// collapseStored is collapse for a flight that has brought a stored response.
+func (x *exchange) collapseStored(fl *flight.Flight[result], res *result, came uint64) (done bool, next []string) {
+	v, now := res.stored, time.Now()
+	switch {
+	case x.late(fl, v.TagNames(), came) || v.Gen < fl.Began && x.purged(v):
+		return false, again(v.Vary())
+	case v.Rank(&x.prefers) == 0:
+		return false, byPreference(v.Vary())
+	case nonceOutside(x.w.Header(), v) || !x.fits(&v.Terms, v.Vary(), v.Selector().Variant, now):
 		return false, nil
 	}
-	if done, again := x.readAlong(p, now, func() { seated = true; fl.StartedReading() }); done || !again {
-		return done, nil
+	a := x.collapsedStatus(v.Terms.TTL(now))
+	if res.confirmed {
+		a.fwdStatus = http.StatusNotModified
 	}
-	return false, append([]string{}, p.meta.Vary...)
+	x.handler.engine.deliver(x.w, x.r, &x.req, v, now, &a)
+	return true, nil
+}
+
+// collapseGrowing is collapse for a response in progress. started is called when the client has begun to
+// read it.
+func (x *exchange) collapseGrowing(fl *flight.Flight[result], p *response, came uint64, started func()) (done bool, next []string) {
+	now := time.Now()
+	switch {
+	case string(key.Values(nil, p.meta.Vary, x.r.Header, &x.req.Scope)) != p.variant:
+		return false, p.meta.Vary
+	case !p.answers(&x.prefers):
+		return false, byPreference(p.meta.Vary)
+	case x.late(fl, tagNames(p.groups, x.name.bytes()), came):
+		return false, again(p.meta.Vary) // one of those that came after the purge renders it for all of them
+	case nonceOutside(x.w.Header(), p.edits) || !x.fits(&p.meta.Terms, p.meta.Vary, p.variant, now):
+		return false, nil
+	}
+	done, retry := x.readAlong(p, now, started)
+	if !done && retry {
+		return false, again(p.meta.Vary)
+	}
+	return done, nil
 }
 
 // late reports whether the page is too old for this request: one of its tags was purged after the flight began, and the request may have come after that. Who came before the purge may
@@ -215,116 +228,6 @@ func (x *exchange) fits(t *rules.Terms, vary []string, variant string, now time.
 	}
 	action, reason := t.Reuse(&x.handler.engine.rules, &x.req, now)
 	return action == rules.Serve && reason == rules.Fresh // what is stale, and taken by max-stale, is no hit
-}
-
-// collapsedStatus is the account of a request that another one's answer serves. The handler did not run for it: to its client that is a hit.
-func (x *exchange) collapsedStatus(ttl time.Duration) cacheStatus {
-	a := x.newStatus(Hit, rules.Collapsed)
-	a.collapsed, a.ttl, a.hasTTL = true, ttl, true
-	return a
-}
-
-// readAlong answers the client from a page that is being made for another; seated is called when it has begun to read. It reports false when the page is lost before the client has got anything of it; again says that one of those who wait should lead then.
-func (x *exchange) readAlong(p *response, now time.Time, seated func()) (done, again bool) {
-	e := x.handler.engine
-	ctx := x.r.Context()
-	a := x.collapsedStatus(p.meta.TTL(now))
-	status := p.status
-	want, part := p.wanted(x.r, &x.req, now)
-	if x.req.Head && want == wantsAll && p.declared < 0 {
-		want = wantsWhole // which tells the length
-	}
-	offset, length := int64(0), int64(-1)
-	var reader *flight.Reader
-	switch want {
-	case wantsWhole:
-		if reader = p.body.Reader(); reader == nil {
-			return false, false
-		}
-		defer reader.Close()
-		err := p.body.Done(ctx)
-		if err == nil {
-			body, _ := p.body.Object()
-			e.deliver(x.w, x.r, &x.req, e.cache.NewVariant(p.sealed(body, nil), nil, 0, ""), now, &a)
-			return true, false
-		}
-		if errors.Is(err, flight.ErrLive) {
-			return false, false
-		}
-		if !errors.Is(err, flight.ErrOutgrown) {
-			return x.lost(err)
-		}
-		// It will never be there as a whole. All of it, as it comes, answers any request (RFC 9110, 14.2).
-	case wantsNothing:
-		status = http.StatusNotModified
-	case wantsPart:
-		offset, length = part.Start, part.Length
-		fallthrough
-	case wantsAll:
-		// Until there is enough of it to be worth sending, a page that breaks off can still be made again.
-		if err := p.body.Ready(ctx, sendAt); err != nil {
-			return x.lost(err)
-		}
-	}
-	if reader == nil {
-		if reader = p.body.Reader(); reader == nil {
-			return false, false // it has outgrown what is kept: too late to get on
-		}
-		defer reader.Close()
-	}
-	seated()
-
-	h := x.w.Header()
-	e.applyHeader(h, p.header, p.edits)
-	h["Age"] = []string{strconv.FormatInt(int64(p.meta.Age(now)/time.Second), 10)}
-	switch want {
-	case wantsNothing:
-		dropRepresentationHeaders(h)
-	case wantsPart:
-		status = http.StatusPartialContent
-		h["Content-Range"] = []string{contentRange(offset, length, p.declared)}
-		h["Content-Length"] = []string{strconv.FormatInt(length, 10)}
-	}
-	p.describe(h, x.r, &x.req, want == wantsNothing, now)
-	e.report(h, x.r, &a, nil)
-	x.w.WriteHeader(status)
-	if want == wantsNothing || x.req.Head || !object.BodyAllowed(status) {
-		return true, false
-	}
-	err := copyBody(ctx, x.w, reader, offset, length)
-	reader.Close()
-	if err != nil || reader.LetGo() {
-		panic(http.ErrAbortHandler) // the client must not take what it got for the page
-	}
-	return true, false
-}
-
-// lost tells what to do about a page that cannot be had, before the client has got anything: a stale one will do where it may. Else all who waited would run into the same failure.
-// again says that the handler's context had ended, so that one of them should lead.
-func (x *exchange) lost(err error) (done, again bool) {
-	if x.r.Context().Err() != nil && errors.Is(err, context.Cause(x.r.Context())) {
-		x.gone = true
-		return true, false
-	}
-	now := time.Now()
-	if !x.staleUsable(true, now) {
-		return false, errors.Is(err, errEnded)
-	}
-	a := x.newStatus(Stale, rules.StaleUnreachable)
-	a.collapsed = true
-	x.handler.engine.deliver(x.w, x.r, &x.req, x.old, now, &a)
-	return true, false
-}
-
-// giveUp ends a request that waited in vain until its context ended. If its client has left, nobody is there to be answered; if the time that somebody gave it is over, the handler is
-// to say so: it would have seen that, too.
-func (x *exchange) giveUp() {
-	if errors.Is(x.r.Context().Err(), context.DeadlineExceeded) {
-		x.alone = true
-		x.leadAlone()
-		return
-	}
-	panic(http.ErrAbortHandler)
 }
 
 // leadAlone runs the handler for this request; no other can join.

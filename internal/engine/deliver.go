@@ -2,9 +2,7 @@ package engine
 
 import (
 	"io"
-	"mime/multipart"
 	"net/http"
-	"net/textproto"
 	"strconv"
 	"time"
 
@@ -12,6 +10,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/object"
+	"github.com/edgecache-go/edgecache/internal/partial"
 	"github.com/edgecache-go/edgecache/internal/readers"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -68,13 +67,13 @@ func (e *Engine) deliver(w http.ResponseWriter, r *http.Request, req *rules.Requ
 
 // send writes length bytes of a stored body, from offset on, to the client.
 func (e *Engine) send(w http.ResponseWriter, body object.Body, offset, length int64) {
-	e.serve(w, body, func(to io.Writer) {
+	e.write(w, body, func(to io.Writer) {
 		_, _ = body.WriteRange(to, offset, length) // an error says that the client has gone: nobody to tell
 	})
 }
 
-// serve has write write from a stored body to the client. While it does, the bytes are known to be read.
-func (e *Engine) serve(w http.ResponseWriter, body object.Body, write func(to io.Writer)) {
+// write has write send from a stored body to the client. While it does, the bytes are known to be read.
+func (e *Engine) write(w http.ResponseWriter, body object.Body, write func(to io.Writer)) {
 	set := body.Readers()
 	if set == nil {
 		write(w)
@@ -99,18 +98,6 @@ func dropRepresentationHeaders(h http.Header) {
 	}
 }
 
-// contentRange is the value of Content-Range for one part (RFC 9110, 14.4).
-func contentRange(start, length, size int64) string {
-	b := make([]byte, 0, 64)
-	b = append(b, "bytes "...)
-	b = strconv.AppendInt(b, start, 10)
-	b = append(b, '-')
-	b = strconv.AppendInt(b, start+length-1, 10)
-	b = append(b, '/')
-	b = strconv.AppendInt(b, size, 10)
-	return string(b)
-}
-
 // unsatisfiable answers a range that lies outside the page (RFC 9110, 15.5.17).
 func unsatisfiable(w http.ResponseWriter, size int64) {
 	h := w.Header()
@@ -125,14 +112,14 @@ func unsatisfiable(w http.ResponseWriter, size int64) {
 		}
 	}
 	h["Cache-Control"] = []string{"no-store"}
-	h["Content-Range"] = []string{"bytes */" + strconv.FormatInt(size, 10)}
+	h["Content-Range"] = []string{partial.Unsatisfied(size)}
 	http.Error(w, http.StatusText(http.StatusRequestedRangeNotSatisfiable), http.StatusRequestedRangeNotSatisfiable)
 }
 
 // onePart answers a single range (RFC 9110, 15.3.7.1).
 func (e *Engine) onePart(w http.ResponseWriter, body object.Body, part field.Range) {
 	h := w.Header()
-	h["Content-Range"] = []string{contentRange(part.Start, part.Length, body.Size())}
+	h["Content-Range"] = []string{partial.ContentRange(part, body.Size())}
 	h["Content-Length"] = []string{strconv.FormatInt(part.Length, 10)}
 	w.WriteHeader(http.StatusPartialContent)
 	e.send(w, body, part.Start, part.Length)
@@ -143,54 +130,16 @@ func (e *Engine) manyParts(w http.ResponseWriter, body object.Body, parts []fiel
 	h := w.Header()
 	contentType := ""
 	if v := h["Content-Type"]; len(v) > 0 {
-		contentType = field.OneLine(v[0]) // mime/multipart writes what it gets
+		contentType = v[0]
 	}
-	write := func(to io.Writer, boundary string, content bool) (*multipart.Writer, error) {
-		m := multipart.NewWriter(to)
-		if boundary != "" {
-			if err := m.SetBoundary(boundary); err != nil {
-				return nil, err
-			}
-		}
-		for _, part := range parts {
-			header := textproto.MIMEHeader{"Content-Range": {contentRange(part.Start, part.Length, body.Size())}}
-			if contentType != "" {
-				header["Content-Type"] = []string{contentType}
-			}
-			pw, err := m.CreatePart(header)
-			if err != nil {
-				return nil, err
-			}
-			if !content {
-				continue
-			}
-			if _, err := body.WriteRange(pw, part.Start, part.Length); err != nil {
-				return nil, err
-			}
-		}
-		return m, m.Close()
-	}
-	// Once for the length of everything but the content, and once for real.
-	var count counter
-	m, err := write(&count, "", false)
-	if err != nil {
-		w.WriteHeader(http.StatusOK) // cannot be: a counter takes everything
-		e.send(w, body, 0, body.Size())
-		return
-	}
-	for _, part := range parts {
-		count += counter(part.Length)
-	}
-	h["Content-Type"] = []string{"multipart/byteranges; boundary=" + m.Boundary()}
-	h["Content-Length"] = []string{strconv.FormatInt(int64(count), 10)}
+	b := partial.NewBody(parts, body.Size(), contentType)
+	h["Content-Type"] = []string{b.ContentType}
+	h["Content-Length"] = []string{strconv.FormatInt(b.Length, 10)}
 	w.WriteHeader(http.StatusPartialContent)
-	e.serve(w, body, func(to io.Writer) { _, _ = write(to, m.Boundary(), true) })
-}
-
-// counter is a writer that only counts.
-type counter int64
-
-func (c *counter) Write(p []byte) (int, error) {
-	*c += counter(len(p))
-	return len(p), nil
+	e.write(w, body, func(to io.Writer) {
+		_ = b.Write(to, func(to io.Writer, part field.Range) error {
+			_, err := body.WriteRange(to, part.Start, part.Length)
+			return err
+		}) // an error says that the client has gone
+	})
 }

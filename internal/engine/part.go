@@ -9,6 +9,7 @@ import (
 
 	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/partial"
 	"github.com/edgecache-go/edgecache/internal/record"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -50,7 +51,7 @@ func (f *fetch) passPart(status int, header http.Header, reason Reason) bool {
 		part := ranges[0]
 		h := f.partHeader(reason)
 		e.markPersonal(h, &f.req, http.StatusPartialContent)
-		h["Content-Range"] = []string{contentRange(part.Start, part.Length, size)}
+		h["Content-Range"] = []string{partial.ContentRange(part, size)}
 		h["Content-Length"] = []string{strconv.FormatInt(part.Length, 10)}
 		f.Cut(part.Start, part.Length, f.enough)
 		f.w.WriteHeader(http.StatusPartialContent)

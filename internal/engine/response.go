@@ -29,9 +29,8 @@ type response struct {
 	choice    object.Choice
 	typeOf    string // media type, "" if it is not known yet
 	language  string
-	told      bool      // middleware outside has said one of these
-	came      time.Time // when the header came
-	encodable bool      // the stored page may be coded, so the answer varies on Accept-Encoding
+	told      bool // middleware outside has said one of these
+	encodable bool // the stored page may be coded, so the answer varies on Accept-Encoding
 }
 
 // want is what of a page a client is to get.

@@ -80,3 +80,36 @@ func freshenedEdits(stored field.Edits, u *update) field.Edits {
 	}
 	return edits
 }
+
+// freshen takes a 304 into what is stored and answers with that (RFC 9111, 4.3.4).
+func (f *fetch) freshen() {
+	e := f.handler.engine
+	v, reason := e.freshened(f.key, f.old, &update{f.fields, f.edits, f.w.Header()}, &f.req, f.r, f.flight.Began, f.start, f.now)
+	a := f.newStatus(Revalidated, rules.Revalidated)
+	a.fwdStatus, a.pattern = http.StatusNotModified, v.Pattern.Value()
+	switch {
+	case f.ended():
+		f.flight.Share(result{again: true}) // good for this answer only
+	case f.Late() != 0:
+		f.failed(lateError(f.Late())) // it confirmed nothing
+	case reason == rules.None:
+		a.stored = e.cache.Replace(f.key, v, f.old, f.class)
+		f.putL2(v)
+		f.flight.Share(result{stored: v, confirmed: true})
+		a.ttl, a.hasTTL = v.Terms.TTL(f.now), true
+	case f.class != cache.Anonymous || reason == rules.RequestNoStore:
+		a.reason = reason // about this request
+	default:
+		// A 304 has the Cache-Control that a 200 would have (RFC 9110, 15.4.5).
+		e.discard(f.key, f.old)
+		a.reason = reason
+	}
+	// A cookie on a 304 is no part of the page, but it is for this client. So is what belongs to this exchange.
+	for name, lines := range f.fields {
+		if name == "Set-Cookie" && len(lines) > 0 || e.rules.Drops(name) {
+			f.w.Header()[name] = lines
+		}
+	}
+	f.flight.Finish()
+	e.deliver(f.w, f.r, &f.req, v, f.now, &a)
+}

@@ -8,7 +8,9 @@ import (
 	"strconv"
 
 	"github.com/edgecache-go/edgecache/internal/cache"
+	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/flight"
+	"github.com/edgecache-go/edgecache/internal/partial"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -214,7 +216,7 @@ func (f *fetch) writeHeader() {
 	if f.length >= 0 {
 		a.fwdStatus = status
 		status = http.StatusPartialContent
-		h["Content-Range"] = []string{contentRange(f.offset, f.length, f.Declared())}
+		h["Content-Range"] = []string{partial.ContentRange(field.Range{Start: f.offset, Length: f.length}, f.Declared())}
 		h["Content-Length"] = []string{strconv.FormatInt(f.length, 10)}
 	}
 	f.response.describe(h, f.r, &f.req, false, f.now)

@@ -42,14 +42,6 @@ var beingCut = map[string]string{
 	"comments of internal/engine":       "being rewritten",
 	"comments of internal/engine/model": "being rewritten",
 	"comments of the root package":      "being rewritten",
-	"file internal/engine/fetch.go":     "being cut",
-	"func engine.Engine.Explain":        "being cut",
-	"func engine.fetch.Commit":          "being cut",
-	"func engine.fetch.collapse":        "being cut",
-	"func engine.fetch.complete":        "being cut",
-	"func engine.fetch.readAlong":       "being cut",
-	"func engine.handler.serve":         "being cut",
-	"type engine.fetch":                 "being cut",
 }
 
 // TestSizes holds the module as it stands to the limits.

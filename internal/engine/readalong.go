@@ -1,0 +1,134 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/edgecache-go/edgecache/internal/field"
+	"github.com/edgecache-go/edgecache/internal/flight"
+	"github.com/edgecache-go/edgecache/internal/object"
+	"github.com/edgecache-go/edgecache/internal/partial"
+	"github.com/edgecache-go/edgecache/internal/rules"
+)
+
+// readAlong answers the client from a response that is being made for another; started is called when it
+// has begun to read. done is false if the response is lost before the client has got anything of it;
+// again then says that one of the waiters should lead.
+func (x *exchange) readAlong(p *response, now time.Time, started func()) (done, again bool) {
+	ctx := x.r.Context()
+	want, part := p.wanted(x.r, &x.req, now)
+	if x.req.Head && want == wantsAll && p.declared < 0 {
+		want = wantsWhole // which tells the length
+	}
+	var reader *flight.Reader
+	switch want {
+	case wantsWhole:
+		if reader = p.body.Reader(); reader == nil {
+			return false, false
+		}
+		defer reader.Close()
+		err := p.body.Done(ctx)
+		switch {
+		case err == nil:
+			x.deliverWhole(p, now)
+			return true, false
+		case errors.Is(err, flight.ErrLive):
+			return false, false
+		case !errors.Is(err, flight.ErrOutgrown):
+			return x.lost(err)
+		}
+		// It will never be there as a whole. All of it, as it comes, answers any request (RFC 9110, 14.2).
+	case wantsPart, wantsAll:
+		// Until there is enough of it to be worth sending, a response that breaks off can still be made again.
+		if err := p.body.Ready(ctx, sendAt); err != nil {
+			return x.lost(err)
+		}
+	case wantsNothing:
+	}
+	if reader == nil {
+		if reader = p.body.Reader(); reader == nil {
+			return false, false // it has outgrown what is kept: too late to join
+		}
+		defer reader.Close()
+	}
+	started()
+	x.copyAlong(p, reader, want, part, now)
+	return true, false
+}
+
+// deliverWhole answers from a response in progress whose body has just ended.
+func (x *exchange) deliverWhole(p *response, now time.Time) {
+	e := x.handler.engine
+	body, _ := p.body.Object()
+	a := x.collapsedStatus(p.meta.TTL(now))
+	e.deliver(x.w, x.r, &x.req, e.cache.NewVariant(p.sealed(body, nil), nil, 0, ""), now, &a)
+}
+
+// copyAlong sends the client what it wants of a response in progress, as it comes.
+func (x *exchange) copyAlong(p *response, reader *flight.Reader, want want, part field.Range, now time.Time) {
+	e, h := x.handler.engine, x.w.Header()
+	status, length := p.status, int64(-1)
+	e.applyHeader(h, p.header, p.edits)
+	h["Age"] = []string{strconv.FormatInt(int64(p.meta.Age(now)/time.Second), 10)}
+	switch want {
+	case wantsNothing:
+		status = http.StatusNotModified
+		dropRepresentationHeaders(h)
+	case wantsPart:
+		status, length = http.StatusPartialContent, part.Length
+		h["Content-Range"] = []string{partial.ContentRange(part, p.declared)}
+		h["Content-Length"] = []string{strconv.FormatInt(length, 10)}
+	case wantsAll, wantsWhole:
+		part = field.Range{}
+	}
+	p.describe(h, x.r, &x.req, want == wantsNothing, now)
+	a := x.collapsedStatus(p.meta.TTL(now))
+	e.report(h, x.r, &a, nil)
+	x.w.WriteHeader(status)
+	if want == wantsNothing || x.req.Head || !object.BodyAllowed(status) {
+		return
+	}
+	err := copyBody(x.r.Context(), x.w, reader, part.Start, length)
+	reader.Close()
+	if err != nil || reader.LetGo() {
+		panic(http.ErrAbortHandler) // the client must not take what it got for the response
+	}
+}
+
+// lost tells what to do about a page that cannot be had, before the client has got anything: a stale one will do where it may. Else all who waited would run into the same failure.
+// again says that the handler's context had ended, so that one of them should lead.
+func (x *exchange) lost(err error) (done, again bool) {
+	if x.r.Context().Err() != nil && errors.Is(err, context.Cause(x.r.Context())) {
+		x.gone = true
+		return true, false
+	}
+	now := time.Now()
+	if !x.staleUsable(true, now) {
+		return false, errors.Is(err, errEnded)
+	}
+	a := x.newStatus(Stale, rules.StaleUnreachable)
+	a.collapsed = true
+	x.handler.engine.deliver(x.w, x.r, &x.req, x.old, now, &a)
+	return true, false
+}
+
+// giveUp ends a request that waited in vain until its context ended. If its client has left, nobody is there to be answered; if the time that somebody gave it is over, the handler is
+// to say so: it would have seen that, too.
+func (x *exchange) giveUp() {
+	if errors.Is(x.r.Context().Err(), context.DeadlineExceeded) {
+		x.alone = true
+		x.leadAlone()
+		return
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// collapsedStatus is the account of a request that another one's answer serves. The handler did not run for it: to its client that is a hit.
+func (x *exchange) collapsedStatus(ttl time.Duration) cacheStatus {
+	a := x.newStatus(Hit, rules.Collapsed)
+	a.collapsed, a.ttl, a.hasTTL = true, ttl, true
+	return a
+}
