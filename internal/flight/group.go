@@ -83,17 +83,16 @@ func NewGroup[T any](limits Limits) *Group[T] {
 	return &Group[T]{limits: limits, seed: maphash.MakeSeed()}
 }
 
-// Join finds the flight for id, or begins one. admit says whether the caller may join one that began
-// at the given point of the purge sequence. A flight that may not be joined is replaced: it goes on
-// for its users.
+// Join finds the flight for id, or begins one. admit says whether the caller may join one that
+// began at the given point of the purge sequence. A flight that may not be joined is replaced: it
+// goes on for its users.
 //
 // mine is called if there is no flight to follow: it returns where the caller's own one begins, and
-// its id in bytes that stay as they are until the flight has finished. Both belong to the group from
-// then on.
-// Neither admit nor mine may block.
+// its id in bytes that stay as they are until the flight has finished. Both belong to the group
+// from then on. Neither admit nor mine may block.
 //
-// The caller must Leave the flight that it gets; one that leads or is alone must also Share or Release
-// it, and Finish it.
+// The caller must Leave the flight that it gets; one that leads or is alone must also Share or
+// Release it, and Finish it.
 func (g *Group[T]) Join(id []byte, began uint64, now time.Time, admit func(*Flight[T]) bool, mine func() (*Flight[T], []byte)) (*Flight[T], Role) {
 	hash := maphash.Bytes(g.seed, id)
 	s := &g.shards[hash%uint64(len(g.shards))]
