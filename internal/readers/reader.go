@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/edgecache-go/edgecache/internal/clock"
 )
 
 const (
@@ -40,11 +42,9 @@ type Reader struct {
 	set        *Set // what it reads, if that is counted
 	prev, next *Reader
 
-	began time.Time
-	begun atomic.Bool  // began is set
 	sent  atomic.Int64 // bytes that the client's writer has taken
 	given atomic.Int64 // bytes that it was given, including those that it has not taken yet
-	since atomic.Int64 // when it was last given something, in nanoseconds since began
+	since atomic.Int64 // when it was last given something: a clock.Instant
 	// took is how long it had something to take, without what it has in hand, in nanoseconds.
 	took  atomic.Int64
 	letGo atomic.Bool
@@ -66,8 +66,6 @@ func (r *Reader) Join(set *Set) {
 
 // Start says that what r reads goes to w.
 func (r *Reader) Start(w http.ResponseWriter) {
-	r.began = time.Now()
-	r.begun.Store(true)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.w, r.serving = w, true
@@ -91,13 +89,13 @@ func (r *Reader) write(p []byte) (n int, err error) {
 	if r.letGo.Load() {
 		return 0, ErrLetGo
 	}
-	start := time.Since(r.began)
-	r.since.Store(int64(start))
+	start := time.Now()
+	r.since.Store(int64(clock.Of(start)))
 	r.given.Add(int64(len(p)))
 	n, err = r.w.Write(p)
 	r.given.Add(int64(n - len(p)))
 	r.sent.Add(int64(n))
-	r.took.Add(int64(time.Since(r.began) - start))
+	r.took.Add(int64(time.Since(start)))
 	if err != nil && r.letGo.Load() {
 		err = ErrLetGo
 	}
@@ -120,12 +118,9 @@ func (r *Reader) LetGo() bool { return r.letGo.Load() }
 
 // slow reports whether r is slower than what may be pinned.
 func (r *Reader) slow(now time.Time) bool {
-	if !r.begun.Load() {
-		return false
-	}
 	sent, took := r.sent.Load(), time.Duration(r.took.Load())
 	if inHand := r.given.Load() - sent; inHand > 0 {
-		waits := now.Sub(r.began) - time.Duration(r.since.Load())
+		waits := clock.Instant(r.since.Load()).Until(now)
 		// A socket's buffer may have taken megabytes before: what is in hand tells how fast the
 		// client is now.
 		if inHand < bytesIn(waits) {

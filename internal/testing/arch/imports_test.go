@@ -42,7 +42,7 @@ var layers = map[string][]string{
 	"internal/policy":    {"internal/directive", "internal/engine", "internal/field", "internal/key", "internal/mistake", "internal/pattern", "internal/record", "internal/rules"},
 	"internal/purge":     {"internal/cache", "internal/directive", "internal/engine"},
 	"internal/partial":   {"internal/field"},
-	"internal/readers":   {},
+	"internal/readers":   {"internal/clock"},
 	"internal/record":    {"internal/field"},
 	"internal/settings":  {"internal/field", "internal/key", "internal/mistake", "internal/pattern", "internal/rules"},
 	"internal/validator": {"internal/field", "internal/rules"},
