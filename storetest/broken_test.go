@@ -24,7 +24,7 @@ func (s *givesSlice) Get(ctx context.Context, key string) ([]byte, bool, error) 
 	return s.get(ctx, key)
 }
 
-// reusesSlice writes a new value where the old one was, which it also gives away.
+// reusesSlice writes a new value into the memory of the old one, which it also hands out.
 type reusesSlice struct{ *Map }
 
 func (s *reusesSlice) Get(ctx context.Context, key string) ([]byte, bool, error) {
@@ -32,7 +32,7 @@ func (s *reusesSlice) Get(ctx context.Context, key string) ([]byte, bool, error)
 }
 
 func (s *reusesSlice) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	// Only where no other goroutine reads: this is about what is wrong even then.
+	// Only if no other goroutine reads: this is wrong even then.
 	if old, found, _ := s.get(ctx, key); found && len(old) < 64 {
 		copy(old, value)
 	}
@@ -222,7 +222,7 @@ func (s *boundToContext) Set(ctx context.Context, key string, value []byte, ttl 
 }
 
 func (s *boundToContext) Get(ctx context.Context, key string) ([]byte, bool, error) {
-	<-time.After(time.Millisecond) // long enough for what ended contexts have brought about
+	<-time.After(time.Millisecond) // long enough for calls whose context has ended
 	return s.Map.Get(ctx, key)
 }
 

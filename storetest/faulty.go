@@ -10,27 +10,27 @@ import (
 	"github.com/edgecache-go/edgecache"
 )
 
-// ErrFault is what calls of a [Faulty] return that fail.
+// ErrFault is the error of the calls of a [Faulty] that fail.
 var ErrFault = errors.New("storetest: a fault, as asked for")
 
-// StuckFor is how long a call of a [Faulty] takes that ignores its context.
+// StuckFor is how long a call of a [Faulty] takes if it ignores its context.
 const StuckFor = 2 * time.Second
 
 // Fault is a way in which a call goes wrong.
 type Fault uint8
 
-// The ways.
+// The faults.
 const (
 	Fails  Fault = iota // returns ErrFault
 	Panics              // panics
-	Blocks              // returns when its context has ended
+	Blocks              // returns when its context ends
 	Stuck               // returns after StuckFor, whatever its context
-	Lies                // says that all is well, and gives, keeps or removes something else or nothing
+	Lies                // returns no error, but gives, keeps or removes something else or nothing
 	faults
 )
 
-// Faulty wraps a store, and makes a part of its calls go wrong. It also lies about values, but not
-// about generations: those nobody could check.
+// Faulty wraps a store, and makes some of its calls fail. It also lies about values, but not about
+// generations: a cache could not detect that.
 type Faulty struct {
 	inner edgecache.Store
 
@@ -55,9 +55,9 @@ var (
 	_ edgecache.Generations = (*FaultyGenerations)(nil)
 )
 
-// NewFaulty returns a store that makes the given part of its calls, from 0 to 1, go wrong, in one
-// of the given ways or in any if there is none. The same seed makes the same faults in the same
-// order of calls. It has no generations; see [NewFaultyGenerations].
+// NewFaulty returns a store in which the given part of the calls, from 0 to 1, goes wrong, in one
+// of the given ways, or in any if none is given. The same seed makes the same faults in the same
+// order of calls. The store has no generations: see [NewFaultyGenerations].
 func NewFaulty(inner edgecache.Store, seed uint64, rate float64, ways ...Fault) *Faulty {
 	if len(ways) == 0 {
 		for f := range faults {
@@ -76,28 +76,28 @@ func NewFaultyGenerations[S interface {
 	return &FaultyGenerations{Faulty: NewFaulty(inner, seed, rate, ways...), inner: inner}
 }
 
-// SetRate changes the part of the calls that go wrong.
+// SetRate changes the part of the calls that goes wrong.
 func (f *Faulty) SetRate(rate float64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.rate = rate
 }
 
-// Calls is how many calls there were.
+// Calls returns the number of calls.
 func (f *Faulty) Calls() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.calls
 }
 
-// Count is how many calls went wrong in this way.
+// Count returns the number of calls that went wrong in this way.
 func (f *Faulty) Count(way Fault) int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.counts[way]
 }
 
-// draw decides the fate of a call; lie is a number to choose a lie by.
+// draw decides what happens to a call. lie is a number to choose a lie by.
 func (f *Faulty) draw() (way Fault, wrong bool, lie int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -110,7 +110,7 @@ func (f *Faulty) draw() (way Fault, wrong bool, lie int) {
 	return way, true, f.random.IntN(1 << 16)
 }
 
-// fail makes a call go wrong that is not to lie; lies is true if it is.
+// fail makes a call go wrong that does not lie. lies is true if it should lie.
 func (f *Faulty) fail(ctx context.Context) (lies bool, lie int, err error) {
 	way, wrong, lie := f.draw()
 	switch {
@@ -130,8 +130,8 @@ func (f *Faulty) fail(ctx context.Context) (lies bool, lie int, err error) {
 	return true, lie, nil
 }
 
-// Get implements [edgecache.Store]. Its lies are: nothing there, garbage, a part, a flipped bit,
-// the value of another key, an older value of this one.
+// Get implements [edgecache.Store]. Its lies are: nothing, garbage, a part, a flipped bit, the
+// value of another key, an older value of this one.
 func (f *Faulty) Get(ctx context.Context, key string) (value []byte, found bool, err error) {
 	lies, lie, err := f.fail(ctx)
 	if err != nil {
@@ -161,8 +161,8 @@ func (f *Faulty) Get(ctx context.Context, key string) (value []byte, found bool,
 	return append([]byte(nil), f.seen[key]...), true, nil
 }
 
-// Set implements [edgecache.Store]. Its lies are: storing nothing, or half of it, or under another
-// key.
+// Set implements [edgecache.Store]. Its lies are: to store nothing, or half of the value, or under
+// another key.
 func (f *Faulty) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	lies, lie, err := f.fail(ctx)
 	if err != nil {
@@ -198,7 +198,8 @@ func (f *Faulty) Delete(ctx context.Context, key string) error {
 	return f.inner.Delete(ctx, key)
 }
 
-// Bump implements [edgecache.Generations]. Instead of a lie it returns ErrFault when it has bumped.
+// Bump implements [edgecache.Generations]. Instead of lying it returns ErrFault after it has
+// bumped.
 func (f *FaultyGenerations) Bump(ctx context.Context, names ...string) (uint64, error) {
 	lies, _, err := f.fail(ctx)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/edgecache-go/edgecache"
 )
 
-// Map is a store in a map, without any bound: the simplest that keeps to the whole contract, to
-// test with. Time is that of package time, so it runs in a bubble of testing/synctest.
+// Map is a store in a map, without bounds: the simplest that keeps the whole contract, for tests.
+// It uses package time, so it runs in a bubble of testing/synctest.
 type Map struct {
 	mu          sync.Mutex
 	values      map[string]entry
@@ -37,7 +37,7 @@ func NewMap() *Map {
 	return &Map{values: make(map[string]entry), generations: make(map[string]uint64)}
 }
 
-// Len is how many values are stored, those whose time is over included until they are asked for.
+// Len is the number of stored values. It includes expired ones until they are requested.
 func (m *Map) Len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -62,7 +62,7 @@ func (m *Map) Get(ctx context.Context, key string) (value []byte, found bool, er
 	return bytes.Clone(shared), found, err
 }
 
-// get returns a value that nobody may write.
+// get returns a value that must not be written.
 func (m *Map) get(ctx context.Context, key string) (value []byte, found bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, false, err
@@ -113,7 +113,7 @@ var errSize = errors.New("storetest: the reader does not have as many bytes as i
 // SetFrom implements [edgecache.StreamStore].
 func (m *Map) SetFrom(ctx context.Context, key string, size int64, r io.Reader, ttl time.Duration) error {
 	var value bytes.Buffer
-	// One more than there should be, to see that it is not there.
+	// One more than expected, to detect a longer value.
 	switch n, err := io.Copy(&value, io.LimitReader(r, size+1)); {
 	case err != nil:
 		return err

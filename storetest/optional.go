@@ -17,7 +17,7 @@ import (
 
 func generationsTests() []test {
 	return []test{
-		{"names that were never bumped are at 0", generations(func(t testing.TB, g edgecache.Generations) {
+		{"a name that was never bumped is at 0", generations(func(t testing.TB, g edgecache.Generations) {
 			loads(t, g, 0, names("a", "b"), []uint64{0, 0})
 			loads(t, g, 0, nil, nil)
 		})},
@@ -38,7 +38,7 @@ func generationsTests() []test {
 				t.Fatalf("got %d, then %d, want greater and greater ones", first, second)
 			}
 		})},
-		{"many names at once", generations(func(t testing.TB, g edgecache.Generations) {
+		{"one call may have many names", generations(func(t testing.TB, g edgecache.Generations) {
 			many := make([]string, edgecache.MaxStoreCallNames)
 			for i := range many {
 				many[i] = fmt.Sprintf("%0*d", edgecache.MaxStoreKey, i)
@@ -46,7 +46,7 @@ func generationsTests() []test {
 			n := bump(t, g, many...)
 			loads(t, g, n, many, slices.Repeat([]uint64{n}, len(many)))
 		})},
-		{"as many names as there can be are kept", generations(func(t testing.TB, g edgecache.Generations) {
+		{"MaxStoreNames names are kept", generations(func(t testing.TB, g edgecache.Generations) {
 			all := make([]string, edgecache.MaxStoreNames+100)
 			for i := range all {
 				all[i] = fmt.Sprintf("s%x", i)
@@ -61,7 +61,7 @@ func generationsTests() []test {
 				want = want[len(part):]
 			}
 		})},
-		{"names are apart from keys, and live on", func(t testing.TB, s edgecache.Store) {
+		{"names do not collide with keys, and do not expire", func(t testing.TB, s edgecache.Store) {
 			generations(func(t testing.TB, g edgecache.Generations) {
 				first := bump(t, g, "a")
 				absent(t, s, "a")
@@ -75,7 +75,7 @@ func generationsTests() []test {
 				loads(t, g, second, names("a", "b"), []uint64{first, second})
 			})(t, s)
 		}},
-		{"every bump of many goroutines has a number of its own, and is seen at once", generations(func(t testing.TB, g edgecache.Generations) {
+		{"concurrent bumps get distinct numbers, and are visible at once", generations(func(t testing.TB, g edgecache.Generations) {
 			var (
 				mu   sync.Mutex
 				seen = map[uint64]bool{}
@@ -102,7 +102,7 @@ func generationsTests() []test {
 				}
 			})
 		})},
-		{"a call whose context has ended is an error", generations(func(t testing.TB, g edgecache.Generations) {
+		{"a call with an ended context is an error", generations(func(t testing.TB, g edgecache.Generations) {
 			if n, err := g.Bump(ended(t), "a"); err == nil {
 				t.Errorf("Bump: got %d, want an error", n)
 			}
@@ -137,13 +137,13 @@ func loads(t testing.TB, g edgecache.Generations, now uint64, names []string, wa
 
 func streamTests() []test {
 	return []test{
-		{"what is not there is not opened, without an error", stream(func(t testing.TB, _ edgecache.Store, s edgecache.StreamStore) {
+		{"a missing key is not opened, without an error", stream(func(t testing.TB, _ edgecache.Store, s edgecache.StreamStore) {
 			r, size, found, err := s.Open(t.Context(), "a")
 			if found || err != nil || size != 0 || r != nil {
 				t.Fatalf("got %v, %d, %v, %v, want nothing", r, size, found, err)
 			}
 		})},
-		{"Get and Open see what Set and SetFrom have stored", stream(func(t testing.TB, s edgecache.Store, ss edgecache.StreamStore) {
+		{"Get and Open see what Set and SetFrom stored", stream(func(t testing.TB, s edgecache.Store, ss edgecache.StreamStore) {
 			for _, size := range []int{0, 1, 1000, large} {
 				value := make([]byte, size)
 				if size > 0 {
@@ -156,7 +156,7 @@ func streamTests() []test {
 				opens(t, ss, "b", value)
 			}
 		})},
-		{"a reader that fails, or has fewer bytes or more, stores nothing of them", stream(func(t testing.TB, s edgecache.Store, ss edgecache.StreamStore) {
+		{"a reader that fails, or has fewer or more bytes, stores nothing", stream(func(t testing.TB, s edgecache.Store, ss edgecache.StreamStore) {
 			for name, r := range map[string]io.Reader{
 				"fewer":      strings.NewReader("nine byte"),
 				"more":       strings.NewReader("eleven byte"),
@@ -177,7 +177,7 @@ func streamTests() []test {
 				t.Errorf("got %q, %v, %v, want the old value or none", got, found, err)
 			}
 		})},
-		{"what is read is one value, whatever becomes of it", stream(func(t testing.TB, s edgecache.Store, ss edgecache.StreamStore) {
+		{"an opened value is read whole, whatever happens to it meanwhile", stream(func(t testing.TB, s edgecache.Store, ss edgecache.StreamStore) {
 			old := pattern(large, 1)
 			for name, change := range map[string]func(){
 				"overwritten": func() { set(t, s, "a", pattern(large, 2), 0) },
@@ -200,7 +200,7 @@ func streamTests() []test {
 				noError(t, "Close", "a", r.Close())
 			}
 		})},
-		{"a value dies after its ttl, and not before", stream(func(t testing.TB, s edgecache.Store, ss edgecache.StreamStore) {
+		{"a value expires after its ttl, and not before", stream(func(t testing.TB, s edgecache.Store, ss edgecache.StreamStore) {
 			setFrom(t, ss, "dies", 1, strings.NewReader("1"), ttl)
 			setFrom(t, ss, "lives", 1, strings.NewReader("2"), time.Hour)
 			opens(t, ss, "dies", []byte("1"))
@@ -211,7 +211,7 @@ func streamTests() []test {
 			absent(t, s, "dies")
 			opens(t, ss, "lives", []byte("2"))
 		})},
-		{"a call whose context has ended is an error", stream(func(t testing.TB, s edgecache.Store, ss edgecache.StreamStore) {
+		{"a call with an ended context is an error", stream(func(t testing.TB, s edgecache.Store, ss edgecache.StreamStore) {
 			set(t, s, "a", []byte("1"), 0)
 			if _, _, found, err := ss.Open(ended(t), "a"); err == nil || found {
 				t.Errorf("Open: got %v, %v, want an error", found, err)

@@ -14,22 +14,22 @@ import (
 )
 
 const (
-	// ttl is how long values live that are to die.
+	// ttl is the ttl of values that expire in a test.
 	ttl = time.Second
-	// grace is how much later they may.
+	// grace is how much later they may expire.
 	grace = time.Second
-	// large is the size of a large value.
+	// large is the size of a large value, in bytes.
 	large = 8 << 20
-	// together is how many goroutines use a store at once.
+	// together is how many goroutines use a store concurrently.
 	together = 16
 )
 
 func storeTests() []test {
 	return []test{
-		{"what is not there is not found, without an error", func(t testing.TB, s edgecache.Store) {
+		{"a missing key is not found, without an error", func(t testing.TB, s edgecache.Store) {
 			absent(t, s, "a")
 		}},
-		{"what is set is got, byte for byte", func(t testing.TB, s edgecache.Store) {
+		{"Get returns what Set stored, byte for byte", func(t testing.TB, s edgecache.Store) {
 			every := make([]byte, 256)
 			for i := range every {
 				every[i] = byte(i)
@@ -38,7 +38,7 @@ func storeTests() []test {
 			want(t, s, "a", every)
 			want(t, s, "a", every)
 		}},
-		{"a later value takes the place of an earlier one", func(t testing.TB, s edgecache.Store) {
+		{"a later value replaces an earlier one", func(t testing.TB, s edgecache.Store) {
 			for _, value := range []string{"first", "second and longer", "3", "", "last"} {
 				set(t, s, "a", []byte(value), 0)
 				want(t, s, "a", []byte(value))
@@ -50,27 +50,27 @@ func storeTests() []test {
 			set(t, s, "b", []byte{}, 0)
 			want(t, s, "b", nil)
 		}},
-		{"8 MiB are a value like any other", func(t testing.TB, s edgecache.Store) {
+		{"a value of 8 MiB is stored like any other", func(t testing.TB, s edgecache.Store) {
 			value := pattern(large, 1)
 			set(t, s, "a", value, 0)
 			want(t, s, "a", value)
 			set(t, s, "a", []byte("small"), 0)
 			want(t, s, "a", []byte("small"))
 		}},
-		{"the store does not keep the slice it is given", func(t testing.TB, s edgecache.Store) {
+		{"the store does not keep the slice passed to Set", func(t testing.TB, s edgecache.Store) {
 			value := []byte("as it was set")
 			set(t, s, "a", value, 0)
 			clear(value)
 			want(t, s, "a", []byte("as it was set"))
 		}},
-		{"the store does not change the slice it is given", func(t testing.TB, s edgecache.Store) {
+		{"the store does not change the slice passed to Set", func(t testing.TB, s edgecache.Store) {
 			value := append(make([]byte, 0, 64), "the caller's"...)
 			set(t, s, "a", value, 0)
 			if whole := value[:cap(value)]; !bytes.Equal(whole[:len(value)], []byte("the caller's")) || bytes.ContainsFunc(whole[len(value):], func(r rune) bool { return r != 0 }) {
 				t.Errorf("got %q behind the caller's back", whole)
 			}
 		}},
-		{"the slice that is got belongs to the caller", func(t testing.TB, s edgecache.Store) {
+		{"the slice from Get belongs to the caller", func(t testing.TB, s edgecache.Store) {
 			set(t, s, "a", []byte("as it was set"), 0)
 			first, second := get(t, s, "a"), get(t, s, "a")
 			clear(first)
@@ -80,7 +80,7 @@ func storeTests() []test {
 			}
 			want(t, s, "a", []byte("as it was set"))
 		}},
-		{"a slice that was got outlives its value", func(t testing.TB, s edgecache.Store) {
+		{"the slice from Get survives its value", func(t testing.TB, s edgecache.Store) {
 			set(t, s, "a", []byte("the old one"), 0)
 			old := get(t, s, "a")
 			set(t, s, "a", []byte("THE NEW ONE"), 0)
@@ -89,27 +89,27 @@ func storeTests() []test {
 				t.Errorf("got %q", old)
 			}
 		}},
-		{"what is deleted is gone", func(t testing.TB, s edgecache.Store) {
+		{"a deleted value is not found", func(t testing.TB, s edgecache.Store) {
 			set(t, s, "a", []byte("1"), 0)
 			set(t, s, "b", []byte("2"), 0)
 			remove(t, s, "a")
 			absent(t, s, "a")
 			want(t, s, "b", []byte("2"))
 		}},
-		{"deleting what is not there is no error", func(t testing.TB, s edgecache.Store) {
+		{"deleting a missing key is no error", func(t testing.TB, s edgecache.Store) {
 			remove(t, s, "a")
 			set(t, s, "a", []byte("1"), 0)
 			remove(t, s, "a")
 			remove(t, s, "a")
 			absent(t, s, "a")
 		}},
-		{"what was deleted can be set again", func(t testing.TB, s edgecache.Store) {
+		{"a deleted key can be set again", func(t testing.TB, s edgecache.Store) {
 			set(t, s, "a", []byte("1"), time.Hour)
 			remove(t, s, "a")
 			set(t, s, "a", []byte("2"), 0)
 			want(t, s, "a", []byte("2"))
 		}},
-		{"a value dies after its ttl, and not before", func(t testing.TB, s edgecache.Store) {
+		{"a value expires after its ttl, and not before", func(t testing.TB, s edgecache.Store) {
 			set(t, s, "dies", []byte("1"), ttl)
 			set(t, s, "lives", []byte("2"), time.Hour)
 			set(t, s, "stays", []byte("3"), 0)
@@ -121,7 +121,7 @@ func storeTests() []test {
 			want(t, s, "stays", []byte("3"))
 			want(t, s, "longest", []byte("4"))
 		}},
-		{"a value has the ttl that was set last", func(t testing.TB, s edgecache.Store) {
+		{"the ttl of the last Set counts", func(t testing.TB, s edgecache.Store) {
 			set(t, s, "longer", []byte("1"), ttl)
 			set(t, s, "longer", []byte("2"), time.Hour)
 			set(t, s, "for", []byte("1"), ttl)
@@ -133,7 +133,7 @@ func storeTests() []test {
 			want(t, s, "for", []byte("2"))
 			absent(t, s, "shorter")
 		}},
-		{"reading does not prolong a life", func(t testing.TB, s edgecache.Store) {
+		{"reading does not extend the ttl", func(t testing.TB, s edgecache.Store) {
 			set(t, s, "a", []byte("1"), ttl)
 			wait(t, ttl/2)
 			_, _, err := s.Get(t.Context(), "a")
@@ -141,7 +141,7 @@ func storeTests() []test {
 			wait(t, ttl/2+grace)
 			absent(t, s, "a")
 		}},
-		{"every key of 1 to MaxStoreKey bytes is a key of its own", func(t testing.TB, s edgecache.Store) {
+		{"all keys of 1 to MaxStoreKey bytes are distinct", func(t testing.TB, s edgecache.Store) {
 			const alphabet = "0123456789abcdefghijklmnopqrstuvwxyz"
 			var keys []string
 			for _, c := range alphabet {
@@ -161,7 +161,7 @@ func storeTests() []test {
 			absent(t, s, "qqqq")
 			want(t, s, "qqqqq", []byte("value of qqqqq"))
 		}},
-		{"a call whose context has ended is an error", func(t testing.TB, s edgecache.Store) {
+		{"a call with an ended context is an error", func(t testing.TB, s edgecache.Store) {
 			set(t, s, "a", []byte("1"), 0)
 			ctx := ended(t)
 			if value, found, err := s.Get(ctx, "a"); err == nil || found || len(value) > 0 {
@@ -173,10 +173,10 @@ func storeTests() []test {
 			if err := s.Delete(ctx, "a"); err == nil {
 				t.Error("Delete: got no error, want one")
 			}
-			set(t, s, "c", []byte("3"), 0) // and nothing is the worse for it
+			set(t, s, "c", []byte("3"), 0) // and the store still works
 			want(t, s, "c", []byte("3"))
 		}},
-		{"a context that ends later does no harm", func(t testing.TB, s edgecache.Store) {
+		{"a context may end after the call", func(t testing.TB, s edgecache.Store) {
 			ctx, cancel := context.WithCancel(t.Context())
 			if err := s.Set(ctx, "a", []byte("1"), 0); err != nil {
 				t.Fatalf("Set: %v", err)
@@ -188,7 +188,7 @@ func storeTests() []test {
 			}
 			want(t, s, "a", []byte("1"))
 		}},
-		{"many goroutines with keys of their own", func(t testing.TB, s edgecache.Store) {
+		{"many goroutines each use their own keys", func(t testing.TB, s edgecache.Store) {
 			concurrently(func(i int) {
 				key := fmt.Sprintf("k%d", i)
 				for n := range 20 {
@@ -215,7 +215,7 @@ func storeTests() []test {
 				}
 			})
 		}},
-		{"of many values at once one is stored, whole", func(t testing.TB, s edgecache.Store) {
+		{"concurrent values are stored whole, one of them last", func(t testing.TB, s edgecache.Store) {
 			whole := func(value []byte) bool {
 				return len(value) > 0 && bytes.Equal(value, pattern(1000+int(value[0])*5000, value[0]))
 			}
@@ -239,7 +239,8 @@ func storeTests() []test {
 	}
 }
 
-// pattern returns n bytes that begin with seed and tell a cut or shifted value from a whole one.
+// pattern returns n bytes that begin with seed, and that tell a truncated or shifted value from a
+// whole one.
 func pattern(n int, seed byte) []byte {
 	b := make([]byte, n)
 	_, _ = rand.NewChaCha8([32]byte{seed}).Read(b) // it never fails

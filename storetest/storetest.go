@@ -1,5 +1,5 @@
-// Package storetest holds implementations of [edgecache.Store] to its contract, and has two stores
-// to test with: [Map], which keeps to it, and [Faulty], which does not.
+// Package storetest checks implementations of [edgecache.Store] against its contract, and has two
+// stores for tests: [Map], which keeps the contract, and [Faulty], which does not.
 package storetest
 
 import (
@@ -16,20 +16,20 @@ type test struct {
 	run  func(t testing.TB, s edgecache.Store)
 }
 
-// Run holds stores to the contract of [edgecache.Store], and to those of [edgecache.Generations]
-// and [edgecache.StreamStore] if they implement them. Every store must pass. open returns an empty
-// store, and registers with t.Cleanup what is to be done when the test is over. It is called once
-// for each sentence of the contract, by parallel tests.
+// Run checks a store against the contract of [edgecache.Store], and against those of
+// [edgecache.Generations] and [edgecache.StreamStore] if it implements them. Every store must pass.
+// open returns an empty store, and uses t.Cleanup for its own cleanup. It is called once for each
+// sentence of the contract, by parallel tests.
 //
-// Time is real: values live for ttl, which is a second, and the run takes about three.
+// Run uses real time: values live for a second, and a run takes about three.
 func Run(t *testing.T, open func(t *testing.T) edgecache.Store) {
 	t.Helper()
 	each(t, (*testing.T).Parallel, func(t *testing.T, one test) { one.run(t, open(t)) })
 }
 
-// RunInBubble is like [Run] for stores that live in this process and take time from package time:
-// each test runs in a bubble of testing/synctest, so that it takes no time at all. open is called
-// inside the bubble.
+// RunInBubble is like [Run], for stores that live in this process and use package time: each test
+// runs in a bubble of testing/synctest, so that it takes no real time. open is called inside the
+// bubble.
 func RunInBubble(t *testing.T, open func(t *testing.T) edgecache.Store) {
 	t.Helper()
 	each(t, func(*testing.T) {}, func(t *testing.T, one test) {
@@ -37,7 +37,7 @@ func RunInBubble(t *testing.T, open func(t *testing.T) edgecache.Store) {
 	})
 }
 
-// each runs every test; first comes before each, and before each group.
+// each runs every test. first is called before each test, and before each group.
 func each(t *testing.T, first func(*testing.T), run func(*testing.T, test)) {
 	t.Helper()
 	for _, group := range [...]struct {

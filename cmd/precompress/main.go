@@ -1,10 +1,10 @@
-// Precompress puts brotli, zstd and gzip files beside static files, as small as they get, so that
+// Precompress puts brotli, zstd and gzip files beside static files, as small as possible, so that
 // edgecache.Static need not make them while it serves:
 //
 //	go run github.com/edgecache-go/edgecache/cmd/precompress ./static
 //
-// Run it after every build, before the files are embedded. Files that are still right are left
-// alone, those that are not are made anew or removed.
+// Run it after every build, before the files are embedded. It keeps files that are still right, and
+// replaces or removes the others.
 package main
 
 import (
@@ -49,7 +49,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "precompress: %v\n", err)
 		return 1
 	}
-	defer func() { _ = root.Close() }() // each file in it was closed by itself
+	defer func() { _ = root.Close() }() // each file in it was closed already
 	sidecars, err := assets.Precompress(root, options)
 	for _, s := range sidecars {
 		what := "kept"

@@ -35,8 +35,8 @@ func violations(files []file) []string {
 	return found
 }
 
-// mayImport holds non-test code to the table. A test may also look sideways, but not at what stands
-// on its package.
+// mayImport applies the table to non-test code. A test may also import sideways, but not a package
+// that imports its own.
 func (f file) mayImport(layer, target string) bool {
 	if slices.Contains(layers[layer], target) {
 		return true
@@ -108,7 +108,7 @@ func heavy(text string) []string {
 			if strings.Contains(path, "redis") || strings.Contains(path, "prometheus") || strings.Contains(path, "opentelemetry") {
 				found = append(found, path)
 			}
-			break // what follows the path is a version and a hash
+			break // a version and a hash follow the path
 		}
 	}
 	return found
@@ -148,7 +148,7 @@ func reaches(arrows map[string][]string, from, to string) bool {
 	return false
 }
 
-// cutModule is path inside module; in is false for a path outside it.
+// cutModule is path inside module. in is false for a path outside of it.
 func cutModule(path, module string) (rest string, in bool) {
 	if path == module {
 		return "", true
@@ -156,7 +156,7 @@ func cutModule(path, module string) (rest string, in bool) {
 	return strings.CutPrefix(path, module+"/")
 }
 
-// external reports whether path is outside the standard library. Cgo counts: it would need a C
+// external reports whether path is outside of the standard library. Cgo counts: it would need a C
 // compiler everywhere.
 func external(path string) bool {
 	first, _, _ := strings.Cut(path, "/")

@@ -29,9 +29,9 @@ type file struct {
 // clocks are the functions of package time that read the clock or wait for it.
 var clocks = []string{"After", "AfterFunc", "NewTicker", "NewTimer", "Now", "Since", "Sleep", "Tick", "Until"}
 
-// parse reads every Go file of the module at root, whatever its build constraints say: an arrow
-// that only Windows sees is one all the same. Nested modules are left out. The clock is looked for
-// in the folders of clockless.
+// parse reads every Go file of the module at root, whatever its build constraints: an arrow that
+// only Windows has is an arrow, too. Nested modules are left out. Calls of the clock are noted in
+// the folders of clockless.
 func parse(root fs.FS, clockless []string) ([]file, error) {
 	text, err := fs.ReadFile(root, "go.mod")
 	if err != nil {

@@ -1,5 +1,6 @@
 // Package arch holds tests of how the module is cut: which package may import which, which modules
-// may be imported at all, and that the packages which decide stay pure. It has no other code.
+// may be imported at all, that the packages which decide stay pure, and how large files, types and
+// functions are. It has no other code.
 package arch
 
 import (
@@ -14,9 +15,9 @@ import (
 
 const door = "" // the root package, as a path inside the module
 
-// layers says which packages of this module the non-test code of each package may import. The
-// design's arrows, and no others: a package that is missing here has no place yet, and its author
-// decides where it stands. A name that ends in /... stands for every package below it.
+// layers says which packages of this module the non-test code of each package may import. These are
+// all arrows of the design: a package that is missing here has no place yet, and its author decides
+// where it belongs. A name that ends in /... stands for every package below it.
 var layers = map[string][]string{
 	door: {
 		"internal/assets", "internal/cache", "internal/directive", "internal/engine", "internal/mistake",
@@ -58,7 +59,7 @@ var layers = map[string][]string{
 	"storetest":     {door},
 	"edgecachetest": {door},
 	"examples":      {door}, // tests of the programs below it, and of the README
-	"examples/...":  {door}, // only the public face: an example that needs more shows a hole in it
+	"examples/...":  {door}, // only the public API: an example that needs more shows a hole in it
 
 	"internal/testing/arch":        {},
 	"internal/testing/harness":     {door}, // for tests only
@@ -78,9 +79,9 @@ var toolsForTests = []string{"edgecachetest", "storetest", harness}
 
 const harness = "internal/testing/harness" // may use what tests may
 
-// dependencies is every module outside the standard library, with the packages whose non-test code
-// may import it. Whoever imports edgecache downloads these; a longer list needs a reason in
-// docs/design.md.
+// dependencies is every module outside of the standard library, with the packages whose non-test
+// code may import it. All users of edgecache download these; a longer list needs a reason in
+// docs/decisions.md.
 var dependencies = map[string][]string{
 	"github.com/andybalholm/brotli":   {"internal/coding"},
 	"github.com/dunglas/httpsfv":      {"internal/field"},
@@ -94,7 +95,7 @@ var testDependencies = []string{"github.com/stretchr/testify"}
 // pure packages decide from their arguments alone: no I/O, no locks, and time is an argument.
 var pure = []string{"internal/directive", "internal/field", "internal/key", "internal/rules"}
 
-// TestModule holds the module as it stands to the tables above.
+// TestImports holds the module as it is to the tables above.
 func TestImports(t *testing.T) {
 	root := os.DirFS("../../..")
 	files, err := parse(root, pure)

@@ -18,10 +18,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the module may grow to. Tests are only held to maxColumns and maxFields.
+// Limits of the module. Tests only have to keep maxColumns and maxFields.
 const (
 	maxDoorFiles = 12
-	maxDoorLines = 2000 // with blank lines and comments
+	maxDoorLines = 2000 // including blank lines and comments
 	maxFileLines = 400
 	maxFields    = 20
 	maxFuncLines = 60 // in the packages of short
@@ -35,8 +35,8 @@ var short = []string{"internal/engine", "internal/cache"}
 // name.
 var wideTypes = []string{"edgecache.Config", "settings.Config", "rules.Options", "engine.Config"}
 
-// beingCut are the findings of TestSizes that are known, with the reason. The list only becomes
-// shorter: an entry that is no finding any more is an error.
+// beingCut are the known findings of TestSizes, with the reason. The list only becomes shorter: an
+// entry that is no longer a finding is an error.
 var beingCut = map[string]string{
 	"comments of internal/cache":        "being rewritten",
 	"comments of internal/engine":       "being rewritten",
@@ -44,7 +44,7 @@ var beingCut = map[string]string{
 	"comments of the root package":      "being rewritten",
 }
 
-// TestSizes holds the module as it stands to the limits.
+// TestSizes holds the module as it is to the limits.
 func TestSizes(t *testing.T) {
 	files, err := measure(os.DirFS("../../.."))
 	require.NoError(t, err)
@@ -54,8 +54,8 @@ func TestSizes(t *testing.T) {
 	}
 }
 
-// against returns what is wrong: findings that are not known, and known ones that are none any
-// more.
+// against returns what is wrong: findings that are not known, and known ones that are no longer
+// findings.
 func against(found, known map[string]string) []string {
 	var wrong []string
 	for _, what := range slices.Sorted(maps.Keys(found)) {
@@ -71,7 +71,7 @@ func against(found, known map[string]string) []string {
 	return wrong
 }
 
-// oversized returns what is larger than it may be: its name, and by how much.
+// oversized returns what is larger than it may be, and by how much.
 func oversized(files []measured) map[string]string {
 	found := map[string]string{}
 	doorFiles, doorLines := 0, 0
@@ -119,11 +119,11 @@ type measured struct {
 	test      bool
 	lines     int
 	wide      int            // lines of comments over maxColumns
-	fields    map[string]int // of struct types, by package name and type, those of structs inside counted
-	funcs     map[string]int // lines of functions and methods, by package name and function or type and method
+	fields    map[string]int // of struct types, by package name and type, with the fields of structs inside
+	funcs     map[string]int // lines of functions and methods, by package name and (type and) name
 }
 
-// measure reads every Go file of the module at root, but for those of nested modules.
+// measure reads every Go file of the module at root, without nested modules.
 func measure(root fs.FS) ([]measured, error) {
 	var files []measured
 	err := fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
@@ -190,14 +190,14 @@ func (m *measured) read(text string) error {
 	return nil
 }
 
-// isOutput reports whether a comment is what an example has to print: it cannot be wrapped.
+// isOutput reports whether a comment is the output of an example, which cannot be wrapped.
 func isOutput(group *ast.CommentGroup) bool {
 	text := strings.ToLower(group.Text())
 	return strings.HasPrefix(text, "output:") || strings.HasPrefix(text, "unordered output:")
 }
 
-// isWide reports whether a line has only a comment, and could be wrapped but is not: it is no
-// directive, no code and no single long word. A tab is one column.
+// isWide reports whether a line has only a comment that could be wrapped but is not: it is not a
+// directive, not code and not a single long word. A tab is one column.
 func isWide(line string) bool {
 	text, ok := strings.CutPrefix(strings.TrimSpace(line), "// ")
 	return ok && utf8.RuneCountInString(line) > maxColumns && strings.Contains(text, " ")
@@ -293,7 +293,7 @@ func TestOversized(t *testing.T) {
 	require.ErrorContains(t, err, "broken.go")
 }
 
-// TestAgainst shows that the list of what is known can only become shorter.
+// TestAgainst shows that the list of known findings can only become shorter.
 func TestAgainst(t *testing.T) {
 	found := map[string]string{"file a.go": "500 lines", "file b.go": "600 lines"}
 	for _, row := range []struct {

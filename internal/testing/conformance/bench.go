@@ -18,18 +18,18 @@ const (
 	Proxy  Arrangement = "proxy"  // the middleware in front of httputil.ReverseProxy, the origin behind a connection
 )
 
-// Bench is a middleware under test: a net/http server on a listener in memory, the middleware in
-// it, the origin behind.
+// Bench is a middleware under test: a net/http server on a listener in memory, with the middleware
+// in front of the origin.
 type Bench struct {
 	Origin *Origin
 	Client *Client
 	close  []func()
 }
 
-// Options are what an arrangement leaves open. The zero value works.
+// Options are the choices that an arrangement leaves open. The zero value works.
 type Options struct {
 	ProxyError func(http.ResponseWriter, *http.Request, error) // ReverseProxy.ErrorHandler; default: panic(http.ErrAbortHandler)
-	ErrorLog   *log.Logger                                     // what net/http complains of; default: discarded
+	ErrorLog   *log.Logger                                     // what net/http complains about; default: discarded
 }
 
 // NewBench starts the servers of an arrangement. Close ends them and all of their goroutines.

@@ -24,7 +24,7 @@ const (
 	maxInterim     = 20
 )
 
-// Client sees what is on the wire: it is not net/http's, which follows its own mind about
+// Client shows what is on the wire. It does not use net/http's client, which has its own rules for
 // Transfer-Encoding, Pragma and retries.
 type Client struct {
 	Dial func(ctx context.Context) (net.Conn, error)
@@ -32,8 +32,8 @@ type Client struct {
 }
 
 // visit is what a client does in one case. Every request has a connection of its own, and all stay
-// open until close, as those of the suite's own client do: a cache may take a client that hangs up
-// for one that did not want the answer.
+// open until close, like those of the suite's own client: a cache may think that a client which
+// hangs up does not want the response.
 type visit struct {
 	client *Client
 	conns  []net.Conn
@@ -113,7 +113,7 @@ func (c *Client) message(method, target string, header []line, body string) stri
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\nUser-Agent: edgecache-conformance\r\n", method, target, c.Host)
 	var names []string
-	for _, l := range header { // lines of one field go out as one, as from fetch()
+	for _, l := range header { // lines of one field are sent as one, as fetch() does
 		if lower := strings.ToLower(l.name); !slices.Contains(names, lower) {
 			names = append(names, lower)
 			fmt.Fprintf(&b, "%s: %s\r\n", l.name, joined(header, l.name))

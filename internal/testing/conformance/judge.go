@@ -9,21 +9,20 @@ import (
 	"time"
 )
 
-// failure is the first check that did not hold. With setup it makes the case void instead of lost.
+// failure is the first check that failed. With setup it makes the case void instead of lost.
 type failure struct {
 	setup bool
 	text  string
 }
 
-// skipped are fields that a server on the way may rightly change or take off.
+// skipped are fields that a server on the way may rightly change or remove.
 var skipped = []string{"date", "connection", "keep-alive", "proxy-connection", "transfer-encoding"}
 
 func failed(setup bool, format string, args ...any) *failure {
 	return &failure{setup, fmt.Sprintf(format, args...)}
 }
 
-// judgeResponse checks what the client received for request num of the case, whose body token is
-// token.
+// judgeResponse checks the response to request num of the case, whose body token is token.
 func judgeResponse(c *Case, num int, token string, p *response) *failure {
 	q := &c.Requests[num-1]
 	for _, check := range []func() *failure{
@@ -42,8 +41,7 @@ func judgeResponse(c *Case, num int, token string, p *response) *failure {
 	return nil
 }
 
-// judgeRetry finds a request that somebody sent to the origin twice: nothing can be told from the
-// numbers after that.
+// judgeRetry finds a request that reached the origin twice: the numbers say nothing after that.
 func judgeRetry(p *response) *failure {
 	numbers := strings.Fields(p.header.Get("Request-Numbers"))
 	slices.Sort(numbers)
@@ -117,7 +115,7 @@ func expected(e expectation, q *Request, p *response) string {
 	return resolve(e.name, e.value, q, serverNow(p), p.header.Get("Server-Base-Url"))
 }
 
-// serverNow is the origin's clock when it made p; the zero time when p does not say.
+// serverNow is the origin's clock when it made p, the zero time when p does not say.
 func serverNow(p *response) time.Time {
 	ms, err := strconv.ParseInt(p.header.Get("Server-Now"), 10, 64)
 	if err != nil {
@@ -129,7 +127,7 @@ func serverNow(p *response) time.Time {
 func judgeMissing(q *Request, num int, p *response) *failure {
 	for _, e := range q.ExpectHeaderMissing {
 		got, ok := p.get(e.name)
-		// Deviation: the suite's own client never fails the form [name, value]; what its
+		// Deviation: the suite's own client never fails the form [name, value]. What its
 		// documentation says is checked here.
 		if ok && (e.op == opPresent || strings.Contains(got, e.text)) {
 			return failed(q.isSetup(checkHeaderMissing), "response %d has %s %q", num, e.name, got)
@@ -138,8 +136,8 @@ func judgeMissing(q *Request, num int, p *response) *failure {
 	return nil
 }
 
-// judgeInterim wants the interim responses in order, no more and no fewer.
-// Deviation: the suite lets surplus ones and other values of their fields pass.
+// judgeInterim checks that the interim responses came in order, no more and no fewer. Deviation:
+// the suite lets surplus ones and other values of their fields pass.
 func judgeInterim(q *Request, num int, p *response) *failure {
 	if q.ExpectInterim == nil {
 		return nil
@@ -182,9 +180,8 @@ func judgeBody(q *Request, num int, token string, p *response) *failure {
 	return nil
 }
 
-// judgeOrigin checks what reached the origin against what the client received, once all requests
-// were made. Requests are matched by number, so that a cache's own requests in between disturb
-// nothing.
+// judgeOrigin checks what reached the origin against what the client received, after all requests.
+// Requests are matched by number, so a cache's own requests in between do not matter.
 func judgeOrigin(c *Case, reached []*seen, responses []*response) *failure {
 	for i := range c.Requests {
 		q, num := &c.Requests[i], i+1

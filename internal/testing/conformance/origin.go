@@ -15,18 +15,18 @@ import (
 const maxBody = 1 << 20
 
 // Origin is the server behind the cache. One Origin serves every case of a run, each below its own
-// token: as a handler in front of which a middleware sits, or over connections by Serve.
+// token: as a handler that a middleware wraps, or over connections by Serve.
 type Origin struct {
 	mu   sync.Mutex
 	runs map[string]*record // by token
 }
 
-// record is what the origin knows of one case in play.
+// record is what the origin knows of one case that is being played.
 type record struct {
 	c     *Case
 	token string
 	seen  []*seen
-	given map[int][]line // the header last given to each request number
+	given map[int][]line // the header of the last response to each request number
 }
 
 // seen is one request that reached the origin.
@@ -37,7 +37,7 @@ type seen struct {
 	checked []line // what the client must receive unchanged
 }
 
-// reply is an answer before any server has touched it.
+// reply is a response before any server has touched it.
 type reply struct {
 	interim    []Interim
 	status     int
@@ -63,8 +63,8 @@ func (o *Origin) requests(token string) []*seen {
 	return append([]*seen(nil), o.runs[token].seen...)
 }
 
-// ServeHTTP answers like a handler of an application: net/http frames the message, refuses what
-// passes a declared Content-Length, and cuts the connection when the case says so.
+// ServeHTTP responds like a handler of an application: net/http frames the message, refuses what
+// exceeds a declared Content-Length, and cuts the connection when the case says so.
 func (o *Origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, maxBody))
 	a := o.answer(r.Context(), r)
@@ -85,7 +85,7 @@ func (o *Origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Add(f.name, f.value)
 	}
 	w.WriteHeader(a.status)
-	_, _ = io.WriteString(w, a.body) // an error is net/http's opinion of the case, and the client sees its outcome
+	_, _ = io.WriteString(w, a.body) // net/http's error is about the case, and the client sees the result
 }
 
 func (o *Origin) answer(ctx context.Context, r *http.Request) reply {
@@ -116,8 +116,8 @@ func (o *Origin) answer(ctx context.Context, r *http.Request) reply {
 	return rec.answer(r, num, step, time.Now())
 }
 
-// step is the 1-based request of the case that num means: a cache's own request has no number and
-// counts as the next.
+// step is the 1-based request of the case that num stands for: a cache's own request has no number
+// and counts as the next.
 func (rec *record) step(num int) int {
 	if num == 0 {
 		num = len(rec.seen) + 1

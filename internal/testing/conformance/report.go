@@ -16,7 +16,7 @@ type Run struct {
 func (r Run) String() string { return r.Config + ", " + string(r.Arrangement) }
 
 // Loss is a case that is lost on purpose or of necessity, in the runs that Config and Arrangement
-// name; empty means all.
+// name. Empty means all.
 type Loss struct {
 	ID          string
 	Config      string
@@ -28,9 +28,9 @@ func (l Loss) covers(r Run) bool {
 	return (l.Config == "" || l.Config == r.Config) && (l.Arrangement == "" || l.Arrangement == r.Arrangement)
 }
 
-// Complaints holds runs to the losses on record: a required or optimal case that did not pass needs
-// a record, and a case on record must not pass. A case that is blocked by a recorded one needs no
-// record of its own, and a record may name a case that this file lacks: files differ.
+// Complaints compares runs with the losses on record: a required or optimal case that did not pass
+// needs a record, and a case on record must not pass. A case that is blocked by a recorded one
+// needs no record of its own. A record may name a case that this file lacks, since files differ.
 func Complaints(runs []Run, losses []Loss) []string {
 	var all []string
 	for _, r := range runs {
@@ -48,7 +48,7 @@ func Complaints(runs []Run, losses []Loss) []string {
 	return all
 }
 
-// reason is why o was lost in r, as recorded; empty when nothing is.
+// reason is why o was lost in r, as recorded, or "".
 func reason(r Run, o Outcome, losses []Loss) string {
 	for _, l := range losses {
 		if l.ID == o.Case.ID && l.covers(r) {
@@ -66,7 +66,7 @@ func reason(r Run, o Outcome, losses []Loss) string {
 }
 
 // elsewhere are results of other caches in the whole suite (160 required and 105 optimal cases that
-// are not for browsers only), all run on one machine; -1 is unknown.
+// are not for browsers only), all run on one machine. -1 is unknown.
 var elsewhere = []struct {
 	name              string
 	required, optimal int

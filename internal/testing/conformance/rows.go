@@ -127,7 +127,7 @@ const (
 	opGreater                 // [name, ">", number]
 )
 
-// expectation is what is asked of one header field.
+// expectation is what one header field must be.
 type expectation struct {
 	name string
 	op   operator
@@ -164,7 +164,7 @@ func (e *expectation) UnmarshalJSON(data []byte) error {
 	return fmt.Errorf("%s: unknown operator %q", e.name, op)
 }
 
-// optional keeps apart what is absent, null and given.
+// optional tells apart what is absent, null and given.
 type optional[T any] struct {
 	given, null bool
 	value       T

@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// pause is how long a request with pause_after is followed by nothing.
+// pause follows each request with pause_after.
 const pause = 3 * time.Second
 
 // Verdict is the outcome of one case.
 type Verdict uint8
 
 const (
-	Passed  Verdict = iota + 1 // for a Check: the answer to its question is yes
+	Passed  Verdict = iota + 1 // for a Check: the answer is yes
 	Failed                     // for a Check: no
-	Void                       // no verdict: the conditions of the case did not come about
+	Void                       // no verdict: the conditions of the case did not occur
 	Blocked                    // no verdict: a case that it depends on did not pass
 )
 
@@ -27,8 +27,8 @@ func (v Verdict) String() string {
 	return [...]string{"unplayed", "passed", "failed", "void", "blocked"}[v]
 }
 
-// Outcome is what became of one case. Reason is empty when it passed; in it the token of the run
-// stands as "{token}", so that two runs read the same.
+// Outcome is the result of one case. Reason is empty when it passed. The token of the run is
+// "{token}" in it, so that two runs read the same.
 type Outcome struct {
 	Case    *Case
 	Verdict Verdict
@@ -36,7 +36,7 @@ type Outcome struct {
 	Blocker string // ID of the case in DependsOn that did not pass
 }
 
-// Results holds one Outcome a case, in the order of the suite.
+// Results holds one Outcome for each case, in the order of the suite.
 type Results struct {
 	Outcomes []Outcome
 	byID     map[string]int
@@ -75,15 +75,15 @@ func (r *Results) Tally(kind Kind) Tally {
 }
 
 // Play plays every case against the cache that client reaches and that forwards to origin, at most
-// parallel cases at once, and returns when all have ended. It needs no clock of its own: in a
+// parallel cases at once, and returns when all have ended. It has no clock of its own: in a
 // testing/synctest bubble its pauses are free.
 func (s *Suite) Play(ctx context.Context, origin *Origin, client *Client, parallel int) *Results {
 	return s.each(parallel, func(c *Case) *failure { return c.play(ctx, origin, client) })
 }
 
 // PlayApart plays all cases at once, each on a bench of its own from newBench, so that none can
-// disturb another: a cache may well drop a page because something else was purged at that moment,
-// and many cases at one instant of a fake clock make such a chance likely.
+// disturb another: a cache may drop a response because something else was purged at that moment,
+// and many cases at one instant of a fake clock make that likely.
 func (s *Suite) PlayApart(ctx context.Context, newBench func() *Bench) *Results {
 	return s.each(len(s.Cases), func(c *Case) *failure {
 		b := newBench()
@@ -170,7 +170,7 @@ func (q *Request) target(token string) string {
 }
 
 // header is what the client sends with request num. The first two lines are the suite's: fetch()
-// adds others without them.
+// adds others if they are missing.
 func (c *Case) header(num int, earlier []*response) []line {
 	q := &c.Requests[num-1]
 	h := []line{{"Pragma", "foo"}, {"Cache-Control", "nothing-to-see-here"}}

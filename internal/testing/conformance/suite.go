@@ -17,7 +17,7 @@ import (
 	"strings"
 )
 
-// Kind says what it means to lose a case.
+// Kind says what losing a case means.
 type Kind string
 
 const (
@@ -26,7 +26,7 @@ const (
 	Check    Kind = "check"    // a question: either answer is fine, but other cases may depend on it
 )
 
-// Suite is a loaded case file. It is immutable and may be played many times at once.
+// Suite is a loaded case file. It is immutable and may be played many times concurrently.
 type Suite struct {
 	Cases []*Case // in the order of the file, without those for browsers only
 	byID  map[string]*Case
@@ -40,8 +40,8 @@ type Case struct {
 	Requests        []Request
 }
 
-// Request is one step: what the client sends, what the origin answers when asked, and what must
-// come of it. The JSON names are the suite's own.
+// Request is one step: what the client sends, what the origin responds, and what must come of it.
+// The JSON names are the suite's own.
 type Request struct {
 	clientPart
 	originPart
@@ -64,7 +64,7 @@ type clientPart struct {
 	Cache       string       `json:"cache"`
 }
 
-// originPart is what the origin answers.
+// originPart is what the origin responds.
 type originPart struct {
 	Status         statusLine  `json:"response_status"`
 	ResponseHeader []headerRow `json:"response_headers"`
@@ -272,7 +272,7 @@ func (q *Request) validate(first bool) error {
 	return nil
 }
 
-// validateDependencies refuses IDs that do not exist and circles, in which no case could ever have
+// validateDependencies refuses IDs that do not exist, and cycles, in which no case could ever have
 // a verdict. Each case is walked once: known says which are being walked (false) and which are in
 // order (true).
 func (s *Suite) validateDependencies(c *Case, known map[string]bool) error {

@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// Serve answers HTTP/1.1 on the connections of l until l is closed, and returns when the last of
+// Serve serves HTTP/1.1 on the connections of l until l is closed, and returns when the last of
 // them has ended.
 //
-// It writes the messages itself, not through net/http, which repairs what a case breaks on purpose:
-// it takes Content-Type off a 304, sends nothing where the body passes its declared length, and
-// rewrites Transfer-Encoding.
+// It writes the messages itself. net/http would repair what a case breaks on purpose: it removes
+// Content-Type from a 304, sends nothing where the body exceeds its declared length, and rewrites
+// Transfer-Encoding.
 func (o *Origin) Serve(l net.Listener) error {
 	var conns sync.WaitGroup
 	defer conns.Wait()
@@ -71,8 +71,8 @@ func (o *Origin) serveConn(ctx context.Context, c net.Conn) {
 	}
 }
 
-// framing adds what a server adds to the header of a case, unless the case has said it. A
-// connection is not reusable after a body that its own header does not delimit.
+// framing adds what a server adds to the header of a case, unless the case says it. A connection is
+// not reusable after a body that its own header does not delimit.
 func (a reply) framing(r *http.Request) (header []line, reusable bool) {
 	header = a.header
 	if _, ok := lookup(header, "Date"); !ok {
@@ -118,7 +118,7 @@ type Pipe struct {
 // NewPipe returns a Pipe to serve on and to dial.
 func NewPipe() *Pipe { return &Pipe{conns: make(chan net.Conn), done: make(chan struct{})} }
 
-// Dial connects to whoever accepts.
+// Dial connects to the accepting server.
 func (p *Pipe) Dial(ctx context.Context) (net.Conn, error) {
 	client, server := net.Pipe()
 	select {

@@ -25,7 +25,7 @@ import (
 //	<name>  stands for some text: the same text wherever the name comes again in the session, and
 //	        another text than that of every other name.
 //
-// Everything else stands for itself. Output that is not mentioned may be anything.
+// Other text must be equal. Output that is not mentioned may be anything.
 type Session []command
 
 type command struct {
@@ -132,12 +132,12 @@ func (s Session) Run(ctx context.Context, base string, run Curl) error {
 	return errors.Join(all...)
 }
 
-// bindings are what the names of a session stand for so far.
+// bindings are the texts that the names of a session stand for.
 type bindings map[string]string
 
 var placeholder = regexp.MustCompile(`…|<[a-z]+>`)
 
-// find looks for a line of output that is as want says.
+// find looks for a line of output that matches want.
 func (b *bindings) find(want, output string) error {
 	if *b == nil {
 		*b = bindings{}
@@ -177,8 +177,8 @@ func (b *bindings) find(want, output string) error {
 	return fmt.Errorf("no line %q", want)
 }
 
-// bind notes what names stand for. If one of them would be the same as another one, it returns that
-// and changes nothing.
+// bind notes what names stand for. If two names would stand for the same text, it returns that and
+// changes nothing.
 func (b *bindings) bind(names, values []string) (same string) {
 	next := maps.Clone(*b)
 	for i, name := range names {

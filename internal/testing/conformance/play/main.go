@@ -1,10 +1,10 @@
-// Play plays the cases of http-tests/cache-tests against a cache that runs, over TCP and in real
-// time (under half a minute). It is the client in front of the cache and the origin behind it; the
-// cache must forward to -listen:
+// Play plays the cases of http-tests/cache-tests against a running cache, over TCP and in real time
+// (under half a minute). It is the client in front of the cache and the origin behind it; the cache
+// must forward to -listen:
 //
 //	go run ./internal/testing/conformance/play -cache http://127.0.0.1:8081 -listen 127.0.0.1:8000
 //
-// It prints what was not passed and the totals. -run picks one case and what it depends on.
+// It prints what was not passed and the totals. -run picks one case and those that it depends on.
 package main
 
 import (
