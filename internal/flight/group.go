@@ -93,7 +93,7 @@ func NewGroup[T any](limits Limits) *Group[T] {
 //
 // The caller must Leave the flight that it gets; one that leads or is alone must also Share or
 // Release it, and Finish it.
-func (g *Group[T]) Join(id []byte, began uint64, now time.Time, admit func(*Flight[T]) bool, mine func() (*Flight[T], []byte)) (*Flight[T], Role) {
+func (g *Group[T]) Join(id []byte, gen uint64, now time.Time, admit func(*Flight[T]) bool, mine func() (*Flight[T], []byte)) (*Flight[T], Role) {
 	hash := maphash.Bytes(g.seed, id)
 	s := &g.shards[hash%uint64(len(g.shards))]
 	s.mu.Lock()
@@ -111,7 +111,7 @@ func (g *Group[T]) Join(id []byte, began uint64, now time.Time, admit func(*Flig
 		}
 	}
 	own, kept := mine()
-	f := g.Single(own, began, now)
+	f := g.Single(own, gen, now)
 	if role == Lead {
 		f.entry = entry[T]{shard: s, id: kept, hash: hash}
 		s.add(f)
