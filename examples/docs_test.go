@@ -1,14 +1,17 @@
 package examples_test
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"go/ast"
 	"go/format"
 	"go/parser"
 	"go/token"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -355,15 +358,107 @@ func TestDocsNames(t *testing.T) {
 	}
 }
 
-// TestDocsLinks holds that links between documents lead to files and headings that exist.
-func TestDocsLinks(t *testing.T) {
+// pages returns the names of all documents of the repository.
+func pages(t *testing.T) []string {
+	t.Helper()
 	all := documents(t)
-	for _, pattern := range []string{"../*.md", "../docs/*.md"} {
+	for _, pattern := range []string{"../CHANGELOG.md", "../CONTRIBUTING.md", "../docs/*.md"} {
 		more, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		all = append(all, more...)
 	}
-	for _, name := range all {
+	return all
+}
+
+// TestDocsArchitecture holds that the tree in the architecture has a line for each package.
+func TestDocsArchitecture(t *testing.T) {
+	blocks, _ := fenced("", read(t, "../docs/architecture.md"))
+	var got, want []string
+	for _, found := range regexp.MustCompile(`(?m)^  (internal/[\w/]+) `).FindAllStringSubmatch(blocks[0].text, -1) {
+		got = append(got, found[1])
+	}
+	for _, pattern := range []string{"../internal/*", "../internal/*/*"} {
+		folders, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, name := range folders {
+			if sources, _ := filepath.Glob(filepath.Join(name, "*.go")); len(sources) > 0 {
+				want = append(want, strings.TrimPrefix(filepath.ToSlash(name), "../"))
+			}
+		}
+	}
+	require.ElementsMatch(t, want, got)
+}
+
+// TestDocsEvidence holds that the tests, benchmarks and files that documents name exist, so that a
+// reader can run the command beside a figure.
+func TestDocsEvidence(t *testing.T) {
+	tests, files := repository(t)
+	for _, name := range pages(t) {
+		text := read(t, name)
+		for _, command := range regexp.MustCompile("go test [^`\n]+").FindAllString(text, -1) {
+			dir := ""
+			if found := regexp.MustCompile(` \.(?:/([\w/.]+))?(?: |$)`).FindStringSubmatch(command); found != nil {
+				dir = cmp.Or(found[1], ".")
+			}
+			for _, found := range regexp.MustCompile(`-(?:run|bench) (?:'([^']+)'|(\S+))`).FindAllStringSubmatch(command, -1) {
+				for _, pattern := range strings.Split(found[1]+found[2], "|") {
+					pattern, sub, _ := strings.Cut(pattern, "/")
+					sub, _, _ = strings.Cut(sub, "/")
+					if pattern == "^$" || pattern == "xxx" {
+						continue // none, beside -bench
+					}
+					re, sub := regexp.MustCompile(pattern), strings.ReplaceAll(sub, "_", " ")
+					if !slices.ContainsFunc(tests, func(f test) bool {
+						return (f.dir == dir || dir == "...") && re.MatchString(f.name) && strings.Contains(f.text, sub)
+					}) {
+						t.Errorf("%s: %s runs nothing in %s: no %s/%s", name, command, dir, pattern, sub)
+					}
+				}
+			}
+		}
+		for _, found := range regexp.MustCompile("`((?:Test|Benchmark|Fuzz|Example)[A-Z]\\w*)").FindAllStringSubmatch(text, -1) {
+			if !slices.ContainsFunc(tests, func(f test) bool { return f.name == found[1] }) {
+				t.Errorf("%s: no %s", name, found[1])
+			}
+		}
+		for _, found := range regexp.MustCompile("`(?:\\./)?((?:(?:internal|docs|examples|bench|cmd)/)?[\\w/.-]+\\.(?:go|mjs|txt)|(?:internal|docs|examples|bench|cmd)/[\\w/-]+)`").FindAllStringSubmatch(text, -1) {
+			if file := found[1]; !slices.ContainsFunc(files, func(f string) bool { return f == file || strings.HasPrefix(f, file+"/") }) {
+				t.Errorf("%s: no %s", name, file)
+			}
+		}
+	}
+}
+
+// test is the function of a test, benchmark or example, with the text of its file.
+type test struct{ dir, name, text string }
+
+// repository returns all tests, and the files by their path and by their name.
+func repository(t *testing.T) (tests []test, files []string) {
+	t.Helper()
+	root := os.DirFS("..")
+	function := regexp.MustCompile(`(?m)^func ((?:Test|Benchmark|Fuzz|Example)\w*)\(`)
+	require.NoError(t, fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() && (name == ".git" || entry.Name() == "node_modules") {
+			return cmp.Or(err, fs.SkipDir)
+		}
+		files = append(files, name, entry.Name())
+		if strings.HasSuffix(name, "_test.go") {
+			text, err := fs.ReadFile(root, name)
+			if err != nil {
+				return err
+			}
+			for _, found := range function.FindAllStringSubmatch(string(text), -1) {
+				tests = append(tests, test{path.Dir(name), found[1], string(text)})
+			}
+		}
+		return nil
+	}))
+	return tests, files
+}
+
+// TestDocsLinks holds that links between documents lead to files and headings that exist.
+func TestDocsLinks(t *testing.T) {
+	for _, name := range pages(t) {
 		_, prose := fenced(name, read(t, name))
 		for _, found := range regexp.MustCompile(`\]\(([^)#:]*)(#[^)]+)?\)`).FindAllStringSubmatch(prose, -1) {
 			target := name
