@@ -127,6 +127,7 @@ func New(cfg Config) *Cache {
 	}
 	sealer, names := frame.NewSealer(subkey(cfg.Key, "values")), subkey(cfg.Key, "names")
 	cfg.Key = nil // what is derived from it is enough
+	ctx, cancel := context.WithCancel(context.Background())
 	t := &Cache{
 		config: cfg, store: cfg.Store, codec: object.NewCodec(cfg.Rules, sealer), sealer: sealer,
 		instance: rand.Uint64(), naming: newNaming(names), marks: newMarks(),
@@ -134,10 +135,9 @@ func New(cfg Config) *Cache {
 			lookups: make(chan struct{}, maxLookups), writes: make(chan struct{}, maxWrites),
 			bumps: make(chan struct{}, maxBumps), probes: make(chan struct{}, 1),
 		},
-		background: background{closing: make(chan struct{})},
+		background: background{ctx: ctx, cancel: cancel, closing: make(chan struct{})},
 	}
 	t.generations, _ = cfg.Store.(Generations)
-	t.background.ctx, t.background.cancel = context.WithCancel(context.Background())
 	t.shared.heard.Store(int64(clock.Of(time.Now().Add(-positionFor)))) // outdated
 	t.queue.init()
 	t.pending.init(t.naming.slot(everything))
