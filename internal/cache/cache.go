@@ -36,7 +36,7 @@ type Cache struct {
 	encodable   func(*object.Object) bool
 	pinned      *readers.Room // of bodies that are read, but not in memory any more
 	addresses   addresses
-	generations generations
+	purges      purges
 	hitForMiss  hitForMiss
 	tags        *tags        // apart, for the clean-ups of tags hold it: were it part of the Cache, they would hold the responses, too
 	entries     atomic.Int64 // stored responses, purged ones that have not been met yet included
@@ -49,10 +49,10 @@ func New(cfg Config) *Cache {
 		maxBytes:  cfg.MaxBytes,
 		encodable: cfg.Encodable,
 		pinned:    readers.NewRoom(cfg.MaxBytes / pinnedPart),
+		purges:    newPurges(),
 		tags:      new(tags),
 	}
 	c.addresses.init()
-	c.generations.init()
 	c.maxObject = c.memory.MaxReserve()
 	c.memory.OnRemove(c.removed)
 	c.memory.OnEvict(c.evicting)
@@ -74,16 +74,16 @@ func (c *Cache) Peek(k []byte) Resource {
 }
 
 // Generation is where the sequence of purges stands.
-func (c *Cache) Generation() uint64 { return c.generations.now() }
+func (c *Cache) Generation() uint64 { return c.purges.now() }
 
 // PurgedSince reports whether a URL, or one of the tags, was or may have been purged after gen.
 func (c *Cache) PurgedSince(m *Marks, tags []string, gen uint64) bool {
-	return c.generations.purgedSince(m, gen) || c.generations.tagsPurgedSince(tags, gen)
+	return c.purges.purgedSince(m, gen) || c.purges.tagsPurgedSince(tags, gen)
 }
 
 // TagsPurgedSince reports whether one of the tags was, or may have been, purged after gen.
 func (c *Cache) TagsPurgedSince(tags []string, gen uint64) bool {
-	return c.generations.tagsPurgedSince(tags, gen)
+	return c.purges.tagsPurgedSince(tags, gen)
 }
 
 // MaxBody is the largest response that is stored, in bytes.
@@ -131,7 +131,7 @@ func (c *Cache) update(k []byte, hosts, tags []string, began uint64, change func
 	m := c.Marks(k, hosts)
 	return c.memory.UpdateOr(k, func(old Resource, _ bool) (Resource, int64, bool) {
 		next := old
-		if !c.generations.purgedSince(&m, began) && !c.generations.tagsPurgedSince(tags, began) {
+		if !c.purges.purgedSince(&m, began) && !c.purges.tagsPurgedSince(tags, began) {
 			next, rest = change(old)
 		}
 		if next == (Resource{}) {
@@ -271,7 +271,7 @@ func (c *Cache) Replace(k []byte, v, old *Variant, who Class) bool {
 
 // Discard forgets old, which turned out to be no longer right.
 func (c *Cache) Discard(k []byte, old *Variant) {
-	c.update(k, nil, nil, c.generations.now(), func(r Resource) (Resource, Resource) {
+	c.update(k, nil, nil, c.purges.now(), func(r Resource) (Resource, Resource) {
 		r = r.without(old)
 		return r, r
 	})

@@ -40,13 +40,13 @@ func (m Mutants) PurgeUnfenced(host, path string) {
 
 // PurgeFencedOnly keeps fetches in progress from storing, but removes nothing.
 func (m Mutants) PurgeFencedOnly(host, path string) {
-	m.c.generations.bump(m.c.addresses.of(key.OfURL(nil, "http", host, path)))
+	m.c.purges.bump(m.c.addresses.of(key.OfURL(nil, "http", host, path)))
 }
 
 // PurgeTagUnfenced makes what carries the tag unusable, but lets fetches in progress store it, and be joined.
 func (m Mutants) PurgeTagUnfenced(name string) {
 	if t := m.c.tags.find(name); t != nil {
-		t.purge(func() uint64 { return m.c.generations.sequence.Add(1) })
+		t.purge(m.c.purges.table.Next)
 	}
 }
 
@@ -55,8 +55,8 @@ func (m Mutants) PurgeAllUnfenced() { m.c.memory.Clear() }
 
 // ForgetPaths forgets the generations that unsafe methods have bumped.
 func (m Mutants) ForgetPaths() {
-	for i := range m.c.generations.paths {
-		m.c.generations.paths[i].Store(0)
+	for i := range uint32(pathPlaces) {
+		m.c.purges.table.Forget(firstPath + i)
 	}
 }
 
@@ -81,10 +81,10 @@ func (m Mutants) SoftenUnfenced(host, path string) {
 }
 
 // NextNumber takes the next number of the sequence, as a purge does first.
-func (m Mutants) NextNumber() uint64 { return m.c.generations.sequence.Add(1) }
+func (m Mutants) NextNumber() uint64 { return m.c.purges.table.Next() }
 
 // FinishPurge does the rest of a purge of the URL with the primary key k that has taken this number.
 func (m Mutants) FinishPurge(k []byte, number uint64) {
-	lift(&m.c.generations.urls[m.c.addresses.of(k).url()], number)
+	m.c.purges.table.Mark(number, uint32(m.c.addresses.of(k).url()))
 	m.c.memory.Delete(k)
 }

@@ -107,7 +107,7 @@ func (c *Cache) purgeURL(u targetURL, how Effect) (n int) {
 	if u.Host == "" {
 		at, mask = at.onEveryHost(), pathMask|queryMask
 	}
-	c.generations.bump(at)
+	c.purges.bump(at)
 	for _, scheme := range [...]string{"http", "https"} {
 		c.forgetHitForMiss(key.OfURL(nil, scheme, u.Host, u.Target))
 	}
@@ -129,9 +129,9 @@ func (c *Cache) purgeKey(k []byte, everyQuery bool, how Effect) (n int) {
 	at := c.addresses.of(k)
 	mask := pathMask | hostMask
 	if everyQuery {
-		c.generations.bumpPath(at)
+		c.purges.bumpPath(at)
 	} else {
-		c.generations.bump(at)
+		c.purges.bump(at)
 		mask |= queryMask
 	}
 	own, now := plainOf(string(k)), time.Now()
@@ -177,7 +177,7 @@ func (c *Cache) invalidateKey(word, mask uint64, own *plainURL, everyQuery bool,
 
 // purgePrefix purges all URLs that begin as u. Responses in progress are not kept, whatever their URL.
 func (c *Cache) purgePrefix(u targetURL, how Effect) (n int) {
-	c.generations.bumpAll()
+	c.purges.bumpAll()
 	now := time.Now()
 	c.memory.DeleteFunc(func(k string, r Resource) (gone bool) {
 		if !u.means(k, r, true) {
@@ -192,7 +192,7 @@ func (c *Cache) purgePrefix(u targetURL, how Effect) (n int) {
 
 func (c *Cache) purgeTag(name string, how Effect) (n int) {
 	t := c.tags.get(name)
-	number := func() uint64 { return c.generations.bumpTag(name) }
+	number := func() uint64 { return c.purges.bumpTag(name) }
 	if how == SoftPurge {
 		return t.softPurge(number, time.Now())
 	}
@@ -203,7 +203,7 @@ func (c *Cache) purgeAll(how Effect) (n int) {
 	if how != Remove {
 		return c.purgePrefix(targetURL{}, how)
 	}
-	c.generations.bumpAll()
+	c.purges.bumpAll()
 	for _, r := range c.memory.All() {
 		n += r.Alive()
 	}

@@ -24,12 +24,23 @@ func (t *Table) Now() uint64 { return t.sequence.Load() }
 
 // Bump gives the places the next number, and returns it.
 func (t *Table) Bump(places ...uint32) uint64 {
-	n := t.sequence.Add(1)
+	n := t.Next()
+	t.Mark(n, places...)
+	return n
+}
+
+// Next takes the next number of the sequence. Bump does so first.
+func (t *Table) Next() uint64 { return t.sequence.Add(1) }
+
+// Mark gives the places a number that Next has returned. Bump does so last.
+func (t *Table) Mark(n uint64, places ...uint32) {
 	for _, at := range places {
 		raise(&t.marks[at], n)
 	}
-	return n
 }
+
+// Forget takes a place for one that was never purged. It is for tests that show that they can fail.
+func (t *Table) Forget(place uint32) { t.marks[place].Store(0) }
 
 // PurgedSince reports whether the name that has these places was, or may have been, purged after
 // the sequence stood at gen: whether all of them were.

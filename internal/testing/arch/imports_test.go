@@ -24,7 +24,7 @@ var layers = map[string][]string{
 		"internal/policy", "internal/purge", "internal/rules", "internal/settings", "internal/validator",
 	},
 	"internal/assets":    {"internal/coding", "internal/directive", "internal/field", "internal/mistake", "internal/pattern", "internal/record", "internal/partial", "internal/rules"},
-	"internal/cache":     {"internal/coding", "internal/field", "internal/key", "internal/memory", "internal/object", "internal/readers", "internal/rules"},
+	"internal/cache":     {"internal/coding", "internal/field", "internal/generations", "internal/key", "internal/memory", "internal/object", "internal/readers", "internal/rules"},
 	"internal/clock":     {},
 	"internal/coding":    {"internal/field"},
 	"internal/directive": {"internal/field"},
