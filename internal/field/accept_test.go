@@ -62,12 +62,67 @@ var typeRows = []struct {
 	{"empty", "", "text/html", 0},
 }
 
-func TestTypeWeight_RFC9110_12_5_1(t *testing.T) {
-	for _, row := range typeRows {
-		if got := TypeWeight(row.accept, row.actual); got != row.want {
-			t.Errorf("%s: %q wants %q with %d, want %d", row.name, row.accept, row.actual, got, row.want)
+func TestAccept(t *testing.T) {
+	t.Run("TypeWeight (RFC 9110, 12.5.1)", func(t *testing.T) {
+		for _, row := range typeRows {
+			if got := TypeWeight(row.accept, row.actual); got != row.want {
+				t.Errorf("%s: %q wants %q with %d, want %d", row.name, row.accept, row.actual, got, row.want)
+			}
 		}
-	}
+	})
+	t.Run("LanguageWeight (RFC 9110, 12.5.4)", func(t *testing.T) {
+		for _, row := range languageRows {
+			if got := LanguageWeight(row.accept, row.actual); got != row.want {
+				t.Errorf("%s: %q wants %q with %d, want %d", row.name, row.accept, row.actual, got, row.want)
+			}
+		}
+	})
+	t.Run("TakesAnything", func(t *testing.T) {
+		for accept, want := range map[string]bool{
+			"": true, "*/*": true, " */* ": true, "*/*;q=0.8": true, "*": true, "*/*\n*/*": true, "*/*, *;q=0.1": true, "*;q=0.5": true,
+			"*/*;q=0": false, "*/*;q=x": false, "text/html": false, "text/html, */*": false, "*/*, text/html;q=0": false, "text/*": false, "de": false, "*/*\nde": false,
+		} {
+			if got := TakesAnything(accept); got != want {
+				t.Errorf("%q: %v, want %v", accept, got, want)
+			}
+		}
+	})
+	// Members are cut as those of a list are, and quotes end with their line. Whoever sends a
+	// megabyte of quotes has it read once.
+	t.Run("quoted ranges", func(t *testing.T) {
+		pieces := []string{`"`, `\`, ",", "\n", "a", " "}
+		for n := range 6 * 6 * 6 * 6 * 6 * 6 {
+			list := ""
+			for ; n > 0; n /= len(pieces) {
+				list += pieces[n%len(pieces)]
+			}
+			var got, want []string
+			for rest := list; rest != ""; {
+				var member string
+				if member, rest = cutRange(rest); member != "" {
+					got = append(got, member)
+				}
+			}
+			for member := range Members(strings.Split(list, "\n")) {
+				want = append(want, member)
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("%q: got %q, want %q", list, got, want)
+			}
+		}
+		if quotes := strings.Repeat(`"",`, 300_000); TypeWeight(quotes+"a/b", "a/b") != 1000 || TypeWeight(quotes, "a/b") != 0 {
+			t.Error("only the last is named")
+		}
+	})
+	t.Run("allocations", func(t *testing.T) {
+		if n := testing.AllocsPerRun(100, func() {
+			TypeWeight(chromeAccept, "text/html; charset=utf-8")
+			LanguageWeight("de-DE,de;q=0.9,en-US;q=0.8,en;q=0.7", "en")
+			TakesAnything("*/*;q=0.8")
+		}); n > 0 {
+			t.Errorf("%v allocations", n)
+		}
+	})
 }
 
 var languageRows = []struct {
@@ -92,53 +147,6 @@ var languageRows = []struct {
 	{"no language", "de", "", 0},
 	{"empty", "", "de", 0},
 	{"only a weight", ";q=1", "de", 0},
-}
-
-func TestLanguageWeight_RFC9110_12_5_4(t *testing.T) {
-	for _, row := range languageRows {
-		if got := LanguageWeight(row.accept, row.actual); got != row.want {
-			t.Errorf("%s: %q wants %q with %d, want %d", row.name, row.accept, row.actual, got, row.want)
-		}
-	}
-}
-
-func TestTakesAnything(t *testing.T) {
-	for accept, want := range map[string]bool{
-		"": true, "*/*": true, " */* ": true, "*/*;q=0.8": true, "*": true, "*/*\n*/*": true, "*/*, *;q=0.1": true, "*;q=0.5": true,
-		"*/*;q=0": false, "*/*;q=x": false, "text/html": false, "text/html, */*": false, "*/*, text/html;q=0": false, "text/*": false, "de": false, "*/*\nde": false,
-	} {
-		if got := TakesAnything(accept); got != want {
-			t.Errorf("%q: %v, want %v", accept, got, want)
-		}
-	}
-}
-
-// Members are cut as those of a list are, and quotes end with their line. Whoever sends a megabyte
-// of quotes has it read once.
-func TestQuotedRanges(t *testing.T) {
-	pieces := []string{`"`, `\`, ",", "\n", "a", " "}
-	for n := range 6 * 6 * 6 * 6 * 6 * 6 {
-		list := ""
-		for ; n > 0; n /= len(pieces) {
-			list += pieces[n%len(pieces)]
-		}
-		var got, want []string
-		for rest := list; rest != ""; {
-			var member string
-			if member, rest = cutRange(rest); member != "" {
-				got = append(got, member)
-			}
-		}
-		for member := range Members(strings.Split(list, "\n")) {
-			want = append(want, member)
-		}
-		if !slices.Equal(got, want) {
-			t.Fatalf("%q: got %q, want %q", list, got, want)
-		}
-	}
-	if quotes := strings.Repeat(`"",`, 300_000); TypeWeight(quotes+"a/b", "a/b") != 1000 || TypeWeight(quotes, "a/b") != 0 {
-		t.Error("only the last is named")
-	}
 }
 
 // What is refused is not wanted, what is named is not more than all there is, and nothing runs for
@@ -168,16 +176,6 @@ func FuzzTypeWeight(f *testing.F) {
 			t.Errorf("refused, but wanted with %d", got)
 		}
 	})
-}
-
-func TestWeightsAllocateNothing(t *testing.T) {
-	if n := testing.AllocsPerRun(100, func() {
-		TypeWeight(chromeAccept, "text/html; charset=utf-8")
-		LanguageWeight("de-DE,de;q=0.9,en-US;q=0.8,en;q=0.7", "en")
-		TakesAnything("*/*;q=0.8")
-	}); n > 0 {
-		t.Errorf("%v allocations", n)
-	}
 }
 
 func BenchmarkTypeWeight(b *testing.B) {

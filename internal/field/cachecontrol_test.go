@@ -93,41 +93,41 @@ var cacheControlRows = []struct {
 	{"a part of a word is not the word", []string{"x-no-store y, no-store-x z, (no-storex)"}, CacheControl{}},
 }
 
-func TestParseCacheControl_RFC9111_5_2(t *testing.T) {
-	for _, row := range cacheControlRows {
-		t.Run(row.name, func(t *testing.T) {
-			require.Equal(t, row.want, ParseCacheControl(row.lines))
-		})
-	}
-}
-
-func TestParseCacheControlOfReloads(t *testing.T) {
-	for _, line := range []string{"max-age=0", "no-cache"} {
-		got, want := ParseCacheControl([]string{line}), ParseCacheControl([]string{line, ""}) // the short way, and the long one
-		if !reflect.DeepEqual(got, want) {
-			t.Errorf("%s: got %+v, want %+v", line, got, want)
+func TestCacheControl(t *testing.T) {
+	t.Run("directives (RFC 9111, 5.2)", func(t *testing.T) {
+		for _, row := range cacheControlRows {
+			t.Run(row.name, func(t *testing.T) {
+				require.Equal(t, row.want, ParseCacheControl(row.lines))
+			})
 		}
-		if n := testing.AllocsPerRun(100, func() { ParseCacheControl([]string{line}) }); n != 0 {
-			t.Errorf("%s: %v allocations, want none", line, n)
+	})
+	t.Run("of reloads", func(t *testing.T) {
+		for _, line := range []string{"max-age=0", "no-cache"} {
+			got, want := ParseCacheControl([]string{line}), ParseCacheControl([]string{line, ""}) // the short way, and the long one
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: got %+v, want %+v", line, got, want)
+			}
+			if n := testing.AllocsPerRun(100, func() { ParseCacheControl([]string{line}) }); n != 0 {
+				t.Errorf("%s: %v allocations, want none", line, n)
+			}
 		}
-	}
-}
-
-func TestParseCacheControlAllocations(t *testing.T) {
-	rows := []struct {
-		name  string
-		lines []string
-		most  float64
-	}{
-		{"no line", nil, 0},
-		{"extensions", []string{"nothing-to-see-here, a=b"}, 0},
-		{"one a directive, which is what cacheobject returns", []string{"public, max-age=60, stale-while-revalidate=30"}, 3},
-	}
-	for _, row := range rows {
-		if got := testing.AllocsPerRun(100, func() { ParseCacheControl(row.lines) }); got > row.most {
-			t.Errorf("%s: got %v allocations, want at most %v", row.name, got, row.most)
+	})
+	t.Run("allocations", func(t *testing.T) {
+		rows := []struct {
+			name  string
+			lines []string
+			most  float64
+		}{
+			{"no line", nil, 0},
+			{"extensions", []string{"nothing-to-see-here, a=b"}, 0},
+			{"one a directive, which is what cacheobject returns", []string{"public, max-age=60, stale-while-revalidate=30"}, 3},
 		}
-	}
+		for _, row := range rows {
+			if got := testing.AllocsPerRun(100, func() { ParseCacheControl(row.lines) }); got > row.most {
+				t.Errorf("%s: got %v allocations, want at most %v", row.name, got, row.most)
+			}
+		}
+	})
 }
 
 // FuzzCacheControl compares with cacheobject, which reads the line as a whole. On what is

@@ -8,50 +8,50 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEditsApply(t *testing.T) {
-	edits := Edits{"Link": Added, "Via": Added, "Warning": Before, "X-Frame-Options": Removed, "Cache-Control": Overrode, "Content-Type": Left}
-	own := http.Header{"Warning": {"1"}, "Link": {"</b>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Server": {"s"}}
-	for _, row := range []struct {
-		name       string
-		outer, got http.Header
-	}{
-		{"where nothing stands the fields are all", http.Header{}, http.Header{
-			"Link": {"</b>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Server": {"s"}, "Warning": {"1"},
-		}},
-		{"each edit does what it says", http.Header{
-			"Link": {"</a>"}, "X-Frame-Options": {"DENY"}, "Cache-Control": {"no-store"}, "Content-Type": {"text/css"}, "Server": {"t"}, "Date": {"now"}, "Warning": {"2", "3"},
-		}, http.Header{
-			"Link": {"</a>", "</b>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Content-Type": {"text/css"}, "Server": {"s"}, "Date": {"now"}, "Warning": {"1", "2", "3"},
-		}},
-	} {
-		outer := row.outer.Clone()
-		edits.Apply(outer, own)
-		require.Equal(t, row.got, outer, row.name)
-	}
-	require.Equal(t, []string{"</b>"}, own["Link"])
-	Edits{"Cache-Control": Overrode}.Apply(own, nil)
-	require.NotContains(t, own, "Cache-Control", "taken off")
-}
-
-func TestEditsPrune(t *testing.T) {
-	edits := Edits{"Link": Added, "Via": Added, "Warning": Before, "X-Frame-Options": Removed, "Connection": Removed, "Keep-Alive": Removed, http.TrailerPrefix + "A": Removed}
-	edits.Prune(http.Header{"Link": {"a"}})
-	require.Equal(t, Edits{"Link": Added, "X-Frame-Options": Removed}, edits)
-	Edits(nil).Prune(nil)
-}
-
-func TestEditsTexts(t *testing.T) {
-	edits := Edits{"X-B": Added, "x-b": Removed, "A": Overrode, "X": Left, "C": Before}
-	texts := edits.Texts()
-	require.Equal(t, []string{"!A", "<C", "=X", "+X-B", "-x-b"}, texts)
-	parsed, ok := ParseEdits(texts)
-	require.True(t, ok)
-	require.Equal(t, edits, parsed)
-	require.Nil(t, Edits{}.Texts())
-	for _, bad := range [][]string{{""}, {"+"}, {"A"}, {"?A"}, {"+B", "+A"}, {"+A", "-A"}} {
-		_, ok := ParseEdits(bad)
-		require.False(t, ok, bad)
-	}
+func TestEdits(t *testing.T) {
+	t.Run("Apply", func(t *testing.T) {
+		edits := Edits{"Link": Added, "Via": Added, "Warning": Before, "X-Frame-Options": Removed, "Cache-Control": Overrode, "Content-Type": Left}
+		own := http.Header{"Warning": {"1"}, "Link": {"</b>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Server": {"s"}}
+		for _, row := range []struct {
+			name       string
+			outer, got http.Header
+		}{
+			{"where nothing stands the fields are all", http.Header{}, http.Header{
+				"Link": {"</b>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Server": {"s"}, "Warning": {"1"},
+			}},
+			{"each edit does what it says", http.Header{
+				"Link": {"</a>"}, "X-Frame-Options": {"DENY"}, "Cache-Control": {"no-store"}, "Content-Type": {"text/css"}, "Server": {"t"}, "Date": {"now"}, "Warning": {"2", "3"},
+			}, http.Header{
+				"Link": {"</a>", "</b>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Content-Type": {"text/css"}, "Server": {"s"}, "Date": {"now"}, "Warning": {"1", "2", "3"},
+			}},
+		} {
+			outer := row.outer.Clone()
+			edits.Apply(outer, own)
+			require.Equal(t, row.got, outer, row.name)
+		}
+		require.Equal(t, []string{"</b>"}, own["Link"])
+		Edits{"Cache-Control": Overrode}.Apply(own, nil)
+		require.NotContains(t, own, "Cache-Control", "taken off")
+	})
+	t.Run("Prune", func(t *testing.T) {
+		edits := Edits{"Link": Added, "Via": Added, "Warning": Before, "X-Frame-Options": Removed, "Connection": Removed, "Keep-Alive": Removed, http.TrailerPrefix + "A": Removed}
+		edits.Prune(http.Header{"Link": {"a"}})
+		require.Equal(t, Edits{"Link": Added, "X-Frame-Options": Removed}, edits)
+		Edits(nil).Prune(nil)
+	})
+	t.Run("Texts", func(t *testing.T) {
+		edits := Edits{"X-B": Added, "x-b": Removed, "A": Overrode, "X": Left, "C": Before}
+		texts := edits.Texts()
+		require.Equal(t, []string{"!A", "<C", "=X", "+X-B", "-x-b"}, texts)
+		parsed, ok := ParseEdits(texts)
+		require.True(t, ok)
+		require.Equal(t, edits, parsed)
+		require.Nil(t, Edits{}.Texts())
+		for _, bad := range [][]string{{""}, {"+"}, {"A"}, {"?A"}, {"+B", "+A"}, {"+A", "-A"}} {
+			_, ok := ParseEdits(bad)
+			require.False(t, ok, bad)
+		}
+	})
 }
 
 func FuzzParseEdits(f *testing.F) {

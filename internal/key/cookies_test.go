@@ -44,18 +44,55 @@ var cookieRows = []struct {
 }
 
 func TestCookies(t *testing.T) {
-	for _, row := range cookieRows {
-		counts, ignored := analytics.Identify(row.line)
-		if counts != row.counts || ignored != row.ignored {
-			t.Errorf("%s: %q counts %v, ignored %v", row.name, row.line, counts, ignored)
+	t.Run("of a line", func(t *testing.T) {
+		for _, row := range cookieRows {
+			counts, ignored := analytics.Identify(row.line)
+			if counts != row.counts || ignored != row.ignored {
+				t.Errorf("%s: %q counts %v, ignored %v", row.name, row.line, counts, ignored)
+			}
+			if got := analytics.Strip(row.line); got != row.stripped && (row.ignored || counts) {
+				t.Errorf("%s: of %q remains %q, want %q", row.name, row.line, got, row.stripped)
+			}
+			if name, found := analytics.Name(row.line); name != row.first || found != row.counts {
+				t.Errorf("%s: the name of %q is %q, %v", row.name, row.line, name, found)
+			}
 		}
-		if got := analytics.Strip(row.line); got != row.stripped && (row.ignored || counts) {
-			t.Errorf("%s: of %q remains %q, want %q", row.name, row.line, got, row.stripped)
+	})
+	t.Run("Vary: Cookie ignores cookies that do not count", func(t *testing.T) {
+		values := func(lines ...string) string {
+			h := http.Header{}
+			var f Fields
+			if lines != nil {
+				h["Cookie"] = lines
+				f.IgnoreCookies(analytics)
+			}
+			before := maps.Clone(h)
+			long, short := Variant(nil, []string{"Cookie"}, h, &f), Values(nil, []string{"Cookie"}, h, &f)
+			f.RemoveCookies(h)
+			require.Equal(t, string(long), string(Variant(nil, []string{"Cookie"}, h, nil)), "what the handler sees is what is compared: %q", lines)
+			require.Equal(t, lines, before["Cookie"], "the list stays as it is")
+			return string(short)
 		}
-		if name, found := analytics.Name(row.line); name != row.first || found != row.counts {
-			t.Errorf("%s: the name of %q is %q, %v", row.name, row.line, name, found)
-		}
-	}
+		require.Equal(t, values(), values("_ga=1"))
+		require.Equal(t, values(), values("_ga=1", "consent=2; _ga=3"))
+		require.Equal(t, values("a=1"), values("_ga=1; a=1"))
+		require.Equal(t, values("a=1"), values("_ga=1", "a=1; _ga=2"))
+		require.NotEqual(t, values("a=1"), values("a=2"))
+		require.NotEqual(t, values(), values("a=1"))
+		require.NotEqual(t, values("a=1; b=2"), values("a=1", "b=2"))
+	})
+	t.Run("another spelling of Cookie", func(t *testing.T) {
+		h := http.Header{"Cookie": {"_ga=1"}, "cookie": {"_ga=1; a=2"}, "Other": {"_ga=1"}}
+		var f Fields
+		f.Note("cookie", "Cookie", false, h["cookie"])
+		f.IgnoreCookies(analytics)
+		require.Equal(t, Values(nil, []string{"Cookie"}, h, &f), Values(nil, []string{"Cookie"}, http.Header{"cookie": {"a=2"}}, &f))
+		f.RemoveCookies(h)
+		require.Equal(t, http.Header{"cookie": {"a=2"}, "Other": {"_ga=1"}}, h)
+		require.True(t, f.IgnoresCookies())
+		new(Fields).RemoveCookies(h)
+		require.Len(t, h, 2)
+	})
 }
 
 // What is left has nothing that does not count, and identifies as before.
@@ -74,43 +111,6 @@ func FuzzCookies(f *testing.F) {
 			t.Errorf("%q grows to %q", line, left)
 		}
 	})
-}
-
-func TestVaryCookieLeavesOutWhatDoesNotCount(t *testing.T) {
-	values := func(lines ...string) string {
-		h := http.Header{}
-		var f Fields
-		if lines != nil {
-			h["Cookie"] = lines
-			f.IgnoreCookies(analytics)
-		}
-		before := maps.Clone(h)
-		long, short := Variant(nil, []string{"Cookie"}, h, &f), Values(nil, []string{"Cookie"}, h, &f)
-		f.RemoveCookies(h)
-		require.Equal(t, string(long), string(Variant(nil, []string{"Cookie"}, h, nil)), "what the handler sees is what is compared: %q", lines)
-		require.Equal(t, lines, before["Cookie"], "the list stays as it is")
-		return string(short)
-	}
-	require.Equal(t, values(), values("_ga=1"))
-	require.Equal(t, values(), values("_ga=1", "consent=2; _ga=3"))
-	require.Equal(t, values("a=1"), values("_ga=1; a=1"))
-	require.Equal(t, values("a=1"), values("_ga=1", "a=1; _ga=2"))
-	require.NotEqual(t, values("a=1"), values("a=2"))
-	require.NotEqual(t, values(), values("a=1"))
-	require.NotEqual(t, values("a=1; b=2"), values("a=1", "b=2"))
-}
-
-func TestCookiesInAnotherSpelling(t *testing.T) {
-	h := http.Header{"Cookie": {"_ga=1"}, "cookie": {"_ga=1; a=2"}, "Other": {"_ga=1"}}
-	var f Fields
-	f.Note("cookie", "Cookie", false, h["cookie"])
-	f.IgnoreCookies(analytics)
-	require.Equal(t, Values(nil, []string{"Cookie"}, h, &f), Values(nil, []string{"Cookie"}, http.Header{"cookie": {"a=2"}}, &f))
-	f.RemoveCookies(h)
-	require.Equal(t, http.Header{"cookie": {"a=2"}, "Other": {"_ga=1"}}, h)
-	require.True(t, f.IgnoresCookies())
-	new(Fields).RemoveCookies(h)
-	require.Len(t, h, 2)
 }
 
 func TestPreference(t *testing.T) {

@@ -28,106 +28,127 @@ func read(t testing.TB, secure bool, text string) *http.Request {
 type triple struct{ scheme, host, target string }
 
 func TestOf(t *testing.T) {
-	rows := []struct {
-		name    string
-		secure  bool
-		request string
-		want    triple // zero: no key
-	}{
-		{"origin form", false, "GET /a?b=c HTTP/1.1\nHost: example.com", triple{"http", "example.com", "/a?b=c"}},
-		{"the scheme is that of the connection", true, "GET /a HTTP/1.1\nHost: example.com", triple{"https", "example.com", "/a"}},
-		{"HEAD shares the key of GET", false, "HEAD /a HTTP/1.1\nHost: example.com", triple{"http", "example.com", "/a"}},
-		{"the host is lower-cased", false, "GET / HTTP/1.1\nHost: EXAMPLE.com", triple{"http", "example.com", "/"}},
-		{"one trailing dot is dropped", false, "GET / HTTP/1.1\nHost: example.com.", triple{"http", "example.com", "/"}},
-		{"two trailing dots stay", false, "GET / HTTP/1.1\nHost: example.com..", triple{"http", "example.com..", "/"}},
-		{"two ports stay", false, "GET / HTTP/1.1\nHost: example.com:80:80", triple{"http", "example.com:80:80", "/"}},
-		{"a trailing dot before a port is dropped", false, "GET / HTTP/1.1\nHost: example.com.:8080", triple{"http", "example.com:8080", "/"}},
-		{"the port is kept", false, "GET / HTTP/1.1\nHost: example.com:443", triple{"http", "example.com:443", "/"}},
-		{"the default port is dropped", false, "GET / HTTP/1.1\nHost: example.com:80", triple{"http", "example.com", "/"}},
-		{"the default port of TLS is dropped", true, "GET / HTTP/1.1\nHost: example.com:443", triple{"https", "example.com", "/"}},
-		{"the port of plain HTTP is kept with TLS", true, "GET / HTTP/1.1\nHost: example.com:80", triple{"https", "example.com:80", "/"}},
-		{"an empty port is dropped", false, "GET / HTTP/1.1\nHost: example.com:", triple{"http", "example.com", "/"}},
-		{"an IPv6 address without a port", false, "GET / HTTP/1.1\nHost: [::1]", triple{"http", "[::1]", "/"}},
-		{"an IPv6 address with the default port", false, "GET / HTTP/1.1\nHost: [::1]:80", triple{"http", "[::1]", "/"}},
-		{"no host", false, "GET / HTTP/1.0", triple{"http", "", "/"}},
-		{"the path is raw", false, "GET /a%2fb/%41/../c HTTP/1.1\nHost: h", triple{"http", "h", "/a%2fb/%41/../c"}},
-		{"two slashes are no authority", false, "GET //evil/a HTTP/1.1\nHost: h", triple{"http", "h", "//evil/a"}},
-		{"a hash is a byte like others", false, "GET /a#b HTTP/1.1\nHost: h", triple{"http", "h", "/a#b"}},
-		{"the query is raw", false, "GET /?b=2&a=1;c&a=%31 HTTP/1.1\nHost: h", triple{"http", "h", "/?b=2&a=1;c&a=%31"}},
-		{"an empty query is not the same as none", false, "GET /? HTTP/1.1\nHost: h", triple{"http", "h", "/?"}},
-		{"absolute form", false, "GET http://Example.com:80/a?b HTTP/1.1\nHost: other", triple{"http", "example.com", "/a?b"}},
-		{"absolute form without a path", false, "GET http://h HTTP/1.1\nHost: h", triple{"http", "h", "/"}},
-		{"absolute form with a query only", false, "GET http://h?a=/b HTTP/1.1\nHost: h", triple{"http", "h", "/?a=/b"}},
-		{"absolute form with user information", false, "GET http://u:p@h/a@b HTTP/1.1\nHost: h", triple{"http", "h", "/a@b"}},
-		{"absolute form in capitals", true, "GET HTTPS://h/ HTTP/1.1\nHost: h", triple{"https", "h", "/"}},
-		{"absolute form that claims TLS", false, "GET https://h/ HTTP/1.1\nHost: h", triple{}},
-		{"absolute form that denies TLS", true, "GET http://h/ HTTP/1.1\nHost: h", triple{}},
-		{"absolute form of another scheme", false, "GET ftp://h/ HTTP/1.1\nHost: h", triple{}},
-		{"opaque", false, "GET http:a HTTP/1.1\nHost: h", triple{}},
-		{"star", false, "OPTIONS * HTTP/1.1\nHost: h", triple{}},
-		{"authority form", false, "CONNECT h:443 HTTP/1.1\nHost: h:443", triple{}},
-		{"CONNECT with a path", false, "CONNECT /rpc HTTP/1.1\nHost: h", triple{}},
-		{"as long as allowed", false, "GET /" + strings.Repeat("a", MaxLength-len("\x04http\x01h\x80\x40/")) + " HTTP/1.1\nHost: h", triple{"http", "h", "/" + strings.Repeat("a", MaxLength-10)}},
-		{"one byte longer than allowed", false, "GET /" + strings.Repeat("a", MaxLength-9) + " HTTP/1.1\nHost: h", triple{}},
-	}
-	for _, row := range rows {
-		t.Run(row.name, func(t *testing.T) {
-			r := read(t, row.secure, row.request)
-			key, ok := Of([]byte("before"), r)
-			require.Equal(t, "before", string(key[:6]), "what was there stays")
-			require.Equal(t, row.want != triple{}, ok)
-			if !ok {
-				require.Len(t, key, 6, "nothing is appended")
-				return
-			}
-			var got triple
-			got.scheme, got.host, got.target, ok = Split(string(key[6:]))
-			require.True(t, ok)
-			require.Equal(t, row.want, got)
-			require.Equal(t, string(key[6:]), string(OfURL(nil, got.scheme, got.host, got.target)))
-		})
-	}
-}
-
-func TestOfRequestMadeByHand(t *testing.T) {
-	made := func(change func(*http.Request)) *http.Request {
-		r, err := http.NewRequest("GET", "http://Example.com/a%2fb?c", nil)
-		require.NoError(t, err)
-		change(r)
-		return r
-	}
-	rows := []struct {
-		name string
-		r    *http.Request
-		want string
-	}{
-		{"from the URL", made(func(*http.Request) {}), "http example.com /a%2fb?c"},
-		{"https in the URL", made(func(r *http.Request) { r.URL.Scheme = "HTTPS" }), "https example.com /a%2fb?c"},
-		{"no Host", made(func(r *http.Request) { r.Host = "" }), "http example.com /a%2fb?c"},
-		{"no scheme, but TLS", made(func(r *http.Request) { r.URL.Scheme, r.TLS = "", &tls.ConnectionState{} }), "https example.com /a%2fb?c"},
-		{"no path", made(func(r *http.Request) { r.URL.Path, r.URL.RawPath = "", "" }), "http example.com /?c"},
-		{"TLS contradicts the URL", made(func(r *http.Request) { r.TLS = &tls.ConnectionState{} }), ""},
-		{"another scheme", made(func(r *http.Request) { r.URL.Scheme = "ftp" }), ""},
-		{"Host contradicts the URL", made(func(r *http.Request) { r.Host = "other" }), ""},
-		{"a path without a slash", made(func(r *http.Request) { r.URL.Path, r.URL.RawPath = "a", "" }), ""},
-		{"an opaque URL", made(func(r *http.Request) { r.URL = &url.URL{Scheme: "http", Opaque: "//h/a"} }), ""},
-		{"no URL", made(func(r *http.Request) { r.URL = nil }), ""},
-		{"Host changed under an absolute form", func() *http.Request {
-			r := httptest.NewRequest("GET", "http://example.com/x", nil)
-			r.Host, r.URL.Host = "other", ""
-			return r
-		}(), ""},
-	}
-	for _, row := range rows {
-		key, ok := Of(nil, row.r)
-		scheme, host, target, _ := Split(string(key))
-		if got := strings.TrimSpace(scheme + " " + host + " " + target); got != row.want || ok != (row.want != "") {
-			t.Errorf("%s: got %q, %v, want %q", row.name, got, ok, row.want)
+	t.Run("requests from a connection", func(t *testing.T) {
+		rows := []struct {
+			name    string
+			secure  bool
+			request string
+			want    triple // zero: no key
+		}{
+			{"origin form", false, "GET /a?b=c HTTP/1.1\nHost: example.com", triple{"http", "example.com", "/a?b=c"}},
+			{"the scheme is that of the connection", true, "GET /a HTTP/1.1\nHost: example.com", triple{"https", "example.com", "/a"}},
+			{"HEAD shares the key of GET", false, "HEAD /a HTTP/1.1\nHost: example.com", triple{"http", "example.com", "/a"}},
+			{"the host is lower-cased", false, "GET / HTTP/1.1\nHost: EXAMPLE.com", triple{"http", "example.com", "/"}},
+			{"one trailing dot is dropped", false, "GET / HTTP/1.1\nHost: example.com.", triple{"http", "example.com", "/"}},
+			{"two trailing dots stay", false, "GET / HTTP/1.1\nHost: example.com..", triple{"http", "example.com..", "/"}},
+			{"two ports stay", false, "GET / HTTP/1.1\nHost: example.com:80:80", triple{"http", "example.com:80:80", "/"}},
+			{"a trailing dot before a port is dropped", false, "GET / HTTP/1.1\nHost: example.com.:8080", triple{"http", "example.com:8080", "/"}},
+			{"the port is kept", false, "GET / HTTP/1.1\nHost: example.com:443", triple{"http", "example.com:443", "/"}},
+			{"the default port is dropped", false, "GET / HTTP/1.1\nHost: example.com:80", triple{"http", "example.com", "/"}},
+			{"the default port of TLS is dropped", true, "GET / HTTP/1.1\nHost: example.com:443", triple{"https", "example.com", "/"}},
+			{"the port of plain HTTP is kept with TLS", true, "GET / HTTP/1.1\nHost: example.com:80", triple{"https", "example.com:80", "/"}},
+			{"an empty port is dropped", false, "GET / HTTP/1.1\nHost: example.com:", triple{"http", "example.com", "/"}},
+			{"an IPv6 address without a port", false, "GET / HTTP/1.1\nHost: [::1]", triple{"http", "[::1]", "/"}},
+			{"an IPv6 address with the default port", false, "GET / HTTP/1.1\nHost: [::1]:80", triple{"http", "[::1]", "/"}},
+			{"no host", false, "GET / HTTP/1.0", triple{"http", "", "/"}},
+			{"the path is raw", false, "GET /a%2fb/%41/../c HTTP/1.1\nHost: h", triple{"http", "h", "/a%2fb/%41/../c"}},
+			{"two slashes are no authority", false, "GET //evil/a HTTP/1.1\nHost: h", triple{"http", "h", "//evil/a"}},
+			{"a hash is a byte like others", false, "GET /a#b HTTP/1.1\nHost: h", triple{"http", "h", "/a#b"}},
+			{"the query is raw", false, "GET /?b=2&a=1;c&a=%31 HTTP/1.1\nHost: h", triple{"http", "h", "/?b=2&a=1;c&a=%31"}},
+			{"an empty query is not the same as none", false, "GET /? HTTP/1.1\nHost: h", triple{"http", "h", "/?"}},
+			{"absolute form", false, "GET http://Example.com:80/a?b HTTP/1.1\nHost: other", triple{"http", "example.com", "/a?b"}},
+			{"absolute form without a path", false, "GET http://h HTTP/1.1\nHost: h", triple{"http", "h", "/"}},
+			{"absolute form with a query only", false, "GET http://h?a=/b HTTP/1.1\nHost: h", triple{"http", "h", "/?a=/b"}},
+			{"absolute form with user information", false, "GET http://u:p@h/a@b HTTP/1.1\nHost: h", triple{"http", "h", "/a@b"}},
+			{"absolute form in capitals", true, "GET HTTPS://h/ HTTP/1.1\nHost: h", triple{"https", "h", "/"}},
+			{"absolute form that claims TLS", false, "GET https://h/ HTTP/1.1\nHost: h", triple{}},
+			{"absolute form that denies TLS", true, "GET http://h/ HTTP/1.1\nHost: h", triple{}},
+			{"absolute form of another scheme", false, "GET ftp://h/ HTTP/1.1\nHost: h", triple{}},
+			{"opaque", false, "GET http:a HTTP/1.1\nHost: h", triple{}},
+			{"star", false, "OPTIONS * HTTP/1.1\nHost: h", triple{}},
+			{"authority form", false, "CONNECT h:443 HTTP/1.1\nHost: h:443", triple{}},
+			{"CONNECT with a path", false, "CONNECT /rpc HTTP/1.1\nHost: h", triple{}},
+			{"as long as allowed", false, "GET /" + strings.Repeat("a", MaxLength-len("\x04http\x01h\x80\x40/")) + " HTTP/1.1\nHost: h", triple{"http", "h", "/" + strings.Repeat("a", MaxLength-10)}},
+			{"one byte longer than allowed", false, "GET /" + strings.Repeat("a", MaxLength-9) + " HTTP/1.1\nHost: h", triple{}},
 		}
-	}
-	absolute, _ := Of(nil, httptest.NewRequest("GET", "http://example.com/x", nil))
-	origin, _ := Of(nil, httptest.NewRequest("GET", "/x", nil))
-	require.Equal(t, string(origin), string(absolute))
+		for _, row := range rows {
+			t.Run(row.name, func(t *testing.T) {
+				r := read(t, row.secure, row.request)
+				key, ok := Of([]byte("before"), r)
+				require.Equal(t, "before", string(key[:6]), "what was there stays")
+				require.Equal(t, row.want != triple{}, ok)
+				if !ok {
+					require.Len(t, key, 6, "nothing is appended")
+					return
+				}
+				var got triple
+				got.scheme, got.host, got.target, ok = Split(string(key[6:]))
+				require.True(t, ok)
+				require.Equal(t, row.want, got)
+				require.Equal(t, string(key[6:]), string(OfURL(nil, got.scheme, got.host, got.target)))
+			})
+		}
+	})
+	t.Run("requests made by hand", func(t *testing.T) {
+		made := func(change func(*http.Request)) *http.Request {
+			r, err := http.NewRequest("GET", "http://Example.com/a%2fb?c", nil)
+			require.NoError(t, err)
+			change(r)
+			return r
+		}
+		rows := []struct {
+			name string
+			r    *http.Request
+			want string
+		}{
+			{"from the URL", made(func(*http.Request) {}), "http example.com /a%2fb?c"},
+			{"https in the URL", made(func(r *http.Request) { r.URL.Scheme = "HTTPS" }), "https example.com /a%2fb?c"},
+			{"no Host", made(func(r *http.Request) { r.Host = "" }), "http example.com /a%2fb?c"},
+			{"no scheme, but TLS", made(func(r *http.Request) { r.URL.Scheme, r.TLS = "", &tls.ConnectionState{} }), "https example.com /a%2fb?c"},
+			{"no path", made(func(r *http.Request) { r.URL.Path, r.URL.RawPath = "", "" }), "http example.com /?c"},
+			{"TLS contradicts the URL", made(func(r *http.Request) { r.TLS = &tls.ConnectionState{} }), ""},
+			{"another scheme", made(func(r *http.Request) { r.URL.Scheme = "ftp" }), ""},
+			{"Host contradicts the URL", made(func(r *http.Request) { r.Host = "other" }), ""},
+			{"a path without a slash", made(func(r *http.Request) { r.URL.Path, r.URL.RawPath = "a", "" }), ""},
+			{"an opaque URL", made(func(r *http.Request) { r.URL = &url.URL{Scheme: "http", Opaque: "//h/a"} }), ""},
+			{"no URL", made(func(r *http.Request) { r.URL = nil }), ""},
+			{"Host changed under an absolute form", func() *http.Request {
+				r := httptest.NewRequest("GET", "http://example.com/x", nil)
+				r.Host, r.URL.Host = "other", ""
+				return r
+			}(), ""},
+		}
+		for _, row := range rows {
+			key, ok := Of(nil, row.r)
+			scheme, host, target, _ := Split(string(key))
+			if got := strings.TrimSpace(scheme + " " + host + " " + target); got != row.want || ok != (row.want != "") {
+				t.Errorf("%s: got %q, %v, want %q", row.name, got, ok, row.want)
+			}
+		}
+		absolute, _ := Of(nil, httptest.NewRequest("GET", "http://example.com/x", nil))
+		origin, _ := Of(nil, httptest.NewRequest("GET", "/x", nil))
+		require.Equal(t, string(origin), string(absolute))
+	})
+	t.Run("allocations", func(t *testing.T) {
+		r := read(t, true, "GET /a/b?c=d HTTP/1.1\nHost: example.com\nAccept: */*\nX-Forwarded-For: 1.2.3.4\nAccept-Encoding: gzip")
+		forwarded := read(t, false, "GET / HTTP/1.1\nHost: h\nX-Forwarded-Proto: https\nX-Forwarded-Host: a\nForwarded: for=1.2.3.4;proto=https;host=a, for=b")
+		names := []string{"Accept", "Accept-Encoding", "Accept-Language", "Foo"}
+		values := http.Header{"Accept": {"text/html, */*;q=0.8"}, "Accept-Encoding": {"gzip, deflate, br"}, "Accept-Language": {"de-DE, en;q=0.5"}, "Foo": {"a, b"}}
+		dst := make([]byte, 0, 1024)
+		for name, run := range map[string]func(){
+			"Of":                         func() { Of(dst, r) },
+			"Scope of a plain request":   func() { scope(dst, r) },
+			"Scope of a proxied request": func() { scope(dst, forwarded) },
+			"Variant":                    func() { Variant(dst, names, values, nil) },
+		} {
+			if got := testing.AllocsPerRun(100, run); got != 0 {
+				t.Errorf("%s: got %v allocations, want 0", name, got)
+			}
+		}
+		if got := scope(nil, r); len(got) != 0 {
+			t.Errorf("Scope of a plain request: got %q, want nothing", got)
+		}
+	})
 }
 
 func TestOfURL(t *testing.T) {
@@ -153,27 +174,6 @@ func TestSplitRefusesWhatIsNoKey(t *testing.T) {
 		if _, _, _, ok := Split(text); ok {
 			t.Errorf("%s: %q is taken for a key", name, text)
 		}
-	}
-}
-
-func TestOfAllocations(t *testing.T) {
-	r := read(t, true, "GET /a/b?c=d HTTP/1.1\nHost: example.com\nAccept: */*\nX-Forwarded-For: 1.2.3.4\nAccept-Encoding: gzip")
-	forwarded := read(t, false, "GET / HTTP/1.1\nHost: h\nX-Forwarded-Proto: https\nX-Forwarded-Host: a\nForwarded: for=1.2.3.4;proto=https;host=a, for=b")
-	names := []string{"Accept", "Accept-Encoding", "Accept-Language", "Foo"}
-	values := http.Header{"Accept": {"text/html, */*;q=0.8"}, "Accept-Encoding": {"gzip, deflate, br"}, "Accept-Language": {"de-DE, en;q=0.5"}, "Foo": {"a, b"}}
-	dst := make([]byte, 0, 1024)
-	for name, run := range map[string]func(){
-		"Of":                         func() { Of(dst, r) },
-		"Scope of a plain request":   func() { scope(dst, r) },
-		"Scope of a proxied request": func() { scope(dst, forwarded) },
-		"Variant":                    func() { Variant(dst, names, values, nil) },
-	} {
-		if got := testing.AllocsPerRun(100, run); got != 0 {
-			t.Errorf("%s: got %v allocations, want 0", name, got)
-		}
-	}
-	if got := scope(nil, r); len(got) != 0 {
-		t.Errorf("Scope of a plain request: got %q, want nothing", got)
 	}
 }
 

@@ -10,85 +10,85 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A handler that reads header fields and one that reads CGI variables see different things in these
-// headers: so the variants differ, whichever of the two it is.
-func TestRespelledFieldsInVary_RFC9111_4_1(t *testing.T) {
-	headers := []http.Header{
-		{},
-		{"X-Custom": {"a"}},
-		{"X-Custom": {""}},
-		{"X_custom": {"a"}},
-		{"X_custom": {""}},
-		{"X_custom": {}},
-		{"X_custom": {"a"}, "X-Custom": {"a"}},
-		{"X_custom": {"b"}, "X-Custom": {"a"}},
-		{"X_custom": {"a"}, "X-Custom": {"b"}},
-		{"X_custom": {"a", "b"}},
-		{"X_custom": {"a, b"}},
-		{"X.custom": {"a"}},
-		{"X.custom": {"a"}, "X_custom": {"b"}},
-		{"X.custom": {"b"}, "X_custom": {"a"}},
-		{"x-custom": {"a"}},
-		{"X_custom": {strings.Repeat("a", 2*MaxVariant)}},
-		{"X_custom": {strings.Repeat("a", 2*MaxVariant) + "b"}},
-		{"Y_custom": {"a"}, "X_custom": {"c"}},
-	}
-	names, _, ok := VaryNames([]string{"Accept-Language, x-custom"})
-	require.True(t, ok)
-	variants, values := map[string]int{}, map[string]int{}
-	for i, h := range headers {
-		h["Other_field"] = []string{fmt.Sprint(i)} // not in Vary
+func TestFields(t *testing.T) {
+	// A handler that reads header fields and one that reads CGI variables see different things in
+	// these headers: so the variants differ, whichever of the two it is.
+	t.Run("respelled fields in Vary (RFC 9111, 4.1)", func(t *testing.T) {
+		headers := []http.Header{
+			{},
+			{"X-Custom": {"a"}},
+			{"X-Custom": {""}},
+			{"X_custom": {"a"}},
+			{"X_custom": {""}},
+			{"X_custom": {}},
+			{"X_custom": {"a"}, "X-Custom": {"a"}},
+			{"X_custom": {"b"}, "X-Custom": {"a"}},
+			{"X_custom": {"a"}, "X-Custom": {"b"}},
+			{"X_custom": {"a", "b"}},
+			{"X_custom": {"a, b"}},
+			{"X.custom": {"a"}},
+			{"X.custom": {"a"}, "X_custom": {"b"}},
+			{"X.custom": {"b"}, "X_custom": {"a"}},
+			{"x-custom": {"a"}},
+			{"X_custom": {strings.Repeat("a", 2*MaxVariant)}},
+			{"X_custom": {strings.Repeat("a", 2*MaxVariant) + "b"}},
+			{"Y_custom": {"a"}, "X_custom": {"c"}},
+		}
+		names, _, ok := VaryNames([]string{"Accept-Language, x-custom"})
+		require.True(t, ok)
+		variants, values := map[string]int{}, map[string]int{}
+		for i, h := range headers {
+			h["Other_field"] = []string{fmt.Sprint(i)} // not in Vary
+			f := fieldsOf(h)
+			variant, value := string(Variant(nil, names, h, &f)), string(Values(nil, names, h, &f))
+			if other, found := variants[variant]; found {
+				t.Errorf("%v and %v are one variant", headers[other], h)
+			}
+			if other, found := values[value]; found {
+				t.Errorf("%v and %v have the same values", headers[other], h)
+			}
+			variants[variant], values[value] = i, i
+			for range 8 { // maps have no order
+				again := fieldsOf(h)
+				require.Equal(t, variant, string(Variant(nil, names, h, &again)))
+			}
+		}
+		underscored, _, _ := VaryNames([]string{"X_CUSTOM"})
+		require.Equal(t, []string{"X-Custom"}, underscored, "Vary itself may be spelled so")
+	})
+	// A field that refuses to be told apart must not be looked up: Note says so at the limit.
+	t.Run("the fields of one request are limited", func(t *testing.T) {
+		for name, row := range map[string]struct {
+			field  func(i int) string
+			length int // of each value
+			fits   int
+		}{
+			"in scope":                {func(i int) string { return fmt.Sprint("X-Forwarded-", i) }, 1, MaxFields},
+			"in scope and respelled":  {func(i int) string { return fmt.Sprint("X_forwarded_", i) }, 1, MaxFields},
+			"respelled":               {func(i int) string { return fmt.Sprint("X_other_", i) }, 1, MaxFields},
+			"neither":                 {func(i int) string { return fmt.Sprint("X-Other-", i) }, 2 * MaxFieldsSize, 100},
+			"in scope, and long":      {func(int) string { return "X-Forwarded-Host" }, MaxFieldsSize/4 - 17, 4},
+			"in scope, and very long": {func(int) string { return "X-Forwarded-Host" }, MaxFieldsSize, 0},
+		} {
+			var f Fields
+			for i := range row.fits {
+				field := row.field(i)
+				require.True(t, f.Note(field, Canonical(field), InScope(Canonical(field)), []string{strings.Repeat("v", row.length)}), "%s: %d", name, i)
+			}
+			field := row.field(row.fits)
+			fits := f.Note(field, Canonical(field), InScope(Canonical(field)), []string{strings.Repeat("v", row.length)})
+			require.Equal(t, name == "neither", fits, "%s: one more", name)
+		}
+	})
+	t.Run("Remove deletes every spelling", func(t *testing.T) {
+		h := http.Header{"If-None-Match": {"a"}, "If_none_match": {"a"}, "IF.NONE.match": {"a"}, "Range": {"a"}, "X_y": {"a"}}
 		f := fieldsOf(h)
-		variant, value := string(Variant(nil, names, h, &f)), string(Values(nil, names, h, &f))
-		if other, found := variants[variant]; found {
-			t.Errorf("%v and %v are one variant", headers[other], h)
-		}
-		if other, found := values[value]; found {
-			t.Errorf("%v and %v have the same values", headers[other], h)
-		}
-		variants[variant], values[value] = i, i
-		for range 8 { // maps have no order
-			again := fieldsOf(h)
-			require.Equal(t, variant, string(Variant(nil, names, h, &again)))
-		}
-	}
-	underscored, _, _ := VaryNames([]string{"X_CUSTOM"})
-	require.Equal(t, []string{"X-Custom"}, underscored, "Vary itself may be spelled so")
-}
-
-// A field that refuses to be told apart must not be looked up: Note says so at the limit.
-func TestFieldsOfOneRequestAreLimited(t *testing.T) {
-	for name, row := range map[string]struct {
-		field  func(i int) string
-		length int // of each value
-		fits   int
-	}{
-		"in scope":                {func(i int) string { return fmt.Sprint("X-Forwarded-", i) }, 1, MaxFields},
-		"in scope and respelled":  {func(i int) string { return fmt.Sprint("X_forwarded_", i) }, 1, MaxFields},
-		"respelled":               {func(i int) string { return fmt.Sprint("X_other_", i) }, 1, MaxFields},
-		"neither":                 {func(i int) string { return fmt.Sprint("X-Other-", i) }, 2 * MaxFieldsSize, 100},
-		"in scope, and long":      {func(int) string { return "X-Forwarded-Host" }, MaxFieldsSize/4 - 17, 4},
-		"in scope, and very long": {func(int) string { return "X-Forwarded-Host" }, MaxFieldsSize, 0},
-	} {
-		var f Fields
-		for i := range row.fits {
-			field := row.field(i)
-			require.True(t, f.Note(field, Canonical(field), InScope(Canonical(field)), []string{strings.Repeat("v", row.length)}), "%s: %d", name, i)
-		}
-		field := row.field(row.fits)
-		fits := f.Note(field, Canonical(field), InScope(Canonical(field)), []string{strings.Repeat("v", row.length)})
-		require.Equal(t, name == "neither", fits, "%s: one more", name)
-	}
-}
-
-func TestRemoveTakesEverySpelling(t *testing.T) {
-	h := http.Header{"If-None-Match": {"a"}, "If_none_match": {"a"}, "IF.NONE.match": {"a"}, "Range": {"a"}, "X_y": {"a"}}
-	f := fieldsOf(h)
-	require.True(t, f.Respelled())
-	f.Remove(h, "If-None-Match", "Absent")
-	require.Equal(t, http.Header{"Range": {"a"}, "X_y": {"a"}}, h)
-	plain := fieldsOf(http.Header{"X-Forwarded-Host": {"a"}})
-	require.False(t, plain.Respelled())
+		require.True(t, f.Respelled())
+		f.Remove(h, "If-None-Match", "Absent")
+		require.Equal(t, http.Header{"Range": {"a"}, "X_y": {"a"}}, h)
+		plain := fieldsOf(http.Header{"X-Forwarded-Host": {"a"}})
+		require.False(t, plain.Respelled())
+	})
 }
 
 // FuzzRespelled compares two headers with a field in two spellings: where a program that knows one

@@ -155,26 +155,61 @@ func headerWith(name string, lines []string) http.Header {
 	return http.Header{name: lines}
 }
 
-func TestVariant_RFC9111_4_1(t *testing.T) {
-	for _, row := range variantRows {
-		names := []string{"Bar", row.field}
-		a, b := Variant(nil, names, headerWith(row.field, row.a), nil), Variant(nil, names, headerWith(row.field, row.b), nil)
-		if same := string(a) == string(b); same != row.same {
-			t.Errorf("%s: %q and %q: same %v, want %v", row.name, a, b, same, row.same)
+func TestVariant(t *testing.T) {
+	t.Run("normalises values (RFC 9111, 4.1)", func(t *testing.T) {
+		for _, row := range variantRows {
+			names := []string{"Bar", row.field}
+			a, b := Variant(nil, names, headerWith(row.field, row.a), nil), Variant(nil, names, headerWith(row.field, row.b), nil)
+			if same := string(a) == string(b); same != row.same {
+				t.Errorf("%s: %q and %q: same %v, want %v", row.name, a, b, same, row.same)
+			}
+			if len(a) > MaxVariant {
+				t.Errorf("%s: %d bytes, want at most %d", row.name, len(a), MaxVariant)
+			}
+			v, w := Values([]byte("before"), names, headerWith(row.field, row.a), nil), Values([]byte("before"), names, headerWith(row.field, row.b), nil)
+			if (string(v) == string(w)) != (string(a) == string(b)) {
+				t.Errorf("%s: by values it is otherwise: %q and %q", row.name, v, w)
+			}
+			if len(v) > MaxVariant+len("before") || !strings.HasPrefix(string(v), "before") {
+				t.Errorf("%s: got the values %q", row.name, v)
+			}
 		}
-		if len(a) > MaxVariant {
-			t.Errorf("%s: %d bytes, want at most %d", row.name, len(a), MaxVariant)
+		require.Equal(t, "before", string(Variant([]byte("before"), nil, http.Header{"A": {"1"}}, nil)), "no names append nothing")
+		require.NotEqual(t, Variant(nil, []string{"Foo"}, http.Header{"Foo": {"1"}}, nil), Variant(nil, []string{"Bar"}, http.Header{"Bar": {"1"}}, nil), "names are part of it")
+	})
+	t.Run("fields that browsers send", func(t *testing.T) {
+		for _, row := range []struct {
+			name, line string
+			usual      bool
+		}{
+			{"Accept-Encoding", "gzip, deflate, br, zstd", true},
+			{"Accept-Encoding", "gzip,deflate", true},
+			{"Accept-Encoding", "gzip", true},
+			{"Accept-Encoding", "a, b, c, d, e, f", true},
+			{"Accept-Encoding", "f, e, d, c, b, a", true},
+			{"Accept-Encoding", "a, b, c, d, e, f, g", false},
+			{"Accept-Encoding", "br, gzip, br", false},
+			{"Accept-Encoding", "gzip,  br", false},
+			{"Accept-Encoding", "gzip, ", false},
+			{"Accept-Encoding", "gzip;q=0.5", false},
+			{"Accept-Encoding", "GZIP", false},
+			{"Accept-Encoding", "*", false},
+			{"Accept-Encoding", "", false},
+			{"Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8", true},
+			{"Accept", "text/html, */*", false},
+			{"Accept", "text/html;,*/*", false},
+			{"Accept", "text/html,", false},
+			{"Accept", `text/html;a="b"`, false},
+			{"Accept", "", false},
+			{"Accept-Language", "en-GB,en;q=0.9,de;q=0.8", true},
+			{"Accept-Language", ",en", false},
+			{"User-Agent", "a", false},
+		} {
+			if usual := checkUsual(t, row.name, row.line); usual != row.usual {
+				t.Errorf("%s %q: usual %v, want %v", row.name, row.line, usual, row.usual)
+			}
 		}
-		v, w := Values([]byte("before"), names, headerWith(row.field, row.a), nil), Values([]byte("before"), names, headerWith(row.field, row.b), nil)
-		if (string(v) == string(w)) != (string(a) == string(b)) {
-			t.Errorf("%s: by values it is otherwise: %q and %q", row.name, v, w)
-		}
-		if len(v) > MaxVariant+len("before") || !strings.HasPrefix(string(v), "before") {
-			t.Errorf("%s: got the values %q", row.name, v)
-		}
-	}
-	require.Equal(t, "before", string(Variant([]byte("before"), nil, http.Header{"A": {"1"}}, nil)), "no names append nothing")
-	require.NotEqual(t, Variant(nil, []string{"Foo"}, http.Header{"Foo": {"1"}}, nil), Variant(nil, []string{"Bar"}, http.Header{"Bar": {"1"}}, nil), "names are part of it")
+	})
 }
 
 // parseVariant undoes Variant as far as it can be undone: it gives the normalised values.
@@ -216,40 +251,6 @@ func checkUsual(t *testing.T, name, line string) (taken bool) {
 		t.Errorf("%s %q: got %q, want %q", name, line, got, want)
 	}
 	return true
-}
-
-func TestVariantOfWhatBrowsersSend(t *testing.T) {
-	for _, row := range []struct {
-		name, line string
-		usual      bool
-	}{
-		{"Accept-Encoding", "gzip, deflate, br, zstd", true},
-		{"Accept-Encoding", "gzip,deflate", true},
-		{"Accept-Encoding", "gzip", true},
-		{"Accept-Encoding", "a, b, c, d, e, f", true},
-		{"Accept-Encoding", "f, e, d, c, b, a", true},
-		{"Accept-Encoding", "a, b, c, d, e, f, g", false},
-		{"Accept-Encoding", "br, gzip, br", false},
-		{"Accept-Encoding", "gzip,  br", false},
-		{"Accept-Encoding", "gzip, ", false},
-		{"Accept-Encoding", "gzip;q=0.5", false},
-		{"Accept-Encoding", "GZIP", false},
-		{"Accept-Encoding", "*", false},
-		{"Accept-Encoding", "", false},
-		{"Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8", true},
-		{"Accept", "text/html, */*", false},
-		{"Accept", "text/html;,*/*", false},
-		{"Accept", "text/html,", false},
-		{"Accept", `text/html;a="b"`, false},
-		{"Accept", "", false},
-		{"Accept-Language", "en-GB,en;q=0.9,de;q=0.8", true},
-		{"Accept-Language", ",en", false},
-		{"User-Agent", "a", false},
-	} {
-		if usual := checkUsual(t, row.name, row.line); usual != row.usual {
-			t.Errorf("%s %q: usual %v, want %v", row.name, row.line, usual, row.usual)
-		}
-	}
 }
 
 func FuzzVariant(f *testing.F) {

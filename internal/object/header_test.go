@@ -37,105 +37,140 @@ func many(n int) http.Header {
 	return h
 }
 
-func TestUnpackGivesBackWhatWasPacked(t *testing.T) {
-	for name, h := range headers {
-		packed := Pack(h)
-		if got := packed.Unpack(); !reflect.DeepEqual(got, h) {
-			t.Errorf("%s: got %q, want %q", name, got, h)
-		}
-		if got := packed.Len(); got != len(h) {
-			t.Errorf("%s: got %d fields, want %d", name, got, len(h))
-		}
-		if got := Pack(packed.Unpack()); got != packed {
-			t.Errorf("%s: packed again it is another", name)
-		}
-	}
-	var zero Header
-	require.Equal(t, http.Header{}, zero.Unpack())
-	require.Empty(t, zero.Get("Etag"))
-	require.Zero(t, zero.Len())
-}
-
-func TestGetFindsTheFirstValueOfEachField(t *testing.T) {
-	for name, h := range headers {
-		packed := Pack(h)
-		last := ""
-		for field, values := range packed.All() {
-			if got := packed.append(nil, field); !slices.Equal(got, h[field]) || !slices.Equal(values, h[field]) {
-				t.Errorf("%s: %q: got %q and %q, want %q", name, field, got, values, h[field])
+func TestHeader(t *testing.T) {
+	t.Run("Unpack is the reverse of Pack", func(t *testing.T) {
+		for name, h := range headers {
+			packed := Pack(h)
+			if got := packed.Unpack(); !reflect.DeepEqual(got, h) {
+				t.Errorf("%s: got %q, want %q", name, got, h)
 			}
-			want := ""
-			if len(h[field]) > 0 {
-				want = h[field][0]
+			if got := packed.Len(); got != len(h) {
+				t.Errorf("%s: got %d fields, want %d", name, got, len(h))
 			}
-			if got := packed.Get(field); got != want {
-				t.Errorf("%s: %q: got %q, want %q", name, field, got, want)
+			if got := Pack(packed.Unpack()); got != packed {
+				t.Errorf("%s: packed again it is another", name)
 			}
-			if field <= last && last != "" {
-				t.Errorf("%s: %q comes after %q", name, field, last)
-			}
-			last = field
 		}
-		if got := packed.Get("X-Absent"); got != "" {
-			t.Errorf("%s: got %q for what is not there", name, got)
+		var zero Header
+		require.Equal(t, http.Header{}, zero.Unpack())
+		require.Empty(t, zero.Get("Etag"))
+		require.Zero(t, zero.Len())
+	})
+	t.Run("Get returns the first value of each field", func(t *testing.T) {
+		for name, h := range headers {
+			packed := Pack(h)
+			last := ""
+			for field, values := range packed.All() {
+				if got := packed.append(nil, field); !slices.Equal(got, h[field]) || !slices.Equal(values, h[field]) {
+					t.Errorf("%s: %q: got %q and %q, want %q", name, field, got, values, h[field])
+				}
+				want := ""
+				if len(h[field]) > 0 {
+					want = h[field][0]
+				}
+				if got := packed.Get(field); got != want {
+					t.Errorf("%s: %q: got %q, want %q", name, field, got, want)
+				}
+				if field <= last && last != "" {
+					t.Errorf("%s: %q comes after %q", name, field, last)
+				}
+				last = field
+			}
+			if got := packed.Get("X-Absent"); got != "" {
+				t.Errorf("%s: got %q for what is not there", name, got)
+			}
 		}
-	}
-}
+	})
+	t.Run("well-known names are sorted and canonical", func(t *testing.T) {
+		require.True(t, slices.IsSorted(wellKnown[:]))
+		require.Less(t, len(wellKnown), 0x80-30, "they, and the lengths of most others, are to fit a byte")
+		for i, name := range wellKnown {
+			require.Equal(t, http.CanonicalHeaderKey(name), name)
+			require.Equal(t, []byte{byte(i)}, appendName(nil, name))
+		}
+	})
+	t.Run("CopyTo replaces fields and shares nothing", func(t *testing.T) {
+		h := Pack(http.Header{"Link": {"</a>", "</b>"}, "Etag": {`"1"`}, "Content-Length": {"4"}})
+		dst := http.Header{"Link": {"</c>"}, "X-Request-Id": {"7"}}
+		room := h.CopyTo(dst, 2)
+		require.Equal(t, http.Header{"Link": {"</a>", "</b>"}, "Etag": {`"1"`}, "Content-Length": {"4"}, "X-Request-Id": {"7"}}, dst)
+		require.Empty(t, room)
+		require.GreaterOrEqual(t, cap(room), 2)
 
-func TestWellKnownNamesAreInOrderAndCanonical(t *testing.T) {
-	require.True(t, slices.IsSorted(wellKnown[:]))
-	require.Less(t, len(wellKnown), 0x80-30, "they, and the lengths of most others, are to fit a byte")
-	for i, name := range wellKnown {
-		require.Equal(t, http.CanonicalHeaderKey(name), name)
-		require.Equal(t, []byte{byte(i)}, appendName(nil, name))
-	}
-}
-
-func TestCopyToReplacesWhatIsThereAndSharesNothing(t *testing.T) {
-	h := Pack(http.Header{"Link": {"</a>", "</b>"}, "Etag": {`"1"`}, "Content-Length": {"4"}})
-	dst := http.Header{"Link": {"</c>"}, "X-Request-Id": {"7"}}
-	room := h.CopyTo(dst, 2)
-	require.Equal(t, http.Header{"Link": {"</a>", "</b>"}, "Etag": {`"1"`}, "Content-Length": {"4"}, "X-Request-Id": {"7"}}, dst)
-	require.Empty(t, room)
-	require.GreaterOrEqual(t, cap(room), 2)
-
-	dst["Link"] = append(dst["Link"], "</d>") // must not run into the next value
-	dst["Link"][0] = "</e>"
-	room = append(room, "age", "status")
-	require.Equal(t, []string{"age", "status"}, room)
-	require.Equal(t, []string{`"1"`}, dst["Etag"])
-	require.Equal(t, []string{"</a>", "</b>"}, h.Unpack()["Link"])
-	require.GreaterOrEqual(t, cap(Header{}.CopyTo(dst, 3)), 3)
-}
-
-// An empty list says that the handler forbade net/http to add the field.
-func TestCopyToKeepsEmptyLists(t *testing.T) {
-	dst := http.Header{}
-	Pack(http.Header{"Date": nil}).CopyTo(dst, 0)
-	values, ok := dst["Date"]
-	require.True(t, ok)
-	require.NotNil(t, values)
-	require.Empty(t, values)
-}
-
-func TestCopyToAllocatesOnce(t *testing.T) {
-	h := Pack(http.Header{"Link": {"</a>", "</b>"}, "Cache-Control": {"max-age=60"}, "X-Unheard-Of": {"1"}})
-	dst := http.Header{}
-	h.CopyTo(dst, 3)
-	if got := testing.AllocsPerRun(100, func() { h.CopyTo(dst, 3) }); got != 1 {
-		t.Errorf("%v allocations, want 1", got)
-	}
-	if got := testing.AllocsPerRun(100, func() { _ = h.Get("X-Unheard-Of") }); got != 0 {
-		t.Errorf("Get: %v allocations, want none", got)
-	}
-}
-
-func TestPackedHeaderTakesLittleMoreThanItsText(t *testing.T) {
-	h := http.Header{"Content-Type": {"text/html"}, "Cache-Control": {"max-age=60"}, "X-Unheard-Of": {"1"}}
-	text := len("text/html") + len("max-age=60") + len("X-Unheard-Of") + len("1")
-	if got, most := len(Pack(h).packed), text+1+3*len(h); got > most {
-		t.Errorf("%d bytes for a text of %d, want at most %d", got, text, most)
-	}
+		dst["Link"] = append(dst["Link"], "</d>") // must not run into the next value
+		dst["Link"][0] = "</e>"
+		room = append(room, "age", "status")
+		require.Equal(t, []string{"age", "status"}, room)
+		require.Equal(t, []string{`"1"`}, dst["Etag"])
+		require.Equal(t, []string{"</a>", "</b>"}, h.Unpack()["Link"])
+		require.GreaterOrEqual(t, cap(Header{}.CopyTo(dst, 3)), 3)
+	})
+	// An empty list says that the handler forbade net/http to add the field.
+	t.Run("CopyTo keeps empty lists", func(t *testing.T) {
+		dst := http.Header{}
+		Pack(http.Header{"Date": nil}).CopyTo(dst, 0)
+		values, ok := dst["Date"]
+		require.True(t, ok)
+		require.NotNil(t, values)
+		require.Empty(t, values)
+	})
+	t.Run("CopyTo allocates once", func(t *testing.T) {
+		h := Pack(http.Header{"Link": {"</a>", "</b>"}, "Cache-Control": {"max-age=60"}, "X-Unheard-Of": {"1"}})
+		dst := http.Header{}
+		h.CopyTo(dst, 3)
+		if got := testing.AllocsPerRun(100, func() { h.CopyTo(dst, 3) }); got != 1 {
+			t.Errorf("%v allocations, want 1", got)
+		}
+		if got := testing.AllocsPerRun(100, func() { _ = h.Get("X-Unheard-Of") }); got != 0 {
+			t.Errorf("Get: %v allocations, want none", got)
+		}
+	})
+	t.Run("takes little more than its text", func(t *testing.T) {
+		h := http.Header{"Content-Type": {"text/html"}, "Cache-Control": {"max-age=60"}, "X-Unheard-Of": {"1"}}
+		text := len("text/html") + len("max-age=60") + len("X-Unheard-Of") + len("1")
+		if got, most := len(Pack(h).packed), text+1+3*len(h); got > most {
+			t.Errorf("%d bytes for a text of %d, want at most %d", got, text, most)
+		}
+	})
+	// What a response does to the fields of middleware outside takes place in one pass, and costs
+	// no allocation more.
+	t.Run("CopyTo applies edits", func(t *testing.T) {
+		fields := http.Header{"Link": {"</b>", "</c>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Server": {"s"}, "A": {"1"}, "Warning": {"1"}}
+		edits := field.Edits{
+			"Warning": field.Before, "Link": field.Added, "Via": field.Added, "X-Frame-Options": field.Removed, "Cache-Control": field.Overrode,
+			"Content-Type": field.Left, "x-odd": field.Removed, "B": field.Added,
+		}
+		packed := Header{string(appendHeader(nil, fields, edits, &own{}))}
+		require.Equal(t, edits, packed.Edits())
+		require.Equal(t, field.Added, packed.Edit("Link"))
+		require.Zero(t, packed.Edit("Server"))
+		require.Equal(t, len(fields), packed.Len())
+		require.Equal(t, fields, packed.Unpack())
+		require.Equal(t, "max-age=1", packed.Get("Cache-Control"))
+		for _, outer := range []http.Header{
+			{},
+			{"Server": {"t"}},
+			{"Link": {"</a>"}, "X-Frame-Options": {"DENY"}, "x-odd": {"1"}, "Content-Type": {"text/css"}, "Cache-Control": {"no-store"}},
+			{"Link": {"</a>", "</x>"}, "Via": {"1.0 a"}, "B": {"2"}, "Date": {"now"}, "Warning": {"2", "3"}},
+		} {
+			want := outer.Clone()
+			edits.Apply(want, fields)
+			got := outer.Clone()
+			room := packed.CopyTo(got, 2)
+			require.Equal(t, want, got)
+			require.Empty(t, room)
+			require.GreaterOrEqual(t, cap(room), 2)
+			got["Link"] = append(got["Link"], "</more>")
+			require.Equal(t, "1.1 b", got["Via"][len(got["Via"])-1], "one list does not run into the next")
+		}
+		dst := http.Header{"Link": {"</a>"}}
+		if got := testing.AllocsPerRun(100, func() { dst["Link"] = dst["Link"][:1]; packed.CopyTo(dst, 3) }); got != 1 {
+			t.Errorf("got %v allocations, want 1", got)
+		}
+		require.Nil(t, Pack(fields).Edits())
+		require.Zero(t, Header{}.Edit("Link"))
+		require.Equal(t, Header{}.Len(), Pack(http.Header{"": {"no field"}}).Len())
+	})
 }
 
 // FuzzHeader: unpack(pack(h)) = h. Each line of text is a name, a tab, and values with tabs
@@ -177,44 +212,4 @@ func FuzzHeader(f *testing.F) {
 			}
 		}
 	})
-}
-
-// What a response does to the fields of middleware outside takes place in one pass, and costs no
-// allocation more.
-func TestCopyToEdits(t *testing.T) {
-	fields := http.Header{"Link": {"</b>", "</c>"}, "Via": {"1.1 b"}, "Cache-Control": {"max-age=1"}, "Server": {"s"}, "A": {"1"}, "Warning": {"1"}}
-	edits := field.Edits{
-		"Warning": field.Before, "Link": field.Added, "Via": field.Added, "X-Frame-Options": field.Removed, "Cache-Control": field.Overrode,
-		"Content-Type": field.Left, "x-odd": field.Removed, "B": field.Added,
-	}
-	packed := Header{string(appendHeader(nil, fields, edits, &own{}))}
-	require.Equal(t, edits, packed.Edits())
-	require.Equal(t, field.Added, packed.Edit("Link"))
-	require.Zero(t, packed.Edit("Server"))
-	require.Equal(t, len(fields), packed.Len())
-	require.Equal(t, fields, packed.Unpack())
-	require.Equal(t, "max-age=1", packed.Get("Cache-Control"))
-	for _, outer := range []http.Header{
-		{},
-		{"Server": {"t"}},
-		{"Link": {"</a>"}, "X-Frame-Options": {"DENY"}, "x-odd": {"1"}, "Content-Type": {"text/css"}, "Cache-Control": {"no-store"}},
-		{"Link": {"</a>", "</x>"}, "Via": {"1.0 a"}, "B": {"2"}, "Date": {"now"}, "Warning": {"2", "3"}},
-	} {
-		want := outer.Clone()
-		edits.Apply(want, fields)
-		got := outer.Clone()
-		room := packed.CopyTo(got, 2)
-		require.Equal(t, want, got)
-		require.Empty(t, room)
-		require.GreaterOrEqual(t, cap(room), 2)
-		got["Link"] = append(got["Link"], "</more>")
-		require.Equal(t, "1.1 b", got["Via"][len(got["Via"])-1], "one list does not run into the next")
-	}
-	dst := http.Header{"Link": {"</a>"}}
-	if got := testing.AllocsPerRun(100, func() { dst["Link"] = dst["Link"][:1]; packed.CopyTo(dst, 3) }); got != 1 {
-		t.Errorf("got %v allocations, want 1", got)
-	}
-	require.Nil(t, Pack(fields).Edits())
-	require.Zero(t, Header{}.Edit("Link"))
-	require.Equal(t, Header{}.Len(), Pack(http.Header{"": {"no field"}}).Len())
 }

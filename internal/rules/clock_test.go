@@ -24,99 +24,98 @@ func jumped(t time.Time, d time.Duration) time.Time {
 
 const day = 24 * time.Hour
 
-func TestJumpedClock(t *testing.T) {
-	now := time.Now()
-	for _, d := range []time.Duration{day, -day, time.Second} {
-		after := jumped(now, d)
-		if got := after.Sub(now); got != 0 {
-			t.Fatalf("monotonic: got %v, want 0", got)
+func TestClock(t *testing.T) {
+	t.Run("jumps", func(t *testing.T) {
+		now := time.Now()
+		for _, d := range []time.Duration{day, -day, time.Second} {
+			after := jumped(now, d)
+			if got := after.Sub(now); got != 0 {
+				t.Fatalf("monotonic: got %v, want 0", got)
+			}
+			if got := after.Round(0).Sub(now.Round(0)); got != d {
+				t.Fatalf("wall: got %v, want %v", got, d)
+			}
+			if got := jumped(now.Add(time.Minute), d).Sub(now); got != time.Minute {
+				t.Fatalf("monotonic, later: got %v, want 1m", got)
+			}
 		}
-		if got := after.Round(0).Sub(now.Round(0)); got != d {
-			t.Fatalf("wall: got %v, want %v", got, d)
+	})
+	// Whoever sets the wall clock makes nothing older or younger.
+	t.Run("age is monotonic (RFC 9111, 4.2.3)", func(t *testing.T) {
+		for _, row := range []struct {
+			name     string
+			response string
+			jump     time.Duration
+			after    time.Duration
+			age      time.Duration
+			action   Action
+			reason   Reason
+		}{
+			{"a day forward does not expire everything", "Cache-Control: max-age=60", day, 10 * time.Second, 10 * time.Second, Serve, Fresh},
+			{"a day back keeps the age", "Cache-Control: max-age=60", -day, 10 * time.Second, 10 * time.Second, Serve, Fresh},
+			{"a day back keeps nothing past its time", "Cache-Control: max-age=60", -day, 60 * time.Second, 60 * time.Second, Validate, Stale},
+			{"a day forward and past its time", "Cache-Control: max-age=60", day, 60 * time.Second, 60 * time.Second, Validate, Stale},
+			{"an inferred lifetime, a day forward", "", day, 119 * time.Second, 119 * time.Second, Serve, Fresh},
+			{"an inferred lifetime, a day back", "", -day, 120 * time.Second, 120 * time.Second, Validate, Stale},
+			{"a window does not move", "Cache-Control: max-age=60, stale-while-revalidate=60", -day, 119 * time.Second, 119 * time.Second, ServeAndRefresh, StaleWhileRevalidate},
+			{"nor does its end", "Cache-Control: max-age=60, stale-while-revalidate=60", -day, 120 * time.Second, 120 * time.Second, Validate, Stale},
+			{"Age goes on from where it was", "Cache-Control: max-age=60\nAge: 20", day, 10 * time.Second, 30 * time.Second, Serve, Fresh},
+		} {
+			stored := time.Now()
+			h := header(row.response)
+			h.Set("Etag", `"a"`)
+			m, reason := usual.Store(usual.get(""), 200, h, stored, stored)
+			if reason != None {
+				t.Fatalf("%s: not stored: %v", row.name, reason)
+			}
+			now := jumped(stored.Add(row.after), row.jump)
+			if got := m.Age(now); got != row.age {
+				t.Errorf("%s: age: got %v, want %v", row.name, got, row.age)
+			}
+			if action, reason := m.Reuse(&usual, usual.get(""), now); action != row.action || reason != row.reason {
+				t.Errorf("%s: got %v, %v; want %v, %v", row.name, action, reason, row.action, row.reason)
+			}
+			if outdated := m.Outdated(row.after, now); outdated.TTL(now) != min(-row.after, m.TTL(now)) {
+				t.Errorf("%s: purged softly: got a ttl of %v", row.name, outdated.TTL(now))
+			}
 		}
-		if got := jumped(now.Add(time.Minute), d).Sub(now); got != time.Minute {
-			t.Fatalf("monotonic, later: got %v, want 1m", got)
+	})
+	// The origin's clock is a day off ours. Expires counts from its own Date, so it does not matter
+	// for that; a Date of yesterday is an age of a day, as the RFC says.
+	t.Run("an origin with another date (RFC 9111, 4.2.3)", func(t *testing.T) {
+		for _, row := range []struct {
+			name     string
+			date     time.Duration // of the origin, against ours
+			response func(date time.Time) http.Header
+			age      time.Duration
+			lifetime time.Duration
+		}{
+			{"tomorrow, max-age", day, func(time.Time) http.Header { return http.Header{"Cache-Control": {"max-age=60"}} }, 0, time.Minute},
+			{"tomorrow, Expires", day, func(d time.Time) http.Header {
+				return http.Header{"Expires": {d.Add(time.Minute).Format(http.TimeFormat)}}
+			}, 0, time.Minute},
+			{"yesterday, max-age", -day, func(time.Time) http.Header { return http.Header{"Cache-Control": {"max-age=60"}} }, day, time.Minute},
+			{"yesterday, Expires", -day, func(d time.Time) http.Header {
+				return http.Header{"Expires": {d.Add(time.Minute).Format(http.TimeFormat)}}
+			}, day, time.Minute},
+			{"tomorrow, a change an hour before", day, func(d time.Time) http.Header {
+				return http.Header{"Last-Modified": {d.Add(-1000 * time.Second).Format(http.TimeFormat)}}
+			}, 0, 100 * time.Second},
+		} {
+			stored := time.Now().Truncate(time.Second)
+			date := stored.Add(row.date).UTC()
+			h := row.response(date)
+			h.Set("Date", date.Format(http.TimeFormat))
+			h.Set("Etag", `"a"`)
+			m, reason := usual.Store(usual.get(""), 200, h, stored, stored)
+			if reason != None {
+				t.Fatalf("%s: not stored: %v", row.name, reason)
+			}
+			if m.Age(stored) != row.age || m.Lifetime() != row.lifetime {
+				t.Errorf("%s: got age %v and lifetime %v, want %v and %v", row.name, m.Age(stored), m.Lifetime(), row.age, row.lifetime)
+			}
 		}
-	}
-}
-
-// TestRFC9111_4_2_3_AgeIsMonotonic: whoever sets the wall clock makes nothing older or younger.
-func TestRFC9111_4_2_3_AgeIsMonotonic(t *testing.T) {
-	for _, row := range []struct {
-		name     string
-		response string
-		jump     time.Duration
-		after    time.Duration
-		age      time.Duration
-		action   Action
-		reason   Reason
-	}{
-		{"a day forward does not expire everything", "Cache-Control: max-age=60", day, 10 * time.Second, 10 * time.Second, Serve, Fresh},
-		{"a day back keeps the age", "Cache-Control: max-age=60", -day, 10 * time.Second, 10 * time.Second, Serve, Fresh},
-		{"a day back keeps nothing past its time", "Cache-Control: max-age=60", -day, 60 * time.Second, 60 * time.Second, Validate, Stale},
-		{"a day forward and past its time", "Cache-Control: max-age=60", day, 60 * time.Second, 60 * time.Second, Validate, Stale},
-		{"an inferred lifetime, a day forward", "", day, 119 * time.Second, 119 * time.Second, Serve, Fresh},
-		{"an inferred lifetime, a day back", "", -day, 120 * time.Second, 120 * time.Second, Validate, Stale},
-		{"a window does not move", "Cache-Control: max-age=60, stale-while-revalidate=60", -day, 119 * time.Second, 119 * time.Second, ServeAndRefresh, StaleWhileRevalidate},
-		{"nor does its end", "Cache-Control: max-age=60, stale-while-revalidate=60", -day, 120 * time.Second, 120 * time.Second, Validate, Stale},
-		{"Age goes on from where it was", "Cache-Control: max-age=60\nAge: 20", day, 10 * time.Second, 30 * time.Second, Serve, Fresh},
-	} {
-		stored := time.Now()
-		h := header(row.response)
-		h.Set("Etag", `"a"`)
-		m, reason := usual.Store(usual.get(""), 200, h, stored, stored)
-		if reason != None {
-			t.Fatalf("%s: not stored: %v", row.name, reason)
-		}
-		now := jumped(stored.Add(row.after), row.jump)
-		if got := m.Age(now); got != row.age {
-			t.Errorf("%s: age: got %v, want %v", row.name, got, row.age)
-		}
-		if action, reason := m.Reuse(&usual, usual.get(""), now); action != row.action || reason != row.reason {
-			t.Errorf("%s: got %v, %v; want %v, %v", row.name, action, reason, row.action, row.reason)
-		}
-		if outdated := m.Outdated(row.after, now); outdated.TTL(now) != min(-row.after, m.TTL(now)) {
-			t.Errorf("%s: purged softly: got a ttl of %v", row.name, outdated.TTL(now))
-		}
-	}
-}
-
-// TestRFC9111_4_2_3_OriginWithAnotherDate: the origin's clock is a day off ours. Expires counts
-// from its own Date, so it does not matter for that; a Date of yesterday is an age of a day, as the
-// RFC says.
-func TestRFC9111_4_2_3_OriginWithAnotherDate(t *testing.T) {
-	for _, row := range []struct {
-		name     string
-		date     time.Duration // of the origin, against ours
-		response func(date time.Time) http.Header
-		age      time.Duration
-		lifetime time.Duration
-	}{
-		{"tomorrow, max-age", day, func(time.Time) http.Header { return http.Header{"Cache-Control": {"max-age=60"}} }, 0, time.Minute},
-		{"tomorrow, Expires", day, func(d time.Time) http.Header {
-			return http.Header{"Expires": {d.Add(time.Minute).Format(http.TimeFormat)}}
-		}, 0, time.Minute},
-		{"yesterday, max-age", -day, func(time.Time) http.Header { return http.Header{"Cache-Control": {"max-age=60"}} }, day, time.Minute},
-		{"yesterday, Expires", -day, func(d time.Time) http.Header {
-			return http.Header{"Expires": {d.Add(time.Minute).Format(http.TimeFormat)}}
-		}, day, time.Minute},
-		{"tomorrow, a change an hour before", day, func(d time.Time) http.Header {
-			return http.Header{"Last-Modified": {d.Add(-1000 * time.Second).Format(http.TimeFormat)}}
-		}, 0, 100 * time.Second},
-	} {
-		stored := time.Now().Truncate(time.Second)
-		date := stored.Add(row.date).UTC()
-		h := row.response(date)
-		h.Set("Date", date.Format(http.TimeFormat))
-		h.Set("Etag", `"a"`)
-		m, reason := usual.Store(usual.get(""), 200, h, stored, stored)
-		if reason != None {
-			t.Fatalf("%s: not stored: %v", row.name, reason)
-		}
-		if m.Age(stored) != row.age || m.Lifetime() != row.lifetime {
-			t.Errorf("%s: got age %v and lifetime %v, want %v and %v", row.name, m.Age(stored), m.Lifetime(), row.age, row.lifetime)
-		}
-	}
+	})
 }
 
 // TestGuaranteeClockJumps stores and reuses while somebody sets the wall clock by up to a day,

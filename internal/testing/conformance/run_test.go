@@ -57,163 +57,160 @@ const miniature = `[{"name": "Miniature", "id": "mini", "description": "d", "spe
 	{"name": "n", "id": "cut", "kind": "check", "requests": [{"disconnect": true, "expected_status": null, "check_body": false}]}
 ]}]`
 
-func TestPlayJudgesNaiveCaches(t *testing.T) {
-	suite, err := Load([]byte(miniature))
-	require.NoError(t, err)
-	none := map[string]Verdict{
-		"none": Passed, "fresh": Failed, "stale": Blocked, "chain": Blocked, "no-store": Passed, "validate": Failed,
-		"header": Passed, "conditions": Failed, "location": Passed, "early": Passed, "cut": Failed,
-	}
-	with := func(changes map[string]Verdict) map[string]Verdict {
-		all := make(map[string]Verdict)
-		for id, v := range none {
-			all[id] = v
+func TestPlay(t *testing.T) {
+	t.Run("judges naive caches", func(t *testing.T) {
+		suite, err := Load([]byte(miniature))
+		require.NoError(t, err)
+		none := map[string]Verdict{
+			"none": Passed, "fresh": Failed, "stale": Blocked, "chain": Blocked, "no-store": Passed, "validate": Failed,
+			"header": Passed, "conditions": Failed, "location": Passed, "early": Passed, "cut": Failed,
 		}
-		for id, v := range changes {
-			all[id] = v
+		with := func(changes map[string]Verdict) map[string]Verdict {
+			all := make(map[string]Verdict)
+			for id, v := range none {
+				all[id] = v
+			}
+			for id, v := range changes {
+				all[id] = v
+			}
+			return all
 		}
-		return all
-	}
-	tests := []struct {
-		name       string
-		middleware func(http.Handler) http.Handler
-		want       map[string]Verdict
-	}{
-		{
-			"no cache at all reuses nothing, forwards conditions and hides nothing", through,
-			with(map[string]Verdict{"conditions": Passed}),
-		}, {
-			"a cache that keeps everything for ever reuses what nobody allowed", naive(forever),
-			with(map[string]Verdict{"none": Failed, "fresh": Blocked, "no-store": Failed, "early": Failed}),
-		}, {
-			"a cache that obeys max-age and never validates", naive(maxAge),
-			with(map[string]Verdict{"fresh": Passed, "stale": Passed, "chain": Passed, "conditions": Passed, "early": Failed}),
-		}, {
-			"a middleware that drops a field of the origin makes the case void", altering(func(h http.Header) { h.Del("A") }),
-			with(map[string]Verdict{"header": Failed, "conditions": Passed, "early": Failed}),
-		}, {
-			"a middleware that joins the first of two lines and loses the second", altering(func(h http.Header) { h["A"] = h["A"][:min(1, len(h["A"]))] }),
-			with(map[string]Verdict{"header": Void, "conditions": Passed, "early": Failed}),
-		}, {
-			"a middleware that adds a field which must be missing", altering(func(h http.Header) { h.Set("C", "1") }),
-			with(map[string]Verdict{"header": Failed, "conditions": Passed, "early": Failed}),
-		}, {
-			"requests that reach the origin twice prove nothing", twice,
-			with(map[string]Verdict{
-				"none": Void, "fresh": Blocked, "no-store": Void, "validate": Void, "header": Void,
-				"conditions": Void, "early": Void,
-			}),
-		},
-	}
-	for _, arrangement := range []Arrangement{Direct, Proxy} {
-		for _, tt := range tests {
-			t.Run(string(arrangement)+"/"+tt.name, func(t *testing.T) {
-				results := playAll(t, suite, arrangement, tt.middleware)
-				for _, o := range results.Outcomes {
-					if o.Verdict != tt.want[o.Case.ID] {
-						t.Errorf("%s: got %v (%s), want %v", o.Case.ID, o.Verdict, o.Reason, tt.want[o.Case.ID])
+		tests := []struct {
+			name       string
+			middleware func(http.Handler) http.Handler
+			want       map[string]Verdict
+		}{
+			{
+				"no cache at all reuses nothing, forwards conditions and hides nothing", through,
+				with(map[string]Verdict{"conditions": Passed}),
+			}, {
+				"a cache that keeps everything for ever reuses what nobody allowed", naive(forever),
+				with(map[string]Verdict{"none": Failed, "fresh": Blocked, "no-store": Failed, "early": Failed}),
+			}, {
+				"a cache that obeys max-age and never validates", naive(maxAge),
+				with(map[string]Verdict{"fresh": Passed, "stale": Passed, "chain": Passed, "conditions": Passed, "early": Failed}),
+			}, {
+				"a middleware that drops a field of the origin makes the case void", altering(func(h http.Header) { h.Del("A") }),
+				with(map[string]Verdict{"header": Failed, "conditions": Passed, "early": Failed}),
+			}, {
+				"a middleware that joins the first of two lines and loses the second", altering(func(h http.Header) { h["A"] = h["A"][:min(1, len(h["A"]))] }),
+				with(map[string]Verdict{"header": Void, "conditions": Passed, "early": Failed}),
+			}, {
+				"a middleware that adds a field which must be missing", altering(func(h http.Header) { h.Set("C", "1") }),
+				with(map[string]Verdict{"header": Failed, "conditions": Passed, "early": Failed}),
+			}, {
+				"requests that reach the origin twice prove nothing", twice,
+				with(map[string]Verdict{
+					"none": Void, "fresh": Blocked, "no-store": Void, "validate": Void, "header": Void,
+					"conditions": Void, "early": Void,
+				}),
+			},
+		}
+		for _, arrangement := range []Arrangement{Direct, Proxy} {
+			for _, tt := range tests {
+				t.Run(string(arrangement)+"/"+tt.name, func(t *testing.T) {
+					results := playAll(t, suite, arrangement, tt.middleware)
+					for _, o := range results.Outcomes {
+						if o.Verdict != tt.want[o.Case.ID] {
+							t.Errorf("%s: got %v (%s), want %v", o.Case.ID, o.Verdict, o.Reason, tt.want[o.Case.ID])
+						}
+						if (o.Verdict == Passed) != (o.Reason == "") {
+							t.Errorf("%s: %v with the reason %q", o.Case.ID, o.Verdict, o.Reason)
+						}
 					}
-					if (o.Verdict == Passed) != (o.Reason == "") {
-						t.Errorf("%s: %v with the reason %q", o.Case.ID, o.Verdict, o.Reason)
-					}
-				}
-			})
-		}
-	}
-}
-
-func TestPlayExplainsLosses(t *testing.T) {
-	suite, err := Load([]byte(miniature))
-	require.NoError(t, err)
-	results := playAll(t, suite, Proxy, naive(forever))
-	for id, want := range map[string]string{
-		"none":     "response 2 comes from the cache",
-		"fresh":    "depends on none",
-		"chain":    "depends on stale",
-		"validate": "request 2 did not reach the origin",
-		"cut":      "request 1 got no response: EOF",
-	} {
-		o, ok := results.Of(id)
-		require.True(t, ok, id)
-		if o.Reason != want {
-			t.Errorf("%s: got the reason %q, want %q", id, o.Reason, want)
-		}
-	}
-	if got, want := results.Tally(Required), (Tally{Passed: 2, Failed: 3, NoVerdict: 2}); got != want {
-		t.Errorf("required: got %+v, want %+v", got, want)
-	}
-	_, ok := results.Of("no such case")
-	require.False(t, ok)
-}
-
-// Play and PlayApart differ only in what the cases share.
-func TestPlayOnOneBench(t *testing.T) {
-	suite, err := Load([]byte(miniature))
-	require.NoError(t, err)
-	apart := playAll(t, suite, Proxy, naive(maxAge))
-	for _, parallel := range []int{0, 3, 100} {
-		synctest.Test(t, func(t *testing.T) {
-			windClock()
-			b := NewBench(Proxy, naive(maxAge), Options{})
-			defer b.Close()
-			results := suite.Play(context.Background(), b.Origin, b.Client, parallel)
-			require.Equal(t, apart.Outcomes, results.Outcomes)
-		})
-	}
-}
-
-func TestPlayReadsTheSameTwice(t *testing.T) {
-	suite, err := Load([]byte(miniature))
-	require.NoError(t, err)
-	spoil := altering(func(h http.Header) { h.Set("A", h.Get("Server-Base-Url")) })
-	first, second := playAll(t, suite, Direct, spoil), playAll(t, suite, Direct, spoil)
-	require.Equal(t, first.Outcomes, second.Outcomes, "a reason with the random token in it would differ")
-	o, _ := first.Of("header")
-	require.Contains(t, o.Reason, "/test/{token}")
-}
-
-// The whole public suite, when it is at hand, against caches whose scores are known from their
-// code.
-func TestPlayWholeSuiteAgainstNaiveCaches(t *testing.T) {
-	path, err := CaseFile("../../../..")
-	if err != nil {
-		t.Skip(err)
-	}
-	suite, err := LoadFile(path)
-	require.NoError(t, err)
-	for _, arrangement := range []Arrangement{Direct, Proxy} {
-		results := playAll(t, suite, arrangement, through)
-		for _, o := range results.Outcomes {
-			if o.Case.Kind == Optimal && o.Verdict == Passed && o.Case.Requests[len(o.Case.Requests)-1].ExpectType == "cached" {
-				t.Errorf("%s: %s passed without a cache", arrangement, o.Case.ID)
+				})
 			}
 		}
-		results = playAll(t, suite, arrangement, naive(forever))
-		if got := results.Tally(Required).Passed; got != 0 {
-			t.Errorf("%s: a cache that keeps everything for ever passed %d required cases", arrangement, got)
+	})
+	t.Run("explains losses", func(t *testing.T) {
+		suite, err := Load([]byte(miniature))
+		require.NoError(t, err)
+		results := playAll(t, suite, Proxy, naive(forever))
+		for id, want := range map[string]string{
+			"none":     "response 2 comes from the cache",
+			"fresh":    "depends on none",
+			"chain":    "depends on stale",
+			"validate": "request 2 did not reach the origin",
+			"cut":      "request 1 got no response: EOF",
+		} {
+			o, ok := results.Of(id)
+			require.True(t, ok, id)
+			if o.Reason != want {
+				t.Errorf("%s: got the reason %q, want %q", id, o.Reason, want)
+			}
 		}
-	}
-}
-
-func TestCaseFile(t *testing.T) {
-	t.Run("the environment names the file", func(t *testing.T) {
-		t.Setenv("EDGECACHE_CACHE_TESTS", "/somewhere/cases.json")
-		path, err := CaseFile(t.TempDir())
-		require.NoError(t, err)
-		require.Equal(t, "/somewhere/cases.json", path)
+		if got, want := results.Tally(Required), (Tally{Passed: 2, Failed: 3, NoVerdict: 2}); got != want {
+			t.Errorf("required: got %+v, want %+v", got, want)
+		}
+		_, ok := results.Of("no such case")
+		require.False(t, ok)
 	})
-	t.Run("else it lies beside the checkout", func(t *testing.T) {
-		t.Setenv("EDGECACHE_CACHE_TESTS", "")
-		dir := t.TempDir()
-		require.NoError(t, os.MkdirAll(dir+"/shared/cache-tests", 0o755))
-		require.NoError(t, os.WriteFile(dir+"/shared/cache-tests/tests.json", []byte("[]"), 0o644))
-		path, err := CaseFile(dir)
+	// Play and PlayApart differ only in what the cases share.
+	t.Run("on one bench", func(t *testing.T) {
+		suite, err := Load([]byte(miniature))
 		require.NoError(t, err)
-		require.Equal(t, dir+"/shared/cache-tests/tests.json", path)
+		apart := playAll(t, suite, Proxy, naive(maxAge))
+		for _, parallel := range []int{0, 3, 100} {
+			synctest.Test(t, func(t *testing.T) {
+				windClock()
+				b := NewBench(Proxy, naive(maxAge), Options{})
+				defer b.Close()
+				results := suite.Play(context.Background(), b.Origin, b.Client, parallel)
+				require.Equal(t, apart.Outcomes, results.Outcomes)
+			})
+		}
 	})
-	t.Run("else the message says how to get it", func(t *testing.T) {
-		t.Setenv("EDGECACHE_CACHE_TESTS", "")
-		_, err := CaseFile(t.TempDir())
-		require.ErrorContains(t, err, "npm run export")
+	t.Run("two runs read the same", func(t *testing.T) {
+		suite, err := Load([]byte(miniature))
+		require.NoError(t, err)
+		spoil := altering(func(h http.Header) { h.Set("A", h.Get("Server-Base-Url")) })
+		first, second := playAll(t, suite, Direct, spoil), playAll(t, suite, Direct, spoil)
+		require.Equal(t, first.Outcomes, second.Outcomes, "a reason with the random token in it would differ")
+		o, _ := first.Of("header")
+		require.Contains(t, o.Reason, "/test/{token}")
+	})
+	// The whole public suite, when it is at hand, against caches whose scores are known from their
+	// code.
+	t.Run("the whole suite against naive caches", func(t *testing.T) {
+		path, err := CaseFile("../../../..")
+		if err != nil {
+			t.Skip(err)
+		}
+		suite, err := LoadFile(path)
+		require.NoError(t, err)
+		for _, arrangement := range []Arrangement{Direct, Proxy} {
+			results := playAll(t, suite, arrangement, through)
+			for _, o := range results.Outcomes {
+				if o.Case.Kind == Optimal && o.Verdict == Passed && o.Case.Requests[len(o.Case.Requests)-1].ExpectType == "cached" {
+					t.Errorf("%s: %s passed without a cache", arrangement, o.Case.ID)
+				}
+			}
+			results = playAll(t, suite, arrangement, naive(forever))
+			if got := results.Tally(Required).Passed; got != 0 {
+				t.Errorf("%s: a cache that keeps everything for ever passed %d required cases", arrangement, got)
+			}
+		}
+	})
+	t.Run("the case file", func(t *testing.T) {
+		t.Run("the environment names the file", func(t *testing.T) {
+			t.Setenv("EDGECACHE_CACHE_TESTS", "/somewhere/cases.json")
+			path, err := CaseFile(t.TempDir())
+			require.NoError(t, err)
+			require.Equal(t, "/somewhere/cases.json", path)
+		})
+		t.Run("else it lies beside the checkout", func(t *testing.T) {
+			t.Setenv("EDGECACHE_CACHE_TESTS", "")
+			dir := t.TempDir()
+			require.NoError(t, os.MkdirAll(dir+"/shared/cache-tests", 0o755))
+			require.NoError(t, os.WriteFile(dir+"/shared/cache-tests/tests.json", []byte("[]"), 0o644))
+			path, err := CaseFile(dir)
+			require.NoError(t, err)
+			require.Equal(t, dir+"/shared/cache-tests/tests.json", path)
+		})
+		t.Run("else the message says how to get it", func(t *testing.T) {
+			t.Setenv("EDGECACHE_CACHE_TESTS", "")
+			_, err := CaseFile(t.TempDir())
+			require.ErrorContains(t, err, "npm run export")
+		})
 	})
 }
