@@ -389,6 +389,24 @@ func TestDocsArchitecture(t *testing.T) {
 	require.ElementsMatch(t, want, got)
 }
 
+// TestDocsWalk holds the walk of a stored miss to eight files, and each step to the functions that
+// its file has.
+func TestDocsWalk(t *testing.T) {
+	_, walk, found := strings.Cut(read(t, "../docs/architecture.md"), "<!-- walk -->\n")
+	require.True(t, found)
+	walk, _, found = strings.Cut(walk, "<!-- /walk -->")
+	require.True(t, found)
+	steps := regexp.MustCompile("(?m)^\\d+\\. `([\\w/.]+)`:(.*(?:\n {3}.*)*)").FindAllStringSubmatch(walk, -1)
+	require.NotEmpty(t, steps)
+	require.LessOrEqual(t, len(steps), 8)
+	for _, step := range steps {
+		source := read(t, "../"+step[1])
+		for _, name := range regexp.MustCompile("`(\\w+)`").FindAllStringSubmatch(step[2], -1) {
+			require.Regexp(t, `(?m)^func (\(\w+ \*?\w+\) )?`+name[1]+`\(`, source, "%s has no %s", step[1], name[1])
+		}
+	}
+}
+
 // TestDocsEvidence holds that the tests, benchmarks and files that documents name exist, so that a
 // reader can run the command beside a figure.
 func TestDocsEvidence(t *testing.T) {
