@@ -66,7 +66,7 @@ func TestBrokenStoresAreCaught(t *testing.T) {
 		"keeps the first value":            {func() edgecache.Store { return &keepsFirst{NewMap()} }, "a later value replaces an earlier one"},
 		"deletes nothing":                  {func() edgecache.Store { return &deletesNothing{NewMap()} }, "a deleted value is not found"},
 		"deleting nothing is an error":     {func() edgecache.Store { return &deleteStrict{NewMap()} }, "deleting a missing key is no error"},
-		"a tombstone outlives a set":       {func() edgecache.Store { return &tombstone{NewMap(), map[string]bool{}} }, "a deleted key can be set again"},
+		"a tombstone survives a set":       {func() edgecache.Store { return &tombstone{NewMap(), map[string]bool{}} }, "a deleted key can be set again"},
 		"never forgets":                    {func() edgecache.Store { return &ttlIs{NewMap(), func(time.Duration) time.Duration { return 0 }} }, "a value expires after its ttl, and not before"},
 		"forgets at once if there is no ttl": {func() edgecache.Store {
 			return &ttlIs{NewMap(), func(d time.Duration) time.Duration { return max(d, 1) }}

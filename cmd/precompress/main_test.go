@@ -66,7 +66,7 @@ func TestPrecompress(t *testing.T) {
 		}
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "i.png"), []byte("other"), 0o600))
 		if _, out := precompress(); strings.Count(out, "kept sub/") != 3 || strings.Count(out, "wrote app.css") != 3 {
-			t.Errorf("after an edit of the image: got %q, want the stylesheet made anew", out)
+			t.Errorf("after an edit of the image: got %q, want the stylesheet made again", out)
 		}
 	})
 	t.Run("reports mistakes", func(t *testing.T) {
@@ -82,8 +82,8 @@ func TestPrecompress(t *testing.T) {
 			{"a base without a slash", []string{"-base", "app", "."}, 2, "usage"},
 			{"an unknown flag", []string{"-x"}, 2, "-x"},
 			{"help", []string{"-h"}, 0, "usage"},
-			{"a folder that is not there", []string{filepath.Join(t.TempDir(), "none")}, 1, "none"},
-			{"a manifest that is not there", []string{"-vite", "none.json", t.TempDir()}, 1, "none.json"},
+			{"a missing folder", []string{filepath.Join(t.TempDir(), "none")}, 1, "none"},
+			{"a missing manifest", []string{"-vite", "none.json", t.TempDir()}, 1, "none.json"},
 		} {
 			var errs bytes.Buffer
 			if code := run(row.args, io.Discard, &errs); code != row.code || !strings.Contains(errs.String(), row.want) {

@@ -108,7 +108,7 @@ func TestAddVary(t *testing.T) {
 		} {
 			shared := append(make([]string, 0, 8), row.before...)
 			require.Equal(t, row.want, AddVary(shared), row.name)
-			require.Empty(t, strings.Join(shared[len(shared):cap(shared)], ""), "%s: written into somebody else's list", row.name)
+			require.Empty(t, strings.Join(shared[len(shared):cap(shared)], ""), "%s: written into the list of the caller", row.name)
 		}
 	})
 }

@@ -22,7 +22,7 @@ func TestRFC10036_3_Incremental(t *testing.T) {
 		{"nor are two lines", []string{"?1", "?1"}, false},
 		{"an Inner List is no Item", []string{"(?1)"}, false},
 		{"what does not parse", []string{"?1;"}, false},
-		{"what is longer than anybody writes", []string{"?1;a=" + strings.Repeat("1", MaxStructured)}, false},
+		{"a longer value than any sender writes", []string{"?1;a=" + strings.Repeat("1", MaxStructured)}, false},
 	} {
 		if got := IsIncremental(row.lines); got != row.want {
 			t.Errorf("%s: got %v for %.40q", row.name, got, row.lines)

@@ -219,8 +219,8 @@ func (f *Fields) Ignore(canonical string) {
 // Ignores reports whether the request has fields that the application never reads.
 func (f *Fields) Ignores() bool { return f.ignored != 0 }
 
-// isIgnored reports whether Accept or Accept-Language is ignored. Of others nobody asks: what is
-// ignored stands in no Vary.
+// isIgnored reports whether Accept or Accept-Language is ignored. No other field is asked for: what
+// is ignored stands in no Vary.
 func (f *Fields) isIgnored(name string) bool {
 	return name == "Accept" && f.ignored&acceptIgnored != 0 || name == "Accept-Language" && f.ignored&languageIgnored != 0
 }

@@ -30,7 +30,7 @@ func fieldsOf(h http.Header) (f Fields) {
 const plain = "GET /a?b HTTP/1.1\nHost: example.com\n"
 
 func TestScope(t *testing.T) {
-	// Whoever finds a field by which a common handler can be made to write another page adds a row
+	// Add a row for each field by which a common handler can be made to write another page
 	// here.
 	t.Run("fields", func(t *testing.T) {
 		for _, line := range []string{

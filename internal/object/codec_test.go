@@ -30,7 +30,7 @@ func options() rules.Options {
 	}
 }
 
-// stored returns what a fill leaves behind for a response to a plain GET.
+// stored returns the record that a fetch stores for a response to a plain GET.
 func stored(t testing.TB, o rules.Options, status int, h http.Header, body ...string) *Object {
 	t.Helper()
 	meta, reason := o.Store(&rules.Request{}, status, h, start, start)
@@ -166,7 +166,7 @@ func TestDecode(t *testing.T) {
 			})
 		}
 	})
-	// Whoever does not have the key can make no value, however well it is made.
+	// No value can be made without the key, however well it is made.
 	t.Run("refuses forged values", func(t *testing.T) {
 		o := options()
 		obj := stored(t, o, 200, http.Header{}, "some body")
@@ -188,7 +188,7 @@ func TestDecode(t *testing.T) {
 			}
 		}
 	})
-	// Values whose checksum is right: somebody meant them to be taken.
+	// Values whose checksum is right: an attacker made them.
 	t.Run("refuses contradictions", func(t *testing.T) {
 		o := options()
 		c := NewCodec(&o, frame.Sealer{})

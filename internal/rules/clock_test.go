@@ -10,7 +10,7 @@ import (
 	"unsafe"
 )
 
-// jumped returns t as time.Now would have given it after somebody set the wall clock forward by d,
+// jumped returns t as time.Now would have given it after the wall clock was set forward by d,
 // in whole seconds: another date, the same monotonic reading.
 //
 // No fake clock can do that, and time.Time has no constructor for it, so this writes into its
@@ -40,7 +40,7 @@ func TestClock(t *testing.T) {
 			}
 		}
 	})
-	// Whoever sets the wall clock makes nothing older or younger.
+	// Setting the wall clock makes nothing older or younger.
 	t.Run("age is monotonic (RFC 9111, 4.2.3)", func(t *testing.T) {
 		for _, row := range []struct {
 			name     string
@@ -118,8 +118,8 @@ func TestClock(t *testing.T) {
 	})
 }
 
-// TestGuaranteeClockJumps stores and reuses while somebody sets the wall clock by up to a day,
-// every 100 operations. The oracle counts time that nobody can set.
+// TestGuaranteeClockJumps stores and reuses while the wall clock is set by up to a day,
+// every 100 operations. The oracle counts time that cannot be set.
 func TestGuaranteeClockJumps(t *testing.T) {
 	operations := 100_000
 	if os.Getenv("EDGECACHE_LONG") != "" {

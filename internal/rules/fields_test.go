@@ -47,7 +47,7 @@ func TestFields(t *testing.T) {
 			{"Proxy_Authorization", []string{"Proxy_authorization", "1"}, None, func(q Request) bool { return q.Credential }},
 			{"X_Forwarded_User", []string{"X_forwarded_user", "ann"}, None, func(q Request) bool { return q.Credential && len(scopeOf(q, "X_forwarded_user", "ann")) > 0 }},
 			{"X_Forwarded_Host", []string{"X_forwarded_host", "evil"}, None, func(q Request) bool { return !q.Credential && len(scopeOf(q, "X_forwarded_host", "evil")) > 0 }},
-			{"User_Agent identifies nobody", []string{"User_agent", "x"}, None, func(q Request) bool { return !q.Credentialed() }},
+			{"User_Agent identifies no user", []string{"User_agent", "x"}, None, func(q Request) bool { return !q.Credentialed() }},
 			{"If_None_Match asks nothing of the cache, and no handler of a fetch sees it", []string{"If_none_match", "*"}, None, func(q Request) bool { return !q.Conditional && takenOff(q, "If_none_match") }},
 			{"If_Modified_Since", []string{"If_modified_since", "x"}, None, func(q Request) bool { return !q.Conditional && takenOff(q, "If_modified_since") }},
 			{"If_Range", []string{"If_range", "x"}, None, func(q Request) bool { return takenOff(q, "If_range") }},

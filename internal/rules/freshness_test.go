@@ -127,7 +127,7 @@ func TestFreshness(t *testing.T) {
 			{"an outage", 503, "", 0, Status},
 			{"a function that is missing", 501, "", 0, NoFreshness},
 			{"an error is not inferred, public or not", 500, "Cache-Control: public", 0, NoFreshness},
-			{"a code that nobody knows", 299, "", 0, Status},
+			{"an unknown code", 299, "", 0, Status},
 		}
 		for _, row := range rows {
 			t.Run(row.name, func(t *testing.T) {
@@ -167,7 +167,7 @@ func TestAge(t *testing.T) {
 			{"Age of the response", "Age: 30", 0, 2 * time.Second, 32 * time.Second},
 			{"the time that the request took", "Age: 30", 4 * time.Second, 0, 34 * time.Second},
 			{"Date of the response", "Date: {-7}", 0, 0, 7 * time.Second},
-			{"the fraction of a second that Date lacks is nobody's age", "Date: {0}", 0, 0, 0},
+			{"the fraction of a second that Date lacks adds no age", "Date: {0}", 0, 0, 0},
 			{"the greater of both", "Date: {-7}\nAge: 3", 0, 0, 7 * time.Second},
 			{"the greater of both, the other way", "Date: {-3}\nAge: 7", 0, 0, 7 * time.Second},
 			{"a Date in the future is no age", "Date: {600}", 0, 0, 0},

@@ -28,7 +28,7 @@ func TestIdentity(t *testing.T) {
 					continue // has a rule of its own
 				}
 				if !identifying(key.Canonical(name)) {
-					t.Errorf("%s identifies nobody", name)
+					t.Errorf("%s does not identify its sender", name)
 				}
 				for _, spelled := range []string{name, strings.ToLower(name), strings.ToUpper(name)} {
 					for _, r := range []*http.Request{
@@ -41,7 +41,7 @@ func TestIdentity(t *testing.T) {
 					}
 					for _, blank := range [][]string{nil, {}, {""}, {" \t", ""}} {
 						if o.Request(&http.Request{Method: "GET", Header: http.Header{spelled: blank}}).Credential {
-							t.Errorf("%s without a value identifies somebody", spelled)
+							t.Errorf("%s without a value identifies its sender", spelled)
 						}
 					}
 				}
@@ -49,7 +49,7 @@ func TestIdentity(t *testing.T) {
 			if middle := "X-A" + word + "z"; identifying(key.Canonical(middle)) && !slices.ContainsFunc(wordsOfIdentity, func(w string) bool {
 				return strings.HasPrefix("a"+word+"z", w) || strings.HasSuffix("a"+word+"z", w)
 			}) {
-				t.Errorf("%s identifies somebody, and only has a word in its middle", middle)
+				t.Errorf("%s identifies its sender, though a word is only in its middle", middle)
 			}
 		}
 		for _, name := range []string{
@@ -59,11 +59,11 @@ func TestIdentity(t *testing.T) {
 			"X-Shopify-Access-Token", "Stripe-Account", "Openai-Organization",
 		} {
 			if !identifying(name) {
-				t.Errorf("%s identifies nobody", name)
+				t.Errorf("%s does not identify its sender", name)
 			}
 		}
 	})
-	// What arrives with anybody's request neither identifies nor separates.
+	// A field of every request neither identifies nor separates.
 	t.Run("names that identify no user", func(t *testing.T) {
 		if n := len(harmlessFields); n < 60 {
 			t.Errorf("got %d names, want at least 60", n)
@@ -78,7 +78,7 @@ func TestIdentity(t *testing.T) {
 				for _, spelled := range []string{name, http.CanonicalHeaderKey(strings.ReplaceAll(name, "-", "_"))} {
 					q := o.Request(&http.Request{Method: "GET", Header: http.Header{spelled: {"x"}}})
 					if q.Credentialed() || q.Bypass != None {
-						t.Errorf("%s identifies somebody, or is not looked up: %+v", spelled, q)
+						t.Errorf("%s identifies its sender, or is not looked up: %+v", spelled, q)
 					}
 				}
 			}
@@ -91,7 +91,7 @@ func TestIdentity(t *testing.T) {
 		}
 		for _, name := range scopedFields {
 			if q := usual.Request(&http.Request{Method: "GET", Header: http.Header{name: {"x"}}}); q.Credentialed() {
-				t.Errorf("%s identifies somebody", name)
+				t.Errorf("%s identifies its sender", name)
 			}
 			if !key.InScope(name) {
 				t.Errorf("%s does not separate pages any more", name)
@@ -199,7 +199,7 @@ func TestIdentity(t *testing.T) {
 }
 
 // harmlessFields are what browsers, libraries, proxies, content delivery networks, platforms and
-// tracers send with anybody's request.
+// tracers send with every request.
 var harmlessFields = strings.Fields(`
 	Accept Accept-Charset Accept-Datetime Accept-Encoding Accept-Language Accept-Signature Access-Control-Request-Headers Access-Control-Request-Method
 	Access-Control-Request-Private-Network Alt-Used Attribution-Reporting-Eligible Available-Dictionary Content-Encoding Content-Type Device-Memory Dictionary-Id
@@ -265,10 +265,10 @@ func FuzzIdentifying(f *testing.F) {
 			})
 		}
 		if got && !want {
-			t.Fatalf("%s identifies somebody, without a word", name)
+			t.Fatalf("%s identifies its sender without a word", name)
 		}
 		if excused := harmless(name) || strings.Contains(name, "ser-Agent") || strings.Contains(name, "ser-Ip") || strings.Contains(name, "seragent"); want && !got && !excused {
-			t.Fatalf("%s identifies nobody", name)
+			t.Fatalf("%s does not identify its sender", name)
 		}
 	})
 }

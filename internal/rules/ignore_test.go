@@ -20,7 +20,7 @@ func TestIgnore(t *testing.T) {
 				h := header("HX-Current-URL: https://a/\nX-Acme-User: ann\nX-Acme-Token: 1\nX_acme_key: 2\nAccept-Language: de\nCookie: _ga=1\nHX-Request: true\nAccept: a")
 				r := &http.Request{Method: "GET", Header: h}
 				q := o.Request(r)
-				require.False(t, q.Credentialed(), "they identify nobody")
+				require.False(t, q.Credentialed(), "they identify no user")
 				require.True(t, q.Unkeyed())
 				require.Equal(t, key.Values(nil, []string{"Accept-Language"}, nil, nil), key.Values(nil, []string{"Accept-Language"}, h, &q.Scope))
 				before := h.Clone()

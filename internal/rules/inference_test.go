@@ -14,7 +14,7 @@ func TestInference(t *testing.T) {
 			"Akamai-Cache-Control: no-store", "Fastly-Surrogate-Control: no-store", "CDN-Cache-Control: ;", "CDN-Cache-Control: max-age=x",
 			// What is done to one browser.
 			`Clear-Site-Data: "cookies"`,
-			// Somebody's token.
+			// A user's token.
 			"Authorization: Bearer 1", "X-Auth-Token: 1", "X-CSRF-Token: 1", "X-Csrftoken: 1", "X-XSRF-TOKEN: 1", "X_Csrf_Token: 1", "Access-Token: 1", "X-Accesstoken: 1", "Refresh-Token: 1",
 			"X-Jwt-Assertion: 1", "X-Session-Id: 1", "Sessionid: 1", "X-Phpsessid: 1", "X-Sid: 1", "X-Api-Key: 1", "X-Apikey: 1", "X-Secret: 1", "Client-Secret: 1", "Authentication-Info: nextnonce=1",
 			"WWW-Authenticate: Negotiate 1", "X-Authenticated-User: anna", "Replay-Nonce: 1", "DPoP-Nonce: 1", "X-Otp: 1", "X-Username: anna", "X-User-Id: 1", "X-User: anna", "X-Login: anna",
@@ -52,7 +52,7 @@ func TestInference(t *testing.T) {
 		}
 		for _, name := range names {
 			if carriesToken(name) || carriesToken(strings.ReplaceAll(name, "-", "_")) {
-				t.Errorf("%s is taken for somebody's", name)
+				t.Errorf("%s is taken for a user's token", name)
 			}
 		}
 		for _, line := range []string{"X-CSRF-Token: ", "X-Frame-Options: DENY", "Server: x", "X-Cache-Key: x"} {

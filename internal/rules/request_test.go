@@ -65,7 +65,7 @@ func TestRequest(t *testing.T) {
 			{"one of several protocols", get("Connection: Upgrade\nUpgrade: h2c\nUpgrade: TLS/1.3, foo"), Upgrade},
 			{"upgrade in Connection without Upgrade (RFC 9110, 7.8)", get("Connection: keep-alive, UPGRADE"), None},
 			{"another version of HTTP may be ignored (RFC 9110, 7.8)", get("Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAEA"), None},
-			{"TLS likewise", get("Connection: Upgrade\nUpgrade: TLS/1.2, HTTP/2.0"), None},
+			{"the same for TLS", get("Connection: Upgrade\nUpgrade: TLS/1.2, HTTP/2.0"), None},
 			{"keep-alive is no upgrade", get("Connection: keep-alive"), None},
 			{"Connection names a field (RFC 9110, 7.6.1)", get("Connection: X-Custom, close\nX-Custom: a"), None},
 			{"Connection names a credential", get("Connection: X-Api-Key\nX-Api-Key: a"), Override},
@@ -79,7 +79,7 @@ func TestRequest(t *testing.T) {
 			{"Connection names the client's address", get("Connection: X-Forwarded-For"), Override},
 			{"Connection names the client's address in another field", get("Connection: X-Real-Ip"), Override},
 			{"Connection names what is no field", get("Connection: \"a\""), Override},
-			{"Connection names more than anybody reads", get("Connection: " + strings.Repeat("a, ", key.MaxFields+1)), Override},
+			{"Connection names more fields than are read", get("Connection: " + strings.Repeat("a, ", key.MaxFields+1)), Override},
 			{"and just so many", get("Connection: " + strings.Repeat("a, ", key.MaxFields)), None},
 			{"X-Original-URL", get("X-Original-URL: /admin"), Override},
 			{"X-Rewrite-URL", get("X-Rewrite-URL: /admin"), Override},
@@ -188,7 +188,7 @@ func TestRequest(t *testing.T) {
 			{name: "an API key", text: "X-API-Key: 1", credential: true},
 			{name: "a user whom a proxy knows", text: "X-Forwarded-User: ann", credential: true},
 			{name: "a user whom a proxy does not know", text: "X-Forwarded-User: ", credential: false},
-			{name: "a field that names nobody", text: "X-Forwarded-For: 192.0.2.1"},
+			{name: "a field that names no user", text: "X-Forwarded-For: 192.0.2.1"},
 			{name: "all of them", text: "Cookie: a=b\nAuthorization: x\nX-Auth-Token: 1", cookie: true, authorization: true, credential: true},
 		}
 		for _, row := range rows {

@@ -64,7 +64,7 @@ func TestRestore(t *testing.T) {
 			{"no window in the header", minute, "Cache-Control: max-age=60\nVary: Accept", false, None, func(m Meta) bool { return m.whileRevalidate == 0 && m.ifError == 0 }},
 			{"not for those with cookies", with(func(f *Facts) { f.Cookies = false }), public, false, None, func(m Meta) bool { return !m.cookies && m.authorization }},
 			{"not for those with Authorization", with(func(f *Facts) { f.Authorization = false }), public, false, None, func(m Meta) bool { return m.cookies && !m.authorization }},
-			{"for nobody by the header", minute, "Cache-Control: max-age=60\nVary: Accept", false, None, func(m Meta) bool { return !m.cookies && !m.authorization }},
+			{"the header lets no one share it", minute, "Cache-Control: max-age=60\nVary: Accept", false, None, func(m Meta) bool { return !m.cookies && !m.authorization }},
 			{"never stale", with(func(f *Facts) { f.NoStale = true }), public, false, None, func(m Meta) bool { return m.ForbidsStale() }},
 			{"never stale by the header", minute, "Cache-Control: max-age=60, must-revalidate\nVary: Accept", false, None, func(m Meta) bool { return m.ForbidsStale() }},
 			{"not immutable", with(func(f *Facts) { f.Immutable = false }), public, false, None, func(m Meta) bool { return !m.immutable }},

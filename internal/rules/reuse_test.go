@@ -255,7 +255,7 @@ func TestReuse(t *testing.T) {
 				if serves && reason != None {
 					t.Fatalf("%d %q was refused (%v), yet served", status, response, reason)
 				}
-				// A response that this request could not have filled itself may not be given to it
+				// A request must not get a response that it could not have fetched itself
 				// either; its own no-store excepted.
 				if _, own := usual.Store(again, status, header(response), start, start); serves && own != None && own != RequestNoStore {
 					t.Fatalf("%d %q was served to a request for which it may not be stored (%v)", status, response, own)

@@ -89,7 +89,7 @@ func TestStore(t *testing.T) {
 			"those that private names":                  {"Cache-Control: private=\"x-user, x-plan\"\nX-User: ann\nX-Plan: gold\nX-Other: 1", []string{"X-User", "X-Plan"}},
 			"those that no-cache names":                 {"Cache-Control: no-cache=\"X-User\"\nX-User: ann", []string{"X-User"}},
 			"one that both name, once":                  {"Cache-Control: no-cache=\"X-User\", private=\"X-User\"\nX-User: ann", []string{"X-User"}},
-			"none that is not there":                    {"Cache-Control: private=\"X-User\"", nil},
+			"a field that is absent":                    {"Cache-Control: private=\"X-User\"", nil},
 			"several lines of one":                      {"Cache-Control: private=\"A\"\nA: 1\nA: 2", []string{"A"}},
 			"those of a targeted field":                 {"CDN-Cache-Control: max-age=60, private=\"A\"\nA: 1", []string{"A"}},
 			"none of Cache-Control beside one":          {"CDN-Cache-Control: max-age=60\nCache-Control: private=\"A\"\nA: 1", nil},
@@ -192,7 +192,7 @@ func TestStore(t *testing.T) {
 						want = None
 					}
 					if _, got := usual.Store(&req, 200, h, start, start); got != want {
-						t.Errorf("%v fills: got %q, want %q", credential, got, want)
+						t.Errorf("%v fetches: got %q, want %q", credential, got, want)
 					}
 					action, got := anonymous.Reuse(&usual, &req, start)
 					if want == None {
@@ -246,7 +246,7 @@ func TestStore(t *testing.T) {
 		})
 		runAll(t, &literal, []exchange{
 			{name: "cookies are nothing by the letter", response: "Cache-Control: max-age=9", again: "Cookie: a=b", action: Serve, reason: Fresh},
-			{name: "and may fill", request: "Cookie: a=b", response: "Cache-Control: max-age=9", action: Serve, reason: Fresh},
+			{name: "and may fetch", request: "Cookie: a=b", response: "Cache-Control: max-age=9", action: Serve, reason: Fresh},
 			{name: "Authorization may not", request: "Authorization: x", response: "Cache-Control: max-age=9", stored: Authorization},
 		})
 	})

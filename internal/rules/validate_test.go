@@ -87,7 +87,7 @@ func TestValidators(t *testing.T) {
 			{"nor its coding", "Content-Encoding: gzip", "Content-Encoding: br", "Content-Encoding: gzip"},
 			{"nor its range", "A: 1", "Content-Range: bytes 0-1/2", "A: 1"},
 			{"nor what belongs to the connection", "A: 1", "Connection: X-Hop, close\nX-Hop: 1\nKeep-Alive: 1\nTransfer-Encoding: chunked\nUpgrade: h2c\nProxy-Authenticate: x", "A: 1"},
-			{"a cookie belongs to whoever asked", "A: 1", "Set-Cookie: session=1\nSet-Cookie2: a", "A: 1"},
+			{"a cookie belongs to its client", "A: 1", "Set-Cookie: session=1\nSet-Cookie2: a", "A: 1"},
 			{"one that is stored by the letter of the RFC stays as it is", "Set-Cookie: a=b", "Set-Cookie: a=c", "Set-Cookie: a=b"},
 			{"Age and Date are the 304's", "Age: 100\nDate: {-100}", "Age: 1\nDate: {0}", "Age: 1\nDate: {0}"},
 			{"or none", "Age: 100\nDate: {-100}", "", ""},

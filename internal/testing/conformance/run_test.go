@@ -84,7 +84,7 @@ func TestPlay(t *testing.T) {
 				"no cache at all reuses nothing, forwards conditions and hides nothing", through,
 				with(map[string]Verdict{"conditions": Passed}),
 			}, {
-				"a cache that keeps everything for ever reuses what nobody allowed", naive(forever),
+				"a cache that keeps everything for ever reuses what it may not", naive(forever),
 				with(map[string]Verdict{"none": Failed, "fresh": Blocked, "no-store": Failed, "early": Failed}),
 			}, {
 				"a cache that obeys max-age and never validates", naive(maxAge),

@@ -20,7 +20,7 @@ func TestLoad(t *testing.T) {
 			{"an unknown member of a suite", `[{"name": "G", "id": "g", "speed": 1, "tests": []}]`, `unknown field "speed"`},
 			{"an unknown member of a test", one(`[{}]`, `, "speed": 1`), `unknown field "speed"`},
 			{"an unknown member of a request", one(`[{"speed": 1}]`, ``), `unknown field "speed"`},
-			{"an unknown kind", one(`[{}]`, `, "kind": "wish"`), `unknown kind "wish"`},
+			{"an unknown kind", one(`[{}]`, `, "kind": "maybe"`), `unknown kind "maybe"`},
 			{"an unknown expected_type", one(`[{"expected_type": "guessed"}]`, ``), `unknown expected_type "guessed"`},
 			{"an unknown redirect", one(`[{"redirect": "maybe"}]`, ``), `unknown redirect "maybe"`},
 			{"an unknown name in setup_tests", one(`[{"setup_tests": ["weather"]}]`, ``), `unknown name "weather"`},
@@ -36,7 +36,7 @@ func TestLoad(t *testing.T) {
 			{"a fraction of a second", one(`[{"response_headers": [["Date", 0.5]]}]`, ``), `cannot unmarshal number 0.5`},
 			{"a value outside Latin-1", one(`[{"response_headers": [["A", "€"]]}]`, ``), `cannot be a field value`},
 			{"a value with a line break", one(`[{"request_headers": [["A", "1\r\nB: 2"]]}]`, ``), `cannot be a field value`},
-			{"a dependency that is not there", one(`[{}]`, `, "depends_on": ["d"]`), `which is not there`},
+			{"a missing dependency", one(`[{}]`, `, "depends_on": ["d"]`), `which is not there`},
 			{"a dependency on itself", one(`[{}]`, `, "depends_on": ["c"]`), `depends on itself`},
 			{"a case without requests", one(`[]`, ``), `at least one request`},
 			{"the same ID twice", `[{"name": "G", "id": "g", "tests": [

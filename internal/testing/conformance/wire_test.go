@@ -163,7 +163,7 @@ func TestClient(t *testing.T) {
 			{"manual stops at once", "/303", "manual", "303 ", ""},
 			{"error refuses", "/303", "error", "", "redirected to to"},
 			{"a circle ends", "/loop", "", "", "too many redirects"},
-			{"nobody waits for ever", "/slow", "", "", "timeout"},
+			{"a slow response times out", "/slow", "", "", "timeout"},
 		}
 		synctest.Test(t, func(t *testing.T) {
 			b := NewBench(Direct, func(http.Handler) http.Handler { return mux }, Options{})

@@ -19,7 +19,7 @@ const cases = `[{"name": "G", "id": "g", "tests": [
 	{"name": "N", "id": "cached", "depends_on": ["not-cached"], "requests": [{}, {"expected_type": "cached"}]},
 	{"name": "N", "id": "alone", "kind": "optimal", "requests": [{"response_status": [404, "No"]}]}]}]`
 
-// freePort is an address on which nobody listens.
+// freePort is an address without a listener.
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
