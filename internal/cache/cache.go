@@ -2,7 +2,6 @@ package cache
 
 import (
 	"encoding/binary"
-	"hash/maphash"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -275,41 +274,6 @@ func (c *Cache) Discard(k []byte, old *Variant) {
 		r = r.without(old)
 		return r, r
 	})
-}
-
-// words says how memory lists a resource: by its URL, and by the same with each other host that a proxy has told with a request for it.
-func (c *Cache) words(dst []uint64, k string, r Resource) []uint64 {
-	var buf [256]byte
-	kb := append(buf[:0], k...)
-	at := c.addresses.of(kb)
-	tail := maphash.Bytes(c.addresses.seed, kb) & keyMask
-	first := len(dst)
-	dst = append(dst, at.word()|tail)
-	for host := range r.proxiedHosts {
-		dst = append(dst, c.addresses.on(at, host).word()|tail)
-	}
-	if told := dst[first:]; len(told) > 1 {
-		slices.Sort(told)
-		dst = dst[:first+len(slices.Compact(told))]
-	}
-	return dst
-}
-
-// lists reports whether word is the one by which k is listed under its own host.
-func (c *Cache) lists(word uint64, k string, r Resource) bool {
-	return r.hasNoProxiedHost() || c.addresses.of([]byte(k)).word() == word&^keyMask
-}
-
-// Marks returns where the fence has what concerns the URL with the primary key k, in a scope that tells the given hosts.
-func (c *Cache) Marks(k []byte, hosts []string) (m Marks) {
-	at := c.addresses.of(k)
-	m.path = at.everyQuery()
-	m.add(at)
-	m.add(at.onEveryHost())
-	for _, host := range hosts {
-		m.add(c.addresses.on(at, host))
-	}
-	return m
 }
 
 // forgetHitForMiss forgets that the answers for a URL could not be stored. Of those in a scope it does not know: they end by themselves.

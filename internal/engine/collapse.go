@@ -1,130 +1,19 @@
 package engine
 
 import (
-	"encoding/binary"
+	"context"
+	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
-	"github.com/edgecache-go/edgecache/internal/cache"
+	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/key"
+	"github.com/edgecache-go/edgecache/internal/object"
+	"github.com/edgecache-go/edgecache/internal/partial"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
-
-// maxJoins is how often a request waits for a flight that turns out to make another variant, before it runs alone.
-const maxJoins = 2
-
-// fetchOrJoin makes the page, or waits for another request that is making it.
-// vary names the request fields by which the page is expected to vary: who differs in those does not wait.
-func (x *exchange) fetchOrJoin(vary []string, collapse bool) {
-	e := x.handler.engine
-	if x.old != nil && (x.reason == rules.NoCache || x.old.Terms.Lifetime() <= 0) {
-		collapse = false // each of those who wait would have to ask again
-	}
-	for range maxJoins {
-		if !collapse {
-			break
-		}
-		x.expected.vary = vary
-		began, now := e.cache.Generation(), time.Now()
-		var f *fetch
-		var room [256]byte
-		fl, role := e.flights.Join(x.flightID(room[:0], vary), began, now, func(fl *flight.Flight[result]) bool {
-			return x.mayJoin(fl, began, now)
-		}, func() (*flight.Flight[result], []byte) {
-			f = x.newFetch()
-			return &f.own, f.flightID(f.key[:0], vary) // which begins with the key
-		})
-		if role != flight.Follow {
-			f.alone = role == flight.Alone
-			if v := x.recheck(fl); v != nil {
-				v.Touch()
-				a := cacheStatus{status: Hit, received: x.received, pattern: v.Pattern.Value()}
-				e.deliver(x.w, x.r, &x.req, v, time.Now(), &a)
-				return
-			}
-			f.lead(fl)
-			return
-		}
-		result, outcome := fl.Wait(x.r.Context())
-		done, next := x.collapse(fl, result, outcome, began)
-		if x.gone {
-			x.giveUp()
-			return
-		}
-		if done {
-			return
-		}
-		x.alone = outcome == flight.TimedOut
-		collapse = next != nil
-		vary = next
-	}
-	if x.req.Range && x.plain && x.old == nil && e.cache.Refused(x.name.bytes(), x.scope, x.class, time.Now()) != rules.None {
-		x.plain = false // who was waited for has found out that nothing is stored
-	}
-	x.leadAlone()
-}
-
-// recheck ends a flight whose page another one has stored since memory was looked at, and returns that page; nil if there is none that is fresh. Without this second look,
-// a request that falls between the storing and the landing of one flight and its own place in the table would make the page once more.
-func (x *exchange) recheck(fl *flight.Flight[result]) *cache.Variant {
-	e := x.handler.engine
-	res := e.cache.Peek(x.name.bytes())
-	v := res.Find([]byte(x.scope), &x.req, x.r.Header)
-	if v == nil || v == x.old || nonceOutside(x.w.Header(), v) {
-		return nil
-	}
-	if x.purged(v) {
-		return nil // a purge is on its way; those who join later may have come after it
-	}
-	if action, reason := v.Reuse(&e.rules, &x.req, time.Now()); action != rules.Serve || reason != rules.Fresh {
-		return nil
-	}
-	fl.Share(result{stored: v})
-	fl.Finish()
-	return v
-}
-
-// purged reports whether v is older than a purge. Of one that has not left its mark yet it does not know: who shares v is to be asked again by those who get it.
-func (x *exchange) purged(v *cache.Variant) bool {
-	e := x.handler.engine
-	return e.cache.PurgedSince(&x.marks, v.TagNames(), v.Gen)
-}
-
-// mayJoin reports whether a request that comes now may wait for fl, as far as that is known: not if a purge has come since it began, nor if what it has brought is past its time already.
-func (x *exchange) mayJoin(fl *flight.Flight[result], came uint64, now time.Time) bool {
-	e := x.handler.engine
-	if e.cache.PurgedSince(&x.marks, nil, fl.Began) || fl.Away() {
-		return false
-	}
-	switch result, _ := fl.Result(); {
-	case result.again:
-		return false
-	case result.response != nil:
-		action, _ := result.response.meta.Reuse(&e.rules, &x.req, now)
-		return action != rules.Validate && !x.late(fl, tagNames(result.response.groups, x.name.bytes()), came)
-	case result.stored != nil:
-		return !x.late(fl, result.stored.TagNames(), came)
-	}
-	return !x.late(fl, x.expected.tags, came)
-}
-
-// flightID appends what requests that wait for each other must have in common: the URL, whether they
-// carry credentials, and the fields by which the response is expected to vary. It begins with the key,
-// which tells its own end.
-func (x *exchange) flightID(id []byte, vary []string) []byte {
-	who := byte(x.class)
-	if x.req.Origin {
-		who |= 2 // what is made for others is often not for these, see rules.Terms.Fits
-	}
-	if x.req.Head {
-		who |= 4 // its run ends early, see endHead
-	}
-	id = append(append(id, x.name.bytes()...), who)
-	id = binary.AppendUvarint(id, uint64(len(x.scope)))
-	id = append(id, x.scope...)
-	return key.Variant(id, vary, x.r.Header, &x.req.Scope)
-}
 
 // collapse answers the client with what a flight that it waited for has brought. It returns false if
 // the client must go on by itself; next then names the fields by which the response varies, if a flight
@@ -215,12 +104,6 @@ func (x *exchange) collapseGrowing(fl *flight.Flight[result], p *response, came 
 	return done, nil
 }
 
-// late reports whether the page is too old for this request: one of its tags was purged after the flight began, and the request may have come after that. Who came before the purge may
-// have the page; but a tag remembers its last purge only, so that goes for those who came before every purge.
-func (x *exchange) late(fl *flight.Flight[result], tags []string, came uint64) bool {
-	return fl.Began < came && x.handler.engine.cache.TagsPurgedSince(tags, fl.Began)
-}
-
 // fits reports whether a page that was made for another request may answer this one: by the fields that it varies by, by this client's credentials, and as fresh.
 func (x *exchange) fits(t *rules.Terms, vary []string, variant string, now time.Time) bool {
 	if string(key.Values(nil, vary, x.r.Header, &x.req.Scope)) != variant {
@@ -230,9 +113,121 @@ func (x *exchange) fits(t *rules.Terms, vary []string, variant string, now time.
 	return action == rules.Serve && reason == rules.Fresh // what is stale, and taken by max-stale, is no hit
 }
 
-// leadAlone runs the handler for this request; no other can join.
-func (x *exchange) leadAlone() {
+// readAlong answers the client from a response that is being made for another; started is called when it
+// has begun to read. done is false if the response is lost before the client has got anything of it;
+// again then says that one of the waiters should lead.
+func (x *exchange) readAlong(p *response, now time.Time, started func()) (done, again bool) {
+	ctx := x.r.Context()
+	want, part := p.wanted(x.r, &x.req, now)
+	if x.req.Head && want == wantsAll && p.declared < 0 {
+		want = wantsWhole // which tells the length
+	}
+	var reader *flight.Reader
+	switch want {
+	case wantsWhole:
+		if reader = p.body.Reader(); reader == nil {
+			return false, false
+		}
+		defer reader.Close()
+		err := p.body.Done(ctx)
+		switch {
+		case err == nil:
+			x.deliverWhole(p, now)
+			return true, false
+		case errors.Is(err, flight.ErrLive):
+			return false, false
+		case !errors.Is(err, flight.ErrOutgrown):
+			return x.lost(err)
+		}
+		// It will never be there as a whole. All of it, as it comes, answers any request (RFC 9110, 14.2).
+	case wantsPart, wantsAll:
+		// Until there is enough of it to be worth sending, a response that breaks off can still be made again.
+		if err := p.body.Ready(ctx, sendAt); err != nil {
+			return x.lost(err)
+		}
+	case wantsNothing:
+	}
+	if reader == nil {
+		if reader = p.body.Reader(); reader == nil {
+			return false, false // it has outgrown what is kept: too late to join
+		}
+		defer reader.Close()
+	}
+	started()
+	x.copyAlong(p, reader, want, part, now)
+	return true, false
+}
+
+// deliverWhole answers from a response in progress whose body has just ended.
+func (x *exchange) deliverWhole(p *response, now time.Time) {
 	e := x.handler.engine
-	f := x.newFetch()
-	f.lead(e.flights.Single(&f.own, e.cache.Generation(), time.Now()))
+	body, _ := p.body.Object()
+	a := x.collapsedStatus(p.meta.TTL(now))
+	e.deliver(x.w, x.r, &x.req, e.cache.NewVariant(p.sealed(body, nil), nil, 0, ""), now, &a)
+}
+
+// copyAlong sends the client what it wants of a response in progress, as it comes.
+func (x *exchange) copyAlong(p *response, reader *flight.Reader, want want, part field.Range, now time.Time) {
+	e, h := x.handler.engine, x.w.Header()
+	status, length := p.status, int64(-1)
+	e.applyHeader(h, p.header, p.edits)
+	h["Age"] = []string{strconv.FormatInt(int64(p.meta.Age(now)/time.Second), 10)}
+	switch want {
+	case wantsNothing:
+		status = http.StatusNotModified
+		dropRepresentationHeaders(h)
+	case wantsPart:
+		status, length = http.StatusPartialContent, part.Length
+		h["Content-Range"] = []string{partial.ContentRange(part, p.declared)}
+		h["Content-Length"] = []string{strconv.FormatInt(length, 10)}
+	case wantsAll, wantsWhole:
+		part = field.Range{}
+	}
+	p.describe(h, x.r, &x.req, want == wantsNothing, now)
+	a := x.collapsedStatus(p.meta.TTL(now))
+	e.report(h, x.r, &a, nil)
+	x.w.WriteHeader(status)
+	if want == wantsNothing || x.req.Head || !object.BodyAllowed(status) {
+		return
+	}
+	err := copyBody(x.r.Context(), x.w, reader, part.Start, length)
+	reader.Close()
+	if err != nil || reader.LetGo() {
+		panic(http.ErrAbortHandler) // the client must not take what it got for the response
+	}
+}
+
+// lost tells what to do about a page that cannot be had, before the client has got anything: a stale one will do where it may. Else all who waited would run into the same failure.
+// again says that the handler's context had ended, so that one of them should lead.
+func (x *exchange) lost(err error) (done, again bool) {
+	if x.r.Context().Err() != nil && errors.Is(err, context.Cause(x.r.Context())) {
+		x.gone = true
+		return true, false
+	}
+	now := time.Now()
+	if !x.staleUsable(true, now) {
+		return false, errors.Is(err, errEnded)
+	}
+	a := x.newStatus(Stale, rules.StaleUnreachable)
+	a.collapsed = true
+	x.handler.engine.deliver(x.w, x.r, &x.req, x.old, now, &a)
+	return true, false
+}
+
+// giveUp ends a request that waited in vain until its context ended. If its client has left, nobody is there to be answered; if the time that somebody gave it is over, the handler is
+// to say so: it would have seen that, too.
+func (x *exchange) giveUp() {
+	if errors.Is(x.r.Context().Err(), context.DeadlineExceeded) {
+		x.alone = true
+		x.leadAlone()
+		return
+	}
+	panic(http.ErrAbortHandler)
+}
+
+// collapsedStatus is the account of a request that another one's answer serves. The handler did not run for it: to its client that is a hit.
+func (x *exchange) collapsedStatus(ttl time.Duration) cacheStatus {
+	a := x.newStatus(Hit, rules.Collapsed)
+	a.collapsed, a.ttl, a.hasTTL = true, ttl, true
+	return a
 }

@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"encoding/binary"
 	"net/http"
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/cache"
+	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -79,3 +81,131 @@ func (x *exchange) pattern() string {
 func (x *exchange) staleUsable(broken bool, now time.Time) bool {
 	return x.old != nil && (x.background || x.old.UsableOnError(&x.handler.engine.rules, &x.req, broken, now))
 }
+
+// fetchOrJoin makes the page, or waits for another request that is making it.
+// vary names the request fields by which the page is expected to vary: who differs in those does not wait.
+func (x *exchange) fetchOrJoin(vary []string, collapse bool) {
+	e := x.handler.engine
+	if x.old != nil && (x.reason == rules.NoCache || x.old.Terms.Lifetime() <= 0) {
+		collapse = false // each of those who wait would have to ask again
+	}
+	for range maxJoins {
+		if !collapse {
+			break
+		}
+		x.expected.vary = vary
+		began, now := e.cache.Generation(), time.Now()
+		var f *fetch
+		var room [256]byte
+		fl, role := e.flights.Join(x.flightID(room[:0], vary), began, now, func(fl *flight.Flight[result]) bool {
+			return x.mayJoin(fl, began, now)
+		}, func() (*flight.Flight[result], []byte) {
+			f = x.newFetch()
+			return &f.own, f.flightID(f.key[:0], vary) // which begins with the key
+		})
+		if role != flight.Follow {
+			f.alone = role == flight.Alone
+			if v := x.recheck(fl); v != nil {
+				v.Touch()
+				a := cacheStatus{status: Hit, received: x.received, pattern: v.Pattern.Value()}
+				e.deliver(x.w, x.r, &x.req, v, time.Now(), &a)
+				return
+			}
+			f.lead(fl)
+			return
+		}
+		result, outcome := fl.Wait(x.r.Context())
+		done, next := x.collapse(fl, result, outcome, began)
+		if x.gone {
+			x.giveUp()
+			return
+		}
+		if done {
+			return
+		}
+		x.alone = outcome == flight.TimedOut
+		collapse = next != nil
+		vary = next
+	}
+	if x.req.Range && x.plain && x.old == nil && e.cache.Refused(x.name.bytes(), x.scope, x.class, time.Now()) != rules.None {
+		x.plain = false // who was waited for has found out that nothing is stored
+	}
+	x.leadAlone()
+}
+
+// recheck ends a flight whose page another one has stored since memory was looked at, and returns that page; nil if there is none that is fresh. Without this second look,
+// a request that falls between the storing and the landing of one flight and its own place in the table would make the page once more.
+func (x *exchange) recheck(fl *flight.Flight[result]) *cache.Variant {
+	e := x.handler.engine
+	res := e.cache.Peek(x.name.bytes())
+	v := res.Find([]byte(x.scope), &x.req, x.r.Header)
+	if v == nil || v == x.old || nonceOutside(x.w.Header(), v) {
+		return nil
+	}
+	if x.purged(v) {
+		return nil // a purge is on its way; those who join later may have come after it
+	}
+	if action, reason := v.Reuse(&e.rules, &x.req, time.Now()); action != rules.Serve || reason != rules.Fresh {
+		return nil
+	}
+	fl.Share(result{stored: v})
+	fl.Finish()
+	return v
+}
+
+// purged reports whether v is older than a purge. Of one that has not left its mark yet it does not know: who shares v is to be asked again by those who get it.
+func (x *exchange) purged(v *cache.Variant) bool {
+	e := x.handler.engine
+	return e.cache.PurgedSince(&x.marks, v.TagNames(), v.Gen)
+}
+
+// mayJoin reports whether a request that comes now may wait for fl, as far as that is known: not if a purge has come since it began, nor if what it has brought is past its time already.
+func (x *exchange) mayJoin(fl *flight.Flight[result], came uint64, now time.Time) bool {
+	e := x.handler.engine
+	if e.cache.PurgedSince(&x.marks, nil, fl.Began) || fl.Away() {
+		return false
+	}
+	switch result, _ := fl.Result(); {
+	case result.again:
+		return false
+	case result.response != nil:
+		action, _ := result.response.meta.Reuse(&e.rules, &x.req, now)
+		return action != rules.Validate && !x.late(fl, tagNames(result.response.groups, x.name.bytes()), came)
+	case result.stored != nil:
+		return !x.late(fl, result.stored.TagNames(), came)
+	}
+	return !x.late(fl, x.expected.tags, came)
+}
+
+// flightID appends what requests that wait for each other must have in common: the URL, whether they
+// carry credentials, and the fields by which the response is expected to vary. It begins with the key,
+// which tells its own end.
+func (x *exchange) flightID(id []byte, vary []string) []byte {
+	who := byte(x.class)
+	if x.req.Origin {
+		who |= 2 // what is made for others is often not for these, see rules.Terms.Fits
+	}
+	if x.req.Head {
+		who |= 4 // its run ends early, see endHead
+	}
+	id = append(append(id, x.name.bytes()...), who)
+	id = binary.AppendUvarint(id, uint64(len(x.scope)))
+	id = append(id, x.scope...)
+	return key.Variant(id, vary, x.r.Header, &x.req.Scope)
+}
+
+// late reports whether the page is too old for this request: one of its tags was purged after the flight began, and the request may have come after that. Who came before the purge may
+// have the page; but a tag remembers its last purge only, so that goes for those who came before every purge.
+func (x *exchange) late(fl *flight.Flight[result], tags []string, came uint64) bool {
+	return fl.Began < came && x.handler.engine.cache.TagsPurgedSince(tags, fl.Began)
+}
+
+// leadAlone runs the handler for this request; no other can join.
+func (x *exchange) leadAlone() {
+	e := x.handler.engine
+	f := x.newFetch()
+	f.lead(e.flights.Single(&f.own, e.cache.Generation(), time.Now()))
+}
+
+// maxJoins is how often a request waits for a flight that turns out to make another variant, before it runs alone.
+const maxJoins = 2

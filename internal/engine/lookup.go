@@ -1,11 +1,13 @@
 package engine
 
 import (
+	"encoding/binary"
 	"net/http"
 	"slices"
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/cache"
+	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -105,4 +107,51 @@ func missReason(res cache.Resource, scope []byte, req *rules.Request, h http.Hea
 		return rules.Accept
 	}
 	return rules.VaryMiss
+}
+
+// classify tells what the header of r says, what the application says about r, and within which limits it is served.
+func (e *Engine) classify(r *http.Request, limits *rules.Limits) rules.Request {
+	req := e.rules.Request(r)
+	if e.config.Personal != nil {
+		req.Personal = e.personal(r)
+	}
+	if limits != nil {
+		req.Limits = limits
+		if limits.Pass && req.Bypass == rules.None {
+			req.Bypass = rules.Policy
+		}
+	}
+	return req
+}
+
+// personal asks Config.Personal. One that panics tells nothing, and nothing is shared then: the
+// client gets its answer from the handler, and the operator the panic.
+func (e *Engine) personal(r *http.Request) (yes bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			yes = true
+			e.logPanic(r, p, "edgecache: Config.Personal panicked")
+		}
+	}()
+	return e.config.Personal(r)
+}
+
+// scope appends what besides the URL and Vary separates pages: see key.Scope; what policies outside vary on, and the version that the application names.
+func (e *Engine) scope(dst []byte, r *http.Request, req *rules.Request) []byte {
+	dst = key.Scope(dst, r, &req.Scope)
+	if req.Limits != nil && len(req.Limits.Vary) > 0 {
+		dst = key.Variant(append(dst, 0, 'P'), e.rules.Chosen(req.Limits.Vary), r.Header, &req.Scope) // no other part of a scope begins so
+	}
+	if e.config.Version == nil {
+		return dst
+	}
+	version := e.config.Version()
+	dst = append(dst, 0, 'V') // no other part of a scope begins so
+	dst = binary.AppendUvarint(dst, uint64(len(version)))
+	return append(dst, version...)
+}
+
+// mayWait reports whether a request may be answered by one that began before it: not if its client wants an answer made anew, or its own.
+func mayWait(cc *field.CacheControl) bool {
+	return !cc.NoCache && !cc.NoStore && !cc.MaxAge.Set && !cc.MinFresh.Set
 }

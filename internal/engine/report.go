@@ -4,9 +4,13 @@ import (
 	"iter"
 	"math/rand/v2"
 	"net/http"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/directive"
+	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -242,4 +246,36 @@ func (e *Engine) report(h http.Header, r *http.Request, a *cacheStatus, room []s
 	e.decided(r, a)
 	e.hideTags(h)
 	e.status.write(h, a, room)
+}
+
+// hideTags takes the tags off a response that leaves, if Config.HideTags says so. What is stored keeps them.
+func (e *Engine) hideTags(h http.Header) {
+	if !e.config.HideTags {
+		return
+	}
+	for name := range h {
+		if strings.EqualFold(name, "Cache-Groups") || strings.EqualFold(name, directive.GroupInvalidation) {
+			delete(h, name)
+		}
+	}
+}
+
+// markPersonal makes a response that is passed on because of who asks say so, in its header h. A cache in front of this one may
+// take no notice of a cookie or an API key, and would keep a response that only says how long.
+//
+// Deviation: RFC 9111, 5.2 has a cache pass directives on as they come. Off with Config.InsecureShareCookies.
+func (e *Engine) markPersonal(h http.Header, req *rules.Request, status int) {
+	if status == http.StatusSwitchingProtocols || !e.rules.IsPersonal(req, h) {
+		return
+	}
+	for name := range h {
+		if field.SpeaksToCaches(name) || slices.Contains(e.rules.TargetedFields, http.CanonicalHeaderKey(name)) {
+			delete(h, name) // it would be obeyed in place of Cache-Control
+		}
+	}
+	cc := field.ParseCacheControl(field.Canonical(h)["Cache-Control"])
+	if cc.NoStore && !cc.MustUnderstand || cc.Private && len(cc.PrivateFields) == 0 && !cc.Public && !cc.SharedMaxAge.Set {
+		return // it says so itself, in its own words
+	}
+	directive.Set(h, directive.Private)
 }
