@@ -100,6 +100,8 @@ func playModels(t *testing.T, short, long uint64, store func() edgecache.Store) 
 	n, first := short, rand.Uint64()>>16
 	if os.Getenv("EDGECACHE_LONG") != "" {
 		n = long
+	} else if testing.Short() {
+		n /= 5
 	}
 	if s := os.Getenv("EDGECACHE_SEED"); s != "" {
 		seed, err := strconv.ParseUint(s, 10, 64)
@@ -134,6 +136,9 @@ func playModels(t *testing.T, short, long uint64, store func() edgecache.Store) 
 
 // Shows that the model notices each kind of broken purge.
 func brokenPurgesAreCaught(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds until each of them is noticed")
+	}
 	for _, row := range []struct {
 		name   string
 		breaks func(p *purges)

@@ -717,14 +717,16 @@ func aCacheBehindAnotherDoesNotAnswerItStale(t *testing.T) {
 
 // A request of a client is none, whatever it says.
 func clientsCannotLookLikeRefreshes(t *testing.T) {
-	calls := 0
-	s := newTheater(emptyEdge(t).Handler(numbered(&calls)))
-	for _, header := range [][]string{{"Edgecache-Refreshing", "1"}, {"X-Refreshing", "true"}, {"Cache-Control", "stale-while-revalidate"}, {"Purpose", "prefetch"}} {
-		s.visit("GET", "/"+header[0], header...)
-	}
-	require.Len(t, s.requests, 4)
-	require.False(t, slices.Contains(s.requests, true))
-	require.False(t, edgecache.Refreshing(harness.Request("GET", "/")))
+	synctest.Test(t, func(t *testing.T) { // the handler takes a second
+		calls := 0
+		s := newTheater(emptyEdge(t).Handler(numbered(&calls)))
+		for _, header := range [][]string{{"Edgecache-Refreshing", "1"}, {"X-Refreshing", "true"}, {"Cache-Control", "stale-while-revalidate"}, {"Purpose", "prefetch"}} {
+			s.visit("GET", "/"+header[0], header...)
+		}
+		require.Len(t, s.requests, 4)
+		require.False(t, slices.Contains(s.requests, true))
+		require.False(t, edgecache.Refreshing(harness.Request("GET", "/")))
+	})
 }
 
 // What stands outside may let in a few requests at once. A client that has to wait for a new page

@@ -405,6 +405,9 @@ func unmarked(d harness.Dice, next http.Handler) (http.Handler, *oracle) {
 const caughtWithin = 20_000
 
 func theOracleCatchesThem(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it takes seconds until each of them is noticed")
+	}
 	type mutant struct {
 		cache modelCache
 		want  string // in what the oracle says
