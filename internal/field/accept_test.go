@@ -87,8 +87,8 @@ func TestAccept(t *testing.T) {
 			}
 		}
 	})
-	// Members are cut as those of a list are, and quotes end with their line. Whoever sends a
-	// megabyte of quotes has it read once.
+	// Members are cut like those of a list, and quotes end with their line. A megabyte of quotes is
+	// read once.
 	t.Run("quoted ranges", func(t *testing.T) {
 		pieces := []string{`"`, `\`, ",", "\n", "a", " "}
 		for n := range 6 * 6 * 6 * 6 * 6 * 6 {

@@ -10,7 +10,7 @@ const (
 	proxyFields = "\nX-Forwarded-For: 192.0.2.1\nX-Forwarded-Proto: https\nX-Forwarded-Host: www.example.com\nX-Forwarded-Port: 443"
 )
 
-// BenchmarkHit is the steps of a hit that are done here.
+// BenchmarkHit runs this package's steps of a hit.
 func BenchmarkHit(b *testing.B) {
 	run := func(name string, step func(dst []byte)) {
 		b.Run(name, func(b *testing.B) {

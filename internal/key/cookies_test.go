@@ -95,7 +95,7 @@ func TestCookies(t *testing.T) {
 	})
 }
 
-// What is left has nothing that does not count, and identifies as before.
+// The rest has no cookie that does not count, and identifies as before.
 func FuzzCookies(f *testing.F) {
 	for _, row := range cookieRows {
 		f.Add(row.line)
@@ -140,8 +140,7 @@ func TestPreference(t *testing.T) {
 	require.Equal(t, []string{"de"}, lines)
 }
 
-// What asks for a part of a page, or refines what is asked for, separates; by the beginning of the
-// name.
+// A field that asks for a part of a page, or refines that, separates, by its prefix.
 func TestFragmentsAreInScope(t *testing.T) {
 	for _, name := range []string{
 		"X-Inertia", "X-Inertia-Version", "X-Inertia-Partial-Data", "X-Inertia-Partial-Component", "X-Inertia-Partial-Except", "X-Inertia-Whatever-Comes",

@@ -12,7 +12,7 @@ import (
 
 func TestFields(t *testing.T) {
 	// A handler that reads header fields and one that reads CGI variables see different things in
-	// these headers: so the variants differ, whichever of the two it is.
+	// these headers. So the variants differ, whichever of the two it is.
 	t.Run("respelled fields in Vary (RFC 9111, 4.1)", func(t *testing.T) {
 		headers := []http.Header{
 			{},
@@ -56,7 +56,8 @@ func TestFields(t *testing.T) {
 		underscored, _, _ := VaryNames([]string{"X_CUSTOM"})
 		require.Equal(t, []string{"X-Custom"}, underscored, "Vary itself may be spelled so")
 	})
-	// A field that refuses to be told apart must not be looked up: Note says so at the limit.
+	// At the limit, Note reports that a field cannot be told apart. The request must not be looked
+	// up then.
 	t.Run("the fields of one request are limited", func(t *testing.T) {
 		for name, row := range map[string]struct {
 			field  func(i int) string
@@ -91,8 +92,8 @@ func TestFields(t *testing.T) {
 	})
 }
 
-// FuzzRespelled compares two headers with a field in two spellings: where a program that knows one
-// of them, or takes both for one, sees a difference, there is one.
+// FuzzRespelled compares two headers with a field in two spellings. They must differ if a program
+// that knows one of the spellings, or takes both for one, sees a difference.
 func FuzzRespelled(f *testing.F) {
 	f.Add("a", "b", "a", "")
 	f.Add("", "X_f", "\x00r", "a")

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// scope is Scope with the pass over the header before it.
+// scope is Scope after the pass over the header.
 func scope(dst []byte, r *http.Request) []byte {
 	f := fieldsOf(r.Header)
 	return Scope(dst, r, &f)
@@ -141,8 +141,8 @@ func TestScope(t *testing.T) {
 		require.NotEqual(t, named, scope(nil, noHost), "an empty r.Host is seen by the handler")
 		require.Empty(t, scope(nil, &http.Request{}), "a request without a key has no scope")
 	})
-	// A target without a path has the key of "/", so that a purge finds what was stored for it; but
-	// a handler sees an empty path, and routers redirect it.
+	// A target without a path has the key of "/", so that a purge finds its response. But a handler
+	// sees an empty path, and routers redirect it.
 	t.Run("targets without a path", func(t *testing.T) {
 		seen := map[string]string{}
 		for _, target := range []string{"/?q", "http://h/?q", "http://h?q", "http://u@h?q", "/", "http://h/", "http://h", "/?", "http://h?", "http://h/?"} {

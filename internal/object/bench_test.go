@@ -13,7 +13,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// BenchmarkHit is the steps of a hit that are done here.
+// BenchmarkHit runs this package's steps of a hit.
 func BenchmarkHit(b *testing.B) {
 	now := time.Date(2026, time.November, 22, 12, 0, 0, 0, time.UTC)
 	fields := http.Header{

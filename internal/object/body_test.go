@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// cut is text in pieces that end at the given places; an empty piece comes from a place that is
-// named twice.
+// cut is text in pieces that end at the given indexes. An index that is given twice makes an empty
+// piece.
 func cut(text string, at ...int) Body {
 	var chunks [][]byte
 	from := 0
@@ -117,7 +117,7 @@ func TestBody(t *testing.T) {
 
 var errGone = errors.New("the client has gone")
 
-// limited takes n bytes and then fails, or says nothing and takes less.
+// limited takes n bytes and then fails, or takes less without an error.
 type limited struct {
 	n      int
 	silent bool

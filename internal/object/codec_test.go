@@ -76,7 +76,7 @@ func same(t *testing.T, got, want *Object, now time.Time) {
 	}
 }
 
-// examples are one of each kind of response.
+// examples has one response of each kind.
 func examples(t testing.TB) map[string]*Object {
 	o := options()
 	return map[string]*Object{

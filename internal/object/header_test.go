@@ -12,7 +12,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// headers are one of each kind.
+// headers has one of each kind.
 var headers = map[string]http.Header{
 	"no field":                       {},
 	"a well-known name":              {"Content-Type": {"text/html"}},

@@ -2,7 +2,7 @@ package rules
 
 import "testing"
 
-// BenchmarkHit is the steps of a hit that are done here.
+// BenchmarkHit runs this package's steps of a hit.
 func BenchmarkHit(b *testing.B) {
 	o := usual
 	o.IgnoreCookies = []string{"_ga", "_ga_*", "_gid", "_gat", "_gat_*", "_gcl_*", "__utm*", "_fbp", "_hj*", "_pk_*"}

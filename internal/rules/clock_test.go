@@ -10,12 +10,12 @@ import (
 	"unsafe"
 )
 
-// jumped returns t as time.Now would have given it after the wall clock was set forward by d,
-// in whole seconds: another date, the same monotonic reading.
+// jumped returns t as time.Now would return it after the wall clock was set forward by d, in whole
+// seconds: another date, the same monotonic reading.
 //
 // No fake clock can do that, and time.Time has no constructor for it, so this writes into its
 // representation: bits 30 to 62 of the first word are the seconds of the wall clock.
-// TestJumpedClock holds that this is still so.
+// TestClock/jumps holds that this is still so.
 func jumped(t time.Time, d time.Duration) time.Time {
 	wall := (*uint64)(unsafe.Pointer(&t))
 	*wall += uint64(int64(d/time.Second)) << 30

@@ -12,8 +12,8 @@ import (
 )
 
 func TestFields(t *testing.T) {
-	// CGI and FastCGI make one variable of dashes and underscores (RFC 3875, 4.1.18), and what
-	// follows them goes further: a field counts by its dashed form.
+	// CGI and FastCGI make one variable of dashes and underscores (RFC 3875, 4.1.18), and a proxy
+	// may forward those: a field counts by its dashed form.
 	t.Run("underscores are dashes", func(t *testing.T) {
 		raw := func(method string, fields ...string) *http.Request {
 			h := http.Header{}
@@ -74,8 +74,8 @@ func TestFields(t *testing.T) {
 			t.Errorf("a POST that rewrites its target: got %q", reason)
 		}
 	})
-	// A request with more fields than can be told apart is not looked up, and nobody's. That does
-	// not depend on the order of a map.
+	// A request with more fields than can be told apart is not looked up, and counts as
+	// credentialed. That does not depend on the order of a map.
 	t.Run("crowded requests", func(t *testing.T) {
 		with := func(method, form string, n int) *http.Request {
 			h := browser().Header
@@ -113,8 +113,7 @@ func TestFields(t *testing.T) {
 		}
 	})
 	// A megabyte of names that are looked at twice costs no more than a megabyte of other names.
-	// What is counted is allocations, since time depends on the machine, and names that are looked
-	// at.
+	// Allocations and names are counted, since time depends on the machine.
 	t.Run("many names cost little", func(t *testing.T) {
 		const size = 1 << 20
 		megabyte := func(form string) *http.Request {
@@ -134,7 +133,7 @@ func TestFields(t *testing.T) {
 		for _, form := range []string{"X_forwarded_%040d", "X-Forwarded-%040d", "X_abcdefghi_%040d", "x-forwarded-%040d", "X-Original-%040d", "X_Token_%040d"} {
 			r := megabyte(form)
 			var q Request
-			// A number that does not grow with the request: those up to the limit, which are kept.
+			// The number does not grow with the request: only names up to the limit are kept.
 			if n := testing.AllocsPerRun(1, func() { q = usual.Request(r) }); n > 3*key.MaxFields {
 				t.Errorf("%s: %v allocations for %d names, want at most %d", form, n, len(r.Header), 3*key.MaxFields)
 			}
@@ -164,8 +163,7 @@ func takenOff(q Request, name string) bool {
 	return len(h) == 0
 }
 
-// FuzzUnderscores: in whichever spelling a field comes, it identifies, separates and bypasses
-// alike.
+// FuzzUnderscores: a field identifies, separates and bypasses in the same way in every spelling.
 func FuzzUnderscores(f *testing.F) {
 	for _, seed := range []string{"X-Forwarded-Host", "X-Api-Key", "X-Original-Url", "If-Match", "User-Agent", "Cookie", "Content-Length", "Sec-Ch-Ua", "A--b", "Oidc-Claim-Sub"} {
 		f.Add(seed, "1", byte('_'))

@@ -14,7 +14,7 @@ var wordsOfIdentity = strings.Fields(`token key auth jwt session user uid login 
 	identity principal subject secret credential cert cookie oidc saml sso bearer signature password passwd sessid claim`)
 
 func TestIdentity(t *testing.T) {
-	// One row for each word, at the beginning and at the end of a part, with dashes and
+	// There is a row for each word, at the beginning and at the end of a part, with dashes and
 	// underscores, alone, as the first part, in the middle and as the last.
 	t.Run("names that identify the sender", func(t *testing.T) {
 		if got := slices.Sorted(slices.Values(wordsOfIdentity)); !slices.Equal(got, identityWords.words) {
@@ -119,7 +119,7 @@ func TestIdentity(t *testing.T) {
 				t.Errorf("%s counts without being listed", name)
 			}
 		}
-		// What products send by default, as they spell it.
+		// Products send these by default, in this spelling.
 		for _, name := range strings.Fields(`
 		X-Amzn-Mtls-Clientcert X-Amzn-Mtls-Clientcert-Subject X-Amzn-Mtls-Clientcert-Serial-Number Ssl-Client-Cert SSL-CLIENT-VERIFY SSL_CLIENT_S_DN X-SSL-Client-Cert X-SSL-Client-CN
 		X-ARR-ClientCert X-Tailscale-User Tailscale-User-Login OIDC_CLAIM_sub OIDC_CLAIM_preferred_username X-Consumer-ID X-Consumer-Username X-Consumer-Custom-Id
@@ -172,7 +172,7 @@ func TestIdentity(t *testing.T) {
 			}
 		}
 	})
-	// What is known beforehand is what is found out otherwise.
+	// The index of fields agrees with what is computed otherwise.
 	t.Run("known fields", func(t *testing.T) {
 		o := Options{CredentialFields: []string{"Dnt", "X-Acme", "X-Acme-*", "Range"}}
 		indexed := o.Indexed()
@@ -198,8 +198,8 @@ func TestIdentity(t *testing.T) {
 	})
 }
 
-// harmlessFields are what browsers, libraries, proxies, content delivery networks, platforms and
-// tracers send with every request.
+// harmlessFields are those that browsers, libraries, proxies, content delivery networks, platforms
+// and tracers send with every request.
 var harmlessFields = strings.Fields(`
 	Accept Accept-Charset Accept-Datetime Accept-Encoding Accept-Language Accept-Signature Access-Control-Request-Headers Access-Control-Request-Method
 	Access-Control-Request-Private-Network Alt-Used Attribution-Reporting-Eligible Available-Dictionary Content-Encoding Content-Type Device-Memory Dictionary-Id
@@ -233,7 +233,7 @@ var harmlessFields = strings.Fields(`
 	X-Datadog-Origin X-Datadog-Parent-Id X-Datadog-Sampling-Priority X-Datadog-Tags X-Datadog-Trace-Id X-Dtpc X-Dynatrace X-Instana-L X-Instana-S X-Instana-T X-Newrelic-Id
 	X-Newrelic-Transaction X-Ot-Span-Context X-Request-Guid X-Request-Id X-Request-Uuid X-Requestuuid X-Message-Uuid X-Nws-Log-Uuid X-Trace-Id X-Transaction-Id`)
 
-// scopedFields are the names of that kind which tell a handler where it is: they separate pages.
+// scopedFields are the harmless fields that tell a handler where it is: they separate responses.
 var scopedFields = strings.Fields(`
 	Cf-Visitor Cloudfront-Forwarded-Proto Fastly-Ssl Forwarded Front-End-Https X-Arr-Ssl X-Envoy-Original-Path X-Forwarded-Host X-Forwarded-Port X-Forwarded-Prefix
 	X-Forwarded-Proto X-Forwarded-Scheme X-Forwarded-Server X-Forwarded-Ssl X-Forwarded-User-Agent X-Forwarded-Useragent X-Host X-Original-Host X-Original-Uri
@@ -243,7 +243,7 @@ func FuzzIdentifying(f *testing.F) {
 	for _, seed := range []string{"X-Userinfo", "User-Agent", "x_useragent", "X-Proxyuser-Ip", "Sec-X-Token", "--", "Authuser-Agent"} {
 		f.Add(seed)
 	}
-	// formsOf are those in which a word ends a part.
+	// formsOf returns the forms in which a word ends a part.
 	formsOf := func(word string) []string {
 		forms := []string{word, word + "s"}
 		if before, ok := strings.CutSuffix(word, "y"); ok {

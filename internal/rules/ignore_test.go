@@ -55,7 +55,7 @@ func TestIgnore(t *testing.T) {
 			}
 		}
 	})
-	// Each role that a field has here forbids to ignore it.
+	// A field with a role cannot be ignored.
 	t.Run("a field with a role is not ignorable", func(t *testing.T) {
 		for _, name := range commonFields {
 			if roleOf(name) != 0 && Ignorable(name) {

@@ -8,11 +8,11 @@ import (
 func TestInference(t *testing.T) {
 	t.Run("none beside fields that forbid it", func(t *testing.T) {
 		for _, line := range []string{
-			// What speaks to other caches.
+			// Fields for other caches.
 			"Surrogate-Control: no-store", "Surrogate-Control: max-age=60", "surrogate-control: no-store", "X-Accel-Expires: 0", "X-Accel-Expires: off", "X-Accel-Expires: 60",
 			"Edge-Control: no-store", "X-LiteSpeed-Cache-Control: no-cache", "Cloudflare-CDN-Cache-Control: no-store", "Vercel-CDN-Cache-Control: max-age=0",
 			"Akamai-Cache-Control: no-store", "Fastly-Surrogate-Control: no-store", "CDN-Cache-Control: ;", "CDN-Cache-Control: max-age=x",
-			// What is done to one browser.
+			// Fields for one browser.
 			`Clear-Site-Data: "cookies"`,
 			// A user's token.
 			"Authorization: Bearer 1", "X-Auth-Token: 1", "X-CSRF-Token: 1", "X-Csrftoken: 1", "X-XSRF-TOKEN: 1", "X_Csrf_Token: 1", "Access-Token: 1", "X-Accesstoken: 1", "Refresh-Token: 1",
@@ -34,7 +34,7 @@ func TestInference(t *testing.T) {
 			}
 		}
 	})
-	// The field that this cache obeys is no other cache's.
+	// The field that this cache obeys is not for another cache.
 	t.Run("beside the targeted field that is obeyed", func(t *testing.T) {
 		if m, reason := usual.Store(usual.get(""), 200, header("CDN-Cache-Control: public"), start, start); reason != None || m.Lifetime() != usual.DefaultTTL {
 			t.Errorf("got %v, %v", reason, m.Lifetime())
@@ -63,7 +63,7 @@ func TestInference(t *testing.T) {
 	})
 }
 
-// everyPage are fields that servers, frameworks, CDNs and proxies put on every page.
+// everyPage are fields that servers, frameworks, CDNs and proxies put on every response.
 const everyPage = `Accept-CH Accept-Patch Accept-Ranges Access-Control-Allow-Credentials Access-Control-Allow-Headers Access-Control-Allow-Methods
 Access-Control-Expose-Headers Access-Control-Max-Age Age Allow Alt-Svc Cache-Groups Cache-Status Cache-Tag CF-Cache-Status CF-Ray Connection Content-Digest
 Content-Disposition Content-Language Content-Length Content-Location Content-Security-Policy Content-Security-Policy-Report-Only Content-Type

@@ -12,7 +12,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// browser is what a browser sends for a page, behind a proxy.
+// browser is a browser's request for a page, behind a proxy.
 func browser() *http.Request {
 	return &http.Request{Method: "GET", Header: http.Header{
 		"User-Agent":                {"Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0"},
@@ -338,7 +338,8 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, cookie, directives, connection string) {
 		r := &http.Request{Method: "GET", Header: http.Header{"Cookie": {cookie}, "Cache-Control": {directives}, "Connection": {connection}, cookie: {connection}}}
 		q := o.Request(r)
-		// net/http's parser is what most handlers see: no cookie that it finds may go unnoticed.
+		// Most handlers see what net/http's parser finds: it must not find a cookie that is missed
+		// here.
 		for _, c := range r.Cookies() {
 			if c.Name != "_ga" && (len(c.Name) < 4 || c.Name[:4] != "_gid") && !q.Cookie {
 				t.Fatalf("cookie %q of %q goes unnoticed", c.Name, cookie)

@@ -7,7 +7,7 @@ import (
 )
 
 func TestRestore(t *testing.T) {
-	// What was stored keeps ageing, wherever it lies.
+	// A stored response ages wherever it is.
 	t.Run("age (RFC 9111, 4.2.3)", func(t *testing.T) {
 		h := header("Cache-Control: max-age=100\nAge: 10\nDate: {0}")
 		m, reason := usual.Store(usual.get(""), 200, h, start, start)

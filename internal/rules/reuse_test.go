@@ -163,8 +163,8 @@ func TestReuse(t *testing.T) {
 			}
 		}
 	})
-	// What an unsafe request has made invalid needs validation, whatever windows it has, but stands
-	// in for errors.
+	// An invalidated response needs validation, whatever windows it has, but may be served instead
+	// of an error.
 	t.Run("invalidated (RFC 9111, 4.4)", func(t *testing.T) {
 		now := time.Unix(1_800_000_000, 0)
 		meta, reason := literal.Store(&Request{}, 200, header("Cache-Control: max-age=600, stale-while-revalidate=60, stale-if-error=60"), now, now)
@@ -219,7 +219,7 @@ func TestReuse(t *testing.T) {
 			t.Errorf("got %v allocations, want 0", got)
 		}
 	})
-	// The properties hold for any mixture of what the tables contain.
+	// The properties hold for any mixture of the tables' rows.
 	t.Run("properties", func(t *testing.T) {
 		directives := []string{
 			"", "no-store", "no-cache", "private", "public", "max-age=0", "max-age=60", "s-maxage=30", "must-revalidate", "proxy-revalidate",
@@ -255,8 +255,8 @@ func TestReuse(t *testing.T) {
 				if serves && reason != None {
 					t.Fatalf("%d %q was refused (%v), yet served", status, response, reason)
 				}
-				// A request must not get a response that it could not have fetched itself
-				// either; its own no-store excepted.
+				// A request must not get a response that it could not have fetched itself, except
+				// for its own no-store.
 				if _, own := usual.Store(again, status, header(response), start, start); serves && own != None && own != RequestNoStore {
 					t.Fatalf("%d %q was served to a request for which it may not be stored (%v)", status, response, own)
 				}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// start has a fraction of a second, as real clocks have, and dates have not.
+// start has a fraction of a second, as clocks have and dates have not.
 var start = time.Date(2026, time.March, 4, 5, 6, 7, 600e6, time.UTC)
 
 // literal is the configuration that follows the RFCs to the letter.
@@ -22,7 +22,7 @@ var literal = Options{
 	TargetedFields:         []string{"Cdn-Cache-Control"},
 }
 
-// usual resembles what users get who configure nothing.
+// usual resembles the default configuration.
 var usual = Options{
 	DefaultTTL:       2 * time.Minute,
 	HeuristicMax:     time.Hour,
@@ -30,7 +30,7 @@ var usual = Options{
 	TargetedFields:   []string{"Cdn-Cache-Control"},
 }.Indexed()
 
-// honoring is usual, and obeys what requests say.
+// honoring is usual, and obeys directives of requests.
 var honoring = func() Options {
 	o := usual
 	o.HonorRequestDirectives = true
@@ -39,7 +39,7 @@ var honoring = func() Options {
 
 var relative = regexp.MustCompile(`\{-?\d+\}`)
 
-// header reads "Name: value" lines; {-3} is the date of three seconds before start.
+// header reads "Name: value" lines. {-3} is the date of three seconds before start.
 func header(text string) http.Header {
 	h := http.Header{}
 	for line := range strings.Lines(text) {
@@ -68,7 +68,7 @@ func (o *Options) get(text string) *Request {
 	return &q
 }
 
-// exchange is a response that comes and another request that may use it: the row of most tables.
+// exchange is a response and a later request that may use it: the row of most tables.
 type exchange struct {
 	name     string
 	request  string

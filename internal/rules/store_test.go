@@ -134,7 +134,7 @@ func TestStore(t *testing.T) {
 			})
 		}
 	})
-	// Who may share a response, by what it says.
+	// Each row says by its header which requests may share the response.
 	t.Run("credentials (RFC 9111, 3.5)", func(t *testing.T) {
 		certificate := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{{}}}
 		requests := map[Reason]*http.Request{
@@ -422,7 +422,7 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// Whatever the header, what must never be stored is not, and what is refused cannot be served.
+// Whatever the header, some responses are never stored, and a refused one cannot be served.
 func FuzzStore(f *testing.F) {
 	for _, seed := range []string{
 		"", "Cache-Control: no-store", "Cache-Control: private", "Set-Cookie: a=b", "cache-control: max-age=60\nCache-Control: no-store",
@@ -477,8 +477,7 @@ func FuzzStore(f *testing.F) {
 	})
 }
 
-// plainly says whether the directive stands in a field without quotes, where no reading can miss
-// it.
+// plainly reports whether the directive is in a field without quotes, where no reading can miss it.
 func plainly(field, directive string) bool {
 	if strings.Contains(field, `"`) {
 		return false
