@@ -145,8 +145,7 @@ func whatCannotStartIsReported(t *testing.T) {
 	require.Panics(t, func() { static(t, nil, edgecache.StaticOptions{}).Handler(nil) })
 }
 
-// What the functions for templates write, and that a template is the same
-// in development.
+// The functions for templates, and that a template is the same in development.
 func functionsForTemplatesWriteTheSameInDevelopment(t *testing.T) {
 	files := map[string]string{"app.css": "a{}", "app.js": "a()", "lib/b.mjs": "b()", "sw.js": "s()", "a.woff2": "f", "i.svg": "<svg/>"}
 	const page = `<link href="{{asset "app.css"}}" integrity="{{integrity "app.css"}}"><img src="{{asset "/i.svg#x"}}">{{importmap .}}{{preload "app.css" "a.woff2" "app.js" "i.svg"}}`
@@ -492,8 +491,8 @@ func requestsAndEditsMayComeAtTheSameTime(t *testing.T) {
 	assets.Of(a).Settle()
 }
 
-// Nobody but static files of this process can keep a page from
-// being stored, or call it a hit.
+// Only static files of this process can keep a response from being stored by their mark, or call it
+// a hit.
 func anOriginCannotMarkItsPagesAsStaticFiles(t *testing.T) {
 	h := edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set(engine.StaticField, "1")

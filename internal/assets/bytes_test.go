@@ -51,7 +51,7 @@ func zipped(t testing.TB, tree fs.FS) fs.FS {
 	return r
 }
 
-// Ranges work on what can only be read from its start, small or large.
+// Ranges work on files that can only be read from the start, small or large.
 func rangesWorkInAZipArchive(t *testing.T) {
 	large := strings.Repeat("0123456789", 500_000)
 	a, err := edgecache.Static(zipped(t, fstest.MapFS{"small.txt": {Data: []byte("0123456789")}, "large.txt": {Data: []byte(large)}}), edgecache.StaticOptions{})
@@ -84,8 +84,7 @@ func rangesWorkInAZipArchive(t *testing.T) {
 	}
 }
 
-// One request unpacks an entry once at most, whatever ranges it
-// asks for and in whatever order.
+// One request unpacks an entry at most once, whatever ranges it asks for and in whatever order.
 func aRequestUnpacksAnEntryOnce(t *testing.T) {
 	large := strings.Repeat("0123456789", 500_000)
 	archive := zipped(t, fstest.MapFS{"large.txt": {Data: []byte(large)}}).(*zip.Reader)
@@ -151,8 +150,8 @@ func (n nowhere) Header() http.Header         { return n.header }
 func (n nowhere) WriteHeader(int)             {}
 func (n nowhere) Write(p []byte) (int, error) { return len(p), nil }
 
-// A hit takes one array for the values of its header, one string
-// for Cache-Status, and one array for both status fields.
+// A hit takes one array for the values of its header, one string for Cache-Status, and one array
+// for both status fields.
 func aHitAllocatesLittle(t *testing.T) {
 	a, err := edgecache.Static(embeddedTree(t), edgecache.StaticOptions{})
 	require.NoError(t, err)
@@ -181,8 +180,8 @@ func aHitAllocatesLittle(t *testing.T) {
 	}
 }
 
-// BenchmarkStatic is a file of 100 KiB over loopback, against http.FileServerFS on the same file:
-// embedded, and on disk.
+// BenchmarkStatic serves a file of 100 KiB over loopback, embedded and on disk, beside
+// http.FileServerFS with the same file.
 func BenchmarkStatic(b *testing.B) {
 	dir := b.TempDir()
 	data, err := embedded.ReadFile("testdata/static/photo.jpg")

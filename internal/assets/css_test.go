@@ -7,7 +7,7 @@ import (
 	"unicode"
 )
 
-// TestReferences is CSS Syntax 3, section 4, as far as URLs go.
+// TestReferences follows CSS Syntax 3, section 4, as far as URLs go.
 func TestReferences(t *testing.T) {
 	for _, row := range []struct {
 		name, css string

@@ -43,7 +43,7 @@ func folder(t testing.TB, files map[string]string) string {
 	return dir
 }
 
-// put writes a file as it was an hour ago.
+// put writes a file as if an hour ago.
 func put(t testing.TB, dir, name, text string) {
 	t.Helper()
 	path := filepath.Join(dir, filepath.FromSlash(name))
@@ -83,8 +83,7 @@ func checkAnswer(t *testing.T, what string, w *httptest.ResponseRecorder, code i
 
 const immutably = "public, max-age=31536000, immutable"
 
-// New bytes never go out under an old hash, an old tag never confirms
-// them, and URL follows.
+// New bytes are never sent for an old hash, an old tag never confirms them, and URL follows.
 func newBytesNeverGoOutUnderAnOldHash(t *testing.T) {
 	for _, row := range []struct {
 		name string
@@ -130,8 +129,7 @@ func newBytesNeverGoOutUnderAnOldHash(t *testing.T) {
 	}
 }
 
-// What has not changed stays known: its variants, and that it
-// was sent.
+// An unchanged file keeps its variants, and that it was sent.
 func anEditKeepsTheRest(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": script, "b.js": "one"})
 	a := serveDir(t, dir, edgecache.StaticOptions{})
@@ -146,8 +144,7 @@ func anEditKeepsTheRest(t *testing.T) {
 	}
 }
 
-// A stylesheet changes its URL when a file changes that it refers
-// to, over any number of steps.
+// A stylesheet changes its URL when a file changes that it refers to, over any number of steps.
 func anEditOfAnImageChangesTheURLOfItsStylesheet(t *testing.T) {
 	dir := folder(t, map[string]string{"a.css": "@import 'b.css';", "b.css": "x{y:url(i.png)}", "i.png": "one"})
 	a := serveDir(t, dir, edgecache.StaticOptions{})
@@ -172,8 +169,7 @@ func anEditOfAnImageChangesTheURLOfItsStylesheet(t *testing.T) {
 	checkAnswer(t, "the removed image", ask(a, "/static/i.png"), 404, "no-store", "Not Found\n")
 }
 
-// A compressed file is used only as long as it is made of the file
-// beside it.
+// A compressed file is used only as long as it is made of the file beside it.
 func aCompressedFileIsUsedWhileItsFileIsTheSame(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": script, "a.js.gz": string(gzipped(t, script))})
 	var log bytes.Buffer
@@ -196,8 +192,8 @@ func aCompressedFileIsUsedWhileItsFileIsTheSame(t *testing.T) {
 	}
 }
 
-// What two processes answer to pages of each other, with and without
-// a common folder.
+// The responses of two processes to requests from each other's pages, with and without a common
+// folder.
 func twoProcessesAnswerToPagesOfEachOther(t *testing.T) {
 	files := func(version string) map[string]string {
 		return map[string]string{
@@ -289,7 +285,7 @@ func nothingOutsideOfTheDirectoryIsServed(t *testing.T) {
 				"out.txt": 404, "up.txt": 404, "outdir/secret.txt": 404, "outdir/sub/x.txt": 404, "gone.txt": 404, "pipe.txt": 404, "indir": 404, "sub/loop": 404,
 			} {
 				if how == "Static" && strings.HasPrefix(name, "in") {
-					want = 404 // nobody could say whether a link leads outside, so none is followed
+					want = 404 // a link may lead outside, so none is followed
 				}
 				got := ask(a, "/static/"+name)
 				if got.Code != want || strings.Contains(got.Body.String(), "secret") {
@@ -365,7 +361,7 @@ func noFileStaysOpen(t *testing.T) {
 	if _, err := os.ReadDir("/proc/self/fd"); err != nil {
 		t.Skip("needs /proc")
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the collector closes what nobody else has
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // the collector closes what is left open
 	dir := folder(t, map[string]string{"a.js": script, "b.js": script, "b.js.gz": string(gzipped(t, script))})
 	a := serveDir(t, dir, edgecache.StaticOptions{})
 	count := func() int {

@@ -9,9 +9,9 @@ import (
 	"github.com/edgecache-go/edgecache/internal/record"
 )
 
-// Around returns a handler that answers requests below the prefix, and passes all others on to
-// next. With SPA, pages that next has not found are answered with that page. conditions returns the
-// header in which the client's conditions and ranges stand.
+// Around returns a handler that serves requests below the prefix, and passes all others to next.
+// With SPA, it serves that page instead of a 404 of next. conditions returns the header that has
+// the client's conditions and ranges.
 func (s *Set) Around(next http.Handler, conditions func(*http.Request) http.Header) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
@@ -27,11 +27,11 @@ func (s *Set) Around(next http.Handler, conditions func(*http.Request) http.Head
 	})
 }
 
-// serveUnlessMissing runs next, and calls instead in place of a 404 of its own, which no client
-// sees.
+// serveUnlessMissing runs next, and calls instead in place of its 404, which the client does not
+// see.
 //
-// A framework whose handlers return errors says its 404 after next has returned: then instead is
-// called at that moment.
+// A framework whose handlers return errors writes its 404 after next has returned: instead is
+// called then.
 func serveUnlessMissing(w http.ResponseWriter, r *http.Request, next http.Handler, instead func()) {
 	m := &missing{r: r, outer: w.Header(), instead: instead}
 	next.ServeHTTP(m.fill.Init(w, m), r)
@@ -46,7 +46,7 @@ func serveUnlessMissing(w http.ResponseWriter, r *http.Request, next http.Handle
 	}
 }
 
-// missing judges what next answers: it lets everything through but a 404.
+// missing judges the response of next: it lets everything through except a 404.
 type missing struct {
 	fill    record.Fill
 	r       *http.Request
@@ -76,12 +76,12 @@ func (m *missing) Commit(status int) {
 }
 
 // serveVaryingMissing runs next for a request that would get a page instead of a 404 if it asked
-// for HTML. A cache must know that: else one stored 404 keeps the page from everybody.
+// for HTML. A cache must know that: otherwise one stored 404 would hide the page from every client.
 func serveVaryingMissing(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	writer, _ := record.Hook(r.Context(), w, func(status int) {
 		if status == http.StatusNotFound {
 			directive.AddVary(w.Header(), []string{"Accept"})
 		}
 	})
-	next.ServeHTTP(writer, r) // a handler that writes nothing has said no 404 yet
+	next.ServeHTTP(writer, r) // a handler that writes nothing has not sent a 404 yet
 }

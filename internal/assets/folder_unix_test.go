@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFolderDoesNotWait holds that a pipe that has taken the place of a file keeps nobody waiting
-// for a writer.
+// TestFolderDoesNotWait holds that a pipe in the place of a file makes no request wait for a
+// writer.
 func TestFolderDoesNotWait(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "a.txt"), []byte("a"), 0o600))

@@ -15,8 +15,8 @@ import (
 	"github.com/edgecache-go/edgecache"
 )
 
-// FuzzStaticPath holds that no path panics, opens what lies outside, what is hidden or a folder, in
-// service and in development, on a directory and on an fs.FS.
+// FuzzStaticPath holds that no path panics, or opens a file outside, a hidden one or a folder, in
+// production and in development, on a directory and on an fs.FS.
 func FuzzStaticPath(f *testing.F) {
 	parent := f.TempDir()
 	dir := filepath.Join(parent, "root")

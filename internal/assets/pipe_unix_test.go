@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pipe makes a named pipe: to open it would wait for ever.
+// pipe makes a named pipe: opening it would wait for ever.
 func pipe(t *testing.T, path string) {
 	require.NoError(t, syscall.Mkfifo(path, 0o600))
 }

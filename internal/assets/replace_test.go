@@ -32,12 +32,12 @@ func TestReplacedFolder(t *testing.T) {
 	t.Run("its links lead nowhere outside", itsLinksLeadNowhereOutside)
 }
 
-// replacements are the ways in which a deploy or a build puts another folder in the place of the
-// one that is served. Each makes the folder with prepare, and puts the new one in its place with
-// replace.
+// replacements are the ways in which a deployment or a build puts another folder in the place of
+// the one that is served. Each makes the folder with prepare, and puts the new one in its place
+// with replace.
 var replacements = []struct {
 	name    string
-	dir     string // that is served, below the one that prepare and replace get
+	dir     string // the folder that is served, below the one that prepare and replace get
 	prepare func(t *testing.T, at string, files map[string]string)
 	replace func(t *testing.T, at string, files map[string]string)
 }{
@@ -86,7 +86,7 @@ func putAll(below string) func(*testing.T, string, map[string]string) {
 	}
 }
 
-// link switches the link "current" in one step, as deploy scripts do.
+// link switches the link "current" in one step, as deployment scripts do.
 func link(t *testing.T, at, to string) {
 	if runtime.GOOS == "windows" {
 		t.Skip("symbolic links need a privilege there")
@@ -95,9 +95,9 @@ func link(t *testing.T, at, to string) {
 	require.NoError(t, os.Rename(filepath.Join(at, ".next"), filepath.Join(at, "current")))
 }
 
-// The folder which is there now is served: with Dev at once,
-// else within a second, by its plain URLs and by its new ones, whichever method of Assets is called
-// first. The new files are as long and as old as those before.
+// The current folder is served: with Dev at once, else within a second, by its plain URLs and by
+// its new ones, whichever method of Assets is called first. The new files are as long and as old as
+// those before.
 func itIsServed(t *testing.T) {
 	before := map[string]string{"a.css": "b{background:url(i.png)}", "i.png": "old", "gone.txt": "gone", "index.html": "old shell"}
 	after := map[string]string{"a.css": "b{background:url(i.png)}", "i.png": "new", "more.txt": "more", "index.html": "new shell"}
@@ -144,8 +144,7 @@ func itIsServed(t *testing.T) {
 	}
 }
 
-// A page finds the new URLs, though nobody has asked
-// for a file since.
+// A page finds the new URLs, even without a request for a file since.
 func pagesNameItsURLs(t *testing.T) {
 	files := func(text string) map[string]string {
 		return map[string]string{"a.js": text, "m.json": `{"m.ts":{"file":"m-` + strings.Repeat(strings.ToUpper(text[:1]), 8) + `.js"}}`, "m-OOOOOOOO.js": "1", "m-NNNNNNNN.js": "2"}
@@ -179,9 +178,9 @@ func pagesNameItsURLs(t *testing.T) {
 	}
 }
 
-// What happens between the removal of a folder and the next one:
-// retained files and those of a folder that was only moved are served, nothing else is kept by
-// anybody, and the new folder is found within a second.
+// Between the removal of a folder and the next one, retained files and those of a folder that was
+// only moved are served, no client or cache stores another response, and the new folder is found
+// within a second.
 func whatIsRetainedAnswersWhileItIsMissing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		at := t.TempDir()
@@ -213,8 +212,8 @@ func whatIsRetainedAnswersWhileItIsMissing(t *testing.T) {
 	})
 }
 
-// A folder without its manifest is not served yet: the files
-// of the build before are, and URL names them.
+// A folder without its manifest is not served yet: the files of the build before are, and URL names
+// them.
 func itIsNotServedWithoutItsManifest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		at := t.TempDir()
@@ -249,7 +248,7 @@ func aClientGetsTheRestOfTheFileItHasBegun(t *testing.T) {
 		}
 		at, text := t.TempDir(), strings.Repeat("0123456789", 1_000_000)
 		row.prepare(t, at, map[string]string{"a.bin": text})
-		a := serveDir(t, filepath.Join(at, row.dir), edgecache.StaticOptions{Dev: true}) // whoever asks meanwhile has it replaced at once
+		a := serveDir(t, filepath.Join(at, row.dir), edgecache.StaticOptions{Dev: true}) // a request in between replaces it at once
 		server := httptest.NewServer(a)
 		response, err := server.Client().Get(server.URL + "/static/a.bin")
 		require.NoError(t, err)

@@ -45,8 +45,8 @@ func TestFiles(t *testing.T) {
 	t.Run("a prefix that was stripped is told, once", aPrefixThatWasStrippedIsToldOnce)
 }
 
-// Requests for a file of an earlier version cost
-// what others do: it is compressed once, and is a hit from the second on.
+// A file of an earlier version costs what others do: it is compressed once, and is a hit from the
+// second request on.
 func aRetainedFileIsServedLikeTheRest(t *testing.T) {
 	shared := t.TempDir()
 	url := serveDir(t, folder(t, map[string]string{"a.js": script + "1"}), edgecache.StaticOptions{Retain: shared}).URL("a.js")
@@ -69,8 +69,8 @@ func aRetainedFileIsServedLikeTheRest(t *testing.T) {
 	}
 }
 
-// A file that is away for a moment, as while a new version is copied
-// over the old one, is there again when it is.
+// A file that is missing for a moment, as while a new version is copied over the old one, is served
+// again when it is back.
 func aFileThatComesBackIsServed(t *testing.T) {
 	for _, prefix := range []string{"/static/", "/"} {
 		dir := folder(t, map[string]string{"a.js": "one", "b.js": "b"})
@@ -94,8 +94,7 @@ func aFileThatComesBackIsServed(t *testing.T) {
 	}
 }
 
-// A process serves a version by its new URL that so far
-// only another one has noticed.
+// A process serves a version by its new URL even if only another process has noticed it so far.
 func aVersionThatAnotherProcessHasNoticedIsServed(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": "one", "a.css": "one"})
 	first, second := serveDir(t, dir, edgecache.StaticOptions{}), serveDir(t, dir, edgecache.StaticOptions{})
@@ -109,12 +108,11 @@ func aVersionThatAnotherProcessHasNoticedIsServed(t *testing.T) {
 	checkAnswer(t, "a stylesheet", ask(third, first.URL("a.css")), 200, immutably, "three")
 }
 
-// Requests for what is there, but not for clients, have
-// nothing looked through.
+// Requests for files that are not for clients do not make the index again.
 func hiddenFilesAreNoNews(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": script, "a.js.gz": "no", "sub/x.js": "x", "m.json": "{}", ".env": "secret"})
 	a := serveDir(t, dir, edgecache.StaticOptions{ViteManifest: "m.json"})
-	put(t, dir, "news.js", "news") // found as soon as anything has the folder looked through
+	put(t, dir, "news.js", "news") // found as soon as the index is made again
 	version := a.Version()
 	for _, name := range []string{"a.js.gz", "sub", "m.json", ".env", "none", "none-0123456789abcdef.js", "a-0123456789abcdef.js"} {
 		if got := ask(a, "/static/"+name); got.Code != 404 {
@@ -126,8 +124,7 @@ func hiddenFilesAreNoNews(t *testing.T) {
 	}
 }
 
-// One such file keeps nobody from the others, or from
-// their news.
+// One such file does not keep the others, or their changes, from being served.
 func aFileThatCannotBeReadKeepsNoOthersBack(t *testing.T) {
 	tree := forbidding{fstest.MapFS{"a.js": {Data: []byte("one")}, "secret.txt": {Data: []byte("secret")}}, map[string]bool{"secret.txt": true}}
 	var log bytes.Buffer
@@ -143,8 +140,7 @@ func aFileThatCannotBeReadKeepsNoOthersBack(t *testing.T) {
 	}
 }
 
-// It is there as soon as that, without a request of
-// every visitor having it tried.
+// It is found as soon as that, and not tried again for each request.
 func aFileThatCanBeReadLaterIsServedThen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tree := forbidding{fstest.MapFS{"a.js": {Data: []byte("a")}}, map[string]bool{"a.js": true}}
@@ -172,8 +168,8 @@ func (f forbidding) Open(name string) (fs.File, error) {
 	return f.MapFS.Open(name)
 }
 
-// Symbolic links cannot keep the start busy: nine folders
-// with eight links each to the next make 8^9 ways.
+// Symbolic links cannot make the start slow: nine folders with eight links each to the next make
+// 8^9 paths.
 func linksInFoldersCannotKeepTheStartBusy(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("symbolic links need a privilege there")
@@ -189,8 +185,7 @@ func linksInFoldersCannotKeepTheStartBusy(t *testing.T) {
 	require.ErrorContains(t, err, "folders")
 }
 
-// A file that becomes shorter under way ends the
-// connection, also where the length has been taken off.
+// A file that becomes shorter while it is sent ends the connection, even if the length was removed.
 func aFileThatBecomesShorterEndsTheConnection(t *testing.T) {
 	dir := folder(t, map[string]string{"a.bin": strings.Repeat("0123456789", 200_000)})
 	a := serveDir(t, dir, edgecache.StaticOptions{})
@@ -208,7 +203,8 @@ func aFileThatBecomesShorterEndsTheConnection(t *testing.T) {
 	}
 }
 
-// lengthless is what compressing middleware does to an answer: its length is not that of the file.
+// lengthless does what compressing middleware does: the length of the response is not that of the
+// file.
 type lengthless struct {
 	http.ResponseWriter
 	edit func()
@@ -220,8 +216,7 @@ func (l *lengthless) WriteHeader(status int) {
 	l.edit()
 }
 
-// A file of a clock that is ahead is not hashed for each
-// request, and that it is until an edit would show.
+// A file with a time in the future is not hashed for each request, except until an edit would show.
 func aFileOfAClockThatIsAheadIsNotHashedForEachRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ahead := time.Now().Add(10 * time.Hour)
@@ -255,8 +250,8 @@ func (c *counting) Open(name string) (fs.File, error) {
 
 func (c *counting) Stat(name string) (fs.FileInfo, error) { return c.MapFS.Stat(name) }
 
-// A file that another takes the place of is noticed,
-// though both are as long and as old: builds that can be repeated give all their files one time.
+// A file that takes the place of another is noticed, even if both are as long and as old:
+// reproducible builds give all their files one time.
 func aFileThatIsReplacedAtTheSameTimeIsNoticed(t *testing.T) {
 	dir := folder(t, map[string]string{"a.js": "one"})
 	path := filepath.Join(dir, "a.js")
@@ -272,8 +267,7 @@ func aFileThatIsReplacedAtTheSameTimeIsNoticed(t *testing.T) {
 	checkAnswer(t, "the new URL", ask(a, a.URL("a.js")), 200, immutably, "two")
 }
 
-// A file system that does not say when its files were changed
-// never has other bytes sent under a hash.
+// On a file system that does not say when its files changed, other bytes are never sent for a hash.
 func aFileSystemWithoutTimesNeverSendsOtherBytesUnderAHash(t *testing.T) {
 	for _, size := range []int{3, 5 << 20} {
 		tree := fstest.MapFS{"a.bin": {Data: bytes.Repeat([]byte("1"), size)}}
@@ -288,8 +282,7 @@ func aFileSystemWithoutTimesNeverSendsOtherBytesUnderAHash(t *testing.T) {
 	}
 }
 
-// A page names the files of a build tool's next run as soon as its
-// manifest does.
+// A page names the files of a build tool's next run as soon as its manifest does.
 func aPageNamesTheFilesOfTheNextBuild(t *testing.T) {
 	dir := folder(t, map[string]string{"m.json": `{"m.ts":{"file":"m-AAAAAAAA.js","src":"m.ts"}}`, "m-AAAAAAAA.js": "one"})
 	a := serveDir(t, dir, edgecache.StaticOptions{ViteManifest: "m.json"})

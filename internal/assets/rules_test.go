@@ -40,7 +40,7 @@ func gzipped(t testing.TB, text string) []byte {
 	return b.Bytes()
 }
 
-// site is a tree with everything in it that has a rule of its own.
+// site is a tree with one file for each rule.
 func site(t testing.TB) fstest.MapFS {
 	noise := make([]byte, 3000)
 	random := rand.NewChaCha8([32]byte{})
@@ -284,7 +284,7 @@ var staticRows = []struct {
 		{"what telephones ask for without an extension", "GET /static/apple-app-site-association", "", "200 | Content-Type: application/json | Cache-Control: no-cache"},
 		{"has no other URL", "GET @apple-app-site-association", "", "200 | Cache-Control: no-cache"},
 		{"below .well-known, too", "GET /static/.well-known/apple-app-site-association", "", "200 | Content-Type: application/json | Cache-Control: no-cache"},
-		{"a 404 is no page of somebody's", "GET /static/<script>", "", "404 | Content-Type: text/plain; charset=utf-8 | X-Content-Type-Options: nosniff | body: Not Found\n"},
+		{"a 404 is no page of the application", "GET /static/<script>", "", "404 | Content-Type: text/plain; charset=utf-8 | X-Content-Type-Options: nosniff | body: Not Found\n"},
 		{"fonts are for all origins", "GET @fonts/a.woff2", "", "200 | Access-Control-Allow-Origin: *"},
 		{"scripts are not", "GET @js/app.js", "", "200 | -Access-Control-Allow-Origin"},
 
@@ -326,7 +326,7 @@ var staticRows = []struct {
 	{edgecache.StaticOptions{}, []staticRow{ // RFC 9110, 8.4: what lies coded on disk
 		{"a compressed picture is one", "GET @img/icon.svgz", "Accept-Encoding: gzip, br", `200 | Content-Type: image/svg+xml | Content-Encoding: gzip | Etag: "{img/icon.svgz}" | -Vary | Cache-Control: public, max-age=31536000, immutable`},
 		{"at its plain URL, too", "GET /static/img/icon.svgz", "", "200 | Content-Encoding: gzip | Cache-Control: no-cache"},
-		{"for whoever does not say what he decodes", "GET @img/icon.svgz", "", "200 | Content-Encoding: gzip | -Vary"},
+		{"for a client that does not say what it decodes", "GET @img/icon.svgz", "", "200 | Content-Encoding: gzip | -Vary"},
 		{"it is what it is for who refuses", "GET @img/icon.svgz", "Accept-Encoding: gzip;q=0", "200 | Content-Encoding: gzip"},
 		{"and for who refuses identity", "GET @img/icon.svgz", "Accept-Encoding: identity;q=0, br", "200 | Content-Encoding: gzip"},
 		{"it is not coded again", "WARM @img/icon.svgz", "Accept-Encoding: br", `200 | Content-Encoding: gzip | Etag: "{img/icon.svgz}"`},
@@ -405,7 +405,7 @@ var staticRows = []struct {
 		{"a page that is not there is the shell", "GET /users/1", "Accept: text/html", "200 | body: <!DOCTYPE html><title>shell</title>"},
 		{"a hidden file is none", "GET /.env", "", "404 | body: gone"},
 		{"nor does it become the shell", "GET /.env", "Accept: text/html", "404 | body: gone"},
-		{"the root is the shell for everybody", "GET /", "", "200 | body: <!DOCTYPE html><title>shell</title>"},
+		{"the root is the shell for every client", "GET /", "", "200 | body: <!DOCTYPE html><title>shell</title>"},
 		{"a missing script is next's", "GET /js/missing.js", "Accept: text/html", "404 | body: gone"},
 		{"a name with a dot is a page", "GET /users/john.doe", "", "200 | body: <!DOCTYPE html><title>shell</title>"},
 	}},

@@ -25,11 +25,11 @@ const (
 	DefaultRetainFor       = 30 * 24 * time.Hour
 )
 
-// maxAge is the longest that a URL whose content may change is cached without asking.
+// maxAge is the longest that a URL whose content may change is cached without validation.
 const maxAge = 24 * time.Hour
 
-// Settings have the fields of the public StaticOptions, which say what they mean, so that one
-// converts to the other.
+// Settings have the fields of the public StaticOptions, which document them, so that one converts
+// to the other.
 type Settings struct {
 	Prefix          string
 	BaseURL         string
@@ -55,7 +55,7 @@ func (l *settingsMistakes) add(name string, value any, reason string) {
 }
 
 // Resolve returns the options with their defaults filled in, and every mistake in them. dir is the
-// directory that is served, "" if it is none.
+// directory that is served, "" for a file system.
 func (s Settings) Resolve(dir string) (Options, mistake.List) {
 	var wrong settingsMistakes
 	o := Options{
@@ -96,7 +96,7 @@ func (s Settings) Resolve(dir string) (Options, mistake.List) {
 	return o, wrong.List
 }
 
-// urls returns what URLs are made of: the prefix, the path before it, and the scheme and host.
+// urls returns the parts of URLs: the prefix, the path before it, and the scheme and host.
 func (s *Settings) urls(wrong *settingsMistakes) (prefix, base, host string) {
 	if prefix = s.Prefix; prefix == "" {
 		prefix = DefaultPrefix

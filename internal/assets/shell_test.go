@@ -22,9 +22,8 @@ func TestNames(t *testing.T) {
 	t.Run("no name makes a URL of another host", noNameMakesAURLOfAnotherHost)
 }
 
-// What is not found for a program is no answer for a
-// browser, which gets the shell there: whoever asks first must not take a page of the application
-// away from everybody.
+// A 404 for a program is not the response for a browser, which gets the shell: the first client
+// must not take a page of the application away from all others.
 func itAnswersForBrowsersOnlyWhereNothingElseIsThere(t *testing.T) {
 	a := static(t, map[string]string{"index.html": "shell"}, edgecache.StaticOptions{SPA: "index.html"})
 	h := edgecache.Cache(a.Handler(http.NotFoundHandler()))
@@ -44,9 +43,8 @@ func itAnswersForBrowsersOnlyWhereNothingElseIsThere(t *testing.T) {
 	}
 }
 
-// The 404 of a framework whose handlers return errors,
-// and which answers when they have returned, is one like others: the page for browsers, in its
-// place and as a whole, and Vary for the others.
+// The 404 of a framework whose handlers return errors, and which writes after they returned, is
+// like any other: browsers get the page instead, complete, and others get Vary.
 func itAnswersBehindAFramework(t *testing.T) {
 	a := static(t, map[string]string{"index.html": "shell"}, edgecache.StaticOptions{SPA: "index.html"})
 	framework := func(status int) http.Handler {
@@ -92,8 +90,8 @@ func itAnswersBehindAFramework(t *testing.T) {
 	}
 }
 
-// A compressed file is one that every browser decodes
-// whole: many stop after the first member of a gzip file.
+// A compressed file is used only if every browser decodes it completely: many stop after the first
+// member of a gzip file.
 func aCompressedFileOfTwoMembersIsNotUsed(t *testing.T) {
 	two := string(gzipped(t, script[:1000])) + string(gzipped(t, script[1000:]))
 	a := static(t, map[string]string{"a.js": script, "a.js.gz": two}, edgecache.StaticOptions{MaxEncodedBytes: 1})

@@ -20,8 +20,8 @@ func testOptions() Options {
 	}
 }
 
-// TestSourceClosesWhatItOpens holds that of a directory which is replaced again and again one root
-// is open in the end, with requests or without, and none after Close.
+// TestSourceClosesWhatItOpens holds that one root is open after a directory was replaced many
+// times, with requests or without, and none after Close.
 func TestSourceClosesWhatItOpens(t *testing.T) {
 	for _, dev := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -68,8 +68,7 @@ func TestSourceClosesWhatItOpens(t *testing.T) {
 	}
 }
 
-// TestSourceLooksOnceInAPause holds that a stream of requests does not ask for the directory each
-// time.
+// TestSourceLooksOnceInAPause holds that not every request looks for the directory.
 func TestSourceLooksOnceInAPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "dist")
@@ -91,9 +90,8 @@ func TestSourceLooksOnceInAPause(t *testing.T) {
 	})
 }
 
-// TestVariantOfAFileThatWasAway holds that a file which could not be read when it was to be
-// compressed is compressed when it can be: one of the same bytes that takes its place has its
-// state.
+// TestVariantOfAFileThatWasAway holds that a file which was missing when it should be compressed is
+// compressed later: a file with the same bytes that takes its place has its state.
 func TestVariantOfAFileThatWasAway(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "a.js")

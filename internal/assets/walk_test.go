@@ -12,9 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWalkOfOddNames holds that a file system whose listings hold names that no file can have is
-// walked to its end: an empty one, or one of dots, names the folder that is being listed, or one
-// above it.
+// TestWalkOfOddNames holds that the walk ends on a file system that lists names no file can have:
+// an empty one, or one of dots, names the folder that is being listed, or one above it.
 func TestWalkOfOddNames(t *testing.T) {
 	for _, name := range []string{"", ".", "..", "/", "a/b", "a/..", "../sub", "sub/", `a\b`, "c:", "\x00"} {
 		t.Run(strconv.Quote(name), func(t *testing.T) {
@@ -30,8 +29,7 @@ func TestWalkOfOddNames(t *testing.T) {
 	}
 }
 
-// TestWalkWithoutEnd holds that a file system of too many folders is left with an error, though
-// there is no file in any of them.
+// TestWalkWithoutEnd holds that too many folders are an error, even without a file in any of them.
 func TestWalkWithoutEnd(t *testing.T) {
 	w := walk{fsys: endless{}}
 	require.ErrorContains(t, w.below(".", nil, false), "folders")
