@@ -9,108 +9,110 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// Status is the one word of the short status header.
+// Status is one word about how a request was served, as in the short status field: see
+// Config.StatusHeader.
 type Status uint8
 
-// The words, as hosting platforms use them.
+// The words of [Status], as hosting platforms use them. The zero value is StatusNone.
 const (
-	StatusNone  Status = iota
-	Hit                // answered from the cache
-	Miss               // nothing stored fits, so the handler rendered the page
-	Expired            // what is stored is past its lifetime, so the handler rendered the page again
-	Revalidated        // what is stored was past its lifetime, and the handler confirmed it with a 304
-	Stale              // past its lifetime, served because the handler failed or the client accepts it
-	Updating           // past its lifetime, served while the page is rendered again
-	Bypass             // the response forbids to store it, or cannot be stored
-	Dynamic            // a shared cache must not answer this request
+	StatusNone  Status = iota // an empty word: no request was served
+	Hit                       // served from the cache
+	Miss                      // nothing stored fits, so the handler ran
+	Expired                   // the stored response was stale, so the handler rendered it again
+	Revalidated               // the stored response was stale, and the handler confirmed it with a 304
+	Stale                     // served stale: the handler failed, or the client accepts it
+	Updating                  // served stale, while the handler renders it again
+	Bypass                    // the handler ran, and its response must not or cannot be stored
+	Dynamic                   // a shared cache must not serve this request, so the handler ran
 )
 
-// String returns the word as the header has it.
+// String returns the word as it stands in the header, such as "HIT"; "" for StatusNone.
 func (s Status) String() string { return engine.Status(s).String() }
 
-// A Reason says why a request was, or was not, answered from the cache. The list is closed: see
-// [Reasons]. The zero Reason is none.
+// A Reason says why a request was, or was not, served from the cache. The list is closed: see
+// [Reasons]. [Reason.Explain] says more about each. The zero value is ReasonNone: there is nothing
+// to explain, as with a plain hit.
 type Reason uint8
 
-// The reasons. None is the zero value.
+// The reasons.
 const (
 	ReasonNone = Reason(rules.None)
 
-	// Answered from the store.
-	ReasonFresh                = Reason(rules.Fresh)
-	ReasonRevalidated          = Reason(rules.Revalidated)
-	ReasonCollapsed            = Reason(rules.Collapsed)
-	ReasonStaleWhileRevalidate = Reason(rules.StaleWhileRevalidate)
-	ReasonStaleIfError         = Reason(rules.StaleIfError)
-	ReasonStaleUnreachable     = Reason(rules.StaleUnreachable)
-	ReasonMaxStale             = Reason(rules.MaxStale)
+	// The request was served from what is stored.
+	ReasonFresh                = Reason(rules.Fresh)                // stored and still fresh
+	ReasonRevalidated          = Reason(rules.Revalidated)          // stale; the handler confirmed it
+	ReasonCollapsed            = Reason(rules.Collapsed)            // shared with a waiter
+	ReasonStaleWhileRevalidate = Reason(rules.StaleWhileRevalidate) // stale; being refreshed
+	ReasonStaleIfError         = Reason(rules.StaleIfError)         // stale; the handler failed
+	ReasonStaleUnreachable     = Reason(rules.StaleUnreachable)     // stale; no origin responds
+	ReasonMaxStale             = Reason(rules.MaxStale)             // stale; the client allows it
 
-	// Nothing stored fits.
-	ReasonURIMiss  = Reason(rules.URIMiss)
-	ReasonVaryMiss = Reason(rules.VaryMiss)
-	ReasonAccept   = Reason(rules.Accept)
+	// Nothing stored fits the request.
+	ReasonURIMiss  = Reason(rules.URIMiss)  // nothing is stored for the URL
+	ReasonVaryMiss = Reason(rules.VaryMiss) // stored only for other values of the fields in Vary
+	ReasonAccept   = Reason(rules.Accept)   // not stored in a type and language that are known to fit
 
-	// Something stored fits, but must be made anew or confirmed.
-	ReasonStale           = Reason(rules.Stale)
-	ReasonNoCache         = Reason(rules.NoCache)
-	ReasonPurged          = Reason(rules.Purged)
-	ReasonInvalidated     = Reason(rules.Invalidated)
-	ReasonRequestNoCache  = Reason(rules.RequestNoCache)
-	ReasonRequestMaxAge   = Reason(rules.RequestMaxAge)
-	ReasonRequestMinFresh = Reason(rules.RequestMinFresh)
-	ReasonOnlyIfCached    = Reason(rules.OnlyIfCached)
+	// A stored response fits, but must be rendered again or validated first.
+	ReasonStale           = Reason(rules.Stale)           // past its lifetime
+	ReasonNoCache         = Reason(rules.NoCache)         // the response said no-cache
+	ReasonPurged          = Reason(rules.Purged)          // purged since it was stored
+	ReasonInvalidated     = Reason(rules.Invalidated)     // an unsafe request may have changed it
+	ReasonRequestNoCache  = Reason(rules.RequestNoCache)  // the client said no-cache
+	ReasonRequestMaxAge   = Reason(rules.RequestMaxAge)   // too old for the client's max-age
+	ReasonRequestMinFresh = Reason(rules.RequestMinFresh) // not fresh for the client's min-fresh
+	ReasonOnlyIfCached    = Reason(rules.OnlyIfCached)    // the client wants only what is stored: 504
 
-	// The request goes past the cache.
-	ReasonMethod            = Reason(rules.Method)
-	ReasonHead              = Reason(rules.Head)
-	ReasonBody              = Reason(rules.Body)
-	ReasonUpgrade           = Reason(rules.Upgrade)
-	ReasonOverride          = Reason(rules.Override)
-	ReasonPrecondition      = Reason(rules.Precondition)
-	ReasonNoKey             = Reason(rules.NoKey)
-	ReasonExcepted          = Reason(rules.Excepted)
-	ReasonPolicy            = Reason(rules.Policy)
-	ReasonRangeUnit         = Reason(rules.RangeUnit)
-	ReasonAuthorization     = Reason(rules.Authorization)
-	ReasonClientCertificate = Reason(rules.ClientCertificate)
-	ReasonCookie            = Reason(rules.Cookie)
-	ReasonCredential        = Reason(rules.Credential)
-	ReasonPersonal          = Reason(rules.Personal)
-	ReasonRequestNoStore    = Reason(rules.RequestNoStore)
+	// The request bypasses the cache.
+	ReasonMethod            = Reason(rules.Method)            // neither GET nor HEAD
+	ReasonHead              = Reason(rules.Head)              // HEAD, and no GET is stored
+	ReasonBody              = Reason(rules.Body)              // a request body
+	ReasonUpgrade           = Reason(rules.Upgrade)           // another protocol is asked for
+	ReasonOverride          = Reason(rules.Override)          // it rewrites its own URL or method
+	ReasonPrecondition      = Reason(rules.Precondition)      // If-Match or If-Unmodified-Since
+	ReasonNoKey             = Reason(rules.NoKey)             // a URL that is too long or malformed
+	ReasonExcepted          = Reason(rules.Excepted)          // Config.Except, or it serves metrics
+	ReasonPolicy            = Reason(rules.Policy)            // forbidden by a Policy outside
+	ReasonRangeUnit         = Reason(rules.RangeUnit)         // a Range that is not in bytes
+	ReasonAuthorization     = Reason(rules.Authorization)     // an Authorization
+	ReasonClientCertificate = Reason(rules.ClientCertificate) // a TLS client certificate
+	ReasonCookie            = Reason(rules.Cookie)            // a cookie that is not ignored
+	ReasonCredential        = Reason(rules.Credential)        // another field that is a credential
+	ReasonPersonal          = Reason(rules.Personal)          // Config.Personal returned true
+	ReasonRequestNoStore    = Reason(rules.RequestNoStore)    // the client said no-store
 
-	// The response is not kept.
-	ReasonNoStore         = Reason(rules.NoStore)
-	ReasonPrivate         = Reason(rules.Private)
-	ReasonSetCookie       = Reason(rules.SetCookie)
-	ReasonCSPNonce        = Reason(rules.CSPNonce)
-	ReasonVaryStar        = Reason(rules.VaryStar)
-	ReasonVaryInvalid     = Reason(rules.VaryInvalid)
-	ReasonPartialContent  = Reason(rules.PartialContent)
-	ReasonNotModified     = Reason(rules.NotModified)
-	ReasonInterim         = Reason(rules.Interim)
-	ReasonStatus          = Reason(rules.Status)
-	ReasonMustUnderstand  = Reason(rules.MustUnderstand)
-	ReasonStream          = Reason(rules.Stream)
-	ReasonNoFreshness     = Reason(rules.NoFreshness)
-	ReasonExpired         = Reason(rules.Expired)
-	ReasonContentLocation = Reason(rules.ContentLocation)
+	// The response is not stored.
+	ReasonNoStore         = Reason(rules.NoStore)         // it says no-store
+	ReasonPrivate         = Reason(rules.Private)         // it says private
+	ReasonSetCookie       = Reason(rules.SetCookie)       // it sets a cookie
+	ReasonCSPNonce        = Reason(rules.CSPNonce)        // it has a nonce, which fits one response
+	ReasonVaryStar        = Reason(rules.VaryStar)        // it says Vary: *
+	ReasonVaryInvalid     = Reason(rules.VaryInvalid)     // its Vary is malformed or too long
+	ReasonPartialContent  = Reason(rules.PartialContent)  // a 206 to a request without Range
+	ReasonNotModified     = Reason(rules.NotModified)     // a 304 to a request without a condition
+	ReasonInterim         = Reason(rules.Interim)         // a 1xx, which is not the final response
+	ReasonStatus          = Reason(rules.Status)          // its status needs an explicit lifetime
+	ReasonMustUnderstand  = Reason(rules.MustUnderstand)  // must-understand, with an unknown status
+	ReasonStream          = Reason(rules.Stream)          // it may never end, such as event streams
+	ReasonNoFreshness     = Reason(rules.NoFreshness)     // no lifetime, and none is inferred
+	ReasonExpired         = Reason(rules.Expired)         // stale on arrival, without a validator
+	ReasonContentLocation = Reason(rules.ContentLocation) // to a POST, and not valid for a GET
 
-	// Found out while the response was being made.
-	ReasonTooLarge    = Reason(rules.TooLarge)
-	ReasonIncomplete  = Reason(rules.Incomplete)
-	ReasonUnwritten   = Reason(rules.Unwritten)
-	ReasonAborted     = Reason(rules.Aborted)
-	ReasonBusy        = Reason(rules.Busy)
-	ReasonBreaker     = Reason(rules.Breaker)
-	ReasonRestored    = Reason(rules.Restored)
-	ReasonUnreachable = Reason(rules.Unreachable)
-	ReasonStoreFailed = Reason(rules.StoreFailed)
+	// Known only while the response is looked up or rendered.
+	ReasonTooLarge    = Reason(rules.TooLarge)    // larger than Config.MaxObjectBytes
+	ReasonIncomplete  = Reason(rules.Incomplete)  // not as long as its Content-Length
+	ReasonUnwritten   = Reason(rules.Unwritten)   // the handler returned without writing
+	ReasonAborted     = Reason(rules.Aborted)     // a panic, a deadline, or all clients left
+	ReasonBusy        = Reason(rules.Busy)        // the cache is overloaded
+	ReasonBreaker     = Reason(rules.Breaker)     // stale; the handler failed several times
+	ReasonRestored    = Reason(rules.Restored)    // a hit: Config.Store had the response
+	ReasonUnreachable = Reason(rules.Unreachable) // no origin, and nothing stored may be used
+	ReasonStoreFailed = Reason(rules.StoreFailed) // Config.Store failed; served without it
 
-	// Found out by static files.
-	ReasonUnknownHash = Reason(rules.UnknownHash)
+	// Known only to static files.
+	ReasonUnknownHash = Reason(rules.UnknownHash) // the URL's hash is of no file known here
 )
 
-// Reasons returns every [Reason] but ReasonNone.
+// Reasons iterates over every [Reason] but ReasonNone.
 func Reasons() iter.Seq[Reason] {
 	return func(yield func(Reason) bool) {
 		for r := range rules.Reasons() {
@@ -121,55 +123,81 @@ func Reasons() iter.Seq[Reason] {
 	}
 }
 
-// String returns the detail parameter of Cache-Status, such as "no-store". Tell reasons apart by it
-// in logs and metrics. It is "" for ReasonNone.
+// String returns the reason as one word, such as "no-store": the detail parameter of Cache-Status
+// (RFC 9211, 2.8), and a label for logs and metrics. It is "" for ReasonNone.
 func (r Reason) String() string { return rules.Reason(r).String() }
 
-// Explain returns a sentence for whoever asks why: what happened and, on a miss, what would make it a
-// hit.
+// Explain returns one sentence for people: what happened and, on a miss, what would make it a hit.
 func (r Reason) Explain() string { return rules.Reason(r).Explain() }
 
-// Forward returns the fwd parameter of Cache-Status (RFC 9211, 2.2) for the reason; "" if the request
-// was not forwarded to the handler.
+// Forward returns the fwd parameter of Cache-Status (RFC 9211, 2.2) for the reason, such as "miss".
+// It is "" if the handler did not run.
 func (r Reason) Forward() string { return rules.Reason(r).Forward() }
 
 // EventKind says what an [Event] is about.
 type EventKind uint8
 
+// The kinds of events. There is none for the zero value.
 const (
-	Answered  EventKind = iota + 1 // a request was decided about, and its header is about to be written
-	Refreshed                      // a background refresh ended
-	Purged                         // a purge was carried out, or a response made others invalid: then there is a Request, and the Reason is "invalidated"
-	Warned                         // code does not do what its author seems to think; Config.Logger gets it too, once for each route
-	Failed                         // something of the cache's own, or a handler behind a stale page, went wrong
-	Unkept                         // a response that was announced as stored was not kept, for the Reason
+	// Answered: a request is decided about, and its header is about to be written.
+	Answered EventKind = iota + 1
+	// Refreshed: a background refresh ended.
+	Refreshed
+	// Purged: a purge was carried out, or a response invalidated others. In the second case there
+	// is a Request, and the Reason is ReasonInvalidated.
+	Purged
+	// Warned: code does not do what its author seems to think. Config.Logger gets this, too, once
+	// for each route and cause.
+	Warned
+	// Failed: something in the cache itself went wrong, or in a handler in whose place a stale
+	// response was served.
+	Failed
+	// Unkept: a response that was announced as stored was not stored after all; Reason says why.
+	Unkept
 )
 
-// String returns the kind in lower case.
+// String returns the kind as one word in lower case, such as "answered".
 func (k EventKind) String() string { return engine.EventKind(k).String() }
 
-// An Event is one decision of an [Edge]. Fields that a kind does not use are zero.
+// An Event is one decision of an [Edge]: see Config.Observer. Fields that a kind does not use are
+// zero.
 type Event struct {
-	Kind    EventKind
-	Time    time.Time     // of the decision
-	Request *http.Request // to read only, and only until the observer returns; nil for a purge by the methods of Edge
-	Pattern string        // of the route that rendered the page, as http.ServeMux has it; "" if that is not known
-	Status  Status
-	Reason  Reason        // why; none for a plain hit
-	Forward Reason        // why the handler ran; none if it did not
-	Stored  bool          // the response is being stored; if it then is not kept, an event of kind Unkept says so
-	Elapsed time.Duration // from the arrival of the request to this decision
-	TTL     time.Duration // how long the page stays fresh, where there is one; negative if it is stale
+	// Kind says what the event is about, and so which of the other fields are set.
+	Kind EventKind
+	// Time is when the decision was made.
+	Time time.Time
+	// Request is read-only, and valid only until the observer returns. It is nil for a purge by the
+	// methods of Edge.
+	Request *http.Request
+	// Pattern is the route of the handler that rendered the response, as http.ServeMux has it, such
+	// as "GET /blog/{id}"; "" if it is not known.
+	Pattern string
+	// Status is the word that the client gets in the short status field.
+	Status Status
+	// Reason says why; it is ReasonNone for a plain hit.
+	Reason Reason
+	// Forward says why the handler ran; it is ReasonNone if it did not run.
+	Forward Reason
+	// Stored says that the response is being stored. If it turns out that it cannot be, an event of
+	// kind Unkept follows.
+	Stored bool
+	// Elapsed is the time from the arrival of the request to this decision.
+	Elapsed time.Duration
+	// TTL is how long the response stays fresh, if there is one. It is negative if it is stale.
+	TTL time.Duration
 	// Credential names what made the request credentialed, never its value: "Authorization", "client
 	// certificate", "Cookie: session", or a field such as "X-Api-Key". It is "" if nothing did, or
 	// only Config.Personal.
 	Credential string
-	Count      int   // stored responses that a purge concerned, or that a response made invalid: then at least one
-	Err        error // what went wrong, or what the warning is
+	// Count is how many stored responses a purge concerned, or a response invalidated. In the second
+	// case it is at least 1.
+	Count int
+	// Err is what went wrong, or what the warning is.
+	Err error
 }
 
 // Key returns the cache key of the event's request in readable form, such as
-// "https://example.com/page?q", or "" if it has none.
+// "https://example.com/page?q". It is "" if there is no request, or it has no key.
 func (ev Event) Key() string { return engine.Event{Request: ev.Request}.Key() }
 
 func eventOf(ev engine.Event) Event {
@@ -181,48 +209,59 @@ func eventOf(ev engine.Event) Event {
 	}
 }
 
-// Stats are counts since the Edge was made, and what it holds now.
+// Stats are counters of what happened since the Edge was made, and what it holds now.
 type Stats struct {
 	Requests uint64 // decided about, in all
-	// By status word.
+
+	// Requests by [Status]; the sum is Requests.
 	Hits, Misses, Expired, Revalidated, Stale, Updating, Bypassed, Dynamic uint64
 
-	Collapsed   uint64 // hits among these that waited for another request's response
-	Refreshes   uint64 // background refreshes that ended
-	Purges      uint64 // calls of the purge methods
-	Invalidated uint64 // stored responses that unsafe requests removed, or marked as invalid: by their URL, Location, Content-Location, Destination or Invalidate
-	Compressed  uint64 // encodings that Config.Compress has made
-	Fetches     int    // handlers running that other requests can wait for
+	Collapsed uint64 // hits among them that waited for another request's response
+	Refreshes uint64 // background refreshes that ended
+	Purges    uint64 // calls of the purge methods
+
+	// Invalidated are stored responses that unsafe requests removed or marked as invalid: by their
+	// URL, or by Location, Content-Location, Destination or [Invalidate] in their responses.
+	Invalidated uint64
+
+	Compressed uint64 // encodings that Config.Compress has made
+	Fetches    int    // handlers that run now, and whose response other requests can wait for
 
 	MemoryStats
-	Store StoreStats // of Config.Store
+	Store StoreStats // about Config.Store; zero without one
 }
 
-// MemoryStats are what memory holds, and what did not stay there. They are part of [Stats].
+// MemoryStats are what memory holds now, and what it could not keep. They are part of [Stats].
 type MemoryStats struct {
 	Evictions  uint64 // URLs that made room for others
-	Rejections uint64 // URLs that were not worth the room, were too large, or found none while they were rendered
+	Rejections uint64 // URLs not worth the room, too large, or without room while rendered
 
-	URLs          int   // with something stored
-	Entries       int   // stored responses, including purged ones that were not met since
-	Bytes         int64 // that they are charged
-	BytesInFlight int64 // that responses in progress have taken; together with Bytes never more than MaxBytes
-	MaxBytes      int64
+	URLs    int   // with something stored
+	Entries int   // stored responses, including purged ones that have not been removed yet
+	Bytes   int64 // that the entries take, with keys and overhead
 
-	// BytesPinned is what clients are reading of responses that have left memory: evicted, replaced or
-	// purged. It stands beside MaxBytes, see [Config.MaxBytes]. Responses of up to 32 KiB do not count.
+	// BytesInFlight are taken by responses that handlers are still writing. With Bytes they never
+	// exceed MaxBytes.
+	BytesInFlight int64
+	MaxBytes      int64 // the budget: see [Config]
+
+	// BytesPinned are taken by responses that clients are still reading, but that were evicted,
+	// replaced or purged. They are not part of MaxBytes: see Config.MaxBytes. Responses of up to 32
+	// KiB do not count.
 	BytesPinned int64
 }
 
-// StoreStats are counts of what happened with Config.Store.
+// StoreStats are counters of what happened with Config.Store. They are part of [Stats].
 type StoreStats struct {
-	Hits, Misses  uint64 // of look-ups that the store answered
-	Refused       uint64 // values that were garbled, outdated, or not what was asked for
-	Failures      uint64 // calls that failed, came too late, or panicked
-	Skipped       uint64 // look-ups that did not ask the store, because it had failed several times in a row
-	Written       uint64
-	Dropped       uint64 // not written: too much was waiting, or the store had failed
-	PendingPurges int    // names, two for most purges, whose purge other processes do not know of yet
+	Hits, Misses uint64 // look-ups that the store answered
+	Refused      uint64 // values that were garbled, outdated, or stored under another name
+	Failures     uint64 // calls that failed, took too long, panicked, or were too many at once
+	Skipped      uint64 // look-ups not made, because the store had failed several times in a row
+	Written      uint64 // values that were stored
+	Dropped      uint64 // values not stored: too much was waiting, or the store had failed
+
+	// PendingPurges are names whose purge other processes do not know of yet. Most purges have two.
+	PendingPurges int
 }
 
 func statsOf(s engine.Stats) Stats {
@@ -236,20 +275,27 @@ func statsOf(s engine.Stats) Stats {
 	}
 }
 
-// An Explanation says what an [Edge] would do with a request now.
+// An Explanation says what an [Edge] would do with a request now: see [Edge.Explain].
 type Explanation struct {
-	Key    string // "https://example.com/page?q"; "" if the request has none
+	Key    string // such as "https://example.com/page?q"; "" if the request has none
 	Status Status // Hit, Updating, Stale, Miss, Expired or Dynamic
-	Reason Reason // why; none for a plain hit. Its Explain method says what would make it a hit
+	Reason Reason // why; ReasonNone for a plain hit
+
 	// Credential names what makes the request credentialed, as in [Event].
 	Credential string
-	Variants   int           // responses stored for the URL
-	Vary       []string      // request fields by which the response that fits varies, or the newest that does not
-	Tags       []string      // of the response that fits
-	Age        time.Duration // of the response that fits
-	Lifetime   time.Duration // of the response that fits; from its header, or inferred
-	Inferred   bool          // the lifetime is inferred: the response does not say it
-	Codings    []string      // in which the response that fits is kept, beside identity: see Config.Compress
+
+	Variants int // how many responses are stored for the URL
+
+	// Vary are the request fields by which the response that fits varies. If none fits, they are
+	// those of the newest one.
+	Vary []string
+
+	// The rest is about the response that fits, and zero if none does.
+	Tags     []string      // see [Tag]
+	Age      time.Duration // since it was generated or validated (RFC 9111, 4.2.3)
+	Lifetime time.Duration // from its header, or inferred (RFC 9111, 4.2.1)
+	Inferred bool          // Lifetime is inferred: the header does not give it
+	Codings  []string      // in which it is kept besides identity: see Config.Compress
 }
 
 func explanationOf(x engine.Explanation) Explanation {
