@@ -13,7 +13,8 @@ export EDGECACHE_CACHE_TESTS
 
 # The race detector and a random order are not options: a test that needs neither is a test that hides something.
 # A busy machine may need longer than Go's ten minutes for the models.
-TEST := $(GO) test -race -shuffle=on -timeout=30m
+STRICT := -race -shuffle=on -timeout=30m
+TEST := $(GO) test $(STRICT)
 # Built from source by the Go command: under two minutes on two cores with nothing cached, a second after that.
 GOLANGCI_LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
@@ -22,7 +23,13 @@ ci: test lint cover fuzz ## everything below that CI runs
 
 .PHONY: test
 test: ## tests of every module, with -race and -shuffle=on
-	scripts/each $(TEST) ./...
+	@echo "all tests, with the race detector: about 9 minutes on two cores (make quick: one minute)"
+	@scripts/test $(STRICT)
+
+.PHONY: quick
+quick: ## short tests of the root module, in less than a minute
+	@echo "short tests, without the race detector: less than a minute on two cores"
+	$(GO) test -short -shuffle=on ./...
 
 .PHONY: lint
 lint: fmt mod ## gofmt, modules, golangci-lint (go vet and staticcheck are in it)
@@ -55,7 +62,7 @@ micro: ## benchmarks of every module
 
 .PHONY: long
 long: ## the tests again with their long runs, up to two hours
-	EDGECACHE_LONG=1 scripts/each $(TEST) -timeout=2h ./...
+	EDGECACHE_LONG=1 scripts/test $(STRICT) -timeout=2h
 
 .PHONY: conformance
 conformance: ## cases of http-tests/cache-tests; EDGECACHE_CACHE_TESTS names the file

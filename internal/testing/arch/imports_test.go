@@ -62,6 +62,7 @@ var layers = map[string][]string{
 	"examples/...":  {door}, // only the public API: an example that needs more shows a hole in it
 
 	"internal/testing/arch":        {},
+	"internal/testing/progress":    {},
 	"internal/testing/harness":     {door}, // for tests only
 	"internal/testing/session":     {},     // runs documents
 	"internal/testing/conformance": {},     // knows no cache, so that it can judge any
