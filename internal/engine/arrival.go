@@ -8,11 +8,12 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// unreadWait is how long a request whose body has no length waits for its first byte, or its end. Who sends neither wants to talk
-// with the handler.
+// unreadWait is how long a request whose body has no declared length waits for its first byte, or
+// its end. A client that sends neither probably waits for the handler to answer first.
 const unreadWait = time.Second
 
-// serveArrived serves a request of which something belongs to its connection (RFC 9110, 7.6.1), or whose body may be empty.
+// serveArrived serves a request whose body may be empty, or that has fields that belong to its
+// connection (RFC 9110, 7.6.1).
 func (h *handler) serveArrived(w http.ResponseWriter, r *http.Request, limits *rules.Limits, req *rules.Request) {
 	inner := h.engine.arrived(r, limits, req)
 	if inner != r {
@@ -24,8 +25,9 @@ func (h *handler) serveArrived(w http.ResponseWriter, r *http.Request, limits *r
 	h.serve(w, inner, req)
 }
 
-// arrived returns r as it is looked up and passed on: with a body that is known to be empty or not and, unless the cache has no part in it,
-// without what belongs to its connection. It makes req, which classify has said about r, say the same about that.
+// arrived returns r as it is looked up and passed on: it is known whether the body is empty, and
+// the fields of its connection are gone. A request that Config.Except leaves to the handler stays
+// as it is. arrived updates req, which classify made from r, to match.
 func (e *Engine) arrived(r *http.Request, limits *rules.Limits, req *rules.Request) *http.Request {
 	if e.except.Contains(r) {
 		return r
@@ -40,10 +42,10 @@ func (e *Engine) arrived(r *http.Request, limits *rules.Limits, req *rules.Reque
 	return e.withoutConnection(r, limits, req)
 }
 
-// withoutConnection is arrived for a request whose body is known.
+// withoutConnection is the second half of arrived: it takes off the fields of the connection.
 func (e *Engine) withoutConnection(r *http.Request, limits *rules.Limits, req *rules.Request) *http.Request {
 	if req.Bypass != rules.None || !req.Connection {
-		return r // what is passed on goes as it came
+		return r // passed on unchanged
 	}
 	inner := r.WithContext(r.Context())
 	inner.Header = rules.WithoutConnection(r.Header)
@@ -51,11 +53,13 @@ func (e *Engine) withoutConnection(r *http.Request, limits *rules.Limits, req *r
 	return inner
 }
 
-// firstOfBody reads at most one byte of a body whose length is unknown, and returns r with a body from which nothing is missing.
-// If there is none, r is one without a body. It does not wait long: a client may send its body when it has got an answer.
+// firstOfBody reads at most one byte of a body of unknown length. The request that it returns has
+// the whole body, or none if the body turns out to be empty. It does not wait long: some clients
+// send their body only after they got a response.
 func firstOfBody(r *http.Request) (_ *http.Request, empty bool) {
+	// Reading would ask the client to continue, and trailers are not part of a key.
 	if r.Body == nil || len(r.Header["Expect"]) > 0 || len(r.Trailer) > 0 {
-		return r, false // who reads would ask for the body; and what comes behind one is no part of a key
+		return r, false
 	}
 	first := &firstByte{body: r.Body, read: make(chan struct{})}
 	inner := r.WithContext(r.Context())
@@ -70,14 +74,16 @@ func firstOfBody(r *http.Request) (_ *http.Request, empty bool) {
 	case <-r.Context().Done():
 		return inner, false
 	}
-	if first.n > 0 || first.err != io.EOF || first.panicked != nil || len(r.Trailer) > 0 { //nolint:errorlint // a wrapped one says that it has broken off
+	// A wrapped EOF means that the body broke off.
+	if first.n > 0 || first.err != io.EOF || first.panicked != nil || len(r.Trailer) > 0 { //nolint:errorlint // see above
 		return inner, false
 	}
 	inner.Body, inner.ContentLength = http.NoBody, 0
 	return inner, true
 }
 
-// firstByte is a body of which the first byte is read ahead. Like any body, it is for one reader at a time.
+// firstByte is a body whose first byte is read ahead. Like any body, it is for one reader at a
+// time.
 type firstByte struct {
 	body     io.ReadCloser
 	read     chan struct{} // closed when the following are set
@@ -85,16 +91,16 @@ type firstByte struct {
 	n        int
 	err      error
 	panicked any
-	given    bool // the first byte and what came with it
+	given    bool // Read has returned the first byte and its error
 }
 
 func (b *firstByte) fetch() {
 	defer close(b.read)
-	defer func() { b.panicked = recover() }() // raised again where the handler reads
+	defer func() { b.panicked = recover() }() // Read panics with it in the handler's goroutine
 	b.n, b.err = b.body.Read(b.first[:])
 }
 
-// Read is io.Reader's.
+// Read implements io.Reader. It waits for the byte that is read ahead.
 func (b *firstByte) Read(p []byte) (int, error) {
 	if b.given {
 		return b.body.Read(p)
@@ -110,7 +116,7 @@ func (b *firstByte) Read(p []byte) (int, error) {
 	return copy(p, b.first[:b.n]), b.err
 }
 
-// leave ends a read that still waits when the request has been served.
+// leave ends the read ahead if it still waits when the request has been served.
 func (b *firstByte) leave() {
 	select {
 	case <-b.read:
@@ -119,5 +125,5 @@ func (b *firstByte) leave() {
 	}
 }
 
-// Close is io.Closer's.
+// Close implements io.Closer.
 func (b *firstByte) Close() error { return b.body.Close() }

@@ -15,11 +15,11 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// collapse answers the client with what a flight that it waited for has brought. It returns false if
-// the client must go on by itself; next then names the fields by which the response varies, if a flight
-// with the same values is worth another wait. came is where the purge sequence stood when the request
-// came.
-func (x *exchange) collapse(fl *flight.Flight[result], res result, outcome flight.Outcome, came uint64) (done bool, next []string) {
+// collapse answers the client with the result of a flight that it waited for. gen is where the
+// purge sequence stood when the request came. If done is false, the request must go on by itself.
+// If next is not nil, another wait is worth it: for a flight with the same values of the fields
+// that next names.
+func (x *exchange) collapse(fl *flight.Flight[result], res result, outcome flight.Outcome, gen uint64) (done bool, next []string) {
 	reading := false
 	defer func() {
 		if reading {
@@ -37,19 +37,19 @@ func (x *exchange) collapse(fl *flight.Flight[result], res result, outcome fligh
 	case res.failed && x.serveStaleCollapsed(res.broken):
 		return true, nil
 	case res.again:
-		return false, again(x.expected.vary)
+		return false, waitAgain(x.expected.vary)
 	case res.failed:
 		return false, nil
 	case res.stored != nil:
-		return x.collapseStored(fl, &res, came)
+		return x.collapseStored(fl, &res, gen)
 	}
-	return x.collapseGrowing(fl, res.response, came, func() { reading = true; fl.StartedReading() })
+	return x.collapseGrowing(fl, res.response, gen, func() { reading = true; fl.StartedReading() })
 }
 
-// again returns the fields for another wait with the same ones; it is never nil.
-func again(vary []string) []string { return append([]string{}, vary...) }
+// waitAgain returns vary for another wait with the same fields. It is never nil.
+func waitAgain(vary []string) []string { return append([]string{}, vary...) }
 
-// serveStaleCollapsed answers with what is stored because the handler of another request has failed.
+// serveStaleCollapsed answers with the stored response because the handler of the flight failed.
 func (x *exchange) serveStaleCollapsed(broken bool) bool {
 	now := time.Now()
 	if x.old == nil || !x.old.UsableOnError(&x.handler.engine.rules, &x.req, broken, now) {
@@ -64,12 +64,12 @@ func (x *exchange) serveStaleCollapsed(broken bool) bool {
 	return true
 }
 
-// collapseStored is collapse for a flight that has brought a stored response.
-func (x *exchange) collapseStored(fl *flight.Flight[result], res *result, came uint64) (done bool, next []string) {
+// collapseStored is collapse for a flight with a stored response.
+func (x *exchange) collapseStored(fl *flight.Flight[result], res *result, gen uint64) (done bool, next []string) {
 	v, now := res.stored, time.Now()
 	switch {
-	case x.late(fl, v.TagNames(), came) || v.Gen < fl.Began && x.purged(v):
-		return false, again(v.Vary())
+	case x.late(fl, v.TagNames(), gen) || v.Gen < fl.Began && x.purged(v):
+		return false, waitAgain(v.Vary())
 	case v.Rank(&x.prefers) == 0:
 		return false, byPreference(v.Vary())
 	case nonceOutside(x.w.Header(), v) || !x.fits(&v.Terms, v.Vary(), v.Selector().Variant, now):
@@ -83,44 +83,46 @@ func (x *exchange) collapseStored(fl *flight.Flight[result], res *result, came u
 	return true, nil
 }
 
-// collapseGrowing is collapse for a response in progress. started is called when the client has begun to
-// read it.
-func (x *exchange) collapseGrowing(fl *flight.Flight[result], p *response, came uint64, started func()) (done bool, next []string) {
+// collapseGrowing is collapse for a response in progress. It calls started when the client begins
+// to read.
+func (x *exchange) collapseGrowing(fl *flight.Flight[result], p *response, gen uint64, started func()) (done bool, next []string) {
 	now := time.Now()
 	switch {
 	case string(key.Values(nil, p.meta.Vary, x.r.Header, &x.req.Scope)) != p.variant:
 		return false, p.meta.Vary
 	case !p.answers(&x.prefers):
 		return false, byPreference(p.meta.Vary)
-	case x.late(fl, tagNames(p.groups, x.name.bytes()), came):
-		return false, again(p.meta.Vary) // one of those that came after the purge renders it for all of them
+	case x.late(fl, tagNames(p.groups, x.name.bytes()), gen):
+		return false, waitAgain(p.meta.Vary) // a request from after the purge renders it for all of them
 	case nonceOutside(x.w.Header(), p.edits) || !x.fits(&p.meta.Terms, p.meta.Vary, p.variant, now):
 		return false, nil
 	}
 	done, retry := x.readAlong(p, now, started)
 	if !done && retry {
-		return false, again(p.meta.Vary)
+		return false, waitAgain(p.meta.Vary)
 	}
 	return done, nil
 }
 
-// fits reports whether a page that was made for another request may answer this one: by the fields that it varies by, by this client's credentials, and as fresh.
+// fits reports whether a response that was made for another request may answer this one: it matches
+// by Vary and by the client's credentials, and is fresh.
 func (x *exchange) fits(t *rules.Terms, vary []string, variant string, now time.Time) bool {
 	if string(key.Values(nil, vary, x.r.Header, &x.req.Scope)) != variant {
 		return false
 	}
 	action, reason := t.Reuse(&x.handler.engine.rules, &x.req, now)
-	return action == rules.Serve && reason == rules.Fresh // what is stale, and taken by max-stale, is no hit
+	// A stale response that max-stale admits is not a hit.
+	return action == rules.Serve && reason == rules.Fresh
 }
 
-// readAlong answers the client from a response that is being made for another; started is called when it
-// has begun to read. done is false if the response is lost before the client has got anything of it;
-// again then says that one of the waiters should lead.
+// readAlong answers the client from a response that is being made for another request. It calls
+// started when the client begins to read. done is false if the response is lost before the client
+// got any of it; again then says that one of the waiters should lead.
 func (x *exchange) readAlong(p *response, now time.Time, started func()) (done, again bool) {
 	ctx := x.r.Context()
 	want, part := p.wanted(x.r, &x.req, now)
 	if x.req.Head && want == wantsAll && p.declared < 0 {
-		want = wantsWhole // which tells the length
+		want = wantsWhole // the whole body tells the length
 	}
 	var reader *flight.Reader
 	switch want {
@@ -139,9 +141,9 @@ func (x *exchange) readAlong(p *response, now time.Time, started func()) (done, 
 		case !errors.Is(err, flight.ErrOutgrown):
 			return x.lost(err)
 		}
-		// It will never be there as a whole. All of it, as it comes, answers any request (RFC 9110, 14.2).
+		// It is never there as a whole. All of it, as it comes, answers any request (RFC 9110, 14.2).
 	case wantsPart, wantsAll:
-		// Until there is enough of it to be worth sending, a response that breaks off can still be made again.
+		// Until there is enough to send, a response that breaks off can still be fetched again.
 		if err := p.body.Ready(ctx, sendAt); err != nil {
 			return x.lost(err)
 		}
@@ -158,7 +160,7 @@ func (x *exchange) readAlong(p *response, now time.Time, started func()) (done, 
 	return true, false
 }
 
-// deliverWhole answers from a response in progress whose body has just ended.
+// deliverWhole answers from a response whose body has just ended.
 func (x *exchange) deliverWhole(p *response, now time.Time) {
 	e := x.handler.engine
 	body, _ := p.body.Object()
@@ -166,7 +168,7 @@ func (x *exchange) deliverWhole(p *response, now time.Time) {
 	e.deliver(x.w, x.r, &x.req, e.cache.NewVariant(p.sealed(body, nil), nil, 0, ""), now, &a)
 }
 
-// copyAlong sends the client what it wants of a response in progress, as it comes.
+// copyAlong sends the client the part that it wants of a response in progress, as it comes.
 func (x *exchange) copyAlong(p *response, reader *flight.Reader, want want, part field.Range, now time.Time) {
 	e, h := x.handler.engine, x.w.Header()
 	status, length := p.status, int64(-1)
@@ -193,12 +195,13 @@ func (x *exchange) copyAlong(p *response, reader *flight.Reader, want want, part
 	err := copyBody(x.r.Context(), x.w, reader, part.Start, length)
 	reader.Close()
 	if err != nil || reader.LetGo() {
-		panic(http.ErrAbortHandler) // the client must not take what it got for the response
+		panic(http.ErrAbortHandler) // the client must not take a truncated response for a whole one
 	}
 }
 
-// lost tells what to do about a page that cannot be had, before the client has got anything: a stale one will do where it may. Else all who waited would run into the same failure.
-// again says that the handler's context had ended, so that one of them should lead.
+// lost handles a response that broke off before the client got any of it. A stale response is
+// served where that is allowed: otherwise every waiter would run into the same failure. again says
+// that the handler's context had ended, so that one of the waiters should lead.
 func (x *exchange) lost(err error) (done, again bool) {
 	if x.r.Context().Err() != nil && errors.Is(err, context.Cause(x.r.Context())) {
 		x.gone = true
@@ -214,8 +217,8 @@ func (x *exchange) lost(err error) (done, again bool) {
 	return true, false
 }
 
-// giveUp ends a request that waited in vain until its context ended. If its client has left, nobody is there to be answered; if the time that somebody gave it is over, the handler is
-// to say so: it would have seen that, too.
+// giveUp ends a request whose context ended while it waited. A client that has left gets no answer.
+// A deadline is for the handler to report, which would have seen it, too.
 func (x *exchange) giveUp() {
 	if errors.Is(x.r.Context().Err(), context.DeadlineExceeded) {
 		x.alone = true
@@ -225,7 +228,8 @@ func (x *exchange) giveUp() {
 	panic(http.ErrAbortHandler)
 }
 
-// collapsedStatus is the account of a request that another one's answer serves. The handler did not run for it: to its client that is a hit.
+// collapsedStatus is the status of a request that another one's response answers. The handler did
+// not run for it, so to its client that is a hit.
 func (x *exchange) collapsedStatus(ttl time.Duration) cacheStatus {
 	a := x.newStatus(Hit, rules.Collapsed)
 	a.collapsed, a.ttl, a.hasTTL = true, ttl, true

@@ -10,20 +10,21 @@ import (
 )
 
 var (
-	errEnded      = errors.New("edgecache: the handler's context had ended, so what it made may be less than the response")
-	errIncomplete = errors.New("edgecache: body is not as long as its Content-Length, or a write of it panicked")
-	errAborted    = errors.New("edgecache: handler did not return normally")
-	errOriginLate = errors.New("edgecache: OriginError was called after the first byte of the body, so the page was not stored")
+	errEnded      = errors.New("edgecache: the handler's context ended before it returned, so its response may be truncated and was not stored")
+	errIncomplete = errors.New("edgecache: the body is not as long as its Content-Length, or a write of it panicked, so the response was not stored: write as many bytes as it says")
+	errAborted    = errors.New("edgecache: the handler panicked or ended its goroutine, so its response was not stored")
+	errOriginLate = errors.New("edgecache: OriginError was called after the first byte of the body, so the response was not stored: call it before the first write")
 )
 
-// lateError is an error status that came after the header.
+// lateError is an error status that the handler set after the header.
 type lateError int
 
 func (s lateError) Error() string {
-	return fmt.Sprintf("edgecache: status %d was said after the header, which said another, so the page was not stored: find out what can fail before the first byte, for instance by rendering into a buffer", int(s))
+	return fmt.Sprintf("edgecache: status %d was set after the header had gone out with another one, so the response was not stored: find out what can fail before the first byte, for instance by rendering into a buffer", int(s))
 }
 
-// complete ends a fetch whose handler returned normally.
+// complete ends a fetch whose handler returned normally. again says that the handler must run
+// again.
 func (f *fetch) complete() (again bool) {
 	switch f.next {
 	case askAgain:
@@ -43,12 +44,14 @@ func (f *fetch) complete() (again bool) {
 	return false
 }
 
-// completeKept stores a response whose handler has written all of it, and gives the client the rest.
+// completeKept stores a response that its handler has written to the end, and gives the client the
+// rest.
 func (f *fetch) completeKept() {
 	e := f.handler.engine
 	err := f.end()
 	if err != nil {
-		f.flight.Finish() // before waiters learn that this response is lost: they must not find it again
+		// Before waiters learn that the response is lost: they must not join this flight again.
+		f.flight.Finish()
 	}
 	f.response.body.Close(err)
 	if failed, broken := f.failed(err); failed && f.mayServeStale(broken) {
@@ -57,7 +60,7 @@ func (f *fetch) completeKept() {
 	}
 	late := e.tooLate(f.inner, f.Said("Cache-Control"), f.Header()["Cache-Control"])
 	var v *cache.Variant
-	lost := rules.None // why it is not kept
+	lost := rules.None // why v is not kept
 	body, whole := f.response.body.Object()
 	switch {
 	case whole && !late:
@@ -69,7 +72,7 @@ func (f *fetch) completeKept() {
 		f.outgrown()
 	}
 	f.place.leave()
-	f.flight.Finish() // its client may be slow; that is no reason for others to wait for what is past
+	f.flight.Finish() // later requests do not wait for a slow client of this one
 	f.finish(v)
 	if v == nil {
 		lost = f.lostFor(err, late)
@@ -77,7 +80,8 @@ func (f *fetch) completeKept() {
 	f.tellUnkept(lost, err)
 }
 
-// lostFor says why a response that is not whole, for the reason err, or late, is not kept.
+// lostFor returns why a response is not kept: because it is not whole, as err says, or because
+// no-store came late.
 func (f *fetch) lostFor(err error, late bool) Reason {
 	switch {
 	case late:
@@ -90,14 +94,15 @@ func (f *fetch) lostFor(err error, late bool) Reason {
 	return rules.Aborted
 }
 
-// publish stores the response, whose body this is, in both levels. lost says why it is not in memory.
+// publish stores the response with this body in memory and in the second level. lost says why it is
+// not in memory.
 func (f *fetch) publish(body object.Body) (v *cache.Variant, lost Reason) {
 	e := f.handler.engine
 	v = e.cache.NewVariant(f.response.sealed(body, f.old), tagNames(f.response.groups, f.key), f.flight.Began, f.r.Pattern)
 	v.SetMadeFor(&f.prefers, f.reason == rules.Accept)
 	e.cache.Inherit(v, f.old, f.key)
 	if f.reason == rules.Accept && e.cache.Repeats(f.key, v, &f.req, f.now) {
-		return v, rules.None // what is stored already answers the next request of this kind
+		return v, rules.None // a stored response answers the next such request already
 	}
 	if e.cache.AskedAgain(f.key, v, f.flight.Joined()) {
 		v.Touch()
@@ -111,17 +116,19 @@ func (f *fetch) publish(body object.Body) (v *cache.Variant, lost Reason) {
 	return v, lost
 }
 
-// tellUnkept tells that a response is not kept, for the given reason, if it was announced as stored. err is what was wrong with it.
+// tellUnkept reports that a response is not kept although it was announced as stored. err is what
+// was wrong with it.
 func (f *fetch) tellUnkept(reason Reason, err error) {
 	if f.stored && reason != rules.None {
 		f.handler.engine.tell(Event{Kind: Unkept, Request: f.r, Pattern: f.pattern(), Reason: reason, Err: err})
 	}
 }
 
-// end says whether the body that the handler wrote is the whole response.
+// end returns nil if the handler wrote the whole response, and otherwise what is wrong with it.
 func (f *fetch) end() error {
 	if f.ended() {
-		return errEnded // whatever length it declared: a handler that gives up may well give a shorter response
+		// Whatever length it declared: a handler that gives up may well send a shorter response.
+		return errEnded
 	}
 	if late := f.Late(); late != 0 {
 		return lateError(late)
@@ -135,7 +142,9 @@ func (f *fetch) end() error {
 	return nil
 }
 
-// failed tells of a page that is not whole, for the reason err, and reports whether the handler failed: then a stale page may stand in for it, as for no answer at all if broken.
+// failed reports err, which says why a response is not whole, and whether the handler failed. Then
+// a stale response may be served instead. broken says that there was no answer at all, or only a
+// part of one.
 func (f *fetch) failed(err error) (failed, broken bool) {
 	if err == nil || f.abandoned() {
 		return false, false
@@ -150,7 +159,7 @@ func (f *fetch) failed(err error) (failed, broken bool) {
 	case errors.Is(err, errOriginLate):
 		ev.Kind, ev.Reason = Warned, rules.Aborted
 	case !errors.Is(err, errIncomplete):
-		return failed, broken // a deadline had passed: that is no news
+		return failed, broken // a deadline has passed: that is no news
 	}
 	if ev.Kind == Warned {
 		f.handler.engine.warnedOf(ev)

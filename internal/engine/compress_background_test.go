@@ -375,7 +375,7 @@ func aPanicOfAnEncoderHarmsNoRequest(t *testing.T) {
 			s.Get("/", "Accept-Encoding", "br")
 			synctest.Wait()
 		}
-		require.Equal(t, []string{"edgecache: coding a page as br panicked: a bug"}, heard, "once")
+		require.Equal(t, []string{"edgecache: encoding a response as br panicked: a bug"}, heard, "once")
 		require.Contains(t, log.String(), "a bug")
 		warm(s, "gzip")
 		require.Equal(t, "gzip", encodingOf(s, "/"), "the encoder goes on, and another coding may do")

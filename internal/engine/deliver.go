@@ -15,10 +15,12 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// statusRoom is how many values an answer adds to the stored header: Age, the short status and Cache-Status.
+// statusRoom is how many values a delivery adds to the stored header: Age, the short status and
+// Cache-Status.
 const statusRoom = 3
 
-// deliver sends a stored response to the client: whole, or what its conditions and ranges ask for.
+// deliver sends a stored response to the client: all of it, or what its conditions and ranges ask
+// for.
 func (e *Engine) deliver(w http.ResponseWriter, r *http.Request, req *rules.Request, v *cache.Variant, now time.Time, a *cacheStatus) {
 	h := w.Header()
 	var n negotiation
@@ -68,15 +70,15 @@ func (e *Engine) deliver(w http.ResponseWriter, r *http.Request, req *rules.Requ
 // send writes length bytes of a stored body, from offset on, to the client.
 func (e *Engine) send(w http.ResponseWriter, body object.Body, offset, length int64) {
 	e.write(w, body, func(to io.Writer) {
-		_, _ = body.WriteRange(to, offset, length) // an error says that the client has gone: nobody to tell
+		_, _ = body.WriteRange(to, offset, length) // an error means that the client has gone
 	})
 }
 
-// write has write send from a stored body to the client. While it does, the bytes are known to be read.
-func (e *Engine) write(w http.ResponseWriter, body object.Body, write func(to io.Writer)) {
+// write calls send with a writer to the client. Meanwhile the client counts as a reader of body.
+func (e *Engine) write(w http.ResponseWriter, body object.Body, send func(to io.Writer)) {
 	set := body.Readers()
 	if set == nil {
-		write(w)
+		send(w)
 		return
 	}
 	r := new(readers.Reader)
@@ -84,31 +86,32 @@ func (e *Engine) write(w http.ResponseWriter, body object.Body, write func(to io
 	r.In(e.cache.ReadRoom())
 	r.Start(w)
 	r.Join(set)
-	write(r)
+	send(r)
 	r.Stop()
 	if r.LetGo() {
-		panic(http.ErrAbortHandler) // the client must not take what it got for the response
+		panic(http.ErrAbortHandler) // the client must not take a truncated response for a whole one
 	}
 }
 
-// dropRepresentationHeaders removes from the header of a 304 what describes a body (RFC 9110, 15.4.5).
+// dropRepresentationHeaders removes the fields that describe a body from the header of a 304 (RFC
+// 9110, 15.4.5).
 func dropRepresentationHeaders(h http.Header) {
 	for _, name := range [...]string{"Content-Encoding", "Content-Language", "Content-Length", "Content-Range", "Content-Type"} {
 		delete(h, name)
 	}
 }
 
-// unsatisfiable answers a range that lies outside the page (RFC 9110, 15.5.17).
+// unsatisfiable answers a range that lies outside of the response (RFC 9110, 15.5.17).
 func unsatisfiable(w http.ResponseWriter, size int64) {
 	h := w.Header()
 	dropRepresentationHeaders(h)
-	// These speak of the page, and a 416 is not the page.
+	// These describe the stored response, and a 416 is another one.
 	delete(h, "Etag")
 	delete(h, "Last-Modified")
 	delete(h, "Expires")
 	for name := range h {
 		if field.SpeaksToCaches(name) {
-			delete(h, name) // it would be obeyed in place of Cache-Control
+			delete(h, name) // caches would obey it in place of Cache-Control
 		}
 	}
 	h["Cache-Control"] = []string{"no-store"}
@@ -116,7 +119,7 @@ func unsatisfiable(w http.ResponseWriter, size int64) {
 	http.Error(w, http.StatusText(http.StatusRequestedRangeNotSatisfiable), http.StatusRequestedRangeNotSatisfiable)
 }
 
-// onePart answers a single range (RFC 9110, 15.3.7.1).
+// onePart sends a single range (RFC 9110, 15.3.7.1).
 func (e *Engine) onePart(w http.ResponseWriter, body object.Body, part field.Range) {
 	h := w.Header()
 	h["Content-Range"] = []string{partial.ContentRange(part, body.Size())}
@@ -125,7 +128,7 @@ func (e *Engine) onePart(w http.ResponseWriter, body object.Body, part field.Ran
 	e.send(w, body, part.Start, part.Length)
 }
 
-// manyParts answers several ranges as multipart/byteranges (RFC 9110, 15.3.7.2).
+// manyParts sends several ranges as multipart/byteranges (RFC 9110, 15.3.7.2).
 func (e *Engine) manyParts(w http.ResponseWriter, body object.Body, parts []field.Range) {
 	h := w.Header()
 	contentType := ""
@@ -140,6 +143,6 @@ func (e *Engine) manyParts(w http.ResponseWriter, body object.Body, parts []fiel
 		_ = b.Write(to, func(to io.Writer, part field.Range) error {
 			_, err := body.WriteRange(to, part.Start, part.Length)
 			return err
-		}) // an error says that the client has gone
+		}) // an error means that the client has gone
 	})
 }

@@ -22,11 +22,12 @@ import (
 const (
 	// MaxEncoders is how many responses are encoded at once.
 	MaxEncoders = 2
-	// MaxEncodings is how many wait for it. What comes on top is asked for again by a later hit.
+	// MaxEncodings is how many wait for that. Any more are requested again by later hits.
 	MaxEncodings = 256
 )
 
-// unencodable are the fields of a response that speak of the very bytes of its content, or sign it, or belong to one client.
+// unencodable are the fields of a response that describe the very bytes of its content, or sign it,
+// or belong to one client.
 var unencodable = [...]string{
 	"Content-Encoding", "Content-Range",
 	"Content-Digest", "Repr-Digest", "Digest", "Content-Md5", "Want-Content-Digest", "Want-Repr-Digest", "Want-Digest",
@@ -34,14 +35,15 @@ var unencodable = [...]string{
 	"Set-Cookie", "Set-Cookie2",
 }
 
-// encodable reports whether a response may be coded, as far as its header tells. A type that net/http will find out is taken for one that may.
-// Only a 200 is: conditions, made tags and ranges are about that, and other pages are short.
+// encodable reports whether a response may be encoded, as far as its header tells. A type that
+// net/http will detect counts as compressible. Only a 200 may be encoded: conditions, made tags and
+// ranges are about that, and other responses are short.
 func (e *Engine) encodable(status int, h http.Header, vary []string, tag field.ETag) bool {
 	if !e.config.Compress || status != http.StatusOK || slices.Contains(vary, "Accept-Encoding") {
-		return false // the handler, or somebody outside, codes by itself
+		return false // the handler, or middleware outside, encodes by itself
 	}
 	if len(h["Etag"]) > 0 && tag.Opaque == "" {
-		return false // it is no tag, so none can be made from it
+		return false // not a valid tag, so none can be derived from it
 	}
 	if types, ok := h["Content-Type"]; ok && (len(types) != 1 || !coding.Compressible(types[0])) {
 		return false
@@ -49,7 +51,7 @@ func (e *Engine) encodable(status int, h http.Header, vary []string, tag field.E
 	return !e.forbidsEncoding(h)
 }
 
-// forbidsEncoding reports whether a field of h forbids to code the content.
+// forbidsEncoding reports whether a field of h forbids encoding the content.
 func (e *Engine) forbidsEncoding(h http.Header) bool {
 	for _, name := range unencodable {
 		if len(h[name]) > 0 {
@@ -59,7 +61,8 @@ func (e *Engine) forbidsEncoding(h http.Header) bool {
 	return e.forbidsTransforming(h)
 }
 
-// forbidsTransforming reports whether h says no-transform, to this cache or to all (RFC 9111, 5.2.2.6).
+// forbidsTransforming reports whether h says no-transform, to this cache or to all caches (RFC
+// 9111, 5.2.2.6).
 func (e *Engine) forbidsTransforming(h http.Header) bool {
 	if lines := h["Cache-Control"]; len(lines) > 0 {
 		if cc := field.ParseCacheControl(lines); cc.NoTransform {
@@ -76,7 +79,7 @@ func (e *Engine) forbidsTransforming(h http.Header) bool {
 	return false
 }
 
-// without returns h without some fields. It leaves h as it is.
+// without returns h without the named fields. It does not change h.
 func without(h http.Header, names []string) http.Header {
 	if len(names) == 0 {
 		return h
@@ -88,11 +91,13 @@ func without(h http.Header, names []string) http.Header {
 	return h
 }
 
-// describeHead adds to the answer to a HEAD that the handler gives what the same GET, of which req tells, would say.
+// describeHead adds to a handler's own response to a HEAD what the response to the same GET would
+// say about encodings. req describes the GET.
 func (e *Engine) describeHead(h http.Header, req *rules.Request, status int, start time.Time) {
 	canonical := field.Canonical(h)
+	// A 304 has the fields that the 200 would have, as far as it has any (RFC 9110, 15.4.5).
 	if status == http.StatusNotModified {
-		status = http.StatusOK // it says of that what it would say itself, as far as it says anything (RFC 9110, 15.4.5)
+		status = http.StatusOK
 	}
 	meta, reason := e.rules.Store(req, status, canonical, start, time.Now())
 	if reason == rules.None && e.encodable(status, without(canonical, meta.Strip), meta.Vary, meta.ETag) {
@@ -113,23 +118,26 @@ func (e *Engine) encodableObject(o *object.Object) bool {
 	return typed && e.encodable(o.Status(), h, o.Selector().Vary.Append(nil), validators.ETag)
 }
 
-// encoders code pages in the background. Their goroutines run while there is something to do.
+// encoders encode responses in the background. Their goroutines run only while there is something
+// to do.
 type encoders struct {
 	mu      sync.Mutex
-	queue   []encodeJob // at most maxEncodings
-	running int         // at most maxEncoders
+	queue   []encodeJob // at most MaxEncodings
+	running int         // at most MaxEncoders
 
-	made   atomic.Uint64
-	encode func(c coding.Coding, from io.WriterTo, best bool) ([]byte, error) // coding.Encode, but in tests
+	made atomic.Uint64
+	// encode is coding.Encode, except in tests.
+	encode func(c coding.Coding, from io.WriterTo, best bool) ([]byte, error)
 }
 
-// encodeJob asks for forms: of the variants of key that are queued in this coding. It holds no page, so that what waits costs no memory that nobody is charged for.
+// encodeJob asks for an encoding of each variant of key that is queued for it. It holds no
+// response, so waiting costs no memory that the budget does not know of.
 type encodeJob struct {
 	key    []byte
 	coding coding.Coding
 }
 
-// requestEncoding has a form of v made later, unless that was tried before. r is a request for v.
+// requestEncoding has v encoded later, unless that was tried before. r is a request for v.
 func (e *Engine) requestEncoding(r *http.Request, v *cache.Variant, c coding.Coding) {
 	s := v.Encodings()
 	if !s.Ask(c) {
@@ -171,7 +179,8 @@ func (e *Engine) encodeAll() {
 	}
 }
 
-// nextEncoding takes one out of the queue. When there is none, or the Edge is closed, the encoder that asks must end.
+// nextEncoding takes a job out of the queue. If there is none, or the Edge is closed, the calling
+// encoder must end.
 func (e *Engine) nextEncoding() (next encodeJob, ok bool) {
 	s := &e.encoders
 	s.mu.Lock()
@@ -185,23 +194,23 @@ func (e *Engine) nextEncoding() (next encodeJob, ok bool) {
 	return next, true
 }
 
-// encode makes a form of v, and publishes it if v is still what is stored, and there is room.
+// encode makes an encoding of v. It publishes it if v is still stored and there is room.
 func (e *Engine) encode(k []byte, v *cache.Variant, c coding.Coding) {
 	s := v.Encodings()
 	defer s.Settle(c)
 	defer func() {
 		if p := recover(); p != nil {
-			err := fmt.Errorf("edgecache: coding a page as %s panicked: %v", c, p)
+			err := fmt.Errorf("edgecache: encoding a response as %s panicked: %v", c, p)
 			e.config.Logger.Error(err.Error())
 			e.tell(Event{Kind: Failed, Err: err})
 		}
 	}()
-	packed, err := e.encoders.encode(c, v.Body, false)
-	if err != nil || !coding.Worthwhile(int64(len(packed)), v.Body.Size()) {
-		s.SettleAll() // what one cannot make smaller the others cannot either
+	encoded, err := e.encoders.encode(c, v.Body, false)
+	if err != nil || !coding.Worthwhile(int64(len(encoded)), v.Body.Size()) {
+		s.SettleAll() // what one coding cannot make smaller the others cannot either
 		return
 	}
-	if e.cache.AddEncoded(k, v, c, packed) {
+	if e.cache.AddEncoded(k, v, c, encoded) {
 		e.encoders.made.Add(1)
 	}
 }

@@ -19,16 +19,17 @@ import (
 
 // Limits of collapsing.
 const (
-	// leaderAge is how long a handler that has not said its status yet is waited for by newcomers. After that one more may run.
+	// leaderAge is how long requests join a handler that has not set its status yet. After that, one
+	// more may run.
 	leaderAge = 30 * time.Second
-	// finishTimeout is how long a page that is being stored is finished after every client has left.
+	// finishTimeout is how long a handler may go on for the store alone after every client has left.
 	finishTimeout = 30 * time.Second
 	// maxWaiters is how many requests wait for one handler; more run alone.
 	maxWaiters = 1 << 16
 )
 
-// Config are a configuration that has been checked, with its defaults filled in. The fields mean
-// what those of the public Config do.
+// Config is a checked configuration with its defaults filled in. Its fields mean what those of the
+// public Config mean.
 type Config struct {
 	MaxBytes       int64
 	MaxObjectBytes int64
@@ -48,7 +49,8 @@ type Config struct {
 	Logger         *slog.Logger
 }
 
-// An Engine is a shared HTTP cache (RFC 9111) in front of handlers. Make one with [New]. All its methods are safe for concurrent use.
+// An Engine is a shared HTTP cache (RFC 9111) in front of handlers. Make one with [New]. All its
+// methods are safe for concurrent use.
 type Engine struct {
 	config   Config
 	rules    rules.Options
@@ -65,7 +67,7 @@ type Engine struct {
 	closed     bool
 
 	refreshes refreshes
-	out       way // from handlers that are made for each request
+	out       way // of errands from handlers that are made for each request
 	places    places
 	encoders  encoders
 	warnings  warnings
@@ -94,9 +96,11 @@ func New(cfg Config) *Engine {
 	return e
 }
 
-// Handler returns next behind the cache. It fits everything that takes a func(http.Handler) http.Handler, such as chi's Use.
+// Handler returns next behind the cache. It fits everything that takes a func(http.Handler)
+// http.Handler, such as chi's Use.
 //
-// One Edge is one space of URLs: a URL must mean the same page behind each of its handlers. Where one handler lies inside another of the same Edge, the outer one caches.
+// One Edge is one space of URLs: a URL must mean the same behind each of its handlers. If one
+// handler lies inside another one of the same Edge, the outer one caches.
 func (e *Engine) Handler(next http.Handler) http.Handler {
 	if next == nil {
 		panic("edgecache: Handler needs a handler to wrap, got nil")
@@ -106,9 +110,10 @@ func (e *Engine) Handler(next http.Handler) http.Handler {
 
 var errClosed = errors.New("edgecache: the Edge was closed")
 
-// Close ends the background work of e, what is on its way to Config.Store included, and waits for it, until ctx ends at the latest; then it cancels what still runs and returns ctx's cause.
-// Handlers go on working, and still answer from memory; only nothing is refreshed in the background any more. An Edge that is not closed is no leak: background work ends by itself.
-// Close may be called more than once.
+// Close ends the background work of e, including writes to Config.Store, and waits for it. If ctx
+// ends first, Close cancels the remaining work and returns ctx's cause. Handlers go on working and
+// still answer from memory, but nothing is refreshed in the background any more. An Edge that is
+// not closed does not leak: background work ends by itself. Close may be called more than once.
 func (e *Engine) Close(ctx context.Context) error {
 	e.closing.Lock()
 	e.closed = true
@@ -127,7 +132,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		e.cancel(errClosed)
 		if e.l2 != nil {
-			_ = e.l2.Close(ctx) // ends what is under way, for the same reason
+			_ = e.l2.Close(ctx) // ends what is in progress, for the same reason
 		}
 		return context.Cause(ctx)
 	}
@@ -139,7 +144,7 @@ func (e *Engine) isClosed() bool {
 	return e.closed
 }
 
-// begin reserves a place for background work, unless the Edge is closed. The work must call e.background.Done.
+// begin registers background work, unless the Edge is closed. The work must call e.background.Done.
 func (e *Engine) begin() bool {
 	e.closing.Lock()
 	defer e.closing.Unlock()

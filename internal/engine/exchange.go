@@ -11,30 +11,30 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// exchange is one client's request that nothing stored answers. It waits for another one's fetch, or
-// becomes a fetch itself.
+// exchange is one client's request that nothing stored answers. It waits for the fetch of another
+// request, or becomes a fetch itself.
 type exchange struct {
 	handler    *handler
 	w          http.ResponseWriter
-	r          *http.Request // as the client sent it; but the handler may have its header: see requestSnapshot
+	r          *http.Request // as it came, but the handler may have its header: see requestSnapshot
 	req        rules.Request
 	received   time.Time
 	prefers    cache.Preferences // of r, as it came
 	class      cache.Class
-	name       shortBytes // the primary key, and room for what else is in the name of a flight
+	name       shortBytes // the primary key, with room for the rest of a flight's ID
 	scope      string
 	marks      cache.Marks    // where purges of the URL are marked
 	reason     Reason         // why nothing stored could be used
-	refused    Reason         // why a response could not be stored lately; None if it could, or that is not known
+	refused    Reason         // why a response could not be stored lately; None also if unknown
 	old        *cache.Variant // what is validated or replaced; nil if there is nothing
 	expected   expectation    // of the response
 	plain      bool           // the handler does not see the client's conditions and ranges
 	background bool           // a refresh: no client waits
-	alone      bool           // too much is going on already: the response is not stored
+	alone      bool           // the cache is overloaded: the response is not stored
 	gone       bool           // the client left while it waited for another request's response
 }
 
-// expectation is what a response will likely be like: as what was stored last.
+// expectation is what a response will probably be like, judged by what was stored last.
 type expectation struct {
 	tags []string
 	vary []string // the request fields that it depends on
@@ -62,12 +62,12 @@ func (x *exchange) newFetch() *fetch {
 	return f
 }
 
-// newStatus begins to say how this request was answered.
+// newStatus returns the status of this request, as far as it is known before the response.
 func (x *exchange) newStatus(s Status, reason Reason) cacheStatus {
 	return cacheStatus{status: s, forward: x.reason, reason: reason, received: x.received, background: x.background, pattern: x.pattern()}
 }
 
-// pattern is that of the route that rendered the response, as far as it is known.
+// pattern is the route that rendered the response, as far as it is known.
 func (x *exchange) pattern() string {
 	if x.old != nil {
 		return x.old.Pattern.Value()
@@ -75,30 +75,31 @@ func (x *exchange) pattern() string {
 	return x.r.Pattern
 }
 
-// staleUsable reports whether what is stored may stand in for a failure of the handler. For a refresh
-// it always may: it is still being served, and one try that failed changes nothing. broken says that
-// there was no answer at all.
+// staleUsable reports whether the stored response may be served because the handler failed. For a
+// refresh it always may: it is still being served, and one failed attempt changes nothing. broken
+// says that there was no answer at all.
 func (x *exchange) staleUsable(broken bool, now time.Time) bool {
 	return x.old != nil && (x.background || x.old.UsableOnError(&x.handler.engine.rules, &x.req, broken, now))
 }
 
-// fetchOrJoin makes the page, or waits for another request that is making it.
-// vary names the request fields by which the page is expected to vary: who differs in those does not wait.
+// fetchOrJoin fetches the response, or waits for another request that is fetching it. vary names
+// the request fields by which the response is expected to vary: a request with other values does
+// not wait.
 func (x *exchange) fetchOrJoin(vary []string, collapse bool) {
 	e := x.handler.engine
 	if x.old != nil && (x.reason == rules.NoCache || x.old.Terms.Lifetime() <= 0) {
-		collapse = false // each of those who wait would have to ask again
+		collapse = false // each waiter would have to validate the response again
 	}
 	for range maxJoins {
 		if !collapse {
 			break
 		}
 		x.expected.vary = vary
-		began, now := e.cache.Generation(), time.Now()
+		gen, now := e.cache.Generation(), time.Now()
 		var f *fetch
 		var room [256]byte
-		fl, role := e.flights.Join(x.flightID(room[:0], vary), began, now, func(fl *flight.Flight[result]) bool {
-			return x.mayJoin(fl, began, now)
+		fl, role := e.flights.Join(x.flightID(room[:0], vary), gen, now, func(fl *flight.Flight[result]) bool {
+			return x.mayJoin(fl, gen, now)
 		}, func() (*flight.Flight[result], []byte) {
 			f = x.newFetch()
 			return &f.own, f.flightID(f.key[:0], vary) // which begins with the key
@@ -115,7 +116,7 @@ func (x *exchange) fetchOrJoin(vary []string, collapse bool) {
 			return
 		}
 		result, outcome := fl.Wait(x.r.Context())
-		done, next := x.collapse(fl, result, outcome, began)
+		done, next := x.collapse(fl, result, outcome, gen)
 		if x.gone {
 			x.giveUp()
 			return
@@ -128,13 +129,15 @@ func (x *exchange) fetchOrJoin(vary []string, collapse bool) {
 		vary = next
 	}
 	if x.req.Range && x.plain && x.old == nil && e.cache.Refused(x.name.bytes(), x.scope, x.class, time.Now()) != rules.None {
-		x.plain = false // who was waited for has found out that nothing is stored
+		x.plain = false // the flight that it waited for was not stored
 	}
 	x.leadAlone()
 }
 
-// recheck ends a flight whose page another one has stored since memory was looked at, and returns that page; nil if there is none that is fresh. Without this second look,
-// a request that falls between the storing and the landing of one flight and its own place in the table would make the page once more.
+// recheck looks for a response that another flight has stored since the lookup. It ends fl with
+// that response and returns it, or returns nil if there is no fresh one. Without this second look,
+// the response would be fetched twice if another flight stores it and finishes between the lookup
+// of this request and its Join.
 func (x *exchange) recheck(fl *flight.Flight[result]) *cache.Variant {
 	e := x.handler.engine
 	res := e.cache.Peek(x.name.bytes())
@@ -143,7 +146,7 @@ func (x *exchange) recheck(fl *flight.Flight[result]) *cache.Variant {
 		return nil
 	}
 	if x.purged(v) {
-		return nil // a purge is on its way; those who join later may have come after it
+		return nil // a purge is in progress; requests that join later may have come after it
 	}
 	if action, reason := v.Reuse(&e.rules, &x.req, time.Now()); action != rules.Serve || reason != rules.Fresh {
 		return nil
@@ -153,14 +156,16 @@ func (x *exchange) recheck(fl *flight.Flight[result]) *cache.Variant {
 	return v
 }
 
-// purged reports whether v is older than a purge. Of one that has not left its mark yet it does not know: who shares v is to be asked again by those who get it.
+// purged reports whether v is older than a purge. It misses a purge that is still being recorded,
+// so waiters check again after v is shared with them.
 func (x *exchange) purged(v *cache.Variant) bool {
 	e := x.handler.engine
 	return e.cache.PurgedSince(&x.marks, v.TagNames(), v.Gen)
 }
 
-// mayJoin reports whether a request that comes now may wait for fl, as far as that is known: not if a purge has come since it began, nor if what it has brought is past its time already.
-func (x *exchange) mayJoin(fl *flight.Flight[result], came uint64, now time.Time) bool {
+// mayJoin reports whether a request that comes now may wait for fl, as far as that is known. It may
+// not if a purge came after fl began, or if the result of fl is too old already.
+func (x *exchange) mayJoin(fl *flight.Flight[result], gen uint64, now time.Time) bool {
 	e := x.handler.engine
 	if e.cache.PurgedSince(&x.marks, nil, fl.Began) || fl.Away() {
 		return false
@@ -170,42 +175,45 @@ func (x *exchange) mayJoin(fl *flight.Flight[result], came uint64, now time.Time
 		return false
 	case result.response != nil:
 		action, _ := result.response.meta.Reuse(&e.rules, &x.req, now)
-		return action != rules.Validate && !x.late(fl, tagNames(result.response.groups, x.name.bytes()), came)
+		return action != rules.Validate && !x.late(fl, tagNames(result.response.groups, x.name.bytes()), gen)
 	case result.stored != nil:
-		return !x.late(fl, result.stored.TagNames(), came)
+		return !x.late(fl, result.stored.TagNames(), gen)
 	}
-	return !x.late(fl, x.expected.tags, came)
+	return !x.late(fl, x.expected.tags, gen)
 }
 
-// flightID appends what requests that wait for each other must have in common: the URL, whether they
-// carry credentials, and the fields by which the response is expected to vary. It begins with the key,
-// which tells its own end.
+// flightID appends what requests that wait for each other must have in common: the URL, whether
+// they carry credentials, and the fields by which the response is expected to vary. It begins with
+// the key, which tells its own end.
 func (x *exchange) flightID(id []byte, vary []string) []byte {
-	who := byte(x.class)
+	kind := byte(x.class)
 	if x.req.Origin {
-		who |= 2 // what is made for others is often not for these, see rules.Terms.Fits
+		kind |= 2 // others' responses often do not fit requests with Origin, see rules.Terms.Fits
 	}
 	if x.req.Head {
-		who |= 4 // its run ends early, see endHead
+		kind |= 4 // its run ends early, see endHead
 	}
-	id = append(append(id, x.name.bytes()...), who)
+	id = append(append(id, x.name.bytes()...), kind)
 	id = binary.AppendUvarint(id, uint64(len(x.scope)))
 	id = append(id, x.scope...)
 	return key.Variant(id, vary, x.r.Header, &x.req.Scope)
 }
 
-// late reports whether the page is too old for this request: one of its tags was purged after the flight began, and the request may have come after that. Who came before the purge may
-// have the page; but a tag remembers its last purge only, so that goes for those who came before every purge.
-func (x *exchange) late(fl *flight.Flight[result], tags []string, came uint64) bool {
-	return fl.Began < came && x.handler.engine.cache.TagsPurgedSince(tags, fl.Began)
+// late reports whether the response of fl is too old for this request: one of its tags was purged
+// after fl began, and the request may have come after that. A request from before the purge may
+// have the response. But a tag remembers only its last purge, so this holds only if no purge at all
+// lies between the two.
+func (x *exchange) late(fl *flight.Flight[result], tags []string, gen uint64) bool {
+	return fl.Began < gen && x.handler.engine.cache.TagsPurgedSince(tags, fl.Began)
 }
 
-// leadAlone runs the handler for this request; no other can join.
+// leadAlone runs the handler for this request alone; no other request can join.
 func (x *exchange) leadAlone() {
 	e := x.handler.engine
 	f := x.newFetch()
 	f.lead(e.flights.Single(&f.own, e.cache.Generation(), time.Now()))
 }
 
-// maxJoins is how often a request waits for a flight that turns out to make another variant, before it runs alone.
+// maxJoins is how many flights a request waits for before it runs alone. One is not enough if the
+// flight turns out to make another variant.
 const maxJoins = 2

@@ -9,7 +9,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// Explanation is the public Explanation.
+// Explanation has the fields of the public Explanation.
 type Explanation struct {
 	Key        string
 	Status     Status
@@ -53,7 +53,7 @@ func (e *Engine) Explain(r *http.Request) Explanation {
 	return x
 }
 
-// describe says what is stored.
+// describe adds what is known of the stored response.
 func (x *Explanation) describe(l *lookup) {
 	v := l.variant
 	for _, name := range v.TagNames() {
@@ -65,7 +65,7 @@ func (x *Explanation) describe(l *lookup) {
 	x.Age, x.Lifetime, x.Inferred = v.Terms.Age(l.now), v.Terms.Lifetime(), !v.Terms.Explicit()
 }
 
-// wouldBe says how a request would be answered for which something is stored.
+// wouldBe returns how a request with a stored response would be answered.
 func wouldBe(l *lookup, passesHead bool) (Status, rules.Reason) {
 	switch l.action {
 	case rules.Serve:
@@ -89,7 +89,7 @@ func wouldBe(l *lookup, passesHead bool) (Status, rules.Reason) {
 	return Expired, l.reason
 }
 
-// asServed returns a request made for sending as the server would see it.
+// asServed returns r as the server would see it, if r is a request made for sending.
 func asServed(r *http.Request) *http.Request {
 	if r.RequestURI != "" || !r.URL.IsAbs() || r.URL.Host == "" {
 		return r

@@ -13,24 +13,25 @@ import (
 	"github.com/edgecache-go/edgecache/internal/record"
 )
 
-// result is what a flight tells those who wait for it: one of these.
+// result is what a flight tells its waiters: one of these.
 type result struct {
-	response  *response      // being made
-	stored    *cache.Variant // what was stored holds
-	confirmed bool           // because the handler said so
-	failed    bool           // the handler failed: who may use a stale page should
+	response  *response      // in progress
+	stored    *cache.Variant // is in memory, and may be used
+	confirmed bool           // by a 304
+	failed    bool           // the handler failed: waiters that may use a stale response should
 	broken    bool           // and gave no answer at all
-	again     bool           // its context had ended before it was done: one of the waiters leads again
+	again     bool           // the handler's context ended early: one of the waiters leads
 }
 
-// fetch runs the handler for one client, for the requests that wait for the same response, and for
-// the cache.
+// fetch runs the handler for one client, for the waiters and for the cache.
 //
-// It is a plain GET: the client's conditions and ranges are taken off the request, so that the
-// response is whole, and are then answered from it. The handler runs in the goroutine of its client's
-// request, so its panic reaches that client's server loop and no other. What may be stored goes into a
-// growing body, from which a second goroutine serves the client as soon as that is worth it: a slow
-// client holds up neither the handler nor the waiters.
+// The handler gets a plain GET: the client's conditions and ranges are taken off the request, so
+// that the response is whole, and are then answered from it. The handler runs in the goroutine of
+// its client's request, so its panic reaches that client's server loop and no other. A response
+// that may be stored goes into a growing body, from which a second goroutine serves the client as
+// soon as that is worth it: a slow client holds up neither the handler nor the waiters.
+//
+// All of it lies in one struct, which is one allocation (BenchmarkMiss).
 type fetch struct {
 	record.Fill
 	exchange
@@ -42,12 +43,12 @@ type fetch struct {
 	flight *flight.Flight[result] // own, or that of a refresh
 	place  place                  // while the handler runs for the cache
 	posts  bool                   // the request is a POST
-	asHead bool                   // the handler gets the HEAD as it is: it takes no GET
+	asHead bool                   // the handler gets the HEAD as it is, since it takes no GET
 }
 
 // handlerRun is one run of the handler. A fetch has a second one if the first did not answer it.
 type handlerRun struct {
-	in       *innerContext           // what goes in with the request
+	in       *innerContext           // what is passed on with the request
 	ctx      context.Context         // the handler's
 	stop     context.CancelCauseFunc // ends ctx; nil unless the client wants a part, or is a HEAD
 	inner    *http.Request           // as the handler gets it
@@ -55,36 +56,36 @@ type handlerRun struct {
 	start    time.Time
 	mark     l2.Mark // where the purges of the second level stood
 	silent   bool    // the handler returned without writing: see unwritten
-	cut      bool    // it was ended because its client, a HEAD, wants no more: see endHead
+	cut      bool    // the run was ended because its client, a HEAD, wants no more: see endHead
 }
 
-// verdict is what the handler's response turned out to be good for.
+// verdict is what happens to the handler's response.
 type verdict struct {
 	now          time.Time // when the header came
 	next         plan
 	broken       bool        // if next is useStale: there was no answer at all
-	unkeyed      bool        // it could be stored, but the handler has seen what is not in the key: see passesUnkeyed
+	unkeyed      bool        // it could be stored, but for what the handler saw: see passesUnkeyed
 	response     *response   // if next is keep
 	responseRoom response    // for response
 	grown        flight.Body // for its body
-	unkept       Reason      // why the response turned out not to be kept
-	stored       bool        // it has been announced as stored
+	unkept       Reason      // why the response is not kept after all
+	stored       bool        // it was announced as stored
 	fields       http.Header // what the handler itself put on a 304
 	edits        field.Edits // what it did there to the fields of middleware outside
 }
 
-// plan is what the handler's answer turned out to be good for.
+// plan is where the handler's response goes.
 type plan uint8
 
 const (
 	passOn   plan = iota // to the client only
-	keep                 // to the client, to those who wait, and to the store
-	refresh              // a 304: what is stored still holds
-	useStale             // an error: what is stored is better
-	askAgain             // a 304 that is not about what is stored
+	keep                 // to the client, to the waiters and to the store
+	refresh              // a 304: the stored response still holds
+	useStale             // an error: the stored response is better
+	askAgain             // nowhere: the handler runs again, with another request
 )
 
-// lead runs the handler, answers the client, and tells those who wait.
+// lead runs the handler, answers the client and tells the waiters.
 func (f *fetch) lead(fl *flight.Flight[result]) {
 	f.flight = fl
 	defer fl.Finish()
@@ -106,7 +107,8 @@ func (f *fetch) lead(fl *flight.Flight[result]) {
 	defer fl.End()
 	ctx := context.Context(f.in)
 	if at, ok := f.r.Context().Deadline(); ok && f.background {
-		// A flight has the values of its leader's context only. The deadline of a refresh is for all who join it.
+		// A flight has only the values of its leader's context. The deadline of a refresh is for all that
+		// join it.
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, at)
 		defer cancel()
@@ -117,30 +119,32 @@ func (f *fetch) lead(fl *flight.Flight[result]) {
 	}
 	f.ctx = ctx
 	for f.run() {
-		// The handler confirmed something that is not what we asked about (RFC 9111, 4.3.4), or is to answer a range itself.
-		// Nothing has been sent; ask without a condition of ours.
+		// The handler confirmed another response than the stored one (RFC 9111, 4.3.4), takes no GET, or
+		// must answer a range itself. Nothing has been sent. It runs again without our condition.
 		f.old, f.ctx = nil, ctx
 	}
 }
 
-// ended reports whether the handler's context has ended: every client left before the header, or a deadline that
-// middleware outside has set is over, or the response took too long to finish for the store alone. What the handler
-// says from then on may be what it says when it gives up, so it is for the handler's own client at most.
+// ended reports whether the handler's context has ended: every client left before the header, a
+// deadline of middleware outside passed, or the response took too long to finish for the store
+// alone. What the handler says after that may only be that it gives up, so it is for the handler's
+// own client at most.
 func (f *fetch) ended() bool { return f.ctx.Err() != nil }
 
-// abandoned reports whether the context has ended because the clients left. Then no failure of the handler is one of
-// the origin. A deadline is another matter: the handler was too slow for whoever set it.
+// abandoned reports whether the context has ended because the clients left. A failure of the
+// handler is then not one of the origin. After a deadline it is: the handler was too slow.
 func (f *fetch) abandoned() bool {
-	err := f.ctx.Err() // of a refresh it may tell of the deadline before its client's context does
+	err := f.ctx.Err() // in a refresh it may report the deadline before the client's context does
 	return err != nil && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(f.r.Context().Err(), context.DeadlineExceeded)
 }
 
+// run calls the handler once and handles its response. again says that the handler must run again.
 func (f *fetch) run() (again bool) {
 	f.start = time.Now()
 	f.next = passOn
 	f.markL2()
 	if f.plain && f.req.Range {
-		f.ctx, f.stop = context.WithCancelCause(f.ctx) // which ends with the one above it
+		f.ctx, f.stop = context.WithCancelCause(f.ctx) // it ends with its parent
 	}
 	inner := f.passedOn()
 	f.inner = inner
@@ -174,15 +178,16 @@ func (f *fetch) run() (again bool) {
 	}
 	f.Finish()
 	returned = true
-	handBack(f.r, inner) // before the page is told about
+	handBack(f.r, inner) // before events, which carry the pattern
 	return f.complete()
 }
 
-// passedOn returns the request for the handler.
+// passedOn returns the request for the handler. The header is the client's own where that is safe:
+// see requestSnapshot.
 func (f *fetch) passedOn() *http.Request {
 	inner := f.in.request(f.r, f.ctx)
 	if f.inner != nil {
-		own := *f.r.URL // the handler is asked again, and has had the other one
+		own := *f.r.URL // the handler had the other one in its first run
 		inner.URL = &own
 	}
 	if f.req.Head && !f.asHead {
@@ -211,21 +216,24 @@ func (f *fetch) passedOn() *http.Request {
 	return inner
 }
 
-// removesDirectives reports whether the client has sent directives that do not count. The answer to a POST may be stored, too,
-// but nothing else of that request is in its key either.
+// removesDirectives reports whether directives that do not count are taken off the request. A POST
+// keeps them: its response may be stored, too, but nothing else of that request is in its key
+// either.
 func (f *fetch) removesDirectives() bool { return f.req.Steering && !f.posts }
 
-// removesUnkeyed reports whether cookies and fields that the application does not read are taken off the request. What is
-// passed on keeps them: a POST, and a request for what could not be stored lately; see passesUnkeyed.
+// removesUnkeyed reports whether cookies and fields that the application does not read are taken
+// off the request. A request that is passed on keeps them: a POST, and a request for a response
+// that could not be stored lately, see passesUnkeyed.
 func (f *fetch) removesUnkeyed() bool { return f.req.Unkeyed() && f.plain && !f.posts }
 
-// passesUnkeyed reports whether the handler has seen what is not in the key, so that its answer must not be stored.
+// passesUnkeyed reports whether the handler sees fields that are not in the key, so that its
+// response must not be stored.
 func (f *fetch) passesUnkeyed() bool { return f.req.Unkeyed() && !f.plain && !f.posts }
 
-// asks reports whether the handler is asked if what is stored still holds.
+// asks reports whether the handler is asked whether the stored response still holds.
 func (f *fetch) asks() bool { return f.plain && f.old != nil && f.old.Asks() }
 
-// ask puts the conditions on h that ask it.
+// ask adds the conditions for that to h.
 func (f *fetch) ask(h http.Header) {
 	v := f.old.Validators()
 	v.Ask(h)

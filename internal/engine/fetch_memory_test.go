@@ -78,5 +78,5 @@ func theContextOfAHandlerIsPrintedWithoutWhatIsBehindIt(t *testing.T) {
 		printed = fmt.Sprint(context.WithoutCancel(r.Context()), r.Context())
 	}))
 	cache.ServeHTTP(harness.NewSink(), harness.BrowserRequest("https://example.com/"))
-	require.Equal(t, "edgecache.inward.WithoutCancel edgecache.inward", printed)
+	require.Equal(t, "edgecache.innerContext.WithoutCancel edgecache.innerContext", printed)
 }

@@ -14,17 +14,20 @@ import (
 // maxInvalidations is how many URLs beside its own one unsafe request invalidates (RFC 9111, 4.4).
 const maxInvalidations = 4
 
-// An invalidation is what one response to an unsafe request makes of what is stored (RFC 9111, 4.4).
+// invalidation is what one response to an unsafe request does to stored responses (RFC 9111, 4.4).
 type invalidation struct {
 	edge    *Engine
-	exact   bool   // not the other queries of a path
+	exact   bool   // leaves the other queries of a path alone
 	unsure  bool   // the response may still turn out to be an error
-	purges  uint64 // how many numbers of the purge sequence it has taken
+	purges  uint64 // how many numbers of the purge sequence it took
 	removed int    // stored responses
 }
 
-// invalidate removes what is stored for the URL of r with every query, and in the groups that the header names (RFC 9875, 3). What Location and Content-Location name is marked as invalid: it is
-// not used again without validation, but still for errors. s is what has gone in with the request. The result is how many numbers of the purge sequence that took.
+// invalidate removes what is stored for the URL of r, with every query unless s says otherwise, and
+// in the groups that the header names (RFC 9875, 3). What is stored for the URLs in Location and
+// Content-Location is marked as invalid: it is not used again without validation, except on errors.
+// s is the slot that was passed on with the request. purges is how many numbers of the purge
+// sequence that took.
 func (e *Engine) invalidate(r *http.Request, s *staticSlot, status int, header http.Header) (purges uint64) {
 	if !rules.Invalidates(r.Method, status) {
 		return 0
@@ -34,8 +37,9 @@ func (e *Engine) invalidate(r *http.Request, s *staticSlot, status int, header h
 	return i.carryOut(r, status, header)
 }
 
-// invalidateUnsure is invalidate for a handler that has returned without writing: it may have changed the resource, and may have failed. What is
-// stored for its URL stays for errors, so that a request that fails costs no response. Groups are what the handler itself has named.
+// invalidateUnsure is invalidate for a handler that returned without writing: it may have changed
+// the resource, and may have failed. What is stored for its URL stays usable on errors, so that a
+// failed request costs no response. Groups count only if the handler itself has named them.
 func (e *Engine) invalidateUnsure(r *http.Request, s *staticSlot, header http.Header) {
 	s.passExact(r)
 	i := invalidation{edge: e, exact: s.exact, unsure: true}
@@ -73,7 +77,7 @@ func (i *invalidation) carryOut(r *http.Request, status int, header http.Header)
 	return i.purges
 }
 
-// groups purges the tags within the origin.
+// groups purges the groups as tags within the origin.
 func (i *invalidation) groups(origin string, groups []string) {
 	targets := make([]cache.Target, len(groups))
 	for at, g := range groups {
@@ -82,7 +86,7 @@ func (i *invalidation) groups(origin string, groups []string) {
 	i.purge(cache.Remove, targets...)
 }
 
-// purge does it, and lets other processes be told later.
+// purge purges targets here at once. Other processes are told later.
 func (i *invalidation) purge(how cache.Effect, targets ...cache.Target) {
 	n, told := i.edge.purgeTargets(how, targets...)
 	if told != nil {
@@ -92,14 +96,15 @@ func (i *invalidation) purge(how cache.Effect, targets ...cache.Target) {
 	i.purges += uint64(len(targets))
 }
 
-// proxiedHostsOf returns the hosts that proxies have told with r.
+// proxiedHostsOf returns the hosts that proxies have sent with r.
 func (e *Engine) proxiedHostsOf(r *http.Request) []string {
 	req := e.rules.Request(r)
 	return key.Hosts(nil, string(key.Scope(nil, r, &req.Scope)))
 }
 
-// tagNames returns the names under which a response with these Cache-Groups is purged: each group by itself, for purges by the application, and within the origin of its URL, for
-// purges by responses (RFC 9875, 2.1).
+// tagNames returns the tags under which a response with these lines of Cache-Groups is purged: each
+// group by itself, for purges by the application, and within the origin of its URL, for purges by
+// responses (RFC 9875, 2.1).
 func tagNames(lines []string, k []byte) []string {
 	if len(lines) == 0 {
 		return nil
@@ -117,10 +122,10 @@ func tagNames(lines []string, k []byte) []string {
 	return names
 }
 
-// inOrigin is the name of a tag within an origin. A zero byte is in no tag.
+// inOrigin returns the name of a tag within an origin. No other tag has a zero byte.
 func inOrigin(origin, group string) string { return group + "\x00" + origin }
 
-// isInOrigin reports whether name is one of inOrigin's.
+// isInOrigin reports whether name was made by inOrigin.
 func isInOrigin(name string) bool { return strings.IndexByte(name, 0) >= 0 }
 
 // originOf returns scheme and host of the URL with the primary key k.

@@ -11,7 +11,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// Commit decides what the response is good for, when its status and header are known.
+// Commit decides what happens to the response when its status and header are known.
 func (f *fetch) Commit(status int) {
 	if f.silent {
 		f.passLate()
@@ -44,7 +44,7 @@ func (f *fetch) Commit(status int) {
 	}
 }
 
-// keepOrPass stores a response with this header, as soon as its body is there, or passes it on.
+// keepOrPass begins to store a response with this header, or passes it on.
 func (f *fetch) keepOrPass(status int, header http.Header, broken bool) {
 	e := f.handler.engine
 	meta, reason := f.mayStore(status, header, broken)
@@ -62,7 +62,7 @@ func (f *fetch) keepOrPass(status int, header http.Header, broken bool) {
 	f.keep(status, header, &meta, limit)
 }
 
-// mayStore says why a response with this header must not be stored; None if it may.
+// mayStore returns why a response with this header must not be stored; None if it may.
 func (f *fetch) mayStore(status int, header http.Header, broken bool) (meta rules.Meta, reason Reason) {
 	switch {
 	case f.alone:
@@ -79,17 +79,17 @@ func (f *fetch) mayStore(status int, header http.Header, broken bool) (meta rule
 		return meta, rules.Stream
 	}
 	if !f.plain && !f.posts && (status == http.StatusPreconditionFailed || status == http.StatusRequestedRangeNotSatisfiable) {
-		return meta, rules.Status // it is about this request's conditions, which the handler has seen
+		return meta, rules.Status // about the conditions of this request, which the handler saw
 	}
 	if f.passesUnkeyed() {
 		f.unkeyed = true
-		return meta, f.refused // this time once more; the next request makes what can be stored
+		return meta, f.refused // only this once: the next request gets a response that can be stored
 	}
 	return meta, rules.None
 }
 
-// keep stores a response of at most limit bytes while the handler writes it, for its client, for the
-// waiters and for the cache.
+// keep stores a response of at most limit bytes while the handler writes it, for its client, for
+// the waiters and for the cache.
 func (f *fetch) keep(status int, header http.Header, meta *rules.Meta, limit int64) {
 	e := f.handler.engine
 	f.next = keep
@@ -107,7 +107,7 @@ func (f *fetch) keep(status int, header http.Header, meta *rules.Meta, limit int
 	}
 	p.edits.Prune(p.header)
 	if _, ok := p.header["Date"]; !ok {
-		p.header["Date"] = e.dates.of(f.now) // net/http would add that of each hit
+		p.header["Date"] = e.dates.of(f.now) // otherwise net/http adds the date of each hit
 	}
 	p.encodable = e.config.Compress && e.encodable(status, without(header, meta.Strip), meta.Vary, meta.ETag) &&
 		(p.declared < 0 || coding.MinSize <= p.declared && p.declared <= coding.MaxSize)
@@ -124,12 +124,13 @@ func (f *fetch) keep(status int, header http.Header, meta *rules.Meta, limit int
 	} else {
 		f.flight.Share(result{response: p})
 	}
-	if !f.posts { // a POST has no use for conditions on what a GET would show, nor for ranges of it
+	if !f.posts { // a POST has no conditions on the response to a GET, and no ranges of it
 		f.plan()
 	}
 }
 
-// withOuterVary returns h, the handler's header, with what middleware outside has put into Vary, whatever the handler did to that: it decides, too. It leaves h as it is.
+// withOuterVary returns h, the handler's header, with the names that middleware outside has put
+// into Vary. They count whatever the handler did to the field. h stays as it is.
 func (f *fetch) withOuterVary(h http.Header) http.Header {
 	outer := f.OuterVary()
 	if len(outer) == 0 {
@@ -145,7 +146,8 @@ func (f *fetch) withOuterVary(h http.Header) http.Header {
 	return h
 }
 
-// footprint is what an object with this header and key takes in memory beside its body, in bytes, rounded up.
+// footprint is how much memory an object with this header and key takes beside its body, in bytes,
+// rounded up.
 func footprint(h http.Header, k []byte) int64 {
 	n := int64(1<<10 + 2*len(k))
 	for name, values := range h {
@@ -165,11 +167,12 @@ func (f *fetch) store(status int, header http.Header) (rules.Meta, Reason) {
 	return e.rules.Store(&f.req, status, header, f.start, f.now)
 }
 
-// passOn gives an answer that is not stored to the client alone. Its conditions and ranges, which the handler did not see, are answered here where the header suffices.
+// passOn gives a response that is not stored to the client alone. The client's conditions and
+// ranges, which the handler did not see, are evaluated here if the header suffices.
 func (f *fetch) passOn(status int, header http.Header, reason Reason) {
 	e := f.handler.engine
 	if reason == rules.ContentLocation {
-		reason = rules.Method // nobody expects a POST to be stored
+		reason = rules.Method // the usual reason of a POST
 	}
 	if f.background && f.old != nil && reason != rules.Unreachable && reason != rules.Aborted {
 		f.old.Recovered()
@@ -179,7 +182,7 @@ func (f *fetch) passOn(status int, header http.Header, reason Reason) {
 	if reason == rules.Aborted {
 		f.flight.Share(result{again: true})
 	}
-	f.flight.Release() // only now, so that who comes after the release does not wait for the next one
+	f.flight.Release() // after refuse, so that the waiters do not wait for the next flight
 	if f.plain && f.req.Conditional {
 		v := rules.ValidatorsOf(header, f.now)
 		if v.Condition(f.r.Header, status, f.now) == rules.Unmodified {
@@ -199,21 +202,22 @@ func (f *fetch) passOn(status int, header http.Header, reason Reason) {
 	f.sendDirect()
 }
 
-// passStatic gives a static file to the client alone: it is in memory or in the system's cache already, and conditions and ranges have been answered.
+// passStatic gives a static file to the client alone: it is in memory or in the system's cache
+// already, and has answered conditions and ranges itself.
 func (f *fetch) passStatic() {
 	e := f.handler.engine
 	if f.old != nil && !f.ended() && (f.Status() < 400 || tellsOfURL(f.Status())) {
 		e.discard(f.key, f.old)
 	}
 	f.flight.Release()
-	a := f.in.slot.account
+	a := f.in.slot.served
 	a.received, a.background = f.received, f.background
 	e.report(f.Direct(), f.inner, &a, f.room[:0])
 	f.sendDirect()
 }
 
-// refuse notes that the answer is not stored, if that says something about what is stored for the URL, and about the next answer.
-// One to another Accept than what is stored is for does not.
+// refuse notes that the response is not stored, if that says something about what is stored for the
+// URL and about the next response. If the stored response is for another Accept, it does not.
 func (f *fetch) refuse(reason Reason) {
 	switch reason {
 	case rules.RequestNoStore, rules.Unreachable, rules.Busy, rules.Aborted, rules.Head:
@@ -228,9 +232,10 @@ func (f *fetch) refuse(reason Reason) {
 	}
 }
 
-// tellsOfURL reports whether an answer with this status that is not stored says something about its URL: a success does, and
-// that there is nothing. Any other may be about the request alone: its address, its rate, what it accepts, a condition, a range.
-// Whoever gets such an answer must not take the page from others.
+// tellsOfURL reports whether a response with this status that is not stored says something about
+// its URL. A success does, and so does the absence of the resource. Any other may be about the
+// request alone: its address, its rate, what it accepts, a condition, a range. Such a response must
+// not take the stored one from other clients.
 func tellsOfURL(status int) bool {
 	switch status {
 	case http.StatusNotFound, http.StatusGone, http.StatusUnavailableForLegalReasons:

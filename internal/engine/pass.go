@@ -77,7 +77,7 @@ func (p *pass) Commit(status int) {
 	p.r.Pattern = p.inner.Pattern
 	if p.in.slot.claimed(h, p.r) {
 		came := p.status.received
-		p.status = p.in.slot.account
+		p.status = p.in.slot.served
 		p.status.received = came
 	} else {
 		if p.units != nil && p.r.Context().Err() == nil { // a handler whose client has left may say anything
