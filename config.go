@@ -231,7 +231,8 @@ type Config struct {
 	StoreKey []byte
 
 	// Observer is called for each decision, in the goroutine that made it; for a request that is
-	// before its header is written. It must be quick and safe for concurrent use. nil means none.
+	// before its header is written. It must be quick and safe for concurrent use. If it panics, that
+	// is logged and has no other effect. nil means none.
 	Observer func(Event)
 
 	// Logger gets what an operator should know: panics that no client sees, for instance because a

@@ -149,8 +149,8 @@ const (
 	// Warned: code does not do what its author seems to think. Config.Logger gets this, too, once
 	// for each route and cause.
 	Warned
-	// Failed: something in the cache itself went wrong, or in a handler in whose place a stale
-	// response was served.
+	// Failed: the cache itself failed in something, such as calls of Config.Store, or a handler
+	// failed where no client sees it, such as behind a stale response.
 	Failed
 	// Unkept: a response that was announced as stored was not stored after all; Reason says why.
 	Unkept

@@ -116,10 +116,10 @@ func Vary(w http.ResponseWriter, names ...string) { directive.AddVary(w.Header()
 // or by [Invalidate] in another response. Tags are compared byte by byte, and empty ones are left
 // out.
 //
-// A tag of ASCII is sent as it is. Other bytes are percent-encoded. If a tag is then longer than
-// 1024 bytes, a hash replaces its end. PurgeTags and Invalidate do the same, so each tag finds its
-// responses. A response can carry 1024 tags and 64 KiB of them. With more it could not be purged,
-// so Tag makes it [NoStore]. Clients see the tags, unless Config.HideTags is set.
+// A tag of printable ASCII is sent as it is. Other bytes are percent-encoded. If a tag is then
+// longer than 1024 bytes, a hash replaces its end. PurgeTags and Invalidate do the same, so each
+// tag finds its responses. A response can carry 1024 tags and 64 KiB of them. With more it could
+// not be purged, so Tag makes it [NoStore]. Clients see the tags, unless Config.HideTags is set.
 func Tag(w http.ResponseWriter, tags ...string) { directive.AddTags(w.Header(), tags) }
 
 // Invalidate tells caches that stored responses with any of these tags are outdated (RFC 9875, 3):

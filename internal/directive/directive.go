@@ -1,9 +1,9 @@
-// Package directive writes the header fields by which a handler speaks to caches: Cache-Control
-// and the fields in its form, Vary, Cache-Groups and Cache-Group-Invalidation. It is pure, and
-// works on an http.Header alone.
+// Package directive writes the header fields that tell caches what to do: Cache-Control and the
+// fields in its form, Vary, Cache-Groups and Cache-Group-Invalidation. It is pure, and works only
+// on an http.Header.
 //
-// A restriction wins over a permission, in whichever order they come, and members that it does not
-// know stay as they were written.
+// A restriction wins over a permission, in whichever order they come. Directives that the package
+// does not know stay as they were written.
 package directive
 
 import (
@@ -33,30 +33,29 @@ const (
 	mustUnderstand  = "must-understand"
 )
 
-// InNanoseconds ends the name of an extension directive (RFC 9111, 5.2.3). It stands beside a
+// InNanoseconds ends the name of an extension directive (RFC 9111, 5.2.3). It is written beside a
 // lifetime that its author surely meant in seconds: MaxAge(w, 60) is 60 ns, so max-age=0. Caches
-// ignore it. It shows in the header with every router, and an Edge tells its observer.
+// ignore it, but people see it in the header with every router, and an Edge tells its observer.
 const InNanoseconds = "-nanoseconds"
 
-// longestMistaken is the longest lifetime that is taken for a number of seconds: those of a leap
-// year. The rest of a lifetime that is nearly over may be below a second, but is hardly ever below
-// 32 ms.
+// longestMistaken is the longest lifetime that is taken for a number of seconds by mistake: as many
+// nanoseconds as a leap year has seconds, about 32 ms. The rest of a lifetime that is nearly over
+// may be below a second, but is hardly ever that short.
 const longestMistaken time.Duration = 366 * 24 * 60 * 60
 
 // maxSeconds is the greatest delta-seconds that every cache can read (RFC 9111, 1.2.2): 68 years.
 const maxSeconds = 1 << 31
 
-// A List is a Cache-Control field while it is rewritten. Members that it does not know stay as they
-// were written.
+// A List is a Cache-Control field while it is edited. Members that it does not know stay as they
+// were written. It is not safe for concurrent use.
 type List struct {
 	members []string
 }
 
-// Parse reads the lines of a field.
+// Parse returns the List of all lines of a field. A field that is too long counts as no-store.
 func Parse(lines []string) *List {
 	if size := len(strings.Join(lines, ", ")); size > field.MaxCacheControl {
-		// It counts as no-store, and rewriting could make it short enough to be read as something
-		// else.
+		// Editing could make it short enough to be read as something else.
 		return &List{members: []string{NoStore}}
 	}
 	l := &List{members: slices.Collect(field.Members(lines))}
@@ -66,8 +65,8 @@ func Parse(lines []string) *List {
 	return l
 }
 
-// condemned spells out what a malformed member restricts (see field.ParseCacheControl), so that
-// rewriting it loses nothing.
+// condemned returns the directives that a malformed member counts as (see field.ParseCacheControl),
+// so that editing does not lose what it restricts.
 func condemned(member string) (meant []string) {
 	name, argument, hasArgument := strings.Cut(member, "=")
 	if field.IsToken(name) && (!hasArgument || field.IsToken(argument) || field.IsQuoted(argument)) {
@@ -95,7 +94,8 @@ func condemned(member string) (meant []string) {
 // Meaning returns what the directives mean to a cache.
 func (l *List) Meaning() field.CacheControl { return field.ParseCacheControl(l.members) }
 
-// Set makes member the only directive of its name, in the place of the first.
+// Set makes member, such as "max-age=60", the only directive of its name. It takes the place of the
+// first one, or the end.
 func (l *List) Set(member string) {
 	name, _, _ := strings.Cut(member, "=")
 	at := slices.IndexFunc(l.members, func(m string) bool { return isNamed(m, name) })
@@ -108,8 +108,8 @@ func (l *List) Set(member string) {
 	l.members = l.members[:at+1+len(rest)]
 }
 
-// SetSeconds sets a directive whose argument is in seconds: rounded down, since a lifetime must not
-// be passed, at least 0, and at most 2^31.
+// SetSeconds sets a directive whose argument is in seconds. lifetime is rounded down, since the
+// response must not be used longer than that; it is at least 0, and at most 2^31 seconds.
 func (l *List) SetSeconds(name string, lifetime time.Duration) {
 	mark := name + InNanoseconds
 	l.members = slices.DeleteFunc(l.members, func(m string) bool { return isNamed(m, mark) })
@@ -131,9 +131,9 @@ func (l *List) remove(names ...string) {
 	})
 }
 
-// settle removes the permissions that a restriction contradicts, in whichever order they came. The
-// qualified forms of no-cache and private restrict only the fields that they name, so they leave
-// the others alone.
+// settle removes permissions that a restriction contradicts, in whichever order they were set. The
+// qualified forms of no-cache and private restrict only the fields that they name, so they remove
+// nothing.
 func (l *List) settle() {
 	said := l.Meaning()
 	if said.NoStore {
@@ -152,8 +152,8 @@ func (l *List) settle() {
 	}
 }
 
-// String returns the field on one line. A member whose quote is never closed comes last: it would
-// swallow what follows.
+// String returns the field as one line. A member whose quote is never closed comes last, since it
+// would swallow what follows.
 func (l *List) String() string {
 	slices.SortStableFunc(l.members, func(a, b string) int { return cmp.Compare(swallows(a), swallows(b)) })
 	return strings.Join(l.members, ", ")

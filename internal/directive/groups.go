@@ -10,28 +10,28 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// The fields that name tags (RFC 9875).
+// The response fields that name tags (RFC 9875).
 const (
 	Groups            = "Cache-Groups"
 	GroupInvalidation = "Cache-Group-Invalidation"
 )
 
-// AddTags puts a response into groups that can be purged together. A response that needs more than
-// can be read could not be purged, so it becomes no-store.
+// AddTags adds a response to groups that can be purged together. With more tags than can be read it
+// could not be purged, so it becomes no-store.
 func AddTags(h http.Header, tags []string) {
 	if !AddGroups(h, Groups, tags) {
 		Restrict(h, NoStore)
 	}
 }
 
-// AddGroups adds tags to a field that is a List of Strings. It returns false, and changes nothing,
-// if no reader would take the result.
+// AddGroups adds tags to the field name, which is a List of Strings (RFC 9651, 3.1). It returns
+// false, and changes nothing, if the result would be too long to be read.
 func AddGroups(h http.Header, name string, tags []string) bool {
 	had := Lines(h, name)
 	groups, ok := field.ParseStringList(had)
 	text := strings.Join(had, ", ") // as written, with any parameters
 	if !ok {
-		text = "" // it cannot be read (RFC 9651, 4.2), and behind it neither could ours
+		text = "" // malformed, so ours behind it could not be read either (RFC 9651, 4.2)
 	}
 	count := len(groups)
 	for _, tag := range tags {
@@ -54,9 +54,9 @@ func AddGroups(h http.Header, name string, tags []string) bool {
 	return true
 }
 
-// GroupName returns the text by which a tag is known in headers and to purges. It is printable
-// ASCII of at most field.MaxStringLength bytes, and its own GroupName. Two tags can get one name,
-// "é" and "%C3%A9" for instance: then a purge takes more than was asked, never less.
+// GroupName returns the name of a tag in headers and purges: printable ASCII of at most
+// field.MaxStringLength bytes. GroupName of a name is the name itself. Two tags can have the same
+// name, such as "é" and "%C3%A9": then a purge removes more than was asked for, never less.
 func GroupName(tag string) string {
 	const hexDigits = "0123456789ABCDEF"
 	if strings.IndexFunc(tag, func(r rune) bool { return r < ' ' || r > '~' }) >= 0 {
@@ -80,5 +80,5 @@ func GroupName(tag string) string {
 
 var quoting = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
 
-// quoted writes a String (RFC 9651, 4.1.6).
+// quoted returns group as a String (RFC 9651, 4.1.6).
 func quoted(group string) string { return `"` + quoting.Replace(group) + `"` }

@@ -19,10 +19,11 @@ const (
 // Of returns what a field in the form of Cache-Control means to a cache. name is canonical.
 func Of(h http.Header, name string) field.CacheControl { return Parse(Lines(h, name)).Meaning() }
 
-// Edit rewrites the Cache-Control field of h.
+// Edit changes the Cache-Control field of h, and then removes permissions that a restriction in it
+// contradicts.
 func Edit(h http.Header, change func(*List)) { EditField(h, cacheControl, change) }
 
-// EditField rewrites a field in the form of Cache-Control. name is canonical.
+// EditField is [Edit] for another field in the form of Cache-Control. name is canonical.
 func EditField(h http.Header, name string, change func(*List)) {
 	l := Parse(Lines(h, name))
 	change(l)
@@ -32,8 +33,7 @@ func EditField(h http.Header, name string, change func(*List)) {
 	}
 }
 
-// editTargeted rewrites every field that some cache obeys in the place of Cache-Control
-// (RFC 9213, 2.2).
+// editTargeted edits every field that some cache obeys instead of Cache-Control (RFC 9213, 2.2).
 func editTargeted(h http.Header, change func(*List)) {
 	for key := range h {
 		if field.IsTargeted(key) {
@@ -42,47 +42,45 @@ func editTargeted(h http.Header, change func(*List)) {
 	}
 }
 
-// Set adds a directive to Cache-Control.
+// Set sets a directive in Cache-Control: see [List.Set].
 func Set(h http.Header, directive string) {
 	Edit(h, func(l *List) { l.Set(directive) })
 }
 
-// SetSeconds adds a directive whose argument is in seconds to Cache-Control: see [List.SetSeconds].
+// SetSeconds sets a directive with an argument in seconds in Cache-Control: see [List.SetSeconds].
 func SetSeconds(h http.Header, directive string, lifetime time.Duration) {
 	Edit(h, func(l *List) { l.SetSeconds(directive, lifetime) })
 }
 
-// Restrict adds a restriction to Cache-Control and to every targeted field: else a
-// CDN-Cache-Control that was set before would still let that cache, which may be ours, do what is
-// forbidden.
+// Restrict sets a restriction in Cache-Control and in every targeted field. Otherwise a
+// CDN-Cache-Control that is already set would still let a CDN, or this cache, do what is forbidden.
 func Restrict(h http.Header, directive string) {
 	Set(h, directive)
 	editTargeted(h, func(l *List) { l.Set(directive) })
 }
 
-// Share adds public to Cache-Control, and then as [ShareTargeted] does.
+// Share sets public in Cache-Control, and then does the same as [ShareTargeted].
 func Share(h http.Header) {
 	Set(h, Public)
 	ShareTargeted(h)
 }
 
-// ShareTargeted adds the public of Cache-Control to every targeted field, if it is there and no
-// restriction has removed it.
+// ShareTargeted sets public in every targeted field if Cache-Control has it.
 func ShareTargeted(h http.Header) {
 	if Of(h, cacheControl).Public {
 		editTargeted(h, func(l *List) { l.Set(Public) })
 	}
 }
 
-// CacheFor gives CDN-Cache-Control a lifetime, in the place of what it had, and makes Cache-Control
-// no-cache, which is for browsers here. Beside no-store and private it does nothing.
+// CacheFor replaces CDN-Cache-Control with a lifetime, and sets no-cache in Cache-Control, which
+// only browsers then obey. If Cache-Control has no-store or private, it does nothing.
 func CacheFor(h http.Header, lifetime time.Duration) {
 	said := Of(h, cacheControl)
 	if said.NoStore || said.Private {
 		return
 	}
 	Restrict(h, NoCache)
-	h.Del(Targeted) // which Restrict has restricted, too
+	h.Del(Targeted) // Restrict has restricted it, too
 	EditField(h, Targeted, func(l *List) {
 		l.SetSeconds(MaxAge, lifetime)
 		if said.Public {
@@ -91,8 +89,8 @@ func CacheFor(h http.Header, lifetime time.Duration) {
 	})
 }
 
-// AddVary adds names of request fields to Vary (RFC 9110, 12.5.5). A name may be a list; none is
-// doubled; what cannot be a name counts as "*", which absorbs all others.
+// AddVary adds names of request fields to Vary (RFC 9110, 12.5.5). A name may be a list, and none
+// is added twice. A text that cannot be a name counts as "*", which replaces all others.
 func AddVary(h http.Header, names []string) {
 	had := slices.Collect(field.Members(Lines(h, "Vary")))
 	all := had
@@ -112,8 +110,8 @@ func AddVary(h http.Header, names []string) {
 	}
 }
 
-// Lines returns all lines of the field name, which is canonical. Handlers can write other spellings
-// of it into the map, and net/http sends them: they are moved to name.
+// Lines returns all lines of the field name, which is canonical. Handlers can put other spellings
+// of it into the map, and net/http sends them, so Lines moves them to name.
 func Lines(h http.Header, name string) []string {
 	var odd []string
 	for key := range h {

@@ -1,6 +1,6 @@
 // Package pattern matches requests with the patterns of http.ServeMux. Unlike ServeMux it compares
-// hosts in one spelling: in lower case, without port, the brackets of an IPv6 address, and a dot at
-// the end.
+// hosts in one spelling: in lower case, and without a port, the brackets of an IPv6 address, or a
+// dot at the end.
 package pattern
 
 import (
@@ -11,16 +11,16 @@ import (
 	"strings"
 )
 
-// A Mux knows which of its patterns matches a request: the most specific one, as in http.ServeMux.
-// The zero value has no patterns. Match is safe for concurrent use, Add is not.
+// A Mux finds the pattern that matches a request: the most specific one, as in http.ServeMux. The
+// zero value has no patterns. Match is safe for concurrent use, but Add is not.
 type Mux struct{ mux http.ServeMux }
 
-// registeredAt is where http.ServeMux was told of a pattern, which it adds to what it says. That is
-// always in this package.
+// registeredAt matches the place where a pattern was registered, which http.ServeMux adds to its
+// messages. That is always in this package, so it helps no reader.
 var registeredAt = regexp.MustCompile(` \(registered at [^()]*:[0-9]+\)`)
 
-// Add adds a pattern. It returns the pattern with its host in one spelling, and why the pattern is
-// refused; "" if it is not.
+// Add adds a pattern. It returns the pattern with its host in one spelling. refused says why the
+// pattern cannot be added; it is "" if it was added.
 func (m *Mux) Add(pattern string) (plain, refused string) {
 	plain, refused = plainPattern(pattern)
 	if refused != "" {
@@ -35,17 +35,17 @@ func (m *Mux) Add(pattern string) (plain, refused string) {
 	return plain, ""
 }
 
-// Match returns the pattern that matches r, as Add has returned it; "" if none does.
+// Match returns the pattern that matches r, as Add returned it; "" if none does.
 func (m *Mux) Match(r *http.Request) string { return m.match(onPlainHost(r)) }
 
 func (m *Mux) match(r *http.Request) string {
-	// The pattern tells, not the handler: for a path that is not clean the handler is a redirect.
+	// Only the pattern counts. The handler is a redirect if the path is not clean.
 	_, pattern := m.mux.Handler(r)
 	return pattern
 }
 
-// plainPattern returns a pattern for http.ServeMux with its host as plainHost has it, and why no
-// request can have that method or host.
+// plainPattern returns a pattern for http.ServeMux with its host as plainHost returns it. refused
+// says why no request can have that method or host; it is "" otherwise.
 func plainPattern(pattern string) (plain, refused string) {
 	method, rest := "", pattern
 	if at := strings.IndexAny(pattern, " \t"); at >= 0 {
@@ -85,8 +85,8 @@ func onPlainHost(r *http.Request) *http.Request {
 	return &plain
 }
 
-// plainHost returns a host in one spelling. http.ServeMux compares hosts byte by byte, and clients
-// choose how they spell one.
+// plainHost returns a host in one spelling: http.ServeMux compares hosts byte by byte, but clients
+// may spell one in several ways.
 func plainHost(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

@@ -6,15 +6,17 @@ import (
 	"strings"
 )
 
-// A Set is the requests that some patterns match. The zero value is empty. It is immutable.
+// A Set is the set of all requests that one of its patterns matches. The zero value is empty. A Set
+// is immutable, and safe for concurrent use.
 type Set struct {
 	mux      *Mux            // nil if there are no patterns
-	first    map[string]bool // first segments of the paths of all patterns; nil if one takes any
-	byMethod bool
+	first    map[string]bool // first segments of the paths of all patterns; nil if one matches any
+	byMethod bool            // see DiffersByMethod
 }
 
-// NewSet returns the set of requests that patterns match. It calls refused for each pattern that is
-// none, with its index and the reason.
+// NewSet returns the set of requests that patterns match. It leaves out malformed patterns, and
+// calls refused for each of them, with its index and the reason. refused may be nil if there are
+// none.
 func NewSet(patterns []string, refused func(i int, reason string)) (s Set) {
 	if len(patterns) == 0 {
 		return s
@@ -37,7 +39,7 @@ func NewSet(patterns []string, refused func(i int, reason string)) (s Set) {
 }
 
 // firstSegment returns the first segment of the path of a valid pattern. literal is false if the
-// pattern matches others, too.
+// pattern also matches paths with another first segment.
 func firstSegment(pattern string) (segment string, literal bool) {
 	path := pattern[strings.IndexByte(pattern, '/')+1:]
 	segment, _, more := strings.Cut(path, "/")
@@ -52,14 +54,13 @@ func firstSegment(pattern string) (segment string, literal bool) {
 	return segment, err == nil
 }
 
-// DiffersByMethod reports whether a pattern names a method, so that the set may have only one of
-// GET and HEAD.
+// DiffersByMethod reports whether a pattern names a method. Then the set may contain only one of
+// GET and HEAD for the same URL.
 func (s *Set) DiffersByMethod() bool { return s.byMethod }
 
-// Contains reports whether a pattern matches r: its method, host and path, not its query.
-//
-// Unlike http.ServeMux it takes no path for another one: a path that ServeMux would clean counts as
-// it is and as the clean one, since a handler may see either.
+// Contains reports whether a pattern matches the method, host and path of r; the query does not
+// count. A path that http.ServeMux would clean is compared both as it is and clean, since a handler
+// may see either.
 func (s *Set) Contains(r *http.Request) bool {
 	if s.mux == nil || r.URL == nil || !s.mayContain(r.URL.Path) {
 		return false
@@ -68,8 +69,8 @@ func (s *Set) Contains(r *http.Request) bool {
 	return s.mux.match(r) != "" || strings.Contains(r.URL.Path, "/.") && s.mux.match(withDots(r)) != ""
 }
 
-// mayContain reports whether a path needs a closer look, which costs allocations: most paths begin
-// like no pattern.
+// mayContain reports whether a path needs a full match, which allocates. Most paths do not, since
+// they begin like no pattern.
 func (s *Set) mayContain(path string) bool {
 	if s.first == nil || path == "" || path[0] != '/' || strings.Contains(path, "//") || strings.Contains(path, "/.") {
 		return true
@@ -81,8 +82,8 @@ func (s *Set) mayContain(path string) bool {
 	return s.first[segment]
 }
 
-// withDots returns a request for the same path in which dots are no steps, so that ServeMux leaves
-// them.
+// withDots returns a request for the same path with its dots escaped, so that ServeMux does not
+// clean them away.
 func withDots(r *http.Request) *http.Request {
 	raw := *r
 	u := url.URL{Path: r.URL.Path, RawPath: strings.ReplaceAll(r.URL.EscapedPath(), ".", "%2E")}

@@ -9,10 +9,10 @@ import (
 	"github.com/edgecache-go/edgecache/internal/field"
 )
 
-// StatusOpen stands for a status that is not known yet, and may never be said.
+// StatusOpen stands for a status that is not known yet, and may stay unknown.
 const StatusOpen = 0
 
-// Apply changes the header h of a response to a request with that method.
+// Apply applies p to the header h of a response to a request with that method.
 func (p *Policy) Apply(method string, status int, h http.Header, now time.Time) {
 	if status == http.StatusSwitchingProtocols {
 		return // no cache sees what follows
@@ -45,8 +45,8 @@ func (p *Policy) permits() bool {
 		p.MaxAge > 0 || p.SharedMaxAge > 0 || p.StaleWhileRevalidate > 0 || p.StaleIfError > 0
 }
 
-// isMomentary reports whether a response is of this moment or this client, unless its handler says
-// otherwise.
+// isMomentary reports whether a response is about this moment or for this client, so that it is
+// fresh only if its handler says so.
 func isMomentary(status int, h http.Header) bool {
 	switch status {
 	case http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect:
@@ -63,11 +63,11 @@ func isMomentary(status int, h http.Header) bool {
 	return false
 }
 
-// fill adds what permits or prolongs, or, unless grants, only what shortens. What a restriction
-// contradicts is removed afterwards.
+// fill adds directives that permit or prolong if grants is true, else only those that shorten.
+// Those that a restriction contradicts are removed afterwards, by directive.Edit.
 func (p *Policy) fill(h http.Header, grants bool, now time.Time) {
 	if field.HasToken(directive.Lines(h, "Pragma"), "no-cache") && directive.Of(h, "Cache-Control").Empty {
-		directive.Set(h, directive.NoCache) // what old code means by it, and what a Cache-Control of ours would silence
+		directive.Set(h, directive.NoCache) // old code means this by it, and a Cache-Control of ours would override it
 	}
 	expires := expiry(h, now)
 	if p.CacheFor > 0 {
@@ -80,8 +80,8 @@ func (p *Policy) fill(h http.Header, grants bool, now time.Time) {
 	}
 }
 
-// fillForCaches is fill for a policy with CacheFor. That is to the field which caches obey what
-// MaxAge is to Cache-Control.
+// fillForCaches is fill for a policy with CacheFor, which is the max-age of the field that caches
+// obey.
 func (p *Policy) fillForCaches(h http.Header, grants bool, expires field.Delta) {
 	control := directive.Of(h, "Cache-Control")
 	targeted := directive.Of(h, directive.Targeted)
@@ -118,7 +118,7 @@ func (p *Policy) fillForCaches(h http.Header, grants bool, expires field.Delta) 
 // that Cache-Control or Expires gives to all caches.
 func (p *Policy) fillTargeted(h http.Header, grants bool, control, targeted *field.CacheControl, general field.Delta) {
 	own := *p
-	if !targeted.SharedMaxAge.Set { // else that is what caches obey
+	if !targeted.SharedMaxAge.Set { // else caches obey that
 		own.MaxAge = p.CacheFor
 	}
 	timed := general.Set || control.SharedMaxAge.Set || targeted.MaxAge.Set || targeted.SharedMaxAge.Set
@@ -134,8 +134,8 @@ func (p *Policy) fillTargeted(h http.Header, grants bool, control, targeted *fie
 	})
 }
 
-// target makes a CDN-Cache-Control of Cache-Control, whose place it takes for caches: whatever else
-// stands there must go on to hold (RFC 9213, 2.2).
+// target copies Cache-Control to CDN-Cache-Control and changes the copy. Caches obey the copy
+// instead (RFC 9213, 2.2), so it must contain everything else that the original says.
 func target(h http.Header, change func(*directive.List)) {
 	h[directive.Targeted] = directive.Lines(h, "Cache-Control")
 	directive.EditField(h, directive.Targeted, change)
@@ -146,8 +146,8 @@ func restricts(cc *field.CacheControl) bool {
 	return cc.NoStore || cc.NoCache && len(cc.NoCacheFields) == 0 || cc.Private && len(cc.PrivateFields) == 0
 }
 
-// fillIn fills in one field. expires is a lifetime that the handler gave elsewhere, and that counts
-// where there is none in the field.
+// fillIn fills in one field. expires is a lifetime that the handler gave elsewhere; it counts if
+// the field has none.
 func (p *Policy) fillIn(l *directive.List, grants bool, expires field.Delta) {
 	said := l.Meaning()
 	timed := said.MaxAge.Set || said.SharedMaxAge.Set || expires.Set
@@ -163,8 +163,7 @@ func (p *Policy) fillIn(l *directive.List, grants bool, expires field.Delta) {
 			l.Set(flag.directive)
 		}
 	}
-	// Where the handler gave one lifetime for all caches, shared ones must not keep the response
-	// longer.
+	// If the handler gave one lifetime for all caches, shared ones must not use the response longer.
 	general := said.MaxAge
 	if !general.Set {
 		general = expires
@@ -192,16 +191,16 @@ func (p *Policy) fillIn(l *directive.List, grants bool, expires field.Delta) {
 	}
 }
 
-// shorten sets a directive to own unless what was said is stricter, or nothing was. A lifetime that
-// cannot be read is stricter: it means stale.
+// shorten sets a directive to own, unless the handler said nothing or something stricter. A
+// malformed lifetime is stricter, since it means stale.
 func shorten(l *directive.List, name string, said field.Delta, own time.Duration) {
 	if said.Set && said.Value > own {
 		l.SetSeconds(name, own)
 	}
 }
 
-// expiry returns the lifetime that Expires gives (RFC 9111, 5.3); what is no date, or several, is
-// in the past.
+// expiry returns the lifetime that Expires gives (RFC 9111, 5.3). A value that is no date, and
+// several values, count as a date in the past.
 func expiry(h http.Header, now time.Time) field.Delta {
 	values := directive.Lines(h, "Expires")
 	if len(values) == 0 {

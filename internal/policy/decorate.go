@@ -20,8 +20,8 @@ func (p Policy) Handler(next http.Handler) http.Handler {
 	return p.decoration().decorate(next)
 }
 
-// Routes returns a decorator that applies the policy whose pattern matches the request. It adds
-// what is wrong with patterns and policies to wrong; the decorator is then of no use.
+// Routes returns middleware that applies the policy whose pattern matches the request. It adds the
+// mistakes in patterns and policies to wrong; if there are any, the middleware must not be used.
 func Routes(routes map[string]Policy, wrong *mistake.List) func(http.Handler) http.Handler {
 	mux := new(pattern.Mux)
 	applies := make(map[string]*decoration, len(routes))
@@ -39,7 +39,7 @@ func Routes(routes map[string]Policy, wrong *mistake.List) func(http.Handler) ht
 	}
 }
 
-// After returns a decorator that calls hook for every response, when its status is known.
+// After returns middleware that calls hook for each response, when its status is known.
 func After(hook func(r *http.Request, status int, h http.Header)) func(http.Handler) http.Handler {
 	return (&decoration{hook: hook}).decorate
 }
@@ -90,28 +90,28 @@ func (d *decorator) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// decorated is one response of a decorator.
+// decorated is the writer of one response of a decorator.
 type decorated struct {
 	record.Hooked
 	*decoration
 	w      http.ResponseWriter
 	r      *http.Request
-	undone []change // what hook has done for a handler that returned without writing
+	undone []change // by hook, for a handler that returned without writing; to be undone
 }
 
-// change is what hook has done to a field.
+// change is what hook has changed in one header field.
 type change struct {
 	name       string
 	was, is    []string
 	had, there bool
 }
 
-// Commit is record.Committer's.
+// Commit implements record.Committer: it undoes earlier changes of the hook, and calls it.
 func (a *decorated) Commit(status int) {
 	h := a.w.Header()
 	for _, c := range a.undone {
 		if is, there := h[c.name]; there != c.there || !slices.Equal(is, c.is) {
-			continue // something else has changed it since
+			continue // other code has changed it since
 		}
 		if delete(h, c.name); c.had {
 			h[c.name] = c.was
@@ -121,14 +121,14 @@ func (a *decorated) Commit(status int) {
 	a.hook(a.r, status, h)
 }
 
-// Context is record.Committer's.
+// Context implements record.Committer.
 func (a *decorated) Context() context.Context { return a.r.Context() }
 
-// unwritten is called when the handler has returned without writing. Then net/http sends an empty
-// 200, and hook must have been called, unless a framework outside still writes an error, through
-// our writer or its own. So a policy gives no lifetime if it knows that something stands outside.
-// If another status comes through our writer after all, what hook has done is put back, and it is
-// called again.
+// unwritten is called when the handler has returned without writing. Usually net/http then sends an
+// empty 200, so hook must be called now. But a framework outside may still write an error, through
+// our writer or its own. So a policy gives no lifetime if it knows that a handler stands outside.
+// If another status comes through our writer after all, Commit undoes what hook has changed, and
+// calls it again.
 func (a *decorated) unwritten(d *decorator) {
 	status := http.StatusOK
 	server, ok := a.r.Context().Value(http.ServerContextKey).(*http.Server)

@@ -1,5 +1,5 @@
-// Package policy says about many responses what a handler says about one: it checks policies, works
-// out what they restrict for the caches inside, and applies them to the header of a response.
+// Package policy says for many responses what a handler says for one. It checks policies, works out
+// what they restrict for the caches inside, and applies them to the header of a response.
 package policy
 
 import (
@@ -16,7 +16,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// A Policy has the fields of the public type, which says what they mean.
+// A Policy has the same fields as the public Policy, which documents them.
 type Policy struct {
 	NoStore        bool
 	NoCache        bool
@@ -37,7 +37,7 @@ type Policy struct {
 	Tags []string
 }
 
-// Check adds the mistakes of p to wrong. name is what p is called in them.
+// Check adds the mistakes in p to wrong. name is what they call p.
 func (p *Policy) Check(name string, wrong *mistake.List) {
 	add := func(field string, value any, reason string) { wrong.Add(name+"."+field, value, reason) }
 	type value struct {
@@ -90,7 +90,7 @@ func (p *Policy) Check(name string, wrong *mistake.List) {
 	}
 }
 
-// Limits returns what p restricts for the caches inside; nil if that is nothing.
+// Limits returns what p restricts for the caches inside; nil if it restricts nothing.
 func (p *Policy) Limits() *rules.Limits {
 	vary, star, ok := key.VaryNames(p.Vary)
 	l := rules.Limits{

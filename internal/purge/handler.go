@@ -14,26 +14,29 @@ import (
 	"github.com/edgecache-go/edgecache/internal/engine"
 )
 
-// maxBody bounds the body of a purge request, in bytes.
+// maxBody is the largest body of a purge request, in bytes.
 const maxBody = 1 << 20
 
-// Handler purges over HTTP.
+// Handler purges over HTTP, as the public PurgeHandler documents. Both fields are required.
 type Handler struct {
-	Purge     func(ctx context.Context, soft bool, targets ...cache.Target) (int, error)
+	// Purge purges all targets and returns how many stored responses that concerned.
+	Purge func(ctx context.Context, soft bool, targets ...cache.Target) (int, error)
+	// Authorize reports whether a request may purge.
 	Authorize func(*http.Request) bool
 }
 
+// ServeHTTP carries out the purge that r asks for, and responds with JSON.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	directive.Restrict(w.Header(), directive.NoStore)
 	if !h.Authorize(r) {
-		answer(w, http.StatusForbidden, 0, "not allowed to purge")
+		respond(w, http.StatusForbidden, 0, "not allowed to purge")
 		return
 	}
 	switch r.Method {
 	case "PURGE":
 		t, err := cache.URL("//" + r.Host + r.URL.RequestURI())
 		if err != nil {
-			answer(w, http.StatusBadRequest, 0, err.Error())
+			respond(w, http.StatusBadRequest, 0, err.Error())
 			return
 		}
 		n, err := h.Purge(r.Context(), false, t)
@@ -42,14 +45,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.post(w, r)
 	default:
 		w.Header().Set("Allow", "POST, PURGE")
-		answer(w, http.StatusMethodNotAllowed, 0, "want POST with a JSON body, or PURGE")
+		respond(w, http.StatusMethodNotAllowed, 0, "want POST with a JSON body, or PURGE")
 	}
 }
 
 func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
-	// A form that a browser sends across sites is never JSON.
+	// A form that a browser sends from another site is never JSON (CSRF).
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
-		answer(w, http.StatusUnsupportedMediaType, 0, "want Content-Type: application/json")
+		respond(w, http.StatusUnsupportedMediaType, 0, "want Content-Type: application/json")
 		return
 	}
 	var req request
@@ -57,18 +60,18 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		answer(w, http.StatusRequestEntityTooLarge, 0, "body is too large; purge in several requests")
+		respond(w, http.StatusRequestEntityTooLarge, 0, "body is too large; purge in several requests")
 		return
 	case err != nil:
-		answer(w, http.StatusBadRequest, 0, plainJSONError(err)+`: want one JSON object with "files", "tags", "prefixes" (lists of strings) or "purge_everything" (true), and perhaps "soft" (true)`)
+		respond(w, http.StatusBadRequest, 0, plainJSONError(err)+`: want one JSON object with "files", "tags", "prefixes" (lists of strings) or "purge_everything" (true), and perhaps "soft" (true)`)
 		return
 	case !req.Everything && len(req.Files)+len(req.Tags)+len(req.Prefixes) == 0:
-		answer(w, http.StatusBadRequest, 0, `want one of "files", "tags", "prefixes" and "purge_everything"`)
+		respond(w, http.StatusBadRequest, 0, `want one of "files", "tags", "prefixes" and "purge_everything"`)
 		return
 	}
 	purges, err := req.purges()
 	if err != nil {
-		answer(w, http.StatusBadRequest, 0, err.Error())
+		respond(w, http.StatusBadRequest, 0, err.Error())
 		return
 	}
 	purged := 0
@@ -105,8 +108,8 @@ func (r *request) read(body io.Reader) error {
 	}
 }
 
-// purges returns the targets of each purge that is asked for. All are read before the first is
-// carried out.
+// purges returns the targets of each purge that r asks for. It reads all of them before the caller
+// carries out the first, so a malformed one means that nothing is purged.
 func (r *request) purges() (purges [][]cache.Target, err error) {
 	files, err := URLs(r.Files)
 	if err != nil {
@@ -148,19 +151,19 @@ func plainJSONError(err error) string {
 	}
 }
 
-// conclude answers with what a purge has returned.
+// conclude responds with the result of a purge.
 func conclude(w http.ResponseWriter, purged int, err error) {
 	switch {
 	case errors.Is(err, engine.ErrUntold):
-		answer(w, http.StatusBadGateway, purged, err.Error())
+		respond(w, http.StatusBadGateway, purged, err.Error())
 	case err != nil:
-		answer(w, http.StatusBadRequest, purged, err.Error())
+		respond(w, http.StatusBadRequest, purged, err.Error())
 	default:
-		answer(w, http.StatusOK, purged, "")
+		respond(w, http.StatusOK, purged, "")
 	}
 }
 
-func answer(w http.ResponseWriter, status, purged int, message string) {
+func respond(w http.ResponseWriter, status, purged int, message string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)

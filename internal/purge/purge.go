@@ -1,5 +1,5 @@
-// Package purge reads what a purge is asked for, in calls and in HTTP requests. Nothing is purged
-// if a part of that cannot be read.
+// Package purge turns URLs, tags and prefixes into targets of a purge, from calls and from HTTP
+// requests. If one of them is malformed, nothing is purged.
 package purge
 
 import (
@@ -9,7 +9,7 @@ import (
 	"github.com/edgecache-go/edgecache/internal/directive"
 )
 
-// URLs returns the targets of a purge of these URLs.
+// URLs returns the targets of a purge of these URLs. It returns an error if one is malformed.
 func URLs(urls []string) ([]cache.Target, error) {
 	targets := make([]cache.Target, len(urls))
 	for i, u := range urls {
@@ -23,7 +23,7 @@ func URLs(urls []string) ([]cache.Target, error) {
 
 var errEmptyTag = errors.New(`edgecache: tag is "": want at least one byte`)
 
-// Tags returns the targets of a purge of these tags.
+// Tags returns the targets of a purge of these tags. It returns an error if one is empty.
 func Tags(tags []string) ([]cache.Target, error) {
 	targets := make([]cache.Target, len(tags))
 	for i, t := range tags {
@@ -35,7 +35,8 @@ func Tags(tags []string) ([]cache.Target, error) {
 	return targets, nil
 }
 
-// Prefixes returns the targets of a purge of all URLs that begin with one of these.
+// Prefixes returns the targets of a purge of all URLs that begin with one of these. It returns an
+// error if one is malformed.
 func Prefixes(prefixes []string) ([]cache.Target, error) {
 	targets := make([]cache.Target, len(prefixes))
 	for i, p := range prefixes {

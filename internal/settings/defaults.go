@@ -1,11 +1,11 @@
 package settings
 
-// DefaultExcept returns what Except is when it is nil. The caller owns the slice.
+// DefaultExcept returns what a nil Except means. The caller owns the slice.
 func DefaultExcept() []string {
 	return []string{"/health", "/healthz", "/livez", "/ready", "/readyz", "/ping", "/-/healthy", "/-/ready", "/metrics", "/debug/"}
 }
 
-// DefaultIgnoreCookies returns what IgnoreCookies is when it is nil. The caller owns the slice.
+// DefaultIgnoreCookies returns what a nil IgnoreCookies means. The caller owns the slice.
 func DefaultIgnoreCookies() []string {
 	return []string{
 		"_ga", "_ga_*", "_gid", "_gat", "_gat_*", "_gcl_*", "__utm*", // Google
@@ -22,7 +22,7 @@ func DefaultIgnoreCookies() []string {
 		"_pin_unauth", "_derived_epik", "_epik", // Pinterest
 		"li_fat_id", "_rdt_uuid", "_ym_uid", "_ym_d", "_ym_isad", "__qca", // LinkedIn, Reddit, Yandex, Quantcast
 		"_sp_id.*", "_sp_ses.*", "_vwo_uuid*", "_vis_opt_*", "optimizelyEndUserId", "_mkto_trk", // Snowplow, VWO, Optimizely, Marketo
-		"__stripe_mid", "__stripe_sid", // Stripe's look-out for fraud
+		"__stripe_mid", "__stripe_sid", // Stripe's fraud detection
 
 		// Consent banners.
 		"CookieConsent", "CookieConsentBulkSetting*", "OptanonConsent", "OptanonAlertBoxClosed", "cookieyes-consent", "cookielawinfo-*", "viewed_cookie_policy",

@@ -45,7 +45,7 @@ func (l *list) statusHeader(name string) string {
 	return name
 }
 
-// isReserved reports whether a status under this name would change what the response means.
+// isReserved reports whether a status field of this name would change what the response means.
 func isReserved(name string) bool {
 	switch name {
 	case "Age", "Cache-Control", "Cache-Status", "Cdn-Cache-Control", "Connection", "Date", "Etag", "Expires", "Last-Modified", "Location",

@@ -23,7 +23,7 @@ const (
 )
 
 const (
-	// minStoreKey is the shortest StoreKey, in bytes: no shorter one is safe from being guessed.
+	// minStoreKey is the length of the shortest StoreKey, in bytes. A shorter one could be guessed.
 	minStoreKey = 16
 
 	// minMaxBytes is the smallest memory budget: below it not even one small page with its overhead
@@ -31,8 +31,8 @@ const (
 	minMaxBytes = 64 << 10
 )
 
-// A Config has the fields of the public type, which says what they mean, so that one converts to
-// the other. Store and Event are types of the public package.
+// A Config has the same fields as the public Config, which documents them, so that one converts to
+// the other. Store and Event are types of the root package, which this one cannot import.
 type Config[Store, Event any] struct {
 	MaxBytes                      int64
 	MaxObjectBytes                int64
@@ -67,8 +67,8 @@ type Config[Store, Event any] struct {
 	Logger                        *slog.Logger
 }
 
-// Resolve returns the configuration with its defaults filled in and its names in one spelling, and
-// every mistake in it. The slices of the result are its own, but for StoreKey.
+// Resolve returns the configuration with its defaults filled in and its names in canonical
+// spelling, and all mistakes in it. All slices of the result but StoreKey are copies.
 func (c Config[Store, Event]) Resolve() (Config[Store, Event], mistake.List) {
 	var l list
 	c.resolveSizes(&l)
@@ -99,7 +99,7 @@ func (c Config[Store, Event]) Resolve() (Config[Store, Event], mistake.List) {
 	return c, l.List
 }
 
-// secret is what a mistake says of a secret: its length in bytes.
+// secret is the Value of a mistake in a secret: only its length, in bytes.
 type secret int
 
 func (n secret) String() string { return fmt.Sprintf("%d bytes long", int(n)) }
@@ -139,7 +139,7 @@ func (c *Config[_, _]) resolveTimes(l *list) {
 	l.duration("StaleIfError", &c.StaleIfError, 0)
 }
 
-// Rules returns what of a resolved configuration the pure decisions depend on.
+// Rules returns the part of a resolved configuration that package rules depends on.
 func (c *Config[_, _]) Rules() rules.Options {
 	options := rules.Options{
 		DefaultTTL:             c.DefaultTTL,

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// hashPart writes a part so that no two lists of parts have the same bytes: its kind, its length,
-// its content. It reports whether it can.
+// hashPart writes the kind, the length and the content of a part, so that no two lists of parts
+// write the same bytes. It reports whether it can hash the part.
 func hashPart(sum hash.Hash, part any) bool {
 	v := reflect.ValueOf(part)
 	for v.Kind() == reflect.Pointer && !v.IsNil() {

@@ -1,5 +1,5 @@
-// Package validator makes the validators of a response, ETag and Last-Modified, and tells whether a
-// client's copy is still current.
+// Package validator makes the validators of a response, ETag and Last-Modified, and decides whether
+// a client's copy is still current.
 package validator
 
 import (
@@ -14,13 +14,13 @@ import (
 
 // A Validator changes whenever the response changes. The zero value says nothing.
 type Validator struct {
-	Tag      field.ETag
-	Modified time.Time
-	Unknown  bool // a revision that cannot be told from others
+	Tag      field.ETag // zero if there is none
+	Modified time.Time  // zero if it is not known
+	Unknown  bool       // a revision that cannot be distinguished from others
 }
 
-// ETag returns the strong entity tag for text: a whole tag, a tag without quotes, or else a hash.
-// An empty text says nothing.
+// ETag returns the entity tag for text: text itself if it is a whole tag, else a strong tag of
+// text, or of its hash if a tag cannot contain it. An empty text says nothing.
 func ETag(text string) Validator {
 	if text == "" {
 		return Validator{}
@@ -34,14 +34,15 @@ func ETag(text string) Validator {
 	return Validator{Tag: field.ETag{Opaque: hashed([]byte(text))}}
 }
 
-// WeakETag is [ETag] with a weak tag.
+// WeakETag is like [ETag], but the tag is weak.
 func WeakETag(text string) Validator {
 	v := ETag(text)
 	v.Tag.Weak = v.Tag.Opaque != ""
 	return v
 }
 
-// LastModified returns the time of the last change. The zero time and the Unix epoch say nothing.
+// LastModified returns the validator for the time of the last change. The zero time and the Unix
+// epoch say nothing.
 func LastModified(t time.Time) Validator {
 	if t.Unix() <= 0 {
 		return Validator{}
@@ -49,7 +50,8 @@ func LastModified(t time.Time) Validator {
 	return Validator{Modified: t}
 }
 
-// Revision returns a weak entity tag for parts. It is unknown if one of them cannot be hashed.
+// Revision returns a weak entity tag that is a hash of parts. It is Unknown if a part cannot be
+// hashed.
 func Revision(parts []any) Validator {
 	if len(parts) == 0 {
 		return Validator{}
@@ -63,14 +65,14 @@ func Revision(parts []any) Validator {
 	return Validator{Tag: field.ETag{Opaque: opaque(sum.Sum(nil)), Weak: true}}
 }
 
-// A Sum is what several validators say together: all tags count, and the latest time. The zero
-// value says nothing.
+// A Sum is what several validators say together: one tag made of all tags, and the latest time. The
+// zero value says nothing.
 type Sum struct {
 	Validator
-	tags []byte // as they stand in a field, with blanks between them
+	tags []byte // as in the header, separated by blanks; nil with fewer than two
 }
 
-// Add adds v.
+// Add adds v to the sum.
 func (s *Sum) Add(v Validator) {
 	s.Unknown = s.Unknown || v.Unknown
 	if v.Modified.After(s.Modified) {
@@ -84,14 +86,14 @@ func (s *Sum) Add(v Validator) {
 		if s.tags == nil {
 			s.tags = []byte(s.Tag.String())
 		}
-		// No tag contains a blank, so the text says where one ends.
+		// No tag contains a blank, so different lists of tags are different texts.
 		s.tags = append(append(s.tags, ' '), v.Tag.String()...)
 		s.Tag = field.ETag{Opaque: hashed(s.tags), Weak: s.Tag.Weak || v.Tag.Weak}
 	}
 }
 
-// Confirm sets ETag and Last-Modified in the header of the response w to r from v, and answers
-// 304 Not Modified if the client's copy is still current. It reports whether it has answered.
+// Confirm sets ETag and Last-Modified in the header of w from v, and sends 304 Not Modified if the
+// client's copy is still current. It reports whether it has sent that.
 func (v *Validator) Confirm(w http.ResponseWriter, r *http.Request, now time.Time) bool {
 	if v.Unknown || r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
@@ -126,12 +128,12 @@ func isCurrent(h, request http.Header, now time.Time) bool {
 	}
 	own := rules.NewValidators(first(h["Etag"]), first(h["Last-Modified"]), nil, now)
 	if !own.Has() || len(request["If-None-Match"]) == 0 && own.LastModified().IsZero() {
-		return false // a cache may compare with Date instead; a handler has none
+		return false // a cache may compare with Date instead, but a handler has no Date
 	}
 	return own.Condition(request, http.StatusOK, now) == rules.Unmodified
 }
 
-// first returns the first line, which is the one that http.Header's Get returns.
+// first returns only the first line, the one that http.Header.Get returns.
 func first(lines []string) []string { return lines[:min(len(lines), 1)] }
 
 func hashed(text []byte) string {
@@ -139,7 +141,8 @@ func hashed(text []byte) string {
 	return opaque(sum[:])
 }
 
-// opaque keeps 128 bits of a hash, enough that no two contents have one tag by accident.
+// opaque returns a tag of 128 bits of a hash. That is enough: no two contents have the same tag by
+// accident.
 func opaque(sum []byte) string {
 	return `"` + base64.RawURLEncoding.EncodeToString(sum[:16]) + `"`
 }
