@@ -370,7 +370,8 @@ func pages(t *testing.T) []string {
 	return all
 }
 
-// TestDocsArchitecture holds that the tree in the architecture has a line for each package.
+// TestDocsArchitecture holds that the tree in the architecture has a line for each package, and
+// that each arrow is an import.
 func TestDocsArchitecture(t *testing.T) {
 	blocks, _ := fenced("", read(t, "../docs/architecture.md"))
 	var got, want []string
@@ -387,6 +388,22 @@ func TestDocsArchitecture(t *testing.T) {
 		}
 	}
 	require.ElementsMatch(t, want, got)
+
+	arrows := regexp.MustCompile(`(?m)^  (\w+)(?:\[.*\])? --> (\w+)$`).FindAllStringSubmatch(blocks[1].text, -1)
+	require.NotEmpty(t, arrows)
+	for _, arrow := range arrows {
+		sources, err := filepath.Glob(filepath.Join("..", "internal", arrow[1], "*.go"))
+		if arrow[1] == "root" {
+			sources, err = filepath.Glob("../*.go")
+		}
+		require.NoError(t, err)
+		imports := fmt.Sprintf("%q", "github.com/edgecache-go/edgecache/internal/"+arrow[2])
+		if !slices.ContainsFunc(sources, func(name string) bool {
+			return !strings.HasSuffix(name, "_test.go") && strings.Contains(read(t, name), imports)
+		}) {
+			t.Errorf("%s does not import %s", arrow[1], arrow[2])
+		}
+	}
 }
 
 // TestDocsWalk holds the walk of a stored miss to eight files, and each step to the functions that
