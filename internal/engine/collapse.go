@@ -85,21 +85,21 @@ func (x *exchange) collapseStored(fl *flight.Flight[result], res *result, gen ui
 
 // collapseGrowing is collapse for a response in progress. It calls started when the client begins
 // to read.
-func (x *exchange) collapseGrowing(fl *flight.Flight[result], p *response, gen uint64, started func()) (done bool, next []string) {
+func (x *exchange) collapseGrowing(fl *flight.Flight[result], resp *response, gen uint64, started func()) (done bool, next []string) {
 	now := time.Now()
 	switch {
-	case string(key.Values(nil, p.meta.Vary, x.r.Header, &x.req.Scope)) != p.variant:
-		return false, p.meta.Vary
-	case !p.answers(&x.prefers):
-		return false, byPreference(p.meta.Vary)
-	case x.late(fl, tagNames(p.groups, x.name.bytes()), gen):
-		return false, waitAgain(p.meta.Vary) // a request from after the purge renders it for all of them
-	case nonceOutside(x.w.Header(), p.edits) || !x.fits(&p.meta.Terms, p.meta.Vary, p.variant, now):
+	case string(key.Values(nil, resp.meta.Vary, x.r.Header, &x.req.Scope)) != resp.variant:
+		return false, resp.meta.Vary
+	case !resp.answers(&x.prefers):
+		return false, byPreference(resp.meta.Vary)
+	case x.late(fl, tagNames(resp.groups, x.name.bytes()), gen):
+		return false, waitAgain(resp.meta.Vary) // a request from after the purge renders it for all of them
+	case nonceOutside(x.w.Header(), resp.edits) || !x.fits(&resp.meta.Terms, resp.meta.Vary, resp.variant, now):
 		return false, nil
 	}
-	done, retry := x.readAlong(p, now, started)
+	done, retry := x.readAlong(resp, now, started)
 	if !done && retry {
-		return false, waitAgain(p.meta.Vary)
+		return false, waitAgain(resp.meta.Vary)
 	}
 	return done, nil
 }
@@ -118,23 +118,23 @@ func (x *exchange) fits(t *rules.Terms, vary []string, variant string, now time.
 // readAlong answers the client from a response that is being made for another request. It calls
 // started when the client begins to read. done is false if the response is lost before the client
 // got any of it; again then says that one of the waiters should lead.
-func (x *exchange) readAlong(p *response, now time.Time, started func()) (done, again bool) {
+func (x *exchange) readAlong(resp *response, now time.Time, started func()) (done, again bool) {
 	ctx := x.r.Context()
-	want, part := p.wanted(x.r, &x.req, now)
-	if x.req.Head && want == wantsAll && p.declared < 0 {
+	want, part := resp.wanted(x.r, &x.req, now)
+	if x.req.Head && want == wantsAll && resp.declared < 0 {
 		want = wantsWhole // the whole body tells the length
 	}
 	var reader *flight.Reader
 	switch want {
 	case wantsWhole:
-		if reader = p.body.Reader(); reader == nil {
+		if reader = resp.body.Reader(); reader == nil {
 			return false, false
 		}
 		defer reader.Close()
-		err := p.body.Done(ctx)
+		err := resp.body.Done(ctx)
 		switch {
 		case err == nil:
-			x.deliverWhole(p, now)
+			x.deliverWhole(resp, now)
 			return true, false
 		case errors.Is(err, flight.ErrLive):
 			return false, false
@@ -144,49 +144,49 @@ func (x *exchange) readAlong(p *response, now time.Time, started func()) (done, 
 		// It is never there as a whole. All of it, as it comes, answers any request (RFC 9110, 14.2).
 	case wantsPart, wantsAll:
 		// Until there is enough to send, a response that breaks off can still be fetched again.
-		if err := p.body.Ready(ctx, sendAt); err != nil {
+		if err := resp.body.Ready(ctx, sendAt); err != nil {
 			return x.lost(err)
 		}
 	case wantsNothing:
 	}
 	if reader == nil {
-		if reader = p.body.Reader(); reader == nil {
+		if reader = resp.body.Reader(); reader == nil {
 			return false, false // it has outgrown what is kept: too late to join
 		}
 		defer reader.Close()
 	}
 	started()
-	x.copyAlong(p, reader, want, part, now)
+	x.copyAlong(resp, reader, want, part, now)
 	return true, false
 }
 
 // deliverWhole answers from a response whose body has just ended.
-func (x *exchange) deliverWhole(p *response, now time.Time) {
+func (x *exchange) deliverWhole(resp *response, now time.Time) {
 	e := x.handler.engine
-	body, _ := p.body.Object()
-	a := x.collapsedStatus(p.meta.TTL(now))
-	e.deliver(x.w, x.r, &x.req, e.cache.NewVariant(p.sealed(body, nil), nil, 0, ""), now, &a)
+	body, _ := resp.body.Object()
+	a := x.collapsedStatus(resp.meta.TTL(now))
+	e.deliver(x.w, x.r, &x.req, e.cache.NewVariant(resp.sealed(body, nil), nil, 0, ""), now, &a)
 }
 
 // copyAlong sends the client the part that it wants of a response in progress, as it comes.
-func (x *exchange) copyAlong(p *response, reader *flight.Reader, want want, part field.Range, now time.Time) {
+func (x *exchange) copyAlong(resp *response, reader *flight.Reader, want want, part field.Range, now time.Time) {
 	e, h := x.handler.engine, x.w.Header()
-	status, length := p.status, int64(-1)
-	e.applyHeader(h, p.header, p.edits)
-	h["Age"] = []string{strconv.FormatInt(int64(p.meta.Age(now)/time.Second), 10)}
+	status, length := resp.status, int64(-1)
+	e.applyHeader(h, resp.header, resp.edits)
+	h["Age"] = []string{strconv.FormatInt(int64(resp.meta.Age(now)/time.Second), 10)}
 	switch want {
 	case wantsNothing:
 		status = http.StatusNotModified
 		dropRepresentationHeaders(h)
 	case wantsPart:
 		status, length = http.StatusPartialContent, part.Length
-		h["Content-Range"] = []string{partial.ContentRange(part, p.declared)}
+		h["Content-Range"] = []string{partial.ContentRange(part, resp.declared)}
 		h["Content-Length"] = []string{strconv.FormatInt(length, 10)}
 	case wantsAll, wantsWhole:
 		part = field.Range{}
 	}
-	p.describe(h, x.r, &x.req, want == wantsNothing, now)
-	a := x.collapsedStatus(p.meta.TTL(now))
+	resp.describe(h, x.r, &x.req, want == wantsNothing, now)
+	a := x.collapsedStatus(resp.meta.TTL(now))
 	e.report(h, x.r, &a, nil)
 	x.w.WriteHeader(status)
 	if want == wantsNothing || x.req.Head || !object.BodyAllowed(status) {

@@ -80,8 +80,8 @@ func (f *fetch) completeKept() {
 	f.tellUnkept(lost, err)
 }
 
-// lostFor returns why a response is not kept: because it is not whole, as err says, or because
-// no-store came late.
+// lostFor returns why a response is not kept: because it is not whole, as err says, or because the
+// handler restricted it in Cache-Control when the header had gone out (late).
 func (f *fetch) lostFor(err error, late bool) Reason {
 	switch {
 	case late:

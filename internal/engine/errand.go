@@ -41,11 +41,7 @@ const (
 var errStray = errors.New("edgecache: a background refresh did not reach the cache: middleware outside answered it, or made another request of it; let requests through for which edgecache.Refreshing is true, otherwise clients' requests of this route end only after its refreshes")
 
 // Refreshing reports whether r is a background refresh of a stored response, not a client's
-// request: see [StaleWhileRevalidate]. If middleware stands outside of the cache, a refresh goes
-// through it like a request without cookies from the address 0.0.0.0. Middleware that counts,
-// limits, logs or identifies clients should leave it out. Middleware that asks the same [Edge] for
-// something else first should not do so for a refresh. No client can make its request look like
-// one.
+// request. The public Refreshing says what middleware outside should do about one.
 func Refreshing(r *http.Request) bool {
 	yes, _ := r.Context().Value(refreshing{}).(bool)
 	return yes

@@ -31,7 +31,7 @@ type result struct {
 // that may be stored goes into a growing body, from which a second goroutine serves the client as
 // soon as that is worth it: a slow client holds up neither the handler nor the waiters.
 //
-// All of it lies in one struct, which is one allocation (BenchmarkMiss).
+// Its parts lie in one struct, so that they are one allocation (BenchmarkMiss).
 type fetch struct {
 	record.Fill
 	exchange

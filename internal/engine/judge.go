@@ -93,36 +93,36 @@ func (f *fetch) mayStore(status int, header http.Header, broken bool) (meta rule
 func (f *fetch) keep(status int, header http.Header, meta *rules.Meta, limit int64) {
 	e := f.handler.engine
 	f.next = keep
-	p := &f.responseRoom
+	resp := &f.responseRoom
 	own, edits := f.Own()
-	*p = response{
+	*resp = response{
 		status: status, header: own, edits: edits, groups: slices.Clone(header["Cache-Groups"]), meta: *meta, declared: f.Declared(),
 		body: f.grown.Init(limit, f.Declared()), limit: limit, scope: f.scope,
 		variant: f.snapshot.variant(meta.Vary, f.r.Header, &f.req.Scope), prefers: &f.prefers,
 	}
-	p.choose(header)
-	field.RemoveHopByHop(p.header)
+	resp.choose(header)
+	field.RemoveHopByHop(resp.header)
 	for _, name := range meta.Strip {
-		delete(p.header, name)
+		delete(resp.header, name)
 	}
-	p.edits.Prune(p.header)
-	if _, ok := p.header["Date"]; !ok {
-		p.header["Date"] = e.dates.of(f.now) // otherwise net/http adds the date of each hit
+	resp.edits.Prune(resp.header)
+	if _, ok := resp.header["Date"]; !ok {
+		resp.header["Date"] = e.dates.of(f.now) // otherwise net/http adds the date of each hit
 	}
-	p.encodable = e.config.Compress && e.encodable(status, without(header, meta.Strip), meta.Vary, meta.ETag) &&
-		(p.declared < 0 || coding.MinSize <= p.declared && p.declared <= coding.MaxSize)
-	f.response = p
-	p.body.Draw(e.cache, f)
-	p.body.Pin(e.cache.ReadRoom())
-	f.Keep(p.body)
-	p.body.Hold(f.flight)
-	f.flight.OnStartedReading(p.body)
+	resp.encodable = e.config.Compress && e.encodable(status, without(header, meta.Strip), meta.Vary, meta.ETag) &&
+		(resp.declared < 0 || coding.MinSize <= resp.declared && resp.declared <= coding.MaxSize)
+	f.response = resp
+	resp.body.Draw(e.cache, f)
+	resp.body.Pin(e.cache.ReadRoom())
+	f.Keep(resp.body)
+	resp.body.Hold(f.flight)
+	f.flight.OnStartedReading(resp.body)
 	f.flight.Pin()
 	if field.IsIncremental(header["Incremental"]) {
-		p.body.Live()
+		resp.body.Live()
 		f.flight.Release()
 	} else {
-		f.flight.Share(result{response: p})
+		f.flight.Share(result{response: resp})
 	}
 	if !f.posts { // a POST has no conditions on the response to a GET, and no ranges of it
 		f.plan()
