@@ -345,7 +345,7 @@ func article() string {
 	return b.String()
 }
 
-// gzipped compresses each answer anew, with a writer from a pool, as middleware does.
+// gzipped compresses each response, with a writer from a pool, as middleware does.
 func gzipped(next http.Handler) http.Handler {
 	pool := sync.Pool{New: func() any { return gzip.NewWriter(io.Discard) }}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -83,7 +83,7 @@ func TestConformanceReport(t *testing.T) {
 	page, err := os.ReadFile(conformancePage)
 	require.NoError(t, err)
 	if !strings.Contains(string(page), source) {
-		t.Skipf("%s was made from another case file than %s; -update writes it anew", conformancePage, path)
+		t.Skipf("%s was made from another case file than %s; -update writes it again", conformancePage, path)
 	}
 	if string(page) != got {
 		t.Errorf("%s is out of date: run go test -run TestConformanceReport -update . and read the difference", conformancePage)

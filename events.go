@@ -36,80 +36,80 @@ type Reason uint8
 
 // The reasons.
 const (
-	ReasonNone = Reason(rules.None)
+	ReasonNone Reason = iota // nothing to explain, as with a plain hit
 
 	// The request was served from what is stored.
-	ReasonFresh                = Reason(rules.Fresh)                // stored and still fresh
-	ReasonRevalidated          = Reason(rules.Revalidated)          // stale; the handler confirmed it
-	ReasonCollapsed            = Reason(rules.Collapsed)            // shared with a waiter
-	ReasonStaleWhileRevalidate = Reason(rules.StaleWhileRevalidate) // stale; being refreshed
-	ReasonStaleIfError         = Reason(rules.StaleIfError)         // stale; the handler failed
-	ReasonStaleUnreachable     = Reason(rules.StaleUnreachable)     // stale; no origin responds
-	ReasonMaxStale             = Reason(rules.MaxStale)             // stale; the client allows it
+	ReasonFresh                // stored and still fresh
+	ReasonRevalidated          // stale; the handler confirmed it with a 304
+	ReasonCollapsed            // shared with a request that waited for another one
+	ReasonStaleWhileRevalidate // stale; served while it is refreshed in the background
+	ReasonStaleIfError         // stale; the handler failed
+	ReasonStaleUnreachable     // stale; the origin cannot be reached
+	ReasonMaxStale             // stale; the client allows it with max-stale
 
 	// Nothing stored fits the request.
-	ReasonURIMiss  = Reason(rules.URIMiss)  // nothing is stored for the URL
-	ReasonVaryMiss = Reason(rules.VaryMiss) // stored only for other values of the fields in Vary
-	ReasonAccept   = Reason(rules.Accept)   // not stored in a type and language that are known to fit
+	ReasonURIMiss  // nothing is stored for the URL
+	ReasonVaryMiss // stored only for other values of the fields in Vary
+	ReasonAccept   // not stored in a type and language that are known to fit
 
 	// A stored response fits, but must be rendered again or validated first.
-	ReasonStale           = Reason(rules.Stale)           // past its lifetime
-	ReasonNoCache         = Reason(rules.NoCache)         // the response said no-cache
-	ReasonPurged          = Reason(rules.Purged)          // purged since it was stored
-	ReasonInvalidated     = Reason(rules.Invalidated)     // an unsafe request may have changed it
-	ReasonRequestNoCache  = Reason(rules.RequestNoCache)  // the client said no-cache
-	ReasonRequestMaxAge   = Reason(rules.RequestMaxAge)   // too old for the client's max-age
-	ReasonRequestMinFresh = Reason(rules.RequestMinFresh) // not fresh for the client's min-fresh
-	ReasonOnlyIfCached    = Reason(rules.OnlyIfCached)    // the client wants only what is stored: 504
+	ReasonStale           // past its lifetime
+	ReasonNoCache         // the response said no-cache
+	ReasonPurged          // purged since it was stored
+	ReasonInvalidated     // an unsafe request may have changed it
+	ReasonRequestNoCache  // the client said no-cache
+	ReasonRequestMaxAge   // too old for the client's max-age
+	ReasonRequestMinFresh // not fresh for the client's min-fresh
+	ReasonOnlyIfCached    // the client wants only what is stored, and gets a 504
 
 	// The request bypasses the cache.
-	ReasonMethod            = Reason(rules.Method)            // neither GET nor HEAD
-	ReasonHead              = Reason(rules.Head)              // HEAD, and no GET is stored
-	ReasonBody              = Reason(rules.Body)              // a request body
-	ReasonUpgrade           = Reason(rules.Upgrade)           // another protocol is asked for
-	ReasonOverride          = Reason(rules.Override)          // it rewrites its own URL or method
-	ReasonPrecondition      = Reason(rules.Precondition)      // If-Match or If-Unmodified-Since
-	ReasonNoKey             = Reason(rules.NoKey)             // a URL that is too long or malformed
-	ReasonExcepted          = Reason(rules.Excepted)          // Config.Except, or it serves metrics
-	ReasonPolicy            = Reason(rules.Policy)            // forbidden by a Policy outside
-	ReasonRangeUnit         = Reason(rules.RangeUnit)         // a Range that is not in bytes
-	ReasonAuthorization     = Reason(rules.Authorization)     // an Authorization
-	ReasonClientCertificate = Reason(rules.ClientCertificate) // a TLS client certificate
-	ReasonCookie            = Reason(rules.Cookie)            // a cookie that is not ignored
-	ReasonCredential        = Reason(rules.Credential)        // another field that is a credential
-	ReasonPersonal          = Reason(rules.Personal)          // Config.Personal returned true
-	ReasonRequestNoStore    = Reason(rules.RequestNoStore)    // the client said no-store
+	ReasonMethod            // neither GET nor HEAD
+	ReasonHead              // a HEAD, and no response to a GET is stored
+	ReasonBody              // a request body
+	ReasonUpgrade           // another protocol is asked for
+	ReasonOverride          // it rewrites its own URL or method
+	ReasonPrecondition      // If-Match or If-Unmodified-Since
+	ReasonNoKey             // a URL that is too long or malformed
+	ReasonExcepted          // it matches Config.Except, or the response has metrics
+	ReasonPolicy            // a Policy outside of the cache forbids it
+	ReasonRangeUnit         // a Range that is not in bytes
+	ReasonAuthorization     // an Authorization
+	ReasonClientCertificate // a TLS client certificate
+	ReasonCookie            // a cookie that is not ignored
+	ReasonCredential        // another field that identifies the sender
+	ReasonPersonal          // Config.Personal returned true
+	ReasonRequestNoStore    // the client said no-store
 
 	// The response is not stored.
-	ReasonNoStore         = Reason(rules.NoStore)         // it says no-store
-	ReasonPrivate         = Reason(rules.Private)         // it says private
-	ReasonSetCookie       = Reason(rules.SetCookie)       // it sets a cookie
-	ReasonCSPNonce        = Reason(rules.CSPNonce)        // it has a nonce, which fits one response
-	ReasonVaryStar        = Reason(rules.VaryStar)        // it says Vary: *
-	ReasonVaryInvalid     = Reason(rules.VaryInvalid)     // its Vary is malformed or too long
-	ReasonPartialContent  = Reason(rules.PartialContent)  // a 206 to a request without Range
-	ReasonNotModified     = Reason(rules.NotModified)     // a 304 to a request without a condition
-	ReasonInterim         = Reason(rules.Interim)         // a 1xx, which is not the final response
-	ReasonStatus          = Reason(rules.Status)          // its status needs an explicit lifetime
-	ReasonMustUnderstand  = Reason(rules.MustUnderstand)  // must-understand, with an unknown status
-	ReasonStream          = Reason(rules.Stream)          // it may never end, such as event streams
-	ReasonNoFreshness     = Reason(rules.NoFreshness)     // no lifetime, and none is inferred
-	ReasonExpired         = Reason(rules.Expired)         // stale on arrival, without a validator
-	ReasonContentLocation = Reason(rules.ContentLocation) // to a POST, and not valid for a GET
+	ReasonNoStore         // it says no-store
+	ReasonPrivate         // it says private
+	ReasonSetCookie       // it sets a cookie
+	ReasonCSPNonce        // its Content-Security-Policy has a nonce, which fits one response
+	ReasonVaryStar        // it says Vary: *
+	ReasonVaryInvalid     // its Vary is malformed or too long
+	ReasonPartialContent  // a 206 to a request without Range
+	ReasonNotModified     // a 304 to a request without a condition
+	ReasonInterim         // a 1xx, which is not the final response
+	ReasonStatus          // its status needs an explicit lifetime
+	ReasonMustUnderstand  // must-understand, with an unknown status
+	ReasonStream          // it may never end, such as event streams
+	ReasonNoFreshness     // it has no lifetime, and none is inferred
+	ReasonExpired         // it is stale on arrival, and has no validator
+	ReasonContentLocation // it is for a POST, and its header does not make it valid for a GET
 
 	// Known only while the response is looked up or rendered.
-	ReasonTooLarge    = Reason(rules.TooLarge)    // larger than Config.MaxObjectBytes
-	ReasonIncomplete  = Reason(rules.Incomplete)  // not as long as its Content-Length
-	ReasonUnwritten   = Reason(rules.Unwritten)   // the handler returned without writing
-	ReasonAborted     = Reason(rules.Aborted)     // a panic, a deadline, or all clients left
-	ReasonBusy        = Reason(rules.Busy)        // the cache is overloaded
-	ReasonBreaker     = Reason(rules.Breaker)     // stale; the handler failed several times
-	ReasonRestored    = Reason(rules.Restored)    // a hit: Config.Store had the response
-	ReasonUnreachable = Reason(rules.Unreachable) // no origin, and nothing stored may be used
-	ReasonStoreFailed = Reason(rules.StoreFailed) // Config.Store failed; served without it
+	ReasonTooLarge    // larger than Config.MaxObjectBytes
+	ReasonIncomplete  // shorter or longer than its Content-Length
+	ReasonUnwritten   // the handler returned without writing
+	ReasonAborted     // the handler panicked or ran out of time, or all clients left
+	ReasonBusy        // the cache is overloaded
+	ReasonBreaker     // stale; the handler failed several times and is left alone
+	ReasonRestored    // a hit: Config.Store had the response
+	ReasonUnreachable // the origin cannot be reached, and nothing stored may be used
+	ReasonStoreFailed // Config.Store failed; served as if it were not there
 
 	// Known only to static files.
-	ReasonUnknownHash = Reason(rules.UnknownHash) // the URL's hash is of no file known here
+	ReasonUnknownHash // the URL has the hash of a file that is not known here
 )
 
 // Reasons iterates over every [Reason] but ReasonNone.

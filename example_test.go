@@ -196,7 +196,7 @@ func ExampleNoStore() {
 	// Cache-Control: no-store
 }
 
-// The wrong way: whoever says how long a page keeps cannot lift what was forbidden before.
+// The wrong way: to say how long a response is fresh does not lift what was forbidden before.
 func ExampleNoStore_thenMaxAge() {
 	w := httptest.NewRecorder()
 	edgecache.NoStore(w)
@@ -244,16 +244,15 @@ func ExampleNoStore_tooLate() {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/account", nil))
 	fmt.Println(edge.Stats().Entries, "pages kept")
-	// Output:
-	// edgecache: Cache-Control was changed after the first byte of the body, which its client does not see: call NoStore, MaxAge and the like before it
-	// 0 pages kept
+	// Output: edgecache: Cache-Control was changed after the first byte of the body, which its client
+	// does not see: call NoStore, MaxAge and the like before it 0 pages kept
 }
 
 func ExamplePrivate() {
 	w := httptest.NewRecorder()
 	edgecache.Private(w)
 	edgecache.MaxAge(w, time.Minute) // in the browser
-	edgecache.Public(w)              // without effect: it is somebody's own
+	edgecache.Public(w)              // without effect: it is for one visitor
 	fmt.Println(w.Header().Get("Cache-Control"))
 	// Output: private, max-age=60
 }
@@ -427,9 +426,8 @@ func ExamplePolicy_Handler() {
 // A number without its unit is nanoseconds.
 func ExamplePolicy_Validate() {
 	fmt.Println(edgecache.Policy{NoStore: true, MaxAge: 60}.Validate())
-	// Output:
-	// edgecache: Policy.MaxAge is 60ns: want 0 (says nothing) or at least time.Second, with its unit, such as 60*time.Second
-	// edgecache: Policy.MaxAge is 60ns: want it unset beside NoStore
+	// Output: edgecache: Policy.MaxAge is 60ns: want 0 (says nothing) or at least time.Second, with
+	// its unit, such as 60*time.Second edgecache: Policy.MaxAge is 60ns: want it unset beside NoStore
 }
 
 func ExamplePolicy_Handler_wholeSite() {

@@ -94,7 +94,7 @@ func aHerdOnAPrivatePageWaitsOnce(t *testing.T) {
 			t.Errorf("the first herd was done after %v, want at most 250 ms", first)
 		}
 		if second != takes {
-			t.Errorf("the next herd was done after %v, want %v: nobody waits", second, takes)
+			t.Errorf("the next herd was done after %v, want %v: no request waits", second, takes)
 		}
 		t.Logf("200 clients of a private page behind %v: all done after %v, the next herd after %v", takes, first, second)
 	})
@@ -380,8 +380,8 @@ func abortsHarmNoOtherClient(t *testing.T) {
 			if hangs.Load() > 0 {
 				t.Errorf("%d requests hang", hangs.Load())
 			}
-			// A handler that breaks off is seen by its own client, and by those who have begun to
-			// read that very page.
+			// A handler that breaks off is seen by its own client, and by clients that have begun to
+			// read the same response.
 			if whole.Load() < int64(requests)*8/10 {
 				t.Errorf("only %d of %d requests got their page", whole.Load(), requests)
 			}

@@ -33,7 +33,7 @@ func TestCache(t *testing.T) {
 func TestExcept(t *testing.T) {
 	t.Run("operations are left alone", operationsAreLeftAlone)
 	t.Run("requests reach the handler as they come", requestsReachTheHandlerAsTheyCome)
-	t.Run("patterns choose as http.ServeMux does", patternsChooseAsHttpServeMuxDoes)
+	t.Run("patterns choose as http.ServeMux does", patternsChooseAsServeMuxDoes)
 	t.Run("a pattern may be for one method", aPatternMayBeForOneMethod)
 	t.Run("mistakes are reported", mistakesAreReported)
 	t.Run("patterns are about the URL that the client asked for", patternsAreAboutTheURLThatTheClientAskedFor)
@@ -164,8 +164,8 @@ func aConditionalFirstRequestStoresThePage(t *testing.T) {
 	require.Equal(t, 1, s.Calls())
 }
 
-// A tag that the cache made of the bytes is known again after the page was made anew with the same
-// bytes.
+// A tag that the cache made of the bytes is known again after the page was rendered again with the
+// same bytes.
 func aTagThatTheCacheMadeIsKnownAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") })
@@ -254,7 +254,7 @@ func requestsReachTheHandlerAsTheyCome(t *testing.T) {
 	}
 }
 
-func patternsChooseAsHttpServeMuxDoes(t *testing.T) {
+func patternsChooseAsServeMuxDoes(t *testing.T) {
 	for _, row := range []struct {
 		name, method, target string
 		except               []string
@@ -349,7 +349,7 @@ func anUnsafeMethodInvalidatesAllTheSame(t *testing.T) {
 	s.Get("/page")
 	require.Equal(t, "HIT", s.Get("/page").Header.Get("X-Cache"))
 	require.Contains(t, s.Do("POST", "/debug/clear").Header.Get("Cache-Status"), "detail=excepted")
-	require.Equal(t, "EXPIRED", s.Get("/page").Header.Get("X-Cache"), "what Location names is asked for anew")
+	require.Equal(t, "EXPIRED", s.Get("/page").Header.Get("X-Cache"), "what Location names is rendered again")
 	require.Equal(t, "DYNAMIC", s.Get("/debug/clear").Header.Get("X-Cache"), "the answer to the POST is not stored for GET")
 }
 

@@ -30,7 +30,7 @@ func TestPolicy(t *testing.T) {
 	t.Run("a policy treats a 304 like the page", aPolicyTreatsA304LikeThePage)
 	t.Run("Validate reports mistakes", validateReportsMistakes)
 	t.Run("Routes reports each mistake", routesReportsEachMistake)
-	t.Run("Routes chooses as http.ServeMux does", routesChoosesAsHttpServeMuxDoes)
+	t.Run("Routes chooses as http.ServeMux does", routesChoosesAsServeMuxDoes)
 	t.Run("AfterRequest has the last word", afterRequestHasTheLastWord)
 	t.Run("a policy does not speak for a panic", aPolicyDoesNotSpeakForAPanic)
 	t.Run("CacheFor of a policy is for caches", cacheForOfAPolicyIsForCaches)
@@ -428,7 +428,7 @@ func routesReportsEachMistake(t *testing.T) {
 	}
 }
 
-func routesChoosesAsHttpServeMuxDoes(t *testing.T) {
+func routesChoosesAsServeMuxDoes(t *testing.T) {
 	routes := map[string]edgecache.Policy{
 		"GET /blog/{id}": {MaxAge: time.Second}, "/blog/": {MaxAge: 2 * time.Second}, "GET /blog/new": {NoStore: true},
 		"admin.example.com/": {Private: true}, "Shop.example.com/": {NoCache: true}, "/exact/{$}": {MaxAge: 3 * time.Second}, "/dir/": {MaxAge: 4 * time.Second},

@@ -291,7 +291,7 @@ func unsafeMethodsInvalidate(t *testing.T) {
 		{"PUT", "PUT", 204, nil, "/a", true},
 		{"PATCH", "PATCH", 200, nil, "/a", true},
 		{"DELETE", "DELETE", 202, nil, "/a", true},
-		{"a method that nobody knows", "BREW", 200, nil, "/a", true},
+		{"a method that no server knows", "BREW", 200, nil, "/a", true},
 		{"a redirection", "POST", 303, nil, "/a", true},
 		{"the same path with a query", "POST", 200, nil, "/a?x=1", true},
 		{"a path that begins so is another one", "POST", 200, nil, "/ab?x=1", false},

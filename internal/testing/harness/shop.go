@@ -71,6 +71,7 @@ func (s *Shop) Get(url string, header ...string) *http.Response { return s.Ask("
 // Has reports whether a request is answered without the handler. It does not fill the cache.
 func (s *Shop) Has(url string, header ...string) bool {
 	r := s.Get(url, append([]string{"Cache-Control", "only-if-cached"}, header...)...)
+	defer r.Body.Close()
 	return r.StatusCode != http.StatusGatewayTimeout
 }
 
