@@ -53,7 +53,7 @@ fuzz: ## every fuzz target for FUZZTIME (10000x, or a time such as 1m)
 	scripts/fuzz $(FUZZTIME)
 
 .PHONY: bench
-bench: ## docs/performance.md anew, beside nginx, Varnish and others; BENCH=-full takes over an hour, Linux only
+bench: ## writes docs/performance.md again: edgecache beside nginx, Varnish and others; BENCH=-full takes over an hour, Linux only
 	cd bench && $(GO) run . $(BENCH)
 
 .PHONY: micro

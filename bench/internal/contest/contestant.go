@@ -229,7 +229,7 @@ func foreign(site *server, addr map[load.Protocol]netip.AddrPort, name string, a
 	}
 }
 
-// freePorts returns loopback ports that nobody listens at now.
+// freePorts returns loopback ports that are free now.
 func freePorts(n int) ([]int, error) {
 	ports := make([]int, n)
 	for i := range ports {

@@ -15,7 +15,7 @@ import (
 	"github.com/edgecache-go/edgecache/bench/internal/load"
 )
 
-// Of the guard. A hit stands at .95 of the bare handler or above. Whoever else uses the machine takes time from both, and from
+// A hit stands at .95 of the bare handler or above. Other users of the machine take time from both, and from
 // one more than from the other only for a moment: it would have to be the same one in most pairs of every attempt.
 const (
 	leastRatio    = .65

@@ -133,7 +133,7 @@ func (r Race) heats(journal *journal, l Load, heats []Heat, contestants []Contes
 	todo := func(c Contestant, h Heat, round int) bool {
 		return !journal.has(Sample{Contestant: c.Name, Load: l.Name, Protocol: h.Protocol.String(), Clients: h.Clients, Round: round})
 	}
-	// A contestant is measured beside the others or not at all: what is missing of a round is made anew for all.
+	// A contestant is measured beside the others or not at all: a round that misses one is run again for all.
 	missing := false
 	for _, h := range heats {
 		for round := range r.Rounds {
@@ -177,7 +177,7 @@ func (r Race) heats(journal *journal, l Load, heats []Heat, contestants []Contes
 				continue
 			}
 			for i := range runners {
-				// Another one begins each time, so that nobody always runs in the wake of the same one.
+				// Another one begins each time, so that none always runs behind the same one.
 				c := runners[(i+round)%len(runners)]
 				s := Sample{Contestant: c.Name, Load: l.Name, Protocol: h.Protocol.String(), Clients: h.Clients, Round: round}
 				if c.broken == nil {

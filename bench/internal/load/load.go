@@ -3,7 +3,7 @@
 // Package load drives a server over loopback and measures what it answers. It is one thread around epoll with
 // preformatted requests, so that as little as can be of the machine goes to asking; it is the same for every server.
 //
-// Every connection, or every stream of it, has one request under way at a time: the load is closed. Latency is
+// Every connection, or every stream of it, has one request in progress at a time: the load is closed. Latency is
 // therefore that of a server at its limit.
 package load
 

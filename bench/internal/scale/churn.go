@@ -133,7 +133,7 @@ func (g *gate) pass() {
 	}
 }
 
-// shut calls f when all users wait, or after a moment: those who wait for somebody else's page do not come to the gate.
+// shut calls f when all users wait, or after a moment: waiters do not come to the gate.
 func (g *gate) shut(users int, f func()) {
 	reopen := make(chan struct{})
 	g.mu.Lock()

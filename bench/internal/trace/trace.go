@@ -31,7 +31,7 @@ func Make(kind string, correlated bool, objects, requests int, seed uint64) Trac
 	}
 	rank := zipf(r, skew, objects)
 	asked := make([]int32, requests)
-	next := int32(objects) // the first id that nobody has asked for
+	next := int32(objects) // the first id that was not asked for
 	burst, left := int32(0), 0
 	for i := range asked {
 		id := rank()
