@@ -15,6 +15,38 @@
 // client receives a response while the handler writes it. Whatever is not cached passes through
 // unchanged, including WebSockets and event streams.
 //
-// Where to start: [Cache] is a cache with all defaults. [New] makes an [Edge], which takes a
-// [Config] and can be purged, closed and asked for its [Stats]. [Static] serves static files.
+// # Where to start
+//
+// [Cache] is a cache with all defaults. [New] makes an [Edge], which takes a [Config] and can be
+// purged, closed and asked for its [Stats]. [Static] serves static files.
+//
+// # Header functions
+//
+// [NoStore], [MaxAge], [Vary], [Tag] and the like touch only w.Header(), so they work with every
+// router. They write plain HTTP, which browsers and CDNs understand without this package. Like
+// w.Header() itself they have no effect after WriteHeader or the first Write. If a response is
+// restricted too late, an Edge does not store it, and tells its observer and its logger ([Warned]).
+//
+// Two rules hold for Cache-Control, whether these functions or a handler wrote it:
+//
+//   - A restriction wins over a permission, in whichever order they are set. The code that finds
+//     out that a response is for one visitor seldom knows how long such responses stay fresh, and
+//     only one of the two mistakes shows a visitor's page to another. To take a restriction back,
+//     delete the header field.
+//   - If a function is called twice, the last call wins.
+//
+// Durations are written in whole seconds, rounded down, so less than a second is 0. Negative ones
+// are 0, and more than 2^31 seconds (68 years) are 2^31 seconds. MaxAge(w, 60) is 60 nanoseconds:
+// the header then says max-age=0, max-age-nanoseconds=60, and an Edge tells its observer and its
+// logger ([Warned]).
+//
+// # Purging
+//
+// [Edge.Purge] removes stored responses by URL, and [Edge.PurgeTags] by [Tag]. A purge does not
+// reach browsers, so give purged responses their lifetime with [CacheFor] instead of [MaxAge].
+//
+// # Looking inside
+//
+// [Edge.Explain] says what the cache would do with a request, and [Edge.Stats] counts what it has
+// done. Config.Observer receives each decision as an [Event]. Each [Reason] explains itself.
 package edgecache

@@ -8,24 +8,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/engine"
 )
 
-// The functions of this file let a handler say how its response may be cached. They touch only
-// w.Header(), so they work with every router. They write plain HTTP, which browsers and CDNs
-// understand without this package. Like w.Header() itself they have no effect after WriteHeader or
-// the first Write. If a response is restricted too late, an Edge does not store it, and tells its
-// observer and its logger ([Warned]).
-//
-// Two rules hold for Cache-Control, whether its directives were set here or written by hand:
-//
-//   - A restriction wins over a permission, in whichever order they are set. The code that finds
-//     out that a response is for one visitor seldom knows how long such responses stay fresh, and
-//     only one of the two mistakes shows a visitor's page to another. To take a restriction back,
-//     delete the header field.
-//   - If a function is called twice, the last call wins.
-//
-// Durations are written in whole seconds, rounded down, so less than a second is 0. Negative ones
-// are 0, and more than 2^31 seconds (68 years) are 2^31 seconds. MaxAge(w, 60) is 60 nanoseconds:
-// the header then says max-age=0, max-age-nanoseconds=60, and an Edge tells its observer and its
-// logger ([Warned]).
+// The functions of this file say how a response may be cached. doc.go says what they have in
+// common.
 
 // NoStore keeps the response out of every cache (RFC 9111, 5.2.2.5). It removes all directives that
 // let a cache store it. It also restricts a CDN-Cache-Control that is already set; for a response
