@@ -81,7 +81,7 @@ func theCacheGivesItThrough(t *testing.T) {
 	}
 }
 
-// Neither stores a file, and both count it as what it is.
+// Neither of them stores a file, and both count it as what it is.
 func twoCachesStoreNothingOfIt(t *testing.T) {
 	a := static(t, map[string]string{"a.txt": "a"}, StaticOptions{})
 	inner, err := New(Config{StatusName: "inner", StatusHeader: "-"})
@@ -103,7 +103,7 @@ func twoCachesStoreNothingOfIt(t *testing.T) {
 	}
 }
 
-// Whoever makes up paths fills no memory: each gets the
+// Made-up paths take no memory: each gets the
 // shell, and none is stored.
 func madeUpPathsFillNoMemory(t *testing.T) {
 	a := static(t, map[string]string{"index.html": "shell"}, StaticOptions{SPA: "index.html"})

@@ -385,7 +385,7 @@ func stylesheetsThatImportEachOtherHaveOneHash(t *testing.T) {
 	}
 }
 
-// The limits of Link fields.
+// Link fields keep to their limits.
 func preloadHasLimits(t *testing.T) {
 	long := strings.Repeat("n", 900)
 	a := static(t, map[string]string{"a.css": "a", long + ".js": "l"}, edgecache.StaticOptions{})
@@ -462,7 +462,7 @@ func encodingsKeepToTheirMemory(t *testing.T) {
 	}
 }
 
-// Is for the race detector: requests, variants and edits at the same time.
+// It is for the race detector: requests, variants and edits at the same time.
 // Whatever a client gets under a hash hashes to it.
 func requestsAndEditsMayComeAtTheSameTime(t *testing.T) {
 	dir := folder(t, map[string]string{"a.css": script + "b{c:url(i.png)}", "i.png": "0"})

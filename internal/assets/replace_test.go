@@ -267,7 +267,7 @@ func aClientGetsTheRestOfTheFileItHasBegun(t *testing.T) {
 }
 
 // What goes out under a hash always has that hash, and
-// that nobody is told that a file does not exist which is in every release. The files of all
+// that no client is told that a file does not exist which is in every release. The files of all
 // releases are as long and as old as each other.
 func bytesAlwaysMatchTheirHashUnderLoad(t *testing.T) {
 	at := t.TempDir()

@@ -302,7 +302,7 @@ func aPageNamesTheFilesOfTheNextBuild(t *testing.T) {
 }
 
 // Pages that name files by their old URLs are kept apart
-// within a second, though nobody has asked for a file since.
+// within a second, though no file was asked for since.
 func pagesWithOldURLsAreKeptApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tree := fstest.MapFS{"a.js": {Data: []byte("one"), ModTime: time.Now().Add(-time.Hour)}}
@@ -317,7 +317,7 @@ func pagesWithOldURLsAreKeptApart(t *testing.T) {
 	})
 }
 
-// Who strips the prefix is told so, once.
+// Code that strips the prefix is told so, once.
 func aPrefixThatWasStrippedIsToldOnce(t *testing.T) {
 	var log bytes.Buffer
 	a := static(t, map[string]string{"a.js": "a"}, edgecache.StaticOptions{Logger: slog.New(slog.NewTextHandler(&log, nil))})

@@ -29,7 +29,7 @@ func TestAttack(t *testing.T) {
 	t.Run("a session behind an ignored cookie is seen", aSessionBehindAnIgnoredCookieIsSeen)
 }
 
-// A handler that looks at the first line only must not make the page of those who send one line.
+// A handler that looks at the first line only must not make the page of clients that send one line.
 func severalLinesOfAcceptLanguagePoisonNoOtherPage(t *testing.T) {
 	server := httptest.NewServer(edgecache.Cache(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		edgecache.Vary(w, "Accept-Language")

@@ -32,7 +32,7 @@ func TestBudget(t *testing.T) {
 	t.Run("nothing stays reserved after a fetch", nothingStaysReservedAfterAFetch)
 }
 
-// Pages under way are a part of MaxBytes.
+// Pages that are being fetched are a part of MaxBytes.
 
 // inBudget holds what an Edge has at this moment to its budget.
 func inBudget(t *testing.T, edge *edgecache.Edge) edgecache.Stats {
@@ -162,7 +162,7 @@ func theHeapKeepsToTheBudgetAtThePeakOfAChurn(t *testing.T) {
 			}
 		})
 		for round := range harness.Scaled(6, 60) {
-			for i := range 200 { // nothing stands still: these fill memory
+			for i := range 200 { // nothing stands still: these take all memory
 				size := 1 + int(math.Pow(1<<20, random.Float64()))
 				s.Handler.ServeHTTP(&counter{header: http.Header{}, page: page}, harness.Request("GET", fmt.Sprintf("/%d/%d?size=%d", round, i, size)))
 			}
@@ -232,7 +232,7 @@ func declaredLengthsAreNotBelievedAhead(t *testing.T) {
 	}
 }
 
-// crowded is a stage on which pages under way have taken 64 KiB each of the 512 that they may in
+// crowded is a stage on which fetches have taken 64 KiB each of the 512 that they may in
 // all, until over is closed.
 func crowded(t *testing.T, cfg edgecache.Config, n int, handler func(w http.ResponseWriter, r *http.Request, call int)) (s *harness.Site, over chan struct{}, hogs []*harness.Client) {
 	over = make(chan struct{})
@@ -410,7 +410,7 @@ func storedPagesGiveWayToFetchesAndComeBack(t *testing.T) {
 	})
 }
 
-// However a fill ends, what was reserved for it goes back.
+// However a fetch ends, what was reserved for it goes back.
 func nothingStaysReservedAfterAFetch(t *testing.T) {
 	runs := harness.Scaled(20, 300)
 	for run := range runs {

@@ -160,7 +160,7 @@ func aCutReachesTheClientOverTheWire(t *testing.T) {
 	}
 }
 
-// refusals are answers that nobody else may have.
+// refusals are responses that no other client may have.
 var refusals = map[string]func(w http.ResponseWriter){
 	"private":           func(w http.ResponseWriter) { edgecache.Private(w) },
 	"no-store":          func(w http.ResponseWriter) { edgecache.NoStore(w) },
@@ -197,7 +197,7 @@ func aResponseThatMayNotBeStoredReleasesAllAtOnce(t *testing.T) {
 					herd(2 * takes) // it may be about the request that led, so each herd waits for its first
 					return
 				}
-				herd(takes) // and nobody waits from then on
+				herd(takes) // and no client waits from then on
 				time.Sleep(2*time.Minute - time.Second)
 				herd(takes)
 				time.Sleep(2*time.Minute + time.Second) // not remembered for ever
@@ -247,7 +247,7 @@ func theFirstCacheableResponseHealsAnUncacheableURL(t *testing.T) {
 	})
 }
 
-// A page that each use must confirm cannot be shared by those who wait, so waiting is in vain from
+// A page that each use must confirm cannot be shared by waiters, so waiting is in vain from
 // the second time on.
 func pagesThatMustBeConfirmedEachTimeAreNotWaitedFor(t *testing.T) {
 	const takes = 100 * time.Millisecond
@@ -301,10 +301,10 @@ func aPageThatVariesIsNotShared(t *testing.T) {
 				}
 			}
 		}
-		herd(2 * time.Second) // nobody knows of Vary: the others wait, and then once more for one of their own
+		herd(2 * time.Second) // Vary is not known yet: the others wait, and then once more for their own
 		require.EqualValues(t, 3, s.Calls())
 		time.Sleep(2 * time.Minute)
-		herd(time.Second) // predicted: who differs does not wait
+		herd(time.Second) // predicted: a request that differs does not wait
 		require.EqualValues(t, 6, s.Calls())
 	})
 }

@@ -423,7 +423,7 @@ func oneRequestAfterATagPurgeFetchesForAll(t *testing.T) {
 	})
 }
 
-// Whoever waited for a page has asked for it like those who come later: a flood of what is asked
+// A waiter has asked for a page like later clients: a flood of what is asked
 // for once does not take its place.
 func aPageThatAHerdAskedForWasAskedForTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -452,7 +452,7 @@ func aPageThatAHerdAskedForWasAskedForTwice(t *testing.T) {
 }
 
 // A request that finds nothing stored may get to the table of flights only after the flight that
-// made the page has landed. The page is stored by then.
+// made the page has ended. The page is stored by then.
 func lateRequestIsServedFromTheCache(t *testing.T) {
 	const (
 		urls    = 4000

@@ -59,8 +59,8 @@ func encodingOf(s *harness.Site, target string) string {
 	return s.Get(target, "Accept-Encoding", harness.AcceptEncoding).Header.Get("Content-Encoding")
 }
 
-// What is asked for once, or all at once, costs no coding: those who wait for a page that is being
-// made are not a second request.
+// What is asked for once, or all at once, costs no encoding: those that wait for a page that is
+// being made are not a second request.
 func aPageThatIsAskedForOnceIsNotEncoded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewCountedSite(t, edgecache.Config{Compress: true, HonorRequestDirectives: true}, func(w http.ResponseWriter, r *http.Request, call int) {
@@ -383,7 +383,7 @@ func aPanicOfAnEncoderHarmsNoRequest(t *testing.T) {
 	})
 }
 
-// The second tier keeps what the handler made, and nothing else: what is read back is coded again
+// The store keeps what the handler made, and nothing else: what is read back is encoded again
 // when it is asked for.
 func theStoreKeepsTheIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

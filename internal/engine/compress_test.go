@@ -247,7 +247,7 @@ func conditionsHoldForEncodedPages(t *testing.T) {
 	}
 }
 
-// Tags that are made of the bytes have codings, too, and outlive the page: the next one with the
+// Tags that are made of the bytes have encodings, too, and survive the page: the next one with the
 // same bytes has the same.
 func aTagThatTheCacheMadeIsConfirmedForAnEncodedPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -560,7 +560,7 @@ func aHandlerMayChangeItsRequestWhileAnEncodedPageStandsIn(t *testing.T) {
 	})
 }
 
-// Likewise of a HEAD.
+// The same for a HEAD.
 func aHandlerMayChangeTheRequestOfAHEADOfAnEncodablePage(t *testing.T) {
 	left := make(chan struct{})
 	edge, err := edgecache.New(edgecache.Config{Compress: true})

@@ -96,7 +96,7 @@ func ignoredCookiesReachNoFetch(t *testing.T) {
 	})
 }
 
-// Whoever says that a field is never read gets one fragment for all of its values.
+// A config that says that a field is never read gets one fragment for all of its values.
 func anIgnoredFieldMakesNoVariants(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		runs := func(cfg edgecache.Config) int {

@@ -134,7 +134,7 @@ func aNonceOutsideOfEachRequestStoresNothingAndIsLogged(t *testing.T) {
 	require.EqualValues(t, 1, seen.count.Load())
 }
 
-// Who waits under a nonce of its own does not get what is made without.
+// A waiter under a nonce of its own does not get what is made without.
 func waitersUnderANonceOfTheirOwnRunAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		goOn := make(chan struct{})

@@ -141,7 +141,7 @@ func varyOfAPolicyOnThemMakesNoVariants(t *testing.T) {
 	harness.Want(t, s.Get("/", "Accept-Language", "de"), "MISS", 200, "")
 }
 
-// Who waits takes what another request has begun, whatever it asks for.
+// A waiter takes what another request has begun, whatever it asks for.
 func theyDoNotKeepARequestFromWaiting(t *testing.T) {
 	for _, header := range steering {
 		synctest.Test(t, func(t *testing.T) {

@@ -22,7 +22,7 @@ func TestDropHeaders(t *testing.T) {
 	t.Run("the default list belongs to its caller", theDefaultListBelongsToItsCaller)
 }
 
-// What belongs to one exchange reaches the client whose request ran the handler, and nobody else.
+// What belongs to one exchange reaches the client whose request ran the handler, and no other.
 func fieldsOfOneExchangeReachOnlyItsClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		runs, mode := 0, "page"

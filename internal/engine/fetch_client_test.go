@@ -307,7 +307,7 @@ func aDeadlineOutsideIsAFailure(t *testing.T) {
 	})
 }
 
-// While the breaker is open its one try belongs to nobody who could break it off.
+// While the breaker is open its one try belongs to no client that could break it off.
 func theBreakerTriesInTheBackground(t *testing.T) {
 	for _, outside := range []bool{false, true} {
 		t.Run(fmt.Sprint("middleware outside: ", outside), func(t *testing.T) {
@@ -354,7 +354,7 @@ func theBreakerTriesInTheBackground(t *testing.T) {
 }
 
 // Where no refresh may be made for a request, because it carries credentials and the context may
-// tell whose, it tries itself; but it takes the try from nobody.
+// tell whose, it tries itself; but it takes the try from no other.
 func aRequestWithCredentialsDoesNotHoldTheBreaker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failing := false
@@ -417,7 +417,7 @@ func theBreakerClosesForAnyAnswerToItsTry(t *testing.T) {
 	})
 }
 
-// A refresh that runs into its deadline leaves those who wait for it. One of them makes the
+// A refresh that runs into its deadline leaves its waiters. One of them makes the
 // response for all.
 func oneWaiterLeadsAgainWhenARefreshWasTooSlow(t *testing.T) {
 	for name, give := range map[string]func(w http.ResponseWriter){

@@ -20,7 +20,7 @@ func TestFetchMemory(t *testing.T) {
 	t.Run("the context of a handler is printed without what is behind it", theContextOfAHandlerIsPrintedWithoutWhatIsBehindIt)
 }
 
-// What a fill takes lies in few pieces, and each of them is kept as a whole by whoever keeps a
+// What a fetch takes lies in few pieces, and each of them is kept as a whole by code that keeps a
 // part.
 func nothingOfAFetchIsKeptWhenItIsOver(t *testing.T) {
 	for _, tt := range []struct {

@@ -128,9 +128,9 @@ func ownFaults() (all []int) {
 	return all
 }
 
-// An answer that is one client's own fault takes the stored response from nobody, fresh or stale,
-// here or in the store; and it leaves no mark by which the next herd would not wait for one of its
-// own.
+// An answer that is one client's own fault takes the stored response from no other client, fresh or
+// stale, here or in the store; and it leaves no mark by which the next herd would not wait for one
+// of its own.
 func aClientErrorChangesNothingForOtherClients(t *testing.T) {
 	say := map[string]func(w http.ResponseWriter){
 		"nothing":      func(http.ResponseWriter) {},

@@ -107,7 +107,7 @@ func tagsDoNotReachTheClient(t *testing.T) {
 		see("MISS", s.Get("/"))
 	})
 
-	// Who waits for another request's response is a client, too.
+	// A waiter for another request's response is a client, too.
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewCountedSite(t, edgecache.Config{HideTags: true}, func(w http.ResponseWriter, r *http.Request, _ int) {
 			time.Sleep(time.Second)

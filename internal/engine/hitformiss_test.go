@@ -144,7 +144,7 @@ func explainSaysWhyTheLastResponseWasNotKept(t *testing.T) {
 	}
 }
 
-// Whoever makes up an X-Forwarded-Host, and gets what is not stored for that, keeps nobody else's
+// A client that makes up an X-Forwarded-Host, and gets what is not stored, keeps no other
 // requests from waiting for each other.
 func aMadeUpForwardedHostKeepsNoOtherRequestFromWaiting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -198,7 +198,7 @@ func theReasonIsRemembered(t *testing.T) {
 					require.Len(t, v.Text(), 20_000)
 					synctest.Wait()
 					if name == "a body" && i == 0 {
-						// Nobody can know it before it has come.
+						// It cannot be known before it has come.
 						require.Contains(t, v.Header().Get("Cache-Status"), "; stored")
 						require.Len(t, events, 2)
 						require.True(t, events[0].Stored)

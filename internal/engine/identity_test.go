@@ -99,7 +99,7 @@ func mustRevalidateOpensNothing(t *testing.T) {
 	})
 }
 
-// What one configuration let be stored for somebody is not read from a store by another one.
+// What one configuration let be stored for a person is not read from a store by another one.
 func aResponseStoredUnderOtherRulesOfIdentityIsNotRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := storetest.NewMap()
@@ -119,7 +119,7 @@ func aResponseStoredUnderOtherRulesOfIdentityIsNotRead(t *testing.T) {
 	})
 }
 
-// A field that names who asks, and that no list has, keeps the page from all others.
+// A field that names the person, and that no list has, keeps the page from all others.
 func identityInAnUnlistedFieldKeepsThePagePrivate(t *testing.T) {
 	for _, name := range []string{
 		"X-Consul-Token", "X-Scope-Orgid", "X-Tenant-Id", "X-Redmine-Api-Key", "Userinfo", "X-Workspace", "Acme_Member", "x_login", "X-Mycompany", "X-Sso-Subject", "X-Session2",
@@ -136,7 +136,7 @@ func identityInAnUnlistedFieldKeepsThePagePrivate(t *testing.T) {
 			r := s.Get("/", name, "alice")
 			require.Equal(t, "edgecache; fwd=bypass; detail=credential", r.Header.Get("Cache-Status"))
 			harness.Want(t, r, "DYNAMIC", 200, "for alice")
-			harness.Want(t, s.Get("/", name, " "), "HIT", 200, "for ") // a proxy that knows nobody sends it empty
+			harness.Want(t, s.Get("/", name, " "), "HIT", 200, "for ") // a proxy that knows no person sends it empty
 			x := s.Edge.Explain(harness.Request("GET", "/", name, "alice"))
 			require.Equal(t, "credential", x.Reason.String())
 
@@ -220,7 +220,7 @@ func userOf(r *http.Request) string {
 
 func hasUser(r *http.Request) bool { return userOf(r) != "" }
 
-// as returns a request of a user whom signedIn recognises; "" is nobody.
+// as returns a request of a user whom signedIn recognises; "" is no user.
 func as(user, method, target string) *http.Request {
 	r := httptest.NewRequest(method, target, nil)
 	if user != "" {
@@ -268,7 +268,7 @@ func configPersonalDecidesWhoIsAPerson(t *testing.T) {
 	require.Equal(t, edgecache.Hit, s.Edge.Explain(as("", "GET", "/")).Status)
 }
 
-// Outside of the handlers that wait for each other nobody gets what was made for another.
+// Outside of the handlers that wait for each other no client gets what was made for another.
 func inAHerdEachPersonGetsOnlyTheirOwnPage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		edge, err := edgecache.New(edgecache.Config{Personal: hasUser})
@@ -293,7 +293,7 @@ func inAHerdEachPersonGetsOnlyTheirOwnPage(t *testing.T) {
 	})
 }
 
-// A refresh in the background has the context of whom it was started by, and the address of nobody.
+// A refresh in the background has the context of the client that started it, and no address.
 func configPersonalDecidesAboutRefreshes(t *testing.T) {
 	for _, tt := range []struct {
 		name     string
@@ -355,7 +355,7 @@ func cgiHandler(page func(w http.ResponseWriter, env map[string]string)) http.Ha
 	}
 }
 
-// What a stranger makes a CGI program write by fields with underscores is nobody else's page.
+// What a stranger makes a CGI program write by fields with underscores is no other client's page.
 func fieldsWithUnderscoresPoisonNoPage(t *testing.T) {
 	names := []string{
 		"X_Forwarded_Host", "X_FORWARDED_PROTO", "X_Original_URL", "X_Rewrite_Url", "X_Http_Method_Override", "X_Method_Override", "If_None_Match", "If_Modified_Since", "If_Range",
@@ -411,7 +411,7 @@ func fieldsWithUnderscoresPoisonNoPage(t *testing.T) {
 }
 
 // A handler that reads header fields knows nothing of underscores: for it X_Custom is another
-// field, and what it makes without X-Custom is no page for those who send one.
+// field, and what it makes without X-Custom is no page for clients that send one.
 func anUnderscoreIsNotADashForAGoHandler(t *testing.T) {
 	s := harness.NewSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request) {
 		edgecache.Vary(w, "X-Custom")

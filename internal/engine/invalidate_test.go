@@ -191,7 +191,8 @@ func posts(s *harness.Origin) {
 	v.Gets(s.T, "DYNAMIC", 303, "")
 }
 
-// Who posted sees the new page: what Location names is not served stale while it is made anew.
+// A client that posted sees the new page: what Location names is not served stale while it is
+// fetched again.
 func thePageThatLocationNamesIsValidated(t *testing.T) {
 	for _, tagged := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {

@@ -141,7 +141,7 @@ func namesOfKeysAreApart(t *testing.T) {
 	})
 }
 
-// Somebody can read and write the store, and knows everything but the key.
+// An attacker can read and write the store, and knows everything but the key.
 func aForgedValueIsNotServed(t *testing.T) {
 	for name, forge := range map[string]func(store, forged *storetest.Map, keys []string, value func(string) []byte){
 		"values are swapped": func(store, _ *storetest.Map, keys []string, value func(string) []byte) {
@@ -264,7 +264,7 @@ func aReplayedValueIsNotServed(t *testing.T) {
 	})
 }
 
-// Nothing changes for those who have one.
+// Nothing changes with a key.
 func aFaultyStoreIsAsHarmlessWithAKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := storetest.NewFaultyGenerations(storetest.NewMap(), 7, 0.3)

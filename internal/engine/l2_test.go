@@ -240,7 +240,7 @@ func (s slowStore) Get(ctx context.Context, key string) ([]byte, bool, error) {
 	}
 }
 
-// What the store has is there for those who wait with it.
+// What the store has is there for the waiters.
 func aClientThatLeavesDuringALookupLeavesTheResultToOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := storetest.NewMap()

@@ -40,7 +40,7 @@ func (w *warnings) observe(ev edgecache.Event) {
 }
 
 // A handler that says an error after its header has written half a page: its client gets what it
-// gets without a cache, and nobody else gets it.
+// gets without a cache, and no other client gets it.
 func anErrorAfterTheHeaderIsNotStored(t *testing.T) {
 	long := strings.Repeat("0123456789", 1000) // beyond what waits for the handler to return
 	recovering := func(next http.HandlerFunc) http.HandlerFunc {
@@ -128,7 +128,7 @@ func aSecondStatusThatIsNoErrorIsIgnored(t *testing.T) {
 	}
 }
 
-// Those who wait for a page that turns out half run the handler themselves if they have got
+// Waiters for a page that turns out half run the handler themselves if they have got
 // nothing, and else must not take what they got for the page.
 func waitersRunTheHandlerThemselvesOrSeeTheCut(t *testing.T) {
 	for _, size := range []int{10, 10_000} {

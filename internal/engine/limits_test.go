@@ -155,7 +155,7 @@ func itsVaryTellsResponsesApart(t *testing.T) {
 	})
 }
 
-// Who waits for a page under way is bound by its own policies.
+// A waiter is bound by its own policies.
 func itRestrictsWaiters(t *testing.T) {
 	for name, policy := range map[string]edgecache.Policy{"NoStore": {NoStore: true}, "NoCache": {NoCache: true}} {
 		synctest.Test(t, func(t *testing.T) {

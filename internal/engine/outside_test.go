@@ -184,8 +184,8 @@ func itsFieldsAndTheHandlersReachTheClient(t *testing.T) {
 	}
 }
 
-// Whoever waits for another request's response, or gets it later by another way, is told the same
-// as by a hit.
+// A client that waits for another request's response, or gets it later by another way, is told the
+// same as by a hit.
 func itsFieldsReachTheClientOnEachWay(t *testing.T) {
 	edit := func(h http.Header) {
 		h.Add("Link", "</own>")

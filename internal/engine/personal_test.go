@@ -38,7 +38,7 @@ func TestRequestSnapshot(t *testing.T) {
 	t.Run("middleware outside may read the request while the handler changes it", middlewareOutsideMayReadTheRequestWhileTheHandlerChangesIt)
 }
 
-// credentials are requests of somebody.
+// credentials are requests of a person.
 var credentials = map[string]func(*http.Request){
 	"a cookie":       func(r *http.Request) { r.Header.Set("Cookie", "session=1") },
 	"Authorization":  func(r *http.Request) { r.Header.Set("Authorization", "Bearer 1") },
@@ -73,7 +73,7 @@ func personalAnswer(t *testing.T, cfg edgecache.Config, method string, as func(*
 	return w.Result().Header
 }
 
-// Deviation from RFC 9111, 5.2: what is passed on because of who asks says so, whatever kind of
+// Deviation from RFC 9111, 5.2: what is passed on because of the person says so, whatever kind of
 // credential it is and however it is asked for. A cache in front of this one, which takes no notice
 // of a cookie, would keep it for everybody.
 func itIsPrivate(t *testing.T) {
@@ -128,7 +128,7 @@ func itIsPrivate(t *testing.T) {
 	}
 }
 
-// What is declared the same for everybody goes out as it came, and so does what nobody's credential
+// What is declared the same for all goes out as it came, and so does what no credential
 // stands behind.
 func aResponseForAllClientsIsLeftAlone(t *testing.T) {
 	as := credentials["a cookie"]
@@ -267,7 +267,7 @@ func itIsPrivateWhenItIsWrittenLate(t *testing.T) {
 	}
 }
 
-// A 304 that takes public back makes what is stored somebody's: the client that asked gets it, and
+// A 304 that takes public back makes what is stored personal: the client that asked gets it, and
 // is told so.
 func a304ThatTakesPublicBackIsPersonal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -394,7 +394,7 @@ func theRequestThatCameInSelectsTheResponse(t *testing.T) {
 	}
 }
 
-// Those who stand outside see of their request what the handler has made of it, as without us, and
+// Middleware outside sees of its request what the handler has made of it, as without us, and
 // nothing that the cache has taken off for the handler.
 func middlewareOutsideSeesTheHeaderAsTheHandlerLeavesIt(t *testing.T) {
 	for _, tt := range []struct {

@@ -360,7 +360,7 @@ func aReaderWithoutDeadlinesEndsWhenItMoves(t *testing.T) {
 	})
 }
 
-// However a response leaves memory, its bytes count as long as somebody reads them, and once.
+// However a response leaves memory, its bytes count as long as a client reads them, and once.
 func whatIsReadIsPinnedHoweverItLeavesMemory(t *testing.T) {
 	for name, leave := range map[string]func(s *harness.Site){
 		"purged":           func(s *harness.Site) { forget(s, "/page?500") },

@@ -26,7 +26,7 @@ func TestPurgeFinds(t *testing.T) {
 	t.Run("a purge by URL stops fetches under each name", aPurgeByURLStopsFetchesUnderEachName)
 }
 
-// A purge finds a URL whoever spelled it: the client that asked for the page, or the application
+// A purge finds a URL in each spelling: the client that asked for the page, or the application
 // that purges it.
 func eachSpellingOfAURL(t *testing.T) {
 	for _, row := range []struct {
@@ -155,8 +155,8 @@ func crowdedShop(s *harness.Shop, n int) {
 	}
 }
 
-// The work of a purge by URL does not grow with what is stored, whoever has made hosts and queries
-// up.
+// The work of a purge by URL does not grow with what is stored, even if strangers make hosts and
+// queries up.
 func aPurgeByURLLooksAtThatURLOnly(t *testing.T) {
 	for _, n := range []int{200, harness.Scaled(2000, 125_000)} {
 		edge, err := edgecache.New(edgecache.Config{MaxBytes: 1 << 30})

@@ -71,7 +71,7 @@ func playModel(t *testing.T, seed uint64, p purges, store func() edgecache.Store
 	return violations
 }
 
-// Plays random interleavings: a million with EDGECACHE_LONG, else as many as a short
+// It plays random interleavings: a million with EDGECACHE_LONG, else as many as a short
 // time allows. A seed that EDGECACHE_SEED names is played alone.
 func withoutAStore(t *testing.T) {
 	tally := playModels(t, 1_500, 1_000_000, func() edgecache.Store { return nil })
@@ -82,7 +82,7 @@ func withoutAStore(t *testing.T) {
 	}
 }
 
-// Is the same in front of a second tier: one that works, and one that
+// The same in front of a store: one that works, and one that
 // fails, blocks, lies or panics in a fifth of its calls.
 func inFrontOfAStore(t *testing.T) {
 	t.Run("sound", func(t *testing.T) {
@@ -134,7 +134,7 @@ func playModels(t *testing.T, short, long uint64, store func() edgecache.Store) 
 	return tally
 }
 
-// Shows that the model notices each kind of broken purge.
+// It shows that the model notices each kind of broken purge.
 func brokenPurgesAreCaught(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it takes seconds until each of them is noticed")

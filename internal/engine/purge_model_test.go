@@ -29,7 +29,7 @@ import (
 // from a version older than those that were committed before the purge began. After a soft purge
 // that holds except for answers that say of themselves that they are stale. The answer to a POST is
 // a purge of its path with every query. What it names in Location is as after a soft purge, but is
-// not served stale while it is made anew.
+// not served stale while it is fetched again.
 //
 // One interleaving is a random sequence of steps: requests begin, handlers go one step on (read,
 // header, parts of the body, end, panic), data are written, purges of all kinds come, clients

@@ -154,7 +154,7 @@ func aFetchWhoseHeaderIsOutBeforeAPurgeIsDeliveredAndNotKept(t *testing.T) {
 		old.Writes("ld")
 		first.Gets(t, "MISS", 200, "old")
 		waiter.Gets(t, "HIT", 200, "old")
-		s.Send("GET", thePage).Gets(t, "HIT", 200, "new") // the older fill, which ended later, has not taken its place
+		s.Send("GET", thePage).Gets(t, "HIT", 200, "new") // the older fetch, which ended later, has not taken its place
 	})
 }
 
@@ -219,7 +219,7 @@ func getsNew(t *testing.T, one, other *harness.Client) {
 	other.Gets(t, "HIT", 200, "new")
 }
 
-// What is stored for a URL tells the tags that its next page will likely carry: who comes after a
+// What is stored for a URL tells the tags that its next page will likely carry: a request after a
 // purge does not even wait for the header.
 func aRequestAfterATagPurgeDoesNotWaitForAPageOfThatTag(t *testing.T) {
 	for _, soft := range []bool{false, true} {
@@ -304,7 +304,7 @@ func aRefreshOnItsWayRevivesNothing(t *testing.T) {
 		refresh := s.Called()
 		purge()
 		if how.soft {
-			// Served once more, and made anew: the refresh that runs is too old to count.
+			// Served once more, and fetched again: the refresh that runs is too old to count.
 			s.Send("GET", thePage).Gets(t, "UPDATING", 200, "oldest")
 			newer := s.Called()
 			refresh.Writes("old", "Cache-Control", itsHead, "Cache-Groups", `"shop"`)
@@ -395,7 +395,7 @@ func theBreakerServesNothingThatWasPurged(t *testing.T) {
 	}
 }
 
-// A page for a host that only a proxy tells is fenced like any other, also when it is the first
+// A page for a host that only a proxy tells is purged like any other, also when it is the first
 // such page.
 func theFirstFetchBehindAProxyIsPurgedToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -435,7 +435,7 @@ func theAnswerToAPOSTFromBeforeAPurgeIsNotKept(t *testing.T) {
 	})
 }
 
-// A fill that is refreshed by its own POST's invalidation: whoever asks while an unsafe method runs
+// A fetch that a POST's invalidation concerns: a request while an unsafe method runs
 // is not kept beyond it.
 func aFetchDuringAnUnsafeMethodIsNotKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -334,7 +334,7 @@ func aFailureBeforeTheEndOfTheRangeIsAFailure(t *testing.T) {
 	}
 }
 
-// Those who wait for a response of which nothing is stored go to the handler with their ranges when
+// Waiters for a response of which nothing is stored go to the handler with their ranges when
 // that is known.
 func aHerdOfRangesOfWhatIsNotStoredGoesToTheHandler(t *testing.T) {
 	text := digits(300_000)
@@ -350,7 +350,7 @@ func aHerdOfRangesOfWhatIsNotStoredGoesToTheHandler(t *testing.T) {
 	})
 }
 
-// A stranger who sends ranges makes the handler run no more often than one who sends none, but for
+// A stranger who sends ranges makes the handler run no more often than one that sends none, but for
 // one run for each URL that turns out not to be stored, or whose handler may know another unit.
 func rangesMakeTheHandlerRunNoMoreOften(t *testing.T) {
 	text := digits(300_000)

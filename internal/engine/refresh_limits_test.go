@@ -231,7 +231,7 @@ func refreshesAreFirstComeFirstServed(t *testing.T) {
 	}
 }
 
-// A place that nobody comes for is not kept for ever.
+// A place that no refresh comes for is not kept for ever.
 func thePlaceOfARefreshIsKeptForASecond(t *testing.T) {
 	for _, waits := range []time.Duration{time.Second - 1, time.Second} {
 		synctest.Test(t, func(t *testing.T) {

@@ -62,8 +62,8 @@ func staleWhileRevalidateAnswersAtOnceAndRefreshesOnce(t *testing.T) {
 	})
 }
 
-// What is public is refreshed for whoever asks, and by nobody. But middleware outside may have put
-// into the context whom it has recognised.
+// What is public is refreshed for each client, and as no client. But middleware outside may have
+// put into the context whom it has recognised.
 func requestsWithCredentialsStartNoRefreshThatCouldTellWhose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
@@ -344,7 +344,7 @@ func aRefreshAsksWithTheValidatorsOfThePage(t *testing.T) {
 	})
 }
 
-// Those who ask at once for a page that has to be confirmed wait for one 304.
+// Clients that ask at once for a page that has to be confirmed wait for one 304.
 func aHerdOnAStalePageIsConfirmedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {

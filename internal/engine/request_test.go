@@ -154,7 +154,7 @@ func absurdRequestsGetWhatTheHandlerAloneWouldAnswer(t *testing.T) {
 	}
 }
 
-// partsDiffer leaves the number of fields out: a fill takes conditions and ranges off.
+// partsDiffer leaves the number of fields out: a fetch takes conditions and ranges off.
 func partsDiffer(got, want string) bool {
 	first := strings.Split(got, ", ")
 	second := strings.Split(want, ", ")

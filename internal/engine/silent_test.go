@@ -315,7 +315,7 @@ func afterRequestSeesAHandlerThatReturnsAnError(t *testing.T) {
 	assert.Empty(t, h.Get("X-Removed"))
 	assert.Equal(t, "changed", h.Get("X-Handler"))
 
-	// What somebody has changed since stays.
+	// What has changed since stays.
 	w := httptest.NewRecorder()
 	edgecache.AfterRequest(func(_ *http.Request, status int, h http.Header) {
 		if status == 200 {
@@ -331,7 +331,7 @@ func afterRequestSeesAHandlerThatReturnsAnError(t *testing.T) {
 	assert.Equal(t, "hook", w.Header().Get("X-A"))
 }
 
-// A page of somebody that is written late is not for a cache in front of this one either.
+// A personal page that is written late is not for a cache in front of this one either.
 func aPersonalPageThatIsWrittenLateIsPrivate(t *testing.T) {
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT"} {
 		for _, onOwn := range []bool{false, true} {

@@ -81,7 +81,7 @@ func aStalePageStandsInForEachFailure(t *testing.T) {
 						}
 					}
 				}
-				if !strings.Contains(name, "half") { // else those who waited for that page try themselves
+				if !strings.Contains(name, "half") { // else the waiters for that page try themselves
 					require.EqualValues(t, 3, s.Calls(), "one try for all who ask at once")
 				}
 				failing = false
@@ -217,7 +217,7 @@ func itOpensAfterThreeFailuresAndTriesOncePerPause(t *testing.T) {
 		opened := time.Now()
 		for _, seconds := range []int{1, 2, 4, 8, 16, 30, 30, 30} {
 			pause := time.Duration(seconds) * time.Second
-			for range 5 { // open: nobody waits
+			for range 5 { // open: no client waits
 				v := s.Visit("/")
 				v.Wants(t, "STALE", 200, "page 1")
 				require.Equal(t, "breaker", v.Detail())
@@ -293,8 +293,8 @@ func itSurvivesATryThatHangs(t *testing.T) {
 	})
 }
 
-// Who reads the stale page slowly must not keep the others from finding out that the handler is
-// well again.
+// A client that reads the stale page slowly must not keep the others from finding out that the
+// handler is well again.
 func aSlowClientOfAStalePageHoldsUpNoOther(t *testing.T) {
 	page := strings.Repeat("x", 8000)
 	for name, second := range map[string]func(w http.ResponseWriter){

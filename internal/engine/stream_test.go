@@ -118,8 +118,8 @@ func mediaOfKnownLengthIsStored(t *testing.T) {
 	})
 }
 
-// What flushes and tells no length is shared for a second. From then on it is live: who comes later
-// has a run of his own.
+// What flushes and tells no length is shared for a second. From then on it is live: a client that
+// comes later has a run of his own.
 func aLiveResponseTakesNoNewReaders(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -202,7 +202,7 @@ func aSlowPageThatFlushesIsStored(t *testing.T) {
 		along.Wants(t, "HIT", 200, text(1))
 		s.Visit("/").Wants(t, "HIT", 200, text(1))
 		time.Sleep(20 * time.Second)
-		s.Visit("/").Wants(t, "UPDATING", 200, text(1)) // nobody reads along in the background
+		s.Visit("/").Wants(t, "UPDATING", 200, text(1)) // no client reads along in the background
 		time.Sleep(6 * time.Second)
 		s.Visit("/").Wants(t, "HIT", 200, text(2))
 	})
@@ -264,7 +264,7 @@ func (w *goneWriter) Write(p []byte) (int, error) {
 	}
 }
 
-// A handler that looks at its writes only learns that nobody reads them. What it has written by
+// A handler that looks at its writes only learns that no client reads them. What it has written by
 // then is not the page.
 func writesOfALiveResponseFailWhenNoClientReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -290,7 +290,7 @@ func writesOfALiveResponseFailWhenNoClientReads(t *testing.T) {
 	})
 }
 
-// Who waits for the whole of a response, to cut a range from it or to compare its tag, must not
+// A waiter for the whole of a response, to cut a range from it or to compare its tag, must not
 // wait for one that is live.
 func aWaiterForALiveResponseRunsAtOnce(t *testing.T) {
 	for name, header := range map[string][]string{
@@ -343,8 +343,8 @@ func aClientOfALiveResponseGetsIts304AtOnce(t *testing.T) {
 	})
 }
 
-// RFC 10036, 3: what says Incremental: ?1 reaches its client write by write, is shared with nobody
-// while it grows, and is stored when it is whole. The field is sent on.
+// RFC 10036, 3: what says Incremental: ?1 reaches its client write by write, is shared with no
+// other while it grows, and is stored when it is whole. The field is sent on.
 func incrementalResponsesAreNotBufferedOrShared(t *testing.T) {
 	for _, declared := range []bool{false, true} {
 		for _, private := range []bool{false, true} {

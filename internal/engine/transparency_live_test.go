@@ -237,7 +237,7 @@ func thePatternReachesBothSides(t *testing.T) {
 // Outer middleware may set a field for each request: it is neither stored nor doubled, and wins.
 func theRequestIDIsThatOfTheRequest(t *testing.T) {
 	n := 0
-	edge, err := edgecache.New(edgecache.Config{HonorRequestDirectives: true}) // so that no-cache makes the page anew
+	edge, err := edgecache.New(edgecache.Config{HonorRequestDirectives: true}) // so that no-cache fetches the page again
 	require.NoError(t, err)
 	cached := edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "page") }))
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -204,7 +204,7 @@ func playRanges(t *testing.T, seed uint64, wrap func(http.Handler) http.Handler)
 	return nil
 }
 
-// Whether it is stored or not, for whoever it is, and however its handler writes it: a client gets
+// Whether it is stored or not, for each client, and however its handler writes it: a client gets
 // the part that it asked for, or all of it, and no other part.
 func aClientGetsThePartThatItAskedFor(t *testing.T) {
 	first, n := harness.Batches(t, 100, 3000)

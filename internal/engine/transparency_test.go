@@ -443,7 +443,7 @@ func aClientDoesNotNoticeTheCache(t *testing.T) {
 				}
 				for _, a := range approaches {
 					if a.body != "" && cutsOff(name) {
-						continue // net/http resets a connection whose body nobody reads, or waits for the rest of it: what arrives before is chance
+						continue // net/http resets a connection whose body is not read, or waits for the rest of it: what arrives before is chance
 					}
 					if testing.Short() && a.rare {
 						continue
@@ -459,7 +459,7 @@ func aClientDoesNotNoticeTheCache(t *testing.T) {
 					for i := range 3 {
 						want := look(t, bare, a.method, "/page/one", a.header, body())
 						if a.header.Get("Cookie") != "" && want.header != nil && want.header["Cache-Control"] == nil && want.status != http.StatusSwitchingProtocols {
-							want.header.Set("Cache-Control", "private") // all that somebody's cookie changes
+							want.header.Set("Cache-Control", "private") // all that a cookie changes
 						}
 						same(t, fmt.Sprintf("%s, time %d", a.name, i), look(t, cached, a.method, "/page/one", a.header, body()), want)
 						same(t, fmt.Sprintf("%s, the cache inside, time %d", a.name, i), look(t, inner, a.method, "/page/one", a.header, body()), want)

@@ -50,7 +50,7 @@ func askTimes(s *harness.Site, times int, target string, header ...string) {
 	}
 }
 
-// crowd fills memory with pages that are asked for again and again.
+// crowd takes all memory with pages that are asked for again and again.
 func crowdedSite(s *harness.Site, pages, rounds int) {
 	s.T.Helper()
 	for range rounds {
@@ -80,7 +80,7 @@ func theVariantThatIsUsedLeastGivesWay(t *testing.T) {
 					require.True(t, hasStored(s, page, "Sort", fmt.Sprint(i)), "the newest is kept")
 					require.True(t, hasStored(s, page, "Sort", "popular"), "after %d others", i+1)
 				}
-				// Made anew it is as popular as before.
+				// Fetched again it is as popular as before.
 				time.Sleep(time.Hour)
 				askTimes(s, 1, page, "Sort", "popular")
 				for i := range 100 {
@@ -141,7 +141,7 @@ func aReplacedResponseGoesEvenIfTheNewOneFindsNoRoom(t *testing.T) {
 		require.True(t, hasStored(s, "/", "Sort", "a"))
 		time.Sleep(2 * time.Minute)
 		kib = 300
-		askTimes(s, 1, "/", "Sort", "a") // stale, and made anew behind it
+		askTimes(s, 1, "/", "Sort", "a") // stale, and fetched again behind it
 		synctest.Wait()
 		ex := s.Edge.Explain(harness.Request("GET", "/", "Sort", "a"))
 		require.Equal(t, edgecache.Miss, ex.Status, "neither the new one, which is not worth its room, nor the old one: %v", ex)
@@ -179,7 +179,7 @@ func aPurgedVariantDoesNotStayWithTheRest(t *testing.T) {
 	})
 }
 
-// Somebody who makes up values of X-Forwarded-Host fills the room of nobody but himself.
+// A client that makes up values of X-Forwarded-Host takes only its own room.
 func aMadeUpForwardedHostCostsNoPageItsPlace(t *testing.T) {
 	proxied := []string{"X-Forwarded-Host", "example.com", "X-Forwarded-Proto", "https"}
 	for _, row := range []struct {
@@ -215,7 +215,7 @@ func aMadeUpForwardedHostCostsNoPageItsPlace(t *testing.T) {
 	}
 }
 
-// Variants that nobody has asked for twice take the place of no page that was asked for twice,
+// Variants that were not asked for twice take the place of no page that was asked for twice,
 // however popular the page is of which they are variants, and whatever they are told apart by.
 func variantsThatAreAskedForOnceCostNoPageItsPlace(t *testing.T) {
 	for name, stranger := range map[string]func(i int) []string{

@@ -271,7 +271,7 @@ func aResponseWithVaryIsPreferredToOneWithout(t *testing.T) {
 		})
 		gzip := "Accept-Encoding: gzip"
 		playSteps(s, "/", asking{gzip, "MISS gzip 1"}, asking{"", "MISS plain 2"}, asking{gzip, "HIT gzip 1"}, asking{"", "HIT plain 2"}, asking{"Accept-Encoding: br", "HIT plain 2"})
-		// The one with Vary is preferred though it is stale, and made anew.
+		// The one with Vary is preferred though it is stale, and fetched again.
 		time.Sleep(59 * time.Second)
 		playSteps(s, "/", asking{"Accept-Encoding: gzip, br", "HIT plain 2"})
 		time.Sleep(time.Second)
@@ -324,8 +324,8 @@ func theAcceptsOfStrangersDisplaceNothingThatIsUsed(t *testing.T) {
 }
 
 // A list longer than browsers send is compared as a whole: it would be read once for each variant,
-// however long it is. Who sends it again is answered, and who names a type in a list of that length
-// runs the handler.
+// however long it is. A client that sends it again is answered, and one that names a type in a list
+// of that length runs the handler.
 func longListsAreComparedAsAWhole(t *testing.T) {
 	for _, name := range []string{"Accept", "Accept-Language"} {
 		synctest.Test(t, func(t *testing.T) {
@@ -372,7 +372,7 @@ func aHandlerThatIgnoresAcceptRunsOnceForEachAcceptInALifetime(t *testing.T) {
 	})
 }
 
-// What was the same once need not be the same again: after a change each Accept is asked for anew.
+// What was the same once need not be the same again: after a change each Accept is asked for again.
 func afterAChangeEachAcceptIsAskedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		changed := false
@@ -412,7 +412,7 @@ func representationsAreRefreshedSeparately(t *testing.T) {
 	})
 }
 
-// Whoever takes anything refreshes nothing for those who do not, in the background either.
+// A client that takes anything refreshes nothing for those that do not, in the background either.
 func aRefreshIsMadeForTheSamePreferences(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := harness.NewCountedSite(t, edgecache.Config{}, func(w http.ResponseWriter, r *http.Request, call int) {
@@ -433,7 +433,7 @@ func aRefreshIsMadeForTheSamePreferences(t *testing.T) {
 	})
 }
 
-// Those who wait for a response that is not for their Accept do not get it, and wait for one that
+// Waiters for a response that is not for their Accept do not get it, and wait for one that
 // is.
 func waitersGetOnlyAResponseForTheirOwnAccept(t *testing.T) {
 	for _, mediaType := range []string{"text/html", ""} {

@@ -114,12 +114,12 @@ func ofHead(next http.Handler) http.Handler {
 	})
 }
 
-// trial is one batch: a site, a cache in front of it, and who watches.
+// trial is one batch: a site, a cache in front of it, and an observer.
 type trial struct {
 	site     *modelSite
 	oracle   *oracle
 	handler  http.Handler
-	server   *http.Server // that requests come from; nil for nobody knows
+	server   *http.Server // that requests come from; nil if it is not known
 	sequence atomic.Int64
 
 	mu       sync.Mutex

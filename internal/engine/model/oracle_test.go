@@ -33,8 +33,8 @@ func (a *answer) String() string {
 		a.header.Get("X-Cache"), a.header.Get("Cache-Status"), a.header.Get("X-Serial"), a.header.Get("Etag"), a.header.Get("Age"), a.header.Get("Cache-Control"), a.header["Vary"])
 }
 
-// collapsed reports whether the client got a page while it was being made for another: nobody knows
-// yet how its handler will end.
+// collapsed reports whether the client got a page while it was being made for another: it is not
+// known yet how its handler will end.
 func (a *answer) collapsed() bool {
 	return strings.Contains(a.header.Get("Cache-Status"), "; collapsed")
 }
@@ -46,7 +46,7 @@ type oracle struct {
 	explicitOnly bool
 	stripCookies bool
 	honors       bool // directives of requests count
-	marks        bool // answers to somebody say for whom they are
+	marks        bool // personal responses say for whom they are
 
 	mu      sync.Mutex
 	made    map[string]int      // pages by the entity tags that the cache made
@@ -153,7 +153,7 @@ func (o *oracle) judge(q *op, f *facts, a *answer, sent time.Time, place int64) 
 	return err
 }
 
-// saysForWhom returns what is wrong with an answer to somebody that a cache in front may take for
+// saysForWhom returns what is wrong with a personal response that a cache in front may take for
 // everybody's.
 func saysForWhom(h http.Header) error {
 	cc, cdn := strings.Join(h["Cache-Control"], ","), strings.Join(h["Cdn-Cache-Control"], ",")
@@ -268,7 +268,7 @@ func (o *oracle) parts(q *op, a *answer, page *record) error {
 	}
 }
 
-// reuse says why rec, made for somebody, must not reach q.
+// reuse says why rec, made for a person, must not reach q.
 func (o *oracle) reuse(rec *record, q *op, f *facts, a *answer) error {
 	p := o.permits(&rec.said, rec.status)
 	refuse := func(why string, args ...any) error {
@@ -335,7 +335,7 @@ func (o *oracle) named(rec *record, f *facts) error {
 	return fmt.Errorf("page %d is %s, made for Accept %q, and reached one with Accept %q, which does not name it", rec.serial, mediaType, made, accept)
 }
 
-// permitted reports whether whoever carries these credentials, if any, may make or get a shared
+// permitted reports whether a client with these credentials, if any, may make or get a shared
 // page.
 func permitted(p *permissions, f *facts) bool {
 	if f.identity == "" || p.everybody {

@@ -313,7 +313,7 @@ func (c *crowd) conditions(add func(name, value string)) {
 }
 
 // tag is an entity tag that the client has seen: TAG0 is the last one of this URL, TAG1 the one
-// before it. Nobody knows it before the test runs.
+// before it. It is not known before the test runs.
 func (c *crowd) tag() string {
 	return harness.Pick(c.Dice, "TAG0", "TAG0", "TAG1", "W/TAG0", `"other"`)
 }

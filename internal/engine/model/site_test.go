@@ -117,7 +117,7 @@ type facts struct {
 	scheme    string
 	host      string
 	uri       string
-	identity  string // "" for nobody
+	identity  string // "" for no person
 	ignored   string // the cookie that the application promised not to read, where it has reached its handler
 	forwarded string // what proxies said about host, scheme and path
 	override  string // what rewrites the target or the method

@@ -68,7 +68,7 @@ func (s *Shop) Ask(method, url string, header ...string) *http.Response {
 // Get sends a GET.
 func (s *Shop) Get(url string, header ...string) *http.Response { return s.Ask("GET", url, header...) }
 
-// Has reports whether a request is answered without the handler. It does not fill the cache.
+// Has reports whether a request is answered without the handler. It stores nothing.
 func (s *Shop) Has(url string, header ...string) bool {
 	r := s.Get(url, append([]string{"Cache-Control", "only-if-cached"}, header...)...)
 	defer r.Body.Close()
