@@ -314,7 +314,7 @@ func aPageThatFindsNoRoomIsStreamedToAllClients(t *testing.T) {
 						for _, v := range riders {
 							v.Wants(t, "HIT", 200, page)
 						}
-						require.EqualValues(t, 9, s.Calls(), "one for all")
+						require.Equal(t, 9, s.Calls(), "one for all")
 						require.EqualValues(t, 1, told.Load())
 						st := inBudget(t, s.Edge)
 						require.EqualValues(t, 512<<10, st.BytesInFlight)
@@ -369,7 +369,7 @@ func aPageThatRunsOutOfRoomIsStreamedToItsEnd(t *testing.T) {
 			close(over)
 			harness.Words(hogs)
 			require.Zero(t, s.Edge.Stats().BytesInFlight)
-			require.EqualValues(t, 6, s.Calls())
+			require.Equal(t, 6, s.Calls())
 			isStoredSoon(s, page)
 		})
 	}

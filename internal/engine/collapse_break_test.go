@@ -192,7 +192,7 @@ func aResponseThatMayNotBeStoredReleasesAllAtOnce(t *testing.T) {
 					}
 				}
 				herd(2 * takes) // one after the first, all others in parallel
-				require.EqualValues(t, 50, s.Calls())
+				require.Equal(t, 50, s.Calls())
 				if name == "an error" {
 					herd(2 * takes) // it may be about the request that led, so each herd waits for its first
 					return
@@ -221,7 +221,7 @@ func theReleaseComesWithTheHeader(t *testing.T) {
 		other := s.Visit("/")
 		time.Sleep(time.Second)
 		synctest.Wait()
-		require.EqualValues(t, 2, s.Calls())
+		require.Equal(t, 2, s.Calls())
 		<-leader.Done
 		<-other.Done
 	})
@@ -243,7 +243,7 @@ func theFirstCacheableResponseHealsAnUncacheableURL(t *testing.T) {
 		time.Sleep(time.Minute)
 		all := s.Visits(10, "/")
 		require.Equal(t, map[string]int{"EXPIRED": 1, "HIT": 9}, harness.Words(all), "they wait for each other again")
-		require.EqualValues(t, 3, s.Calls())
+		require.Equal(t, 3, s.Calls())
 	})
 }
 
@@ -270,7 +270,7 @@ func pagesThatMustBeConfirmedEachTimeAreNotWaitedFor(t *testing.T) {
 						v.Wants(t, v.Word(), 200, "page")
 						require.LessOrEqual(t, v.Took, within, "herd %d", i)
 					}
-					require.EqualValues(t, 20*(i+1), s.Calls())
+					require.Equal(t, 20*(i+1), s.Calls())
 				}
 			})
 		})
@@ -302,10 +302,10 @@ func aPageThatVariesIsNotShared(t *testing.T) {
 			}
 		}
 		herd(2 * time.Second) // Vary is not known yet: the others wait, and then once more for their own
-		require.EqualValues(t, 3, s.Calls())
+		require.Equal(t, 3, s.Calls())
 		time.Sleep(2 * time.Minute)
 		herd(time.Second) // predicted: a request that differs does not wait
-		require.EqualValues(t, 6, s.Calls())
+		require.Equal(t, 6, s.Calls())
 	})
 }
 
@@ -349,7 +349,7 @@ func responsesForCredentialsAreNeverShared(t *testing.T) {
 					if public {
 						require.LessOrEqual(t, s.Calls(), 2)
 					} else {
-						require.EqualValues(t, 41, s.Calls())
+						require.Equal(t, 41, s.Calls())
 					}
 				})
 			})

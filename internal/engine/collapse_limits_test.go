@@ -65,14 +65,14 @@ func oneMoreMayRunWhenTheLeaderIsSilentForTooLong(t *testing.T) {
 		time.Sleep(age - 1)
 		patient := s.Visit("/")
 		synctest.Wait()
-		require.EqualValues(t, 1, s.Calls())
+		require.Equal(t, 1, s.Calls())
 		time.Sleep(time.Nanosecond)
 		herd := s.Visits(10, "/")
 		for _, v := range herd {
 			v.Wants(t, v.Word(), 200, "page 2")
 			require.Equal(t, time.Second, v.Took)
 		}
-		require.EqualValues(t, 2, s.Calls())
+		require.Equal(t, 2, s.Calls())
 		patient.Wants(t, "HIT", 200, "page 1")
 		hung.Wants(t, "MISS", 200, "page 1")
 	})
@@ -155,7 +155,7 @@ func eachWaiterGetsWhatItAskedFor(t *testing.T) {
 						plain.Wants(t, "HIT", 200, text)
 						s.Visit("/", tt.header...).Wants(t, "HIT", tt.code, tt.body)
 						s.Visit("/").Wants(t, "HIT", 200, text)
-						require.EqualValues(t, 1, s.Calls())
+						require.Equal(t, 1, s.Calls())
 					})
 				})
 			}
@@ -185,7 +185,7 @@ func aWaiterWithATagThatTheCacheMadeGetsIts304(t *testing.T) {
 				v.Wants(t, v.Word(), 200, strings.Repeat("page", 1000))
 			}
 		}
-		require.EqualValues(t, 2, s.Calls())
+		require.Equal(t, 2, s.Calls())
 	})
 }
 
@@ -214,7 +214,7 @@ func aHEADNeitherJoinsNorLeads(t *testing.T) {
 			v.Wants(t, "MISS", 200, "")
 			require.Equal(t, "HEAD", v.Sent.Get("X-Method"))
 		}
-		require.EqualValues(t, 3, s.Calls())
+		require.Equal(t, 3, s.Calls())
 		third := head()
 		<-third.Done
 		require.Equal(t, "HIT", third.Sent.Get("X-Cache"))

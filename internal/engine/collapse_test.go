@@ -46,7 +46,7 @@ func theHandlerRunsOnceForAHerd(t *testing.T) {
 		})
 		all := s.Visits(1000, "/")
 		require.Equal(t, map[string]int{"MISS": 1, "HIT": 999}, harness.Words(all))
-		require.EqualValues(t, 1, s.Calls())
+		require.Equal(t, 1, s.Calls())
 		for _, v := range all {
 			v.Wants(t, v.Word(), 200, "page 1")
 			require.Equal(t, time.Second, v.Took)
@@ -93,7 +93,7 @@ func waitersReadTheBodyWhileItGrows(t *testing.T) {
 				for _, v := range all {
 					v.Wants(t, v.Word(), 200, tt.first+"last")
 				}
-				require.EqualValues(t, 1, s.Calls())
+				require.Equal(t, 1, s.Calls())
 			})
 		})
 	}
@@ -145,7 +145,7 @@ func aWaiterMayLeaveAndIsFreedAtOnce(t *testing.T) {
 				leader.Wants(t, "MISS", 200, tt.first+"last")
 				stays.Wants(t, "HIT", 200, tt.first+"last")
 				require.Equal(t, 5*time.Second, stays.Took)
-				require.EqualValues(t, 1, s.Calls())
+				require.Equal(t, 1, s.Calls())
 			})
 		})
 	}
@@ -169,7 +169,7 @@ func theLeaderLeavesAndTheOthersFinish(t *testing.T) {
 				v.Wants(t, "HIT", 200, first+"last")
 				require.Equal(t, 5*time.Second, v.Took)
 			}
-			require.EqualValues(t, 1, s.Calls())
+			require.Equal(t, 1, s.Calls())
 			<-leader.Done
 			s.Visit("/").Wants(t, "HIT", 200, first+"last")
 		})
@@ -276,7 +276,7 @@ func aBodyPastTheLargestObjectStreamsToAllItsReaders(t *testing.T) {
 		for _, v := range all {
 			v.Wants(t, v.Word(), 200, page)
 		}
-		require.EqualValues(t, 1, s.Calls())
+		require.Equal(t, 1, s.Calls())
 		s.Visit("/").Wants(t, "BYPASS", 200, page) // which is known by now
 	})
 }
@@ -293,7 +293,7 @@ func aDeclaredLengthPastTheLargestObjectIsNotWaitedFor(t *testing.T) {
 			v.Wants(t, "BYPASS", 200, page)
 			require.Equal(t, "too-large", v.Detail())
 		}
-		require.EqualValues(t, 5, s.Calls())
+		require.Equal(t, 5, s.Calls())
 	})
 }
 
@@ -324,7 +324,7 @@ func aSlowFirstClientHoldsUpNoOther(t *testing.T) {
 		for _, v := range s.Visits(10, "/") {
 			v.Wants(t, v.Word(), 200, page+"2")
 		}
-		require.EqualValues(t, 2, s.Calls())
+		require.Equal(t, 2, s.Calls())
 		close(slow.Stall)
 		slow.Wants(t, "MISS", 200, page)
 	})
@@ -347,7 +347,7 @@ func aPageThatIsStaleBeforeItEndsIsNotJoined(t *testing.T) {
 			v.Wants(t, v.Word(), 200, first+"2")
 		}
 		slow.Wants(t, "MISS", 200, first+"1")
-		require.EqualValues(t, 2, s.Calls())
+		require.Equal(t, 2, s.Calls())
 	})
 }
 
@@ -418,7 +418,7 @@ func oneRequestAfterATagPurgeFetchesForAll(t *testing.T) {
 		for _, v := range after {
 			v.Wants(t, v.Word(), 200, "page 2")
 		}
-		require.EqualValues(t, 2, s.Calls())
+		require.Equal(t, 2, s.Calls())
 		s.Visit("/").Wants(t, "HIT", 200, "page 2")
 	})
 }

@@ -447,7 +447,7 @@ func eachResponseOfAnEncodablePageVaries(t *testing.T) {
 		for _, v := range all[1:] {
 			check("HIT", v)
 		}
-		require.EqualValues(t, 2, s.Calls(), "the others waited")
+		require.Equal(t, 2, s.Calls(), "the others waited")
 		for _, header := range [][]string{nil, {"Accept-Encoding", "br"}, {"Range", "bytes=0-9"}, {"If-None-Match", `"x"`}, {"Range", "bytes=99999-"}} {
 			check("HIT", s.Visit("/", header...))
 			synctest.Wait()

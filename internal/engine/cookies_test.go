@@ -105,7 +105,7 @@ func anIgnoredFieldMakesNoVariants(t *testing.T) {
 				askTimes(s, 1, "/", "HX-Request", "true", "HX-Current-URL", fmt.Sprint("/", i))
 			}
 			askTimes(s, 1, "/", "HX-Request", "true")
-			return int(s.Calls())
+			return s.Calls()
 		}
 		require.Equal(t, 11, runs(edgecache.Config{}), "a part may depend on the page that it is for")
 		require.Equal(t, 1, runs(edgecache.Config{IgnoreFields: []string{"hx_current_url"}}))

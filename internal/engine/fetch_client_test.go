@@ -380,7 +380,7 @@ func aRequestWithCredentialsDoesNotHoldTheBreaker(t *testing.T) {
 		for range 4 {
 			visit("session=1").Wants(t, "STALE", 200, "page 1")
 		}
-		require.EqualValues(t, 4, s.Calls(), "the breaker is open for all")
+		require.Equal(t, 4, s.Calls(), "the breaker is open for all")
 		failing = false
 		time.Sleep(time.Second)
 		leaves := visit("session=1")
@@ -445,7 +445,7 @@ func oneWaiterLeadsAgainWhenARefreshWasTooSlow(t *testing.T) {
 				for _, v := range all {
 					v.Wants(t, v.Word(), 200, "page 3")
 				}
-				require.EqualValues(t, 3, s.Calls())
+				require.Equal(t, 3, s.Calls())
 			})
 		})
 	}

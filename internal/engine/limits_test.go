@@ -23,7 +23,7 @@ func TestPolicyOutside(t *testing.T) {
 	t.Run("a policy between two caches restricts the inner one", aPolicyBetweenTwoCachesRestrictsTheInnerOne)
 	t.Run("Explain tells of the policy", explainTellsOfThePolicy)
 	t.Run("it hands back what the handler found", itHandsBackWhatTheHandlerFound)
-	t.Run("it bounds the ttl that is told", itBoundsTheTtlThatIsTold)
+	t.Run("it bounds the ttl that is told", itBoundsTheTTLThatIsTold)
 	t.Run("its CacheFor counts on both sides of the cache", itsCacheForCountsOnBothSidesOfTheCache)
 	t.Run("its CacheFor with Public is shared", itsCacheForWithPublicIsShared)
 }
@@ -217,7 +217,7 @@ func itHandsBackWhatTheHandlerFound(t *testing.T) {
 }
 
 // The ttl that the client is told ends where the policy's does.
-func itBoundsTheTtlThatIsTold(t *testing.T) {
+func itBoundsTheTTLThatIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := ringed(t, edgecache.Policy{MaxAge: time.Minute}.Handler, func(w http.ResponseWriter, r *http.Request) { edgecache.MaxAge(w, time.Hour) })
 		s.Get("/")

@@ -346,7 +346,7 @@ func aHerdOfRangesOfWhatIsNotStoredGoesToTheHandler(t *testing.T) {
 		for _, v := range s.Visits(50, "/video", "Range", "bytes=200000-200004") {
 			v.Wants(t, "BYPASS", 206, text[200000:200005])
 		}
-		require.EqualValues(t, 51, s.Calls(), "one for each, and one that found out")
+		require.Equal(t, 51, s.Calls(), "one for each, and one that found out")
 	})
 }
 

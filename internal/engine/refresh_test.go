@@ -51,11 +51,11 @@ func staleWhileRevalidateAnswersAtOnceAndRefreshesOnce(t *testing.T) {
 			require.Zero(t, v.Took)
 		}
 		synctest.Wait()
-		require.EqualValues(t, 2, s.Calls(), "one refresh for all")
+		require.Equal(t, 2, s.Calls(), "one refresh for all")
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		s.Visit("/").Wants(t, "HIT", 200, "page 2")
-		require.EqualValues(t, 2, s.Calls())
+		require.Equal(t, 2, s.Calls())
 
 		time.Sleep(10*time.Second + time.Minute) // past the window
 		s.Visit("/").Wants(t, "EXPIRED", 200, "page 3")
@@ -226,7 +226,7 @@ func aRefreshThatFailsHarmsNoClient(t *testing.T) {
 					s.Visit("/").Wants(t, "UPDATING", 200, "page 1")
 				}
 				synctest.Wait()
-				require.EqualValues(t, 3, s.Calls())
+				require.Equal(t, 3, s.Calls())
 				time.Sleep(time.Minute)
 				s.Visit("/").Wants(t, "UPDATING", 200, "page 1")
 				synctest.Wait()
@@ -340,7 +340,7 @@ func aRefreshAsksWithTheValidatorsOfThePage(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		s.Visit("/").Wants(t, "REVALIDATED", 200, "page")
 		require.Equal(t, 1, renders)
-		require.EqualValues(t, 3, s.Calls())
+		require.Equal(t, 3, s.Calls())
 	})
 }
 
@@ -367,6 +367,6 @@ func aHerdOnAStalePageIsConfirmedOnce(t *testing.T) {
 			v.Wants(t, v.Word(), 200, "page")
 			require.Equal(t, time.Second, v.Took)
 		}
-		require.EqualValues(t, 2, s.Calls())
+		require.Equal(t, 2, s.Calls())
 	})
 }

@@ -82,7 +82,7 @@ func aStalePageStandsInForEachFailure(t *testing.T) {
 					}
 				}
 				if !strings.Contains(name, "half") { // else the waiters for that page try themselves
-					require.EqualValues(t, 3, s.Calls(), "one try for all who ask at once")
+					require.Equal(t, 3, s.Calls(), "one try for all who ask at once")
 				}
 				failing = false
 				time.Sleep(30 * time.Second) // the breaker may be open
@@ -140,7 +140,7 @@ func directivesThatForbidStalePagesWin(t *testing.T) {
 					if !v.Cut() && (v.Status < 500 || v.Body.String() == "page") {
 						t.Errorf("got %d %q", v.Status, v.Body.String())
 					}
-					require.EqualValues(t, 2, s.Calls())
+					require.Equal(t, 2, s.Calls())
 				})
 			})
 		}
@@ -212,7 +212,7 @@ func itOpensAfterThreeFailuresAndTriesOncePerPause(t *testing.T) {
 			v.Wants(t, "STALE", 200, "page 1")
 			require.Equal(t, "stale-if-error", v.Detail())
 			require.Equal(t, 100*time.Millisecond, v.Took)
-			require.EqualValues(t, 2+i, s.Calls())
+			require.Equal(t, 2+i, s.Calls())
 		}
 		opened := time.Now()
 		for _, seconds := range []int{1, 2, 4, 8, 16, 30, 30, 30} {
@@ -282,13 +282,13 @@ func itSurvivesATryThatHangs(t *testing.T) {
 		for range 29 {
 			s.Visit("/").Wants(t, "STALE", 200, "")
 			time.Sleep(time.Second)
-			require.EqualValues(t, 5, s.Calls())
+			require.Equal(t, 5, s.Calls())
 		}
 		time.Sleep(time.Second)     // the deadline
 		time.Sleep(2 * time.Second) // and the pause
 		s.Visit("/").Wants(t, "STALE", 200, "")
 		synctest.Wait()
-		require.EqualValues(t, 6, s.Calls())
+		require.Equal(t, 6, s.Calls())
 		s.Visit("/").Wants(t, "HIT", 200, "")
 	})
 }
@@ -322,7 +322,7 @@ func aSlowClientOfAStalePageHoldsUpNoOther(t *testing.T) {
 				for _, v := range s.Visits(5, "/") {
 					v.Wants(t, v.Word(), 200, page+"3")
 				}
-				require.EqualValues(t, 3, s.Calls())
+				require.Equal(t, 3, s.Calls())
 				close(slow.Stall)
 				slow.Wants(t, slow.Word(), 200, page+"1")
 			})

@@ -241,7 +241,7 @@ func aLiveResponseEndsWithItsLastClient(t *testing.T) {
 				time.AfterFunc(tt.leave[1], two.Leave)
 				require.Equal(t, tt.ends, <-ended)
 				synctest.Wait()
-				require.EqualValues(t, 1, s.Calls())
+				require.Equal(t, 1, s.Calls())
 				require.Zero(t, s.Edge.Stats().Entries)
 				require.Zero(t, s.Edge.Stats().BytesInFlight)
 			})
@@ -376,7 +376,7 @@ func incrementalResponsesAreNotBufferedOrShared(t *testing.T) {
 						require.LessOrEqual(t, v.Took, 5*time.Second, i)
 						require.Equal(t, "?1", v.Sent.Get("Incremental"))
 					}
-					require.EqualValues(t, 3, s.Calls())
+					require.Equal(t, 3, s.Calls())
 					if !private {
 						v := s.Visit("/")
 						v.Wants(t, "HIT", 200, "onetwo")

@@ -359,7 +359,7 @@ func aHandlerThatIgnoresAcceptRunsOnceForEachAcceptInALifetime(t *testing.T) {
 				askTimes(s, 1, "/", "Accept", accept)
 			}
 		}
-		require.EqualValues(t, 4, s.Calls())
+		require.Equal(t, 4, s.Calls())
 		require.Equal(t, 1, s.Edge.Stats().Entries)
 		time.Sleep(edgecache.DefaultTTL)
 		for range 3 {
@@ -367,7 +367,7 @@ func aHandlerThatIgnoresAcceptRunsOnceForEachAcceptInALifetime(t *testing.T) {
 				askTimes(s, 1, "/", "Accept", accept)
 			}
 		}
-		require.EqualValues(t, 6, s.Calls())
+		require.Equal(t, 6, s.Calls())
 		require.Equal(t, 1, s.Edge.Stats().Entries)
 	})
 }
