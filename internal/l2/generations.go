@@ -12,10 +12,10 @@ import (
 )
 
 // A response carries a stamp: where the sequence of purges in the process that made it stood when
-// it gen to be made, and where that of the store stood, as far as known. The response is refused
-// when a purge that concerns it has a later number. So it does not matter in which order writes,
-// deletions and purges reach the store: a write that lands after a purge is neutralised by its own
-// stamp.
+// it began to be rendered, and where that of the store stood, as far as known. The response is
+// refused when a purge that concerns it has a later number. So it does not matter in which order
+// writes, deletions and purges reach the store: a write that lands after a purge is neutralised by
+// its own stamp.
 //
 // Purges of this process count at once, whatever the store does, for what this process has stored.
 // What others have stored is compared with the generations of the store. A purge that could not be
@@ -56,8 +56,8 @@ func (m marks) purgedSince(list []slot, gen uint64) bool {
 	return false
 }
 
-// purged reports whether r must not be used: because of a purge since it gen to be made, or since
-// gen, where the local sequence stood when the caller began to look.
+// purged reports whether r must not be used: because of a purge since it began to be rendered, or
+// since gen, where the local sequence stood when the caller began to look.
 func (t *Cache) purged(ctx context.Context, r *object.Record, gen uint64) (bool, error) {
 	list := t.naming.slots(namesOf(r.Key, r.Selector().Scope != "", r.Tags))
 	own := r.Stamp.Instance == t.instance

@@ -29,8 +29,9 @@ type Result struct {
 
 // Lookup returns the stored response for the primary key k in the given scope, for a request with
 // the given header and what is known of its fields. The response fits by Vary, today's rules would
-// store it, and it was not purged since it gen to be made. takes says whether a Representation
-// will do; nil takes any. Lookup does not say whether the request may use the response: Reuse does.
+// store it, and it was not purged since it began to be rendered. takes says whether a
+// Representation will do; nil takes any. Lookup does not say whether the request may use the
+// response: Reuse does.
 //
 // Lookup takes no longer than Config.Timeout, and no time at all while the breaker is open. It
 // keeps nothing of what it is given.

@@ -26,8 +26,8 @@ const (
 	// minStoreKey is the length of the shortest StoreKey, in bytes. A shorter one could be guessed.
 	minStoreKey = 16
 
-	// minMaxBytes is the smallest memory budget: below it not even one small page with its overhead
-	// fits reliably.
+	// minMaxBytes is the smallest memory budget: below it not even one small response with its
+	// overhead fits reliably.
 	minMaxBytes = 64 << 10
 )
 
