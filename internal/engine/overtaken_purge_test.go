@@ -16,7 +16,7 @@ import (
 // A purge takes its number before it leaves its mark. A leader that begins in between finds the old
 // page still good, and ends its flight with it; a request that joins that flight may have come when
 // the purge was over.
-func TestPageThatOvertookAFlightIsNotForWhoComesAfterAPurge(t *testing.T) {
+func TestCollapseOvertakenByAPurge(t *testing.T) {
 	for _, purged := range []bool{false, true} {
 		e := newDefault()
 		h, ok := e.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
