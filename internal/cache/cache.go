@@ -55,7 +55,7 @@ func New(cfg Config) *Cache {
 	c.maxObject = c.memory.MaxReserve()
 	c.memory.OnRemove(c.removed)
 	c.memory.OnEvict(c.evicting)
-	c.memory.OnSpare(Resource.spares)
+	c.memory.OnSpare(Resource.hasUnused)
 	c.memory.ListBy(c.words)
 	return c
 }
@@ -111,26 +111,26 @@ func (c *Cache) Stats() Stats {
 }
 
 // Refused returns why the response for a URL could not be stored lately; None if it could, or that is not known.
-func (c *Cache) Refused(k []byte, scope string, who Class, now time.Time) rules.Reason {
-	return c.hitForMiss.of(k, scope, who, now)
+func (c *Cache) Refused(k []byte, scope string, class Class, now time.Time) rules.Reason {
+	return c.hitForMiss.of(k, scope, class, now)
 }
 
 // Refuse remembers why the response for a URL could not be stored.
-func (c *Cache) Refuse(k []byte, scope string, who Class, reason rules.Reason, now time.Time) {
-	c.hitForMiss.note(k, scope, who, reason, now)
+func (c *Cache) Refuse(k []byte, scope string, class Class, reason rules.Reason, now time.Time) {
+	c.hitForMiss.note(k, scope, class, reason, now)
 }
 
 // ForgetRefusal forgets that the response for a URL could not be stored.
-func (c *Cache) ForgetRefusal(k []byte, scope string, who Class) { c.hitForMiss.forget(k, scope, who) }
+func (c *Cache) ForgetRefusal(k []byte, scope string, class Class) { c.hitForMiss.forget(k, scope, class) }
 
 // update changes what memory holds for one URL, unless a purge of the URL, on one of the hosts that a proxy told, or of one of the tags, has come after the point where the change began.
 // change gets the zero resource for nothing, and returns it to keep nothing; rest is what stays if there is no room for next. It is called under a lock.
-func (c *Cache) update(k []byte, hosts, tags []string, began uint64, change func(Resource) (next, rest Resource)) (kept bool) {
+func (c *Cache) update(k []byte, hosts, tags []string, gen uint64, change func(Resource) (next, rest Resource)) (kept bool) {
 	var rest Resource
 	m := c.Marks(k, hosts)
 	return c.memory.UpdateOr(k, func(old Resource, _ bool) (Resource, int64, bool) {
 		next := old
-		if !c.purges.purgedSince(&m, began) && !c.purges.tagsPurgedSince(tags, began) {
+		if !c.purges.purgedSince(&m, gen) && !c.purges.tagsPurgedSince(tags, gen) {
 			next, rest = change(old)
 		}
 		if next == (Resource{}) {
@@ -150,7 +150,7 @@ func (c *Cache) update(k []byte, hosts, tags []string, began uint64, change func
 // evicting says what stays of a resource that is to make room: the variants that were used, if there are others. What somebody has asked for once, with a header that he made up,
 // takes no room from a page that others use.
 func (c *Cache) evicting(r Resource) (Resource, int64, bool) {
-	next, ok := r.usedOnes()
+	next, ok := r.used()
 	if !ok {
 		return r, 0, false
 	}
@@ -199,11 +199,11 @@ func (c *Cache) removed(r Resource) {
 }
 
 // NewVariant returns o with what memory keeps about it.
-func (c *Cache) NewVariant(o object.Object, tagNames []string, began uint64, pattern string) *Variant {
-	v := &Variant{Object: o, Gen: began, Pattern: unique.Make(pattern)}
-	var codings *encodings
+func (c *Cache) NewVariant(o object.Object, tagNames []string, gen uint64, pattern string) *Variant {
+	v := &Variant{Object: o, Gen: gen, pattern: unique.Make(pattern)}
+	var encs *Encodings
 	if c.encodable != nil && c.encodable(&v.Object) {
-		codings = new(encodings)
+		encs = new(Encodings)
 	}
 	var hosts *[]string
 	if scope := v.Selector().Scope; scope != "" {
@@ -211,10 +211,10 @@ func (c *Cache) NewVariant(o object.Object, tagNames []string, began uint64, pat
 			hosts = &told
 		}
 	}
-	if len(tagNames) == 0 && codings == nil && hosts == nil {
+	if len(tagNames) == 0 && encs == nil && hosts == nil {
 		return v
 	}
-	v.extras = &extras{tagNames, make([]*tag, len(tagNames)), codings, hosts}
+	v.extras = &extras{tagNames, make([]*tag, len(tagNames)), encs, hosts}
 	for i, name := range tagNames {
 		v.extras.tags[i] = c.tags.get(name)
 	}
@@ -228,9 +228,9 @@ func (c *Cache) AskedAgain(k []byte, v *Variant, waited bool) bool {
 		c.memory.Remember(k)
 		return true
 	}
-	res, _ := c.memory.Peek(k)
+	r, _ := c.memory.Peek(k)
 	s := v.Selector()
-	if res.newest == nil || res.any(func(o *Variant) bool { return o.Selector() == s }) {
+	if r.newest == nil || r.any(func(o *Variant) bool { return o.Selector() == s }) {
 		return false
 	}
 	name := slices.Concat(k, []byte{0}, binary.AppendUvarint(nil, uint64(len(s.Scope))), []byte(s.Scope), []byte(s.Variant)) // no key goes on so
@@ -238,25 +238,25 @@ func (c *Cache) AskedAgain(k []byte, v *Variant, waited bool) bool {
 }
 
 // Publish stores v, in place of old if there is one.
-func (c *Cache) Publish(k []byte, v, old *Variant, who Class) bool {
+func (c *Cache) Publish(k []byte, v, old *Variant, class Class) bool {
 	stored := false
 	resident := c.update(k, v.proxiedHosts(), v.TagNames(), v.Gen, func(r Resource) (Resource, Resource) {
 		stored = true
 		return r.with(v, old, c.maxObject)
 	})
-	return c.kept(k, v, who, resident && stored)
+	return c.kept(k, v, class, resident && stored)
 }
 
 // kept forgets that the URL could not be stored, if it is now.
-func (c *Cache) kept(k []byte, v *Variant, who Class, stored bool) bool {
+func (c *Cache) kept(k []byte, v *Variant, class Class, stored bool) bool {
 	if stored {
-		c.hitForMiss.forget(k, v.Selector().Scope, who)
+		c.hitForMiss.forget(k, v.Selector().Scope, class)
 	}
 	return stored
 }
 
 // Replace stores v in place of old, if old is still what is stored: a validation must not bring back what has been removed or replaced in the meantime.
-func (c *Cache) Replace(k []byte, v, old *Variant, who Class) bool {
+func (c *Cache) Replace(k []byte, v, old *Variant, class Class) bool {
 	replaced := false
 	resident := c.update(k, v.proxiedHosts(), v.TagNames(), v.Gen, func(r Resource) (Resource, Resource) {
 		if !r.has(old) || old.Purged() {
@@ -265,7 +265,7 @@ func (c *Cache) Replace(k []byte, v, old *Variant, who Class) bool {
 		replaced = true
 		return r.with(v, old, c.maxObject)
 	})
-	return c.kept(k, v, who, resident && replaced)
+	return c.kept(k, v, class, resident && replaced)
 }
 
 // Discard forgets old, which turned out to be no longer right.

@@ -19,38 +19,38 @@ const (
 )
 
 // encodings are the forms of one stored page beside identity, which is what the page itself is. Each is made when a hit asks for it.
-type encodings struct {
+type Encodings struct {
 	states  [coding.Count]atomic.Uint32
-	Encoded [coding.Count]atomic.Pointer[encoded]
+	made    [coding.Count]atomic.Pointer[Encoded]
 }
 
 // encoded is a page in one coding. It is immutable.
-type encoded struct {
+type Encoded struct {
 	Body   object.Body
 	ETag   string // "" if the page has none
 	Length string // of body, as it is written
 }
 
-func newEncoded(c coding.Coding, body object.Body, page field.ETag) *encoded {
-	f := &encoded{Body: body, Length: strconv.FormatInt(body.Size(), 10)}
+func newEncoded(c coding.Coding, body object.Body, page field.ETag) *Encoded {
+	f := &Encoded{Body: body, Length: strconv.FormatInt(body.Size(), 10)}
 	if page.Opaque != "" {
 		f.ETag = coding.Tag(page, c).String()
 	}
 	return f
 }
 
-func (f *encoded) size() int64 {
+func (f *Encoded) size() int64 {
 	return encodedOverhead + f.Body.Footprint() + int64(len(f.ETag)+len(f.Length))
 }
 
 // size is what the forms keep in memory, in bytes. nil has none.
-func (s *encodings) size() int64 {
+func (s *Encodings) size() int64 {
 	if s == nil {
 		return 0
 	}
 	n := int64(encodingsOverhead)
-	for c := range s.Encoded {
-		if f := s.Encoded[c].Load(); f != nil {
+	for c := range s.made {
+		if f := s.made[c].Load(); f != nil {
 			n += f.size()
 		}
 	}
@@ -58,17 +58,20 @@ func (s *encodings) size() int64 {
 }
 
 // Names are those of the codings that are there.
-func (s *encodings) Names() (names []string) {
+func (s *Encodings) Names() (names []string) {
 	for c := coding.Brotli; s != nil && c < coding.Count; c++ {
-		if s.Encoded[c].Load() != nil {
+		if s.made[c].Load() != nil {
 			names = append(names, c.String())
 		}
 	}
 	return names
 }
 
+// Get returns the response in an encoding, or nil if it is not made yet.
+func (s *Encodings) Get(c coding.Coding) *Encoded { return s.made[c].Load() }
+
 // Best returns what a client likes best: among the forms that are there, and among all. Of those that it likes equally the first counts, and identity only if it likes that more.
-func (s *encodings) Best(accepts *coding.Weights) (there, wanted coding.Coding) {
+func (s *Encodings) Best(accepts *coding.Weights) (there, wanted coding.Coding) {
 	for c := coding.Brotli; c < coding.Count; c++ {
 		if accepts[c] == 0 || accepts[c] < accepts[coding.Identity] {
 			continue
@@ -76,7 +79,7 @@ func (s *encodings) Best(accepts *coding.Weights) (there, wanted coding.Coding) 
 		if wanted == coding.Identity || accepts[c] > accepts[wanted] {
 			wanted = c
 		}
-		if s.Encoded[c].Load() != nil && (there == coding.Identity || accepts[c] > accepts[there]) {
+		if s.made[c].Load() != nil && (there == coding.Identity || accepts[c] > accepts[there]) {
 			there = c
 		}
 	}
@@ -96,13 +99,13 @@ func (c *Cache) Inherit(v, old *Variant, k []byte) {
 	if alone.size()+from.size()+int64(len(k))+1<<10 > c.maxObject {
 		return // the page itself comes first
 	}
-	for c := range to.Encoded {
+	for c := range to.made {
 		if from.states[c].Load() != settled {
 			continue
 		}
 		to.states[c].Store(settled)
-		if f := from.Encoded[c].Load(); f != nil {
-			to.Encoded[c].Store(newEncoded(coding.Coding(c), f.Body, v.Tag()))
+		if f := from.made[c].Load(); f != nil {
+			to.made[c].Store(newEncoded(coding.Coding(c), f.Body, v.Tag()))
 		}
 	}
 }
@@ -114,22 +117,22 @@ const (
 )
 
 // Ask notes that a hit wants an encoding, and reports whether it is to be made: not if it was tried, or asked for, before.
-func (s *encodings) Ask(c coding.Coding) bool {
+func (s *Encodings) Ask(c coding.Coding) bool {
 	state := &s.states[c]
 	return state.Load() == untried && state.CompareAndSwap(untried, queued)
 }
 
 // TakeBack takes back what ask has noted.
-func (s *encodings) TakeBack(c coding.Coding) { s.states[c].Store(untried) }
+func (s *Encodings) TakeBack(c coding.Coding) { s.states[c].Store(untried) }
 
 // Begin reports whether an encoding that was asked for is not being made yet, and notes that the caller makes it. It must settle it.
-func (s *encodings) Begin(c coding.Coding) bool { return s.states[c].CompareAndSwap(queued, making) }
+func (s *Encodings) Begin(c coding.Coding) bool { return s.states[c].CompareAndSwap(queued, making) }
 
 // Settle notes that there is nothing to try any more.
-func (s *encodings) Settle(c coding.Coding) { s.states[c].Store(settled) }
+func (s *Encodings) Settle(c coding.Coding) { s.states[c].Store(settled) }
 
 // SettleAll settles every encoding.
-func (s *encodings) SettleAll() {
+func (s *Encodings) SettleAll() {
 	for c := range s.states {
 		s.states[c].Store(settled)
 	}
@@ -142,7 +145,7 @@ func (c *Cache) AddEncoded(k []byte, v *Variant, as coding.Coding, packed []byte
 		if !r.has(v) || v.Purged() {
 			return false // no client would get it, and it is charged to no entry
 		}
-		v.Encodings().Encoded[as].Store(f)
+		v.Encodings().made[as].Store(f)
 		if set := f.Body.Readers(); set != nil {
 			set.Pay()
 		}

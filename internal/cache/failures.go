@@ -3,6 +3,8 @@ package cache
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/edgecache-go/edgecache/internal/clock"
 )
 
 const (
@@ -10,9 +12,6 @@ const (
 	breakerPause    = time.Second      // after that; doubled by each further failure
 	breakerMaxPause = 30 * time.Second // at most
 )
-
-// Epoch is what the breakers' times count from: they must fit an atomic, and keep to the monotonic clock.
-var Epoch = time.Now()
 
 // failures is what has happened to a stored response since. It goes with it.
 //
@@ -48,7 +47,7 @@ func (v *Variant) Failed(broken bool, now time.Time) {
 		return
 	}
 	pause := breakerPause << min(n-breakerFailures, 10)
-	t.retryAt.Store(int64(now.Sub(Epoch) + min(pause, breakerMaxPause)))
+	t.retryAt.Store(int64(clock.Of(now.Add(min(pause, breakerMaxPause)))))
 }
 
 // Breaker reports whether the breaker is open, so that v is served without asking the handler, and whether the handler
@@ -59,7 +58,7 @@ func (v *Variant) Breaker(now time.Time) (open, due, broken bool) {
 		return false, false, false
 	}
 	retryAt := t.retryAt.Load()
-	return retryAt != 0, int64(now.Sub(Epoch)) >= retryAt, t.broken.Load()
+	return retryAt != 0, int64(clock.Of(now)) >= retryAt, t.broken.Load()
 }
 
 // Try reports whether the caller may ask the handler: the breaker is closed, or the caller is the one that tries.
@@ -73,13 +72,13 @@ func (v *Variant) Try(now time.Time) bool {
 	if retryAt == 0 {
 		return true
 	}
-	return int64(now.Sub(Epoch)) >= retryAt && t.retryAt.CompareAndSwap(retryAt, int64(now.Sub(Epoch)+breakerMaxPause))
+	return int64(clock.Of(now)) >= retryAt && t.retryAt.CompareAndSwap(retryAt, int64(clock.Of(now.Add(breakerMaxPause))))
 }
 
 // Untried takes back a try that did not get to the handler: the next one is due.
 func (v *Variant) Untried(now time.Time) {
 	if t := v.failures.Load(); t != nil && t.retryAt.Load() != 0 {
-		t.retryAt.Store(int64(now.Sub(Epoch)))
+		t.retryAt.Store(int64(clock.Of(now)))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/clock"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -59,12 +60,12 @@ type hitForMissTable struct {
 }
 
 // of returns why the answer for the URL with the primary key k could not be stored lately; None if it could, or is not known.
-func (rs *hitForMiss) of(k []byte, scope string, who Class, now time.Time) rules.Reason {
-	t := rs.table.Load()
+func (m *hitForMiss) of(k []byte, scope string, class Class, now time.Time) rules.Reason {
+	t := m.table.Load()
 	if t == nil {
 		return rules.None
 	}
-	slot, tag := t.find(k, scope, who)
+	slot, tag := t.find(k, scope, class)
 	s := slot.Load()
 	if s>>tagShift != tag {
 		return rules.None
@@ -77,15 +78,15 @@ func (rs *hitForMiss) of(k []byte, scope string, who Class, now time.Time) rules
 }
 
 // note remembers that the answer could not be stored, for that reason.
-func (rs *hitForMiss) note(k []byte, scope string, who Class, reason rules.Reason, now time.Time) {
-	t := rs.table.Load()
+func (m *hitForMiss) note(k []byte, scope string, class Class, reason rules.Reason, now time.Time) {
+	t := m.table.Load()
 	if t == nil {
 		t = &hitForMissTable{seed: maphash.MakeSeed()}
-		if !rs.table.CompareAndSwap(nil, t) {
-			t = rs.table.Load()
+		if !m.table.CompareAndSwap(nil, t) {
+			t = m.table.Load()
 		}
 	}
-	slot, tag := t.find(k, scope, who)
+	slot, tag := t.find(k, scope, class)
 	until := (ticks(now) + uint64(hitForMissTTL/hitForMissTick)) & tickMask
 	if s := tag<<tagShift | until<<tickShift | uint64(reason); slot.Load() != s { // a busy page writes four times a second
 		slot.Store(s)
@@ -93,23 +94,23 @@ func (rs *hitForMiss) note(k []byte, scope string, who Class, reason rules.Reaso
 }
 
 // forget is called when an answer for the URL could be stored, or the URL was purged.
-func (rs *hitForMiss) forget(k []byte, scope string, who Class) {
-	t := rs.table.Load()
+func (m *hitForMiss) forget(k []byte, scope string, class Class) {
+	t := m.table.Load()
 	if t == nil {
 		return
 	}
-	slot, tag := t.find(k, scope, who)
+	slot, tag := t.find(k, scope, class)
 	if s := slot.Load(); s>>tagShift == tag && s&reasonMask != 0 {
 		slot.CompareAndSwap(s, 0)
 	}
 }
 
 // clear forgets all. What is noted while it runs may be forgotten, too.
-func (rs *hitForMiss) clear() { rs.table.Store(nil) }
+func (m *hitForMiss) clear() { m.table.Store(nil) }
 
 // find returns the slot of a URL, and what the slot holds in its highest bits if it is about that URL.
-func (t *hitForMissTable) find(k []byte, scope string, who Class) (slot *atomic.Uint64, tag uint64) {
-	h := maphash.Bytes(t.seed, k) + uint64(who)*0x9e3779b97f4a7c15
+func (t *hitForMissTable) find(k []byte, scope string, class Class) (slot *atomic.Uint64, tag uint64) {
+	h := maphash.Bytes(t.seed, k) + uint64(class)*0x9e3779b97f4a7c15
 	if scope != "" {
 		h += 3 * maphash.String(t.seed, scope) // were it added as it is, a key and a scope could change places
 	}
@@ -117,4 +118,4 @@ func (t *hitForMissTable) find(k []byte, scope string, who Class) (slot *atomic.
 }
 
 // ticks is now in the unit of a slot.
-func ticks(now time.Time) uint64 { return uint64(now.Sub(Epoch) / hitForMissTick) }
+func ticks(now time.Time) uint64 { return uint64(time.Duration(clock.Of(now)) / hitForMissTick) }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/edgecache-go/edgecache/internal/clock"
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/object"
 	"github.com/edgecache-go/edgecache/internal/rules"
@@ -167,8 +168,9 @@ func (r Resource) Alive() (n int) {
 
 // invalidate marks every variant as one that has to be validated, and returns how many had not to.
 func (r Resource) invalidate(now time.Time) (n int) {
+	at := clock.Of(now)
 	for v := range r.Variants {
-		if !v.Purged() && v.invalidate(int64(now.Sub(Epoch))) {
+		if !v.Purged() && v.invalidate(at) {
 			n++
 		}
 	}
@@ -177,9 +179,10 @@ func (r Resource) invalidate(now time.Time) (n int) {
 
 // softPurge makes every variant stale, and returns how many there are.
 func (r Resource) softPurge(now time.Time) (n int) {
+	at := clock.Of(now)
 	for v := range r.Variants {
 		if !v.Purged() {
-			v.softPurge(int64(now.Sub(Epoch)))
+			v.softPurge(at)
 			n++
 		}
 	}
@@ -241,9 +244,9 @@ func leastUsed(variants []*Variant) (least int) {
 	return least
 }
 
-// usedOnes returns the resource without the variants that nobody has asked for since they were stored. ok is false if
+// used returns the resource without the variants that nobody has asked for since they were stored. ok is false if
 // that is all, or nothing.
-func (r Resource) usedOnes() (next Resource, ok bool) {
+func (r Resource) used() (next Resource, ok bool) {
 	if r.more == nil {
 		return r, false
 	}
@@ -256,8 +259,8 @@ func (r Resource) usedOnes() (next Resource, ok bool) {
 	return resourceOf(variants), len(variants) > 0 && len(variants) < 1+len(r.more.older)
 }
 
-// spares reports whether usedOnes would leave variants out, and others not.
-func (r Resource) spares() bool {
+// spares reports whether used would leave variants out, and others not.
+func (r Resource) hasUnused() bool {
 	if r.more == nil {
 		return false
 	}

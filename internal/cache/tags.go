@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 	"weak"
+
+	"github.com/edgecache-go/edgecache/internal/clock"
 )
 
 // tag is what all stored responses with one tag share. A purge is one store into it; a hit looks at it.
@@ -34,16 +36,16 @@ func (t *tag) softPurge(take func() uint64, now time.Time) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	number := take()
-	t.softAt.Store(int64(now.Sub(Epoch)))
+	t.softAt.Store(int64(clock.Of(now)))
 	t.soft.Store(number)
 	return t.entries
 }
 
 // count adds n to the stored responses that carry the tag: one that began at the given point, unless a purge has counted it out.
-func (t *tag) count(n int, began uint64) {
+func (t *tag) count(n int, gen uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.hard.Load() <= began {
+	if t.hard.Load() <= gen {
 		t.entries += n
 	}
 }

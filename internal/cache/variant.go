@@ -5,6 +5,7 @@ import (
 	"time"
 	"unique"
 
+	"github.com/edgecache-go/edgecache/internal/clock"
 	"github.com/edgecache-go/edgecache/internal/field"
 	"github.com/edgecache-go/edgecache/internal/object"
 	"github.com/edgecache-go/edgecache/internal/readers"
@@ -15,7 +16,7 @@ import (
 type Variant struct {
 	object.Object
 	Gen     uint64                // where the purge sequence stood when it began to be made
-	Pattern unique.Handle[string] // of the route that made it, as http.ServeMux has it; that of "" if there was none
+	pattern unique.Handle[string] // of the route that made it, as http.ServeMux has it; that of "" if there was none
 	extras  *extras               // nil without any
 
 	failures atomic.Pointer[failures] // nil while there has been none
@@ -27,7 +28,7 @@ type Variant struct {
 type extras struct {
 	names        []string
 	tags         []*tag     // of these names
-	encodings    *encodings // nil if the response may not be coded
+	encodings    *Encodings // nil if the response may not be coded
 	proxiedHosts *[]string  // see toldHosts; nil if there are none
 }
 
@@ -47,8 +48,11 @@ func (v *Variant) TagNames() []string {
 	return v.extras.names
 }
 
+// Pattern is the pattern of the route that made v, as http.ServeMux has it; "" if there was none.
+func (v *Variant) Pattern() string { return v.pattern.Value() }
+
 // Encodings returns the forms of v; nil if it may have none.
-func (v *Variant) Encodings() *encodings {
+func (v *Variant) Encodings() *Encodings {
 	if v.extras == nil {
 		return nil
 	}
@@ -69,10 +73,10 @@ func (v *Variant) Purged() bool {
 }
 
 // invalidate notes that v has to be validated since the given moment, and reports whether it had not to.
-func (v *Variant) invalidate(at int64) bool {
+func (v *Variant) invalidate(at clock.Instant) bool {
 	t := v.withFailures()
 	first := t.invalid.CompareAndSwap(false, true)
-	t.softPurgedAt.CompareAndSwap(0, at)
+	t.softPurgedAt.CompareAndSwap(0, int64(at))
 	return first
 }
 
@@ -83,7 +87,9 @@ func (v *Variant) invalid() bool {
 }
 
 // softPurge notes that v is stale since the given moment, in nanoseconds since epoch, unless it is already.
-func (v *Variant) softPurge(at int64) { v.withFailures().softPurgedAt.CompareAndSwap(0, at) }
+func (v *Variant) softPurge(at clock.Instant) {
+	v.withFailures().softPurgedAt.CompareAndSwap(0, int64(at))
+}
 
 // softPurged returns for how long v has been stale by a soft purge.
 func (v *Variant) softPurged(now time.Time) (since time.Duration, ok bool) {
@@ -91,7 +97,7 @@ func (v *Variant) softPurged(now time.Time) (since time.Duration, ok bool) {
 	if t == nil || t.softPurgedAt.Load() == 0 {
 		for _, t := range v.tags() {
 			if t.soft.Load() > v.Gen {
-				v.softPurge(t.softAt.Load()) // so that the next purge of the tag does not make it later
+				v.softPurge(clock.Instant(t.softAt.Load())) // so that the next purge of the tag does not make it later
 			}
 		}
 		if t = v.failures.Load(); t == nil {
@@ -102,14 +108,14 @@ func (v *Variant) softPurged(now time.Time) (since time.Duration, ok bool) {
 	if at == 0 {
 		return 0, false
 	}
-	return max(now.Sub(Epoch)-time.Duration(at), 0), true
+	return max(clock.Instant(at).Until(now), 0), true
 }
 
 // terms returns what decides about v now: stale since a soft purge, if there was one.
 func (v *Variant) terms(now time.Time) rules.Terms {
-	since, outdated := v.softPurged(now)
+	since, ok := v.softPurged(now)
 	switch {
-	case !outdated:
+	case !ok:
 		return v.Terms
 	case v.invalid():
 		return v.Terms.Invalidated(since, now)
@@ -120,7 +126,7 @@ func (v *Variant) terms(now time.Time) rules.Terms {
 // TTL returns how long v stays fresh; zero or less if it is stale.
 func (v *Variant) TTL(now time.Time) time.Duration {
 	ttl := v.Terms.TTL(now)
-	if since, outdated := v.softPurged(now); outdated {
+	if since, ok := v.softPurged(now); ok {
 		ttl = min(ttl, -since)
 	}
 	return ttl
@@ -134,7 +140,7 @@ func (v *Variant) UsableOnError(o *rules.Options, req *rules.Request, broken boo
 
 // Reuse decides what the request may do with v.
 func (v *Variant) Reuse(o *rules.Options, req *rules.Request, now time.Time) (rules.Action, rules.Reason) {
-	if _, outdated := v.softPurged(now); !outdated {
+	if _, ok := v.softPurged(now); !ok {
 		return v.Terms.Reuse(o, req, now)
 	}
 	terms := v.terms(now)
@@ -193,9 +199,9 @@ func (v *Variant) bodies(f func(*readers.Set)) {
 	if s == nil {
 		return
 	}
-	for c := range s.Encoded {
-		if form := s.Encoded[c].Load(); form != nil {
-			if set := form.Body.Readers(); set != nil {
+	for c := range s.made {
+		if enc := s.made[c].Load(); enc != nil {
+			if set := enc.Body.Readers(); set != nil {
 				f(set)
 			}
 		}
@@ -239,7 +245,7 @@ func (v *Variant) Strays(now time.Time) bool {
 		return false
 	}
 	until := t.straysUntil.Load()
-	return until != 0 && int64(now.Sub(Epoch)) < until
+	return until != 0 && int64(clock.Of(now)) < until
 }
 
 // WantsRefresh reports whether a refresh that had to wait is still wanted, for the reason that it had.
@@ -262,7 +268,7 @@ func (v *Variant) WantsRefresh(o *rules.Options, req *rules.Request, reason rule
 
 // Stray notes that no errand is to be sent for v until then.
 func (v *Variant) Stray(until time.Time) {
-	v.withFailures().straysUntil.Store(int64(until.Sub(Epoch)))
+	v.withFailures().straysUntil.Store(int64(clock.Of(until)))
 }
 
 // IsForOne reports whether nothing shows that another request would get v, too.

@@ -41,7 +41,7 @@ func (e *Engine) deliver(w http.ResponseWriter, r *http.Request, req *rules.Requ
 	if n.on {
 		room = n.describe(h, v, outcome, room)
 		if outcome == rules.Full && n.chosen != coding.Identity {
-			body = &v.Encodings().Encoded[n.chosen].Load().Body
+			body = &v.Encodings().Get(n.chosen).Body
 		}
 		if outcome == rules.Full && n.chosen != n.wanted && !req.Head && a.reuses() {
 			e.requestEncoding(r, v, n.wanted)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/cache"
+	"github.com/edgecache-go/edgecache/internal/clock"
 	"github.com/edgecache-go/edgecache/internal/flight"
 	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/rules"
@@ -100,19 +101,19 @@ type limitedErrand struct {
 type way struct {
 	reached  atomic.Bool   // at least one did
 	failures atomic.Uint32 // before the first one did
-	closed   atomic.Int64  // until then, in nanoseconds since cache.Epoch; 0 if it never was
+	closed   atomic.Int64  // until then, a clock.Instant; 0 if it never was
 	base     atomic.Pointer[baseContext]
 }
 
 func (w *way) isOpen(now time.Time) bool {
 	closed := w.closed.Load()
-	return w.reached.Load() || closed == 0 || int64(now.Sub(cache.Epoch)) >= closed
+	return w.reached.Load() || closed == 0 || int64(clock.Of(now)) >= closed
 }
 
 func (w *way) failed(now time.Time) {
 	if !w.reached.Load() {
 		n := w.failures.Add(1)
-		w.closed.Store(int64(now.Sub(cache.Epoch) + min(wayPause<<min(n-1, 10), wayMaxPause)))
+		w.closed.Store(int64(clock.Of(now.Add(min(wayPause<<min(n-1, 10), wayMaxPause)))))
 	}
 }
 

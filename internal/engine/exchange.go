@@ -70,7 +70,7 @@ func (x *exchange) newStatus(s Status, reason Reason) cacheStatus {
 // pattern is the route that rendered the response, as far as it is known.
 func (x *exchange) pattern() string {
 	if x.old != nil {
-		return x.old.Pattern.Value()
+		return x.old.Pattern()
 	}
 	return x.r.Pattern
 }
@@ -108,7 +108,7 @@ func (x *exchange) fetchOrJoin(vary []string, collapse bool) {
 			f.alone = role == flight.Alone
 			if v := x.recheck(fl); v != nil {
 				v.Touch()
-				a := cacheStatus{status: Hit, received: x.received, pattern: v.Pattern.Value()}
+				a := cacheStatus{status: Hit, received: x.received, pattern: v.Pattern()}
 				e.deliver(x.w, x.r, &x.req, v, time.Now(), &a)
 				return
 			}

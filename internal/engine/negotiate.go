@@ -111,7 +111,7 @@ func (n *negotiation) describe(h http.Header, v *cache.Variant, outcome rules.Ou
 	if n.chosen == coding.Identity {
 		return room
 	}
-	f := v.Encodings().Encoded[n.chosen].Load()
+	f := v.Encodings().Get(n.chosen)
 	switch {
 	case outcome == rules.Unmodified && f == nil:
 		put("Etag", coding.Tag(v.Tag(), n.chosen).String()) // only by its tag can it be the one that the client has

@@ -151,7 +151,7 @@ func nonceOutside(h http.Header, response edited) bool {
 
 // passNonce passes a request on because of nonceOutside, to which v would have been the answer.
 func (h *handler) passNonce(w http.ResponseWriter, r *http.Request, req *rules.Request, v *cache.Variant, came time.Time) {
-	h.engine.warnedOnce(r, v.Pattern.Value(), errNonceOutside)
+	h.engine.warnedOnce(r, v.Pattern(), errNonceOutside)
 	p := h.newPass(w, r, req, &cacheStatus{status: Bypass, forward: rules.CSPNonce, reason: rules.CSPNonce, received: came})
 	p.in.edge = h.engine
 	p.run()

@@ -59,7 +59,7 @@ func (e *Engine) freshened(k []byte, old *cache.Variant, u *update, req *rules.R
 	if old.IsTold() {
 		d.Type, d.Language = old.Representation()
 	}
-	v := e.cache.NewVariant(d.Seal(), tagNames(effect["Cache-Groups"], k), began, old.Pattern.Value())
+	v := e.cache.NewVariant(d.Seal(), tagNames(effect["Cache-Groups"], k), began, old.Pattern())
 	p := cache.PreferencesOf(r.Header, &req.Scope)
 	v.SetMadeFor(&p, false)
 	e.cache.Inherit(v, old, k)
@@ -86,7 +86,7 @@ func (f *fetch) freshen() {
 	e := f.handler.engine
 	v, reason := e.freshened(f.key, f.old, &update{f.fields, f.edits, f.w.Header()}, &f.req, f.r, f.flight.Began, f.start, f.now)
 	a := f.newStatus(Revalidated, rules.Revalidated)
-	a.fwdStatus, a.pattern = http.StatusNotModified, v.Pattern.Value()
+	a.fwdStatus, a.pattern = http.StatusNotModified, v.Pattern()
 	switch {
 	case f.ended():
 		f.flight.Share(result{again: true}) // good for this answer only

@@ -131,7 +131,7 @@ func (h *handler) deliverStored(w http.ResponseWriter, r *http.Request, req *rul
 	if l.reason != rules.Breaker {
 		v.Touch()
 	}
-	a := cacheStatus{status: status, reason: l.reason, received: l.now, pattern: v.Pattern.Value()}
+	a := cacheStatus{status: status, reason: l.reason, received: l.now, pattern: v.Pattern()}
 	switch {
 	case l.reason == rules.Fresh:
 		a.reason = rules.None // "hit" says it all
