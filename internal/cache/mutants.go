@@ -31,27 +31,27 @@ func (m Mutants) TagCount() int {
 	return len(m.c.tags.named)
 }
 
-// PurgeUnfenced removes the response of the path on the host, but lets fetches in progress store it again.
-func (m Mutants) PurgeUnfenced(host, path string) {
+// PurgeWithoutMark removes the response of the path on the host, but lets fetches in progress store it again.
+func (m Mutants) PurgeWithoutMark(host, path string) {
 	for _, scheme := range [...]string{"http", "https"} {
 		m.c.memory.Delete(key.OfURL(nil, scheme, host, path))
 	}
 }
 
-// PurgeFencedOnly keeps fetches in progress from storing, but removes nothing.
-func (m Mutants) PurgeFencedOnly(host, path string) {
+// PurgeMarkOnly keeps fetches in progress from storing, but removes nothing.
+func (m Mutants) PurgeMarkOnly(host, path string) {
 	m.c.purges.bump(m.c.addresses.of(key.OfURL(nil, "http", host, path)))
 }
 
-// PurgeTagUnfenced makes what carries the tag unusable, but lets fetches in progress store it, and be joined.
-func (m Mutants) PurgeTagUnfenced(name string) {
+// PurgeTagWithoutMark makes what carries the tag unusable, but lets fetches in progress store it, and be joined.
+func (m Mutants) PurgeTagWithoutMark(name string) {
 	if t := m.c.tags.find(name); t != nil {
 		t.purge(m.c.purges.table.Next)
 	}
 }
 
-// PurgeAllUnfenced empties memory, but lets fetches in progress store again.
-func (m Mutants) PurgeAllUnfenced() { m.c.memory.Clear() }
+// PurgeAllWithoutMark empties memory, but lets fetches in progress store again.
+func (m Mutants) PurgeAllWithoutMark() { m.c.memory.Clear() }
 
 // ForgetPaths forgets the generations that unsafe methods have bumped.
 func (m Mutants) ForgetPaths() {
@@ -71,8 +71,8 @@ func (m Mutants) MakeInvalidSoft() {
 	}
 }
 
-// SoftenUnfenced makes the response of the path on the host stale, but lets a 304 on its way make it fresh again.
-func (m Mutants) SoftenUnfenced(host, path string) {
+// SoftPurgeWithoutMark makes the response of the path on the host stale, but lets a 304 on its way make it fresh again.
+func (m Mutants) SoftPurgeWithoutMark(host, path string) {
 	for _, scheme := range [...]string{"http", "https"} {
 		if r, ok := m.c.memory.Peek(key.OfURL(nil, scheme, host, path)); ok {
 			r.softPurge(time.Now())

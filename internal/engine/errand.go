@@ -281,7 +281,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, t *errand, lim
 		return // a client was quicker
 	}
 	defer handBack(r, inner)
-	f.makeAnew(t.flight)
+	f.render(t.flight)
 	if status := f.Status(); status >= 200 {
 		w.WriteHeader(status) // for middleware that counts responses
 	}

@@ -8,14 +8,14 @@ import (
 )
 
 const (
-	// maxFills is how many handlers run for the store at once, whose answer is not known yet; more run for their clients only.
-	maxFills = 4096
+	// maxFetches is how many handlers run for the store at once, whose answer is not known yet; more run for their clients only.
+	maxFetches = 4096
 
-	// maxRouteFills is how many of them may be of one route, so that long polls of one do not end storing for all others.
-	maxRouteFills = maxFills / 8
+	// maxRouteFetches is how many of them may be of one route, so that long polls of one do not end storing for all others.
+	maxRouteFetches = maxFetches / 8
 
-	// maxFolderFills is how many may be below one first segment of the path, where routes are guessed from paths.
-	maxFolderFills = maxFills / 4
+	// maxFolderFetches is how many may be below one first segment of the path, where routes are guessed from paths.
+	maxFolderFetches = maxFetches / 4
 
 	// routeSegments is how many segments of a path tell routes apart, and maxSegment how long one is that may be the same for all, in bytes.
 	routeSegments = 3
@@ -39,18 +39,18 @@ type place struct {
 
 // enter takes a place for a handler that is about to run for r, unless there is none: then ok is false.
 func (p *places) enter(next http.Handler, r *http.Request) (pl place, ok bool) {
-	if p.taken.Add(1) > maxFills {
+	if p.taken.Add(1) > maxFetches {
 		p.taken.Add(-1)
 		return place{}, false
 	}
 	pl.taken = &p.taken
 	pl.route, pl.folder = p.of(next, r)
-	if pl.folder != nil && pl.folder.Add(1) > maxFolderFills {
+	if pl.folder != nil && pl.folder.Add(1) > maxFolderFetches {
 		pl.folder.Add(-1)
 		pl.taken.Add(-1)
 		return place{}, false
 	}
-	if pl.route.Add(1) > maxRouteFills {
+	if pl.route.Add(1) > maxRouteFetches {
 		pl.leave()
 		return place{}, false
 	}

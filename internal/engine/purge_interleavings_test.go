@@ -145,19 +145,19 @@ func brokenPurgesAreCaught(t *testing.T) {
 	}{
 		{"a purge by URL that lets fills store again", func(p *purges) {
 			p.url = func(e *edgecache.Edge, soft bool, host, path string) {
-				engine.Of(e).Mutants().PurgeUnfenced(max(host, ownHost), path)
+				engine.Of(e).Mutants().PurgeWithoutMark(max(host, ownHost), path)
 			}
 		}},
 		{"a purge by URL that removes nothing", func(p *purges) {
 			p.url = func(e *edgecache.Edge, soft bool, host, path string) {
-				engine.Of(e).Mutants().PurgeFencedOnly(max(host, ownHost), path)
+				engine.Of(e).Mutants().PurgeMarkOnly(max(host, ownHost), path)
 			}
 		}},
 		{"a purge by tag that lets fills store again", func(p *purges) {
-			p.tag = func(e *edgecache.Edge, soft bool, tag string) { engine.Of(e).Mutants().PurgeTagUnfenced(tag) }
+			p.tag = func(e *edgecache.Edge, soft bool, tag string) { engine.Of(e).Mutants().PurgeTagWithoutMark(tag) }
 		}},
 		{"a purge of everything that lets fills store again", func(p *purges) {
-			p.all = func(e *edgecache.Edge, soft bool) { engine.Of(e).Mutants().PurgeAllUnfenced() }
+			p.all = func(e *edgecache.Edge, soft bool) { engine.Of(e).Mutants().PurgeAllWithoutMark() }
 		}},
 		{"a purge by prefix that forgets one page", func(p *purges) {
 			p.prefix = func(e *edgecache.Edge, soft bool, prefix string) {
@@ -180,7 +180,7 @@ func brokenPurgesAreCaught(t *testing.T) {
 			hard := p.url
 			p.url = func(e *edgecache.Edge, soft bool, host, path string) {
 				if soft {
-					engine.Of(e).Mutants().SoftenUnfenced(ownHost, path)
+					engine.Of(e).Mutants().SoftPurgeWithoutMark(ownHost, path)
 				} else {
 					hard(e, soft, host, path)
 				}

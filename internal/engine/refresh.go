@@ -175,11 +175,11 @@ func (f *fetch) refresh(fl *flight.Flight[result]) {
 	e := f.handler.engine
 	defer e.background.Done()
 	defer e.refreshes.leave()
-	f.makeAnew(fl)
+	f.render(fl)
 }
 
-// makeAnew runs the handler of a refresh, for a limited time. No panic of it comes out: no server loop may stand below.
-func (f *fetch) makeAnew(fl *flight.Flight[result]) {
+// render runs the handler of a refresh, for a limited time. No panic of it comes out: no server loop may stand below.
+func (f *fetch) render(fl *flight.Flight[result]) {
 	ctx, cancel := context.WithTimeout(f.r.Context(), refreshTimeout)
 	f.r = f.r.WithContext(ctx)
 	defer cancel()

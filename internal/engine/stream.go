@@ -116,12 +116,12 @@ func (f *fetch) Grow(n int) {
 	if f.clientState == pending && f.response.body.Size()+int64(n) > sendAt {
 		f.send()
 	}
-	f.lookAlive()
+	f.leaveIfLive()
 }
 
-// lookAlive ends waiting for the end of a body that may have none (RFC 9110, 14.2: all of it answers any request), and for a
+// leaveIfLive ends waiting for the end of a body that may have none (RFC 9110, 14.2: all of it answers any request), and for a
 // client that has its answer without it.
-func (f *fetch) lookAlive() {
+func (f *fetch) leaveIfLive() {
 	if f.clientState == sending && f.place.taken == nil || !f.response.body.IsLive() {
 		return
 	}
@@ -179,7 +179,7 @@ func (f *fetch) Flush() {
 		f.send()
 	}
 	f.response.body.Flush()
-	f.lookAlive()
+	f.leaveIfLive()
 }
 
 // Context is that of the handler's request.
