@@ -121,7 +121,9 @@ func (c *Cache) Refuse(k []byte, scope string, class Class, reason rules.Reason,
 }
 
 // ForgetRefusal forgets that the response for a URL could not be stored.
-func (c *Cache) ForgetRefusal(k []byte, scope string, class Class) { c.hitForMiss.forget(k, scope, class) }
+func (c *Cache) ForgetRefusal(k []byte, scope string, class Class) {
+	c.hitForMiss.forget(k, scope, class)
+}
 
 // update changes what memory holds for one URL, unless a purge of the URL, on one of the hosts that a proxy told, or of one of the tags, has come after the point where the change began.
 // change gets the zero resource for nothing, and returns it to keep nothing; rest is what stays if there is no room for next. It is called under a lock.

@@ -20,8 +20,8 @@ const (
 
 // encodings are the forms of one stored page beside identity, which is what the page itself is. Each is made when a hit asks for it.
 type Encodings struct {
-	states  [coding.Count]atomic.Uint32
-	made    [coding.Count]atomic.Pointer[Encoded]
+	states [coding.Count]atomic.Uint32
+	made   [coding.Count]atomic.Pointer[Encoded]
 }
 
 // encoded is a page in one coding. It is immutable.
