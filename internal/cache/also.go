@@ -8,21 +8,23 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// A handler that takes no notice of Accept gives the same response to all. Such a response is kept once: what is stored
-// remembers for which further preferences the handler has given the same.
+// A handler that ignores Accept gives the same response to every request. The cache keeps such a
+// response once: the stored variant remembers for which further preferences the handler has given
+// the same.
 const (
 	maxAlso      = 16  // preferences that one response remembers; beyond them the least used goes
-	alsoOverhead = 192 // of a response that remembers any, in bytes
-	alsoShare    = 64  // all together take no more than this part of MaxBytes; it is not part of that
+	alsoOverhead = 192 // bytes of a response that remembers any
+	alsoShare    = 64  // all of them together take at most this part of MaxBytes, beside MaxBytes
 )
 
-// also are further preferences that a response answers.
+// also holds further preferences that a response answers.
 type also [maxAlso]struct {
 	hash atomic.Uint32
 	used atomic.Uint32
 }
 
-// answersToo reports whether the handler has given the same as v to a request with these preferences.
+// answersToo reports whether the handler has given the same as v to a request with these
+// preferences.
 func (v *Variant) answersToo(hash madeFor) bool {
 	t := v.failures.Load()
 	if t == nil {
@@ -43,8 +45,9 @@ func (v *Variant) answersToo(hash madeFor) bool {
 	return false
 }
 
-// Repeats looks for a stored response that v, which answers a request that nothing stored did, only repeats, and has
-// that remember it. It reports whether there is one; then v need not be stored.
+// Repeats looks for a stored response that is the same as v, which was rendered for req because no
+// stored response answered it. That response then remembers the preferences of v, too. Repeats
+// reports whether there is one; then v need not be stored.
 func (c *Cache) Repeats(k []byte, v *Variant, req *rules.Request, now time.Time) (found bool) {
 	hash := v.made.hash()
 	if v.made&madeAlone != 0 || hash == 0 || v.Choice()&object.Representations == 0 {
@@ -65,7 +68,8 @@ func (c *Cache) Repeats(k []byte, v *Variant, req *rules.Request, now time.Time)
 	return found
 }
 
-// remember has o answer further preferences. It reports false if there is no room for that. It is called under a lock.
+// remember makes o answer further preferences. It returns false if there is no room for that. The
+// caller holds the lock of the entry.
 func (c *Cache) remember(o *Variant, hash uint32) bool {
 	t := o.withFailures()
 	list := t.also.Load()
@@ -89,7 +93,7 @@ func (c *Cache) remember(o *Variant, hash uint32) bool {
 			least = i
 		}
 	}
-	list[least].hash.Store(0) // so that nobody takes the uses of one for those of the other
+	list[least].hash.Store(0) // so that no request counts a use of the old preferences for the new ones
 	list[least].used.Store(0)
 	list[least].hash.Store(hash)
 	return true

@@ -8,28 +8,33 @@ import (
 )
 
 const (
-	breakerFailures = 3                // in a row open the breaker
-	breakerPause    = time.Second      // after that; doubled by each further failure
-	breakerMaxPause = 30 * time.Second // at most
+	breakerFailures = 3                // failures in a row that open the breaker
+	breakerPause    = time.Second      // the first pause; each further failure doubles it
+	breakerMaxPause = 30 * time.Second // the longest pause
 )
 
-// failures is what has happened to a stored response since. It goes with it.
+// failures is what happened to a stored response since it was stored. It is dropped with the
+// response.
 //
-// It has a breaker, which spares a handler that fails again and again: while it is open the
-// stale response is served at once, and once per pause the handler is tried in the background, where no client can break that off. A success replaces the response, and so closes it.
+// It has a breaker, which protects a handler that fails again and again. While the breaker is open,
+// requests get the stale response at once, and the handler is tried once per pause, in the
+// background, where no client can cancel the try. A success replaces the response, and closes the
+// breaker by that.
+//
+// Times are a [clock.Instant] each; 0 is none.
 type failures struct {
-	softPurgedAt atomic.Int64 // of a soft purge, or of what made it invalid, in nanoseconds since epoch; 0 without
-	invalid      atomic.Bool  // it is to be validated before any use, set before outdatedAt: see rules.Terms.Invalidated
+	softPurgedAt atomic.Int64 // when a soft purge, or an invalidation, came
+	invalid      atomic.Bool  // validate before any use; set before softPurgedAt: see rules.Terms.Invalidated
 
 	count   atomic.Uint32
-	retryAt atomic.Int64 // nanoseconds since epoch; 0 while the breaker is closed
-	broken  atomic.Bool  // the last failure was no answer at all
+	retryAt atomic.Int64 // 0 while the breaker is closed
+	broken  atomic.Bool  // at the last failure the handler gave no response at all
 
 	also        atomic.Pointer[also] // usually nil
-	straysUntil atomic.Int64         // no errand is sent before that, in nanoseconds since epoch, unless it is 0; see strayPause
+	straysUntil atomic.Int64         // no errand is sent before that; see strayPause in internal/engine
 }
 
-// withFailures returns the trouble of v, which has some from now on.
+// withFailures returns the failures of v, and makes them if there are none.
 func (v *Variant) withFailures() *failures {
 	if t := v.failures.Load(); t != nil {
 		return t
@@ -38,7 +43,7 @@ func (v *Variant) withFailures() *failures {
 	return v.failures.Load()
 }
 
-// Failed counts a failure.
+// Failed counts a failure. broken says that the handler gave no response at all.
 func (v *Variant) Failed(broken bool, now time.Time) {
 	t := v.withFailures()
 	t.broken.Store(broken)
@@ -50,8 +55,9 @@ func (v *Variant) Failed(broken bool, now time.Time) {
 	t.retryAt.Store(int64(clock.Of(now.Add(min(pause, breakerMaxPause)))))
 }
 
-// Breaker reports whether the breaker is open, so that v is served without asking the handler, and whether the handler
-// is due to be tried again. broken says that the last failure was no answer at all.
+// Breaker reports whether the breaker is open, so that v is served without asking the handler, and
+// whether a try of the handler is due. broken says that at the last failure it gave no response at
+// all.
 func (v *Variant) Breaker(now time.Time) (open, due, broken bool) {
 	t := v.failures.Load()
 	if t == nil {
@@ -61,8 +67,9 @@ func (v *Variant) Breaker(now time.Time) (open, due, broken bool) {
 	return retryAt != 0, int64(clock.Of(now)) >= retryAt, t.broken.Load()
 }
 
-// Try reports whether the caller may ask the handler: the breaker is closed, or the caller is the one that tries.
-// Whoever moves the time on is that one; it fails or replaces the variant well before the others are due.
+// Try reports whether the caller may ask the handler: the breaker is closed, or the caller is the
+// one that tries. It moves the next try away, so one caller gets true; that one fails or replaces
+// the variant well before the next try is due.
 func (v *Variant) Try(now time.Time) bool {
 	t := v.failures.Load()
 	if t == nil {
@@ -75,14 +82,14 @@ func (v *Variant) Try(now time.Time) bool {
 	return int64(clock.Of(now)) >= retryAt && t.retryAt.CompareAndSwap(retryAt, int64(clock.Of(now.Add(breakerMaxPause))))
 }
 
-// Untried takes back a try that did not get to the handler: the next one is due.
+// Untried undoes a Try that did not reach the handler: the next try is due at once.
 func (v *Variant) Untried(now time.Time) {
 	if t := v.failures.Load(); t != nil && t.retryAt.Load() != 0 {
 		t.retryAt.Store(int64(clock.Of(now)))
 	}
 }
 
-// Recovered closes the breaker: the handler has answered, if only that there is nothing new to store.
+// Recovered closes the breaker: the handler has responded, even if there is nothing new to store.
 func (v *Variant) Recovered() {
 	if t := v.failures.Load(); t != nil {
 		t.count.Store(0)

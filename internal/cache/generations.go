@@ -10,10 +10,10 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// How many places there are in the table of generations.
+// How many places the table of generations has.
 const (
-	urlPlaces  = 1 << 14 // of one host, and of all hosts
-	pathPlaces = 1 << 14 // of one host, with every query: apart, since strangers can bump them
+	urlPlaces  = 1 << 14 // for URLs on one host, and on all hosts
+	pathPlaces = 1 << 14 // for paths on one host, with every query; separate, since strangers can bump them
 	tagPlaces  = 1 << 12
 
 	firstPath  = urlPlaces
@@ -22,15 +22,15 @@ const (
 	places     = everywhere + 1
 )
 
-// purges keeps what was made before a purge from being stored, or joined, after it: see
-// [generations.Table]. A name has one place, by its hash.
+// purges keeps a response that was rendered before a purge from being stored, or joined, after it:
+// see [generations.Table]. The hash of a name gives it one place.
 type purges struct {
 	table *generations.Table
 	seed  maphash.Seed
 }
 
-// Marks are the places that concern the fetches of one URL: by the host in its key, by each other host
-// that a proxy tells with the request, by no host, and by its path.
+// Marks are the places where purges of one URL leave a mark: the URL on the host of its key, on
+// each other host that a proxy named with the request, on every host, and its path.
 type Marks struct {
 	urls [2 + key.MaxHosts]uint16
 	used int // of urls
@@ -39,22 +39,22 @@ type Marks struct {
 
 func newPurges() purges { return purges{generations.New(places), maphash.MakeSeed()} }
 
-// now is where the sequence stands: what a fetch remembers when it begins.
+// now returns the number of the last purge. A fetch remembers it when it begins.
 func (p *purges) now() uint64 { return p.table.Now() }
 
-// add makes m one that is concerned by what bumps the given address.
+// add includes the place of an address.
 func (m *Marks) add(at address) {
 	m.urls[m.used] = at.url()
 	m.used++
 }
 
-// url is the place of a URL. Without a host it is that of the URL on every host.
+// url returns the place of a URL. Without a host it is that of the URL on every host.
 func (at address) url() uint16 { return uint16(mix(at.host, at.path, at.query) % urlPlaces) }
 
-// everyQuery is the place of the path, with every query, counted from firstPath.
+// everyQuery returns the place of the path with every query, counted from firstPath.
 func (at address) everyQuery() uint16 { return uint16(mix(at.host, at.path, 0) % pathPlaces) }
 
-// onEveryHost is the same URL without its host.
+// onEveryHost returns the same URL without its host.
 func (at address) onEveryHost() address { return address{path: at.path, query: at.query} }
 
 // mix makes one hash of three.
@@ -62,18 +62,17 @@ func mix(a, b, c uint64) uint64 {
 	return (a ^ bits.RotateLeft64(b*0x9e3779b97f4a7c15, 21)) + bits.RotateLeft64(c*0xbf58476d1ce4e5b9, 42)
 }
 
-// bump marks a URL as purged now; without a host, that on every host. It comes before the removal of what
-// is stored: a fetch that stores in between is then removed, and one that stores afterwards sees the
-// mark.
+// bump marks a URL as purged now; without a host, on every host. The mark comes before the removal:
+// a response that is stored in between is removed, and one that comes later sees the mark.
 func (p *purges) bump(at address) { p.table.Bump(uint32(at.url())) }
 
-// bumpPath marks the path of a URL on its host as purged now, with every query.
+// bumpPath marks a path on its host, with every query, as purged now.
 func (p *purges) bumpPath(at address) { p.table.Bump(firstPath + uint32(at.everyQuery())) }
 
-// bumpTag marks a tag, and returns the number of the purge.
+// bumpTag marks a tag as purged now, and returns the number of the purge.
 func (p *purges) bumpTag(tag string) uint64 { return p.table.Bump(p.tag(tag)) }
 
-// bumpAll marks everything.
+// bumpAll marks everything as purged now.
 func (p *purges) bumpAll() { p.table.Bump(everywhere) }
 
 // purgedSince reports whether the URL of m was, or may have been, purged after gen.
@@ -100,7 +99,7 @@ func (p *purges) tag(tag string) uint32 {
 	return firstTag + uint32(maphash.String(p.seed, tag)%tagPlaces)
 }
 
-// addresses makes them.
+// addresses hashes URLs with a random seed.
 type addresses struct{ seed maphash.Seed }
 
 func (a *addresses) init() { a.seed = maphash.MakeSeed() }
@@ -122,18 +121,20 @@ func (a *addresses) of(k []byte) address {
 	return at
 }
 
-// on returns the same address on another host, which is plain.
+// on returns the same address on another host, whose name is plain.
 func (a *addresses) on(at address, host string) address {
 	at.host = maphash.String(a.seed, host)
 	return at
 }
 
-// address is where a URL stands for purges: by host, path and query, each hashed, in whatever way they are spelled. http and https are one. Two URLs may share a address by accident, so what is found by it
-// is compared before it is removed.
+// address is a URL as purges see it: host, path and query in their plain spelling, each hashed.
+// http and https are one. Two URLs may share an address by accident, so callers compare what they
+// find by it before they remove anything.
 type address struct{ host, path, query uint64 }
 
-// How a word of memory's listing is cut: so that the URLs of a path stand side by side, those of them on one host, and then those with one query. The rest is the key's, so that those who spell one URL in
-// many ways do not make it slow to find one of them.
+// How a word of memory's listing is cut. The URLs of a path stand side by side, among them those of
+// one host, and among those the ones with one query. The other bits come from the key: one URL that
+// is spelled in many ways does not make others slow to find.
 const (
 	pathBits, hostBits, queryBits, keyBits = 24, 14, 14, 12
 
@@ -143,7 +144,7 @@ const (
 	keyMask   uint64 = 1<<keyBits - 1
 )
 
-// word is what is listed at the address, but for the bits of the key.
+// word returns what is listed at the address, without the bits of the key.
 func (at address) word() uint64 {
 	word := at.path&pathMask | at.host>>(64-hostBits)<<(queryBits+keyBits)
 	if at.query != 0 {
@@ -152,7 +153,8 @@ func (at address) word() uint64 {
 	return word
 }
 
-// words says how memory lists a resource: by its URL, and by the same with each other host that a proxy has told with a request for it.
+// words returns by which words memory lists a resource: by its URL, and by the same URL on each
+// host that a proxy named with a request for it.
 func (c *Cache) words(dst []uint64, k string, r Resource) []uint64 {
 	var buf [256]byte
 	kb := append(buf[:0], k...)
@@ -163,19 +165,20 @@ func (c *Cache) words(dst []uint64, k string, r Resource) []uint64 {
 	for host := range r.proxiedHosts {
 		dst = append(dst, c.addresses.on(at, host).word()|tail)
 	}
-	if told := dst[first:]; len(told) > 1 {
-		slices.Sort(told)
-		dst = dst[:first+len(slices.Compact(told))]
+	if words := dst[first:]; len(words) > 1 {
+		slices.Sort(words)
+		dst = dst[:first+len(slices.Compact(words))]
 	}
 	return dst
 }
 
-// lists reports whether word is the one by which k is listed under its own host.
+// lists reports whether word lists k under its own host.
 func (c *Cache) lists(word uint64, k string, r Resource) bool {
 	return r.hasNoProxiedHost() || c.addresses.of([]byte(k)).word() == word&^keyMask
 }
 
-// Marks returns where the fence has what concerns the URL with the primary key k, in a scope that tells the given hosts.
+// Marks returns where purges of the URL with the primary key k leave a mark, in a scope that names
+// the given hosts.
 func (c *Cache) Marks(k []byte, hosts []string) (m Marks) {
 	at := c.addresses.of(k)
 	m.path = at.everyQuery()
@@ -187,7 +190,7 @@ func (c *Cache) Marks(k []byte, hosts []string) (m Marks) {
 	return m
 }
 
-// hasNoProxiedHost reports whether no proxy has told a host.
+// hasNoProxiedHost reports whether no proxy named a host.
 func (r Resource) hasNoProxiedHost() bool {
 	for range r.proxiedHosts {
 		return false
@@ -195,7 +198,7 @@ func (r Resource) hasNoProxiedHost() bool {
 	return true
 }
 
-// proxiedHosts yields the hosts that proxies have told with the requests for the variants.
+// proxiedHosts yields the hosts that proxies named with the requests for the variants.
 func (r Resource) proxiedHosts(yield func(string) bool) {
 	for v := range r.Variants {
 		for _, host := range v.proxiedHosts() {

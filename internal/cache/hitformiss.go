@@ -10,8 +10,9 @@ import (
 )
 
 const (
-	// hitForMissTTL is how long it is remembered that the answer for a URL could not be stored. Until then requests for the
-	// URL do not wait for each other, and are passed on with their conditions and ranges.
+	// hitForMissTTL is how long the cache remembers that the response for a URL could not be stored.
+	// Until then requests for the URL do not wait for each other, and are passed on with their
+	// conditions and ranges.
 	hitForMissTTL = 2 * time.Minute
 
 	// hitForMissSlots is how many URLs can be remembered, at 8 bytes each.
@@ -21,22 +22,25 @@ const (
 	hitForMissTick = time.Second / 4
 )
 
-// A slot of refusals holds, from the highest bit: 28 bits of a hash, 28 bits of the tick until which it counts, and 8 bits of a Reason.
+// A slot holds, from the highest bit: 28 bits of a hash, 28 bits of the tick until which it counts,
+// and 8 bits of a Reason.
 const (
 	tagShift, tickShift = 36, 8
 	tickMask            = 1<<28 - 1
 	reasonMask          = 1<<8 - 1
 )
 
-// Class tells apart for whom a response is refused: see hitForMiss.
+// Class separates the requests of a URL in the hit-for-miss memory. The engine adds bits of its
+// own.
 type Class uint8
 
 const (
+	// Anonymous is the class of requests without credentials.
 	Anonymous    Class = 0
 	credentialed Class = 1
 )
 
-// ClassOf tells whether a request carries credentials.
+// ClassOf returns the class of a request, by whether it carries credentials.
 func ClassOf(req *rules.Request) Class {
 	if req.Credentialed() {
 		return credentialed
@@ -44,12 +48,15 @@ func ClassOf(req *rules.Request) Class {
 	return Anonymous
 }
 
-// hitForMiss remember URLs whose answers could not be stored, and why: what others call hit-for-miss. They are kept by hash in
-// a table of fixed size, so that made-up URLs take nothing from what is stored. Two URLs may share a slot: then the
-// later one counts. At worst requests for a page wait for each other once more, or once do not.
+// hitForMiss remembers URLs whose responses could not be stored, and why. It is a table of fixed
+// size, by hash, so made-up URLs take nothing from what is stored. If two URLs share a slot, the
+// later one counts. At worst, requests for a URL wait for each other once more, or once do not.
 //
-// Requests with credentials are remembered apart. The answers to them are rarely stored, and must not spoil a URL for
-// the others. So are those of another scope: whoever makes up an X-Forwarded-Host spoils nothing for the others either. The zero value is ready for use, and takes no memory until something is refused.
+// Requests with credentials are remembered separately: responses to them are rarely stored, and
+// must not spoil a URL for anonymous clients. The same holds for scopes: a made-up X-Forwarded-Host
+// spoils nothing for other clients.
+//
+// The zero value is ready for use, and takes no memory before the first note.
 type hitForMiss struct {
 	table atomic.Pointer[hitForMissTable]
 }
@@ -59,7 +66,8 @@ type hitForMissTable struct {
 	slots [hitForMissSlots]atomic.Uint64
 }
 
-// of returns why the answer for the URL with the primary key k could not be stored lately; None if it could, or is not known.
+// of returns why the response for the URL with the primary key k could not be stored lately; None
+// if it could, or if that is not known.
 func (m *hitForMiss) of(k []byte, scope string, class Class, now time.Time) rules.Reason {
 	t := m.table.Load()
 	if t == nil {
@@ -70,14 +78,15 @@ func (m *hitForMiss) of(k []byte, scope string, class Class, now time.Time) rule
 	if s>>tagShift != tag {
 		return rules.None
 	}
-	// The difference modulo the size of the field: a slot that is left alone for two years means nothing.
+	// The difference is modulo the size of the field: a slot that is not written for two years means
+	// nothing.
 	if left := (s>>tickShift - ticks(now)) & tickMask; left == 0 || left > uint64(hitForMissTTL/hitForMissTick) {
 		return rules.None
 	}
 	return rules.Reason(s & reasonMask)
 }
 
-// note remembers that the answer could not be stored, for that reason.
+// note remembers that the response could not be stored, and why.
 func (m *hitForMiss) note(k []byte, scope string, class Class, reason rules.Reason, now time.Time) {
 	t := m.table.Load()
 	if t == nil {
@@ -88,12 +97,13 @@ func (m *hitForMiss) note(k []byte, scope string, class Class, reason rules.Reas
 	}
 	slot, tag := t.find(k, scope, class)
 	until := (ticks(now) + uint64(hitForMissTTL/hitForMissTick)) & tickMask
-	if s := tag<<tagShift | until<<tickShift | uint64(reason); slot.Load() != s { // a busy page writes four times a second
+	// A busy URL writes four times a second.
+	if s := tag<<tagShift | until<<tickShift | uint64(reason); slot.Load() != s {
 		slot.Store(s)
 	}
 }
 
-// forget is called when an answer for the URL could be stored, or the URL was purged.
+// forget is called when a response for the URL could be stored, or the URL was purged.
 func (m *hitForMiss) forget(k []byte, scope string, class Class) {
 	t := m.table.Load()
 	if t == nil {
@@ -105,17 +115,17 @@ func (m *hitForMiss) forget(k []byte, scope string, class Class) {
 	}
 }
 
-// clear forgets all. What is noted while it runs may be forgotten, too.
+// clear forgets everything. It may also forget what is noted while it runs.
 func (m *hitForMiss) clear() { m.table.Store(nil) }
 
-// find returns the slot of a URL, and what the slot holds in its highest bits if it is about that URL.
+// find returns the slot of a URL, and the highest bits that the slot has if it is about that URL.
 func (t *hitForMissTable) find(k []byte, scope string, class Class) (slot *atomic.Uint64, tag uint64) {
 	h := maphash.Bytes(t.seed, k) + uint64(class)*0x9e3779b97f4a7c15
 	if scope != "" {
-		h += 3 * maphash.String(t.seed, scope) // were it added as it is, a key and a scope could change places
+		h += 3 * maphash.String(t.seed, scope) // without the factor, a key and a scope could change places
 	}
 	return &t.slots[h%hitForMissSlots], h >> tagShift
 }
 
-// ticks is now in the unit of a slot.
+// ticks returns now in units of hitForMissTick.
 func ticks(now time.Time) uint64 { return uint64(time.Duration(clock.Of(now)) / hitForMissTick) }

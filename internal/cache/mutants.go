@@ -7,13 +7,14 @@ import (
 	"github.com/edgecache-go/edgecache/internal/key"
 )
 
-// Mutants are broken forms of purging, and steps of one. Tests use them to show that they can fail; nothing else calls them.
+// Mutants are broken forms of purging, and steps of one. Tests use them to show that they can fail;
+// nothing else calls them.
 type Mutants struct{ c *Cache }
 
-// Mutants returns those of c.
+// Mutants returns the mutants of c.
 func (c *Cache) Mutants() Mutants { return Mutants{c} }
 
-// Keys yields the primary keys of all that is in memory.
+// Keys yields the primary keys of everything in memory.
 func (m Mutants) Keys() iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for k := range m.c.memory.All() {
@@ -24,14 +25,15 @@ func (m Mutants) Keys() iter.Seq[string] {
 	}
 }
 
-// TagCount is how many tags have not been collected yet.
+// TagCount returns how many tags have not been collected yet.
 func (m Mutants) TagCount() int {
 	m.c.tags.mu.RLock()
 	defer m.c.tags.mu.RUnlock()
 	return len(m.c.tags.named)
 }
 
-// PurgeWithoutMark removes the response of the path on the host, but lets fetches in progress store it again.
+// PurgeWithoutMark removes the response of the path on the host, but lets fetches in progress store
+// it again.
 func (m Mutants) PurgeWithoutMark(host, path string) {
 	for _, scheme := range [...]string{"http", "https"} {
 		m.c.memory.Delete(key.OfURL(nil, scheme, host, path))
@@ -43,7 +45,8 @@ func (m Mutants) PurgeMarkOnly(host, path string) {
 	m.c.purges.bump(m.c.addresses.of(key.OfURL(nil, "http", host, path)))
 }
 
-// PurgeTagWithoutMark makes what carries the tag unusable, but lets fetches in progress store it, and be joined.
+// PurgeTagWithoutMark makes responses with the tag unusable, but lets fetches in progress store
+// them and be joined.
 func (m Mutants) PurgeTagWithoutMark(name string) {
 	if t := m.c.tags.find(name); t != nil {
 		t.purge(m.c.purges.table.Next)
@@ -53,14 +56,14 @@ func (m Mutants) PurgeTagWithoutMark(name string) {
 // PurgeAllWithoutMark empties memory, but lets fetches in progress store again.
 func (m Mutants) PurgeAllWithoutMark() { m.c.memory.Clear() }
 
-// ForgetPaths forgets the generations that unsafe methods have bumped.
+// ForgetPaths removes the marks that unsafe methods have left.
 func (m Mutants) ForgetPaths() {
 	for i := range uint32(pathPlaces) {
 		m.c.purges.table.Forget(firstPath + i)
 	}
 }
 
-// MakeInvalidSoft makes what is invalid as if a soft purge had concerned it.
+// MakeInvalidSoft treats invalidated responses as soft-purged.
 func (m Mutants) MakeInvalidSoft() {
 	for _, r := range m.c.memory.All() {
 		for v := range r.Variants {
@@ -71,7 +74,8 @@ func (m Mutants) MakeInvalidSoft() {
 	}
 }
 
-// SoftPurgeWithoutMark makes the response of the path on the host stale, but lets a 304 on its way make it fresh again.
+// SoftPurgeWithoutMark makes the response of the path on the host stale, but lets a 304 in progress
+// make it fresh again.
 func (m Mutants) SoftPurgeWithoutMark(host, path string) {
 	for _, scheme := range [...]string{"http", "https"} {
 		if r, ok := m.c.memory.Peek(key.OfURL(nil, scheme, host, path)); ok {
@@ -83,7 +87,8 @@ func (m Mutants) SoftPurgeWithoutMark(host, path string) {
 // NextNumber takes the next number of the sequence, as a purge does first.
 func (m Mutants) NextNumber() uint64 { return m.c.purges.table.Next() }
 
-// FinishPurge does the rest of a purge of the URL with the primary key k that has taken this number.
+// FinishPurge does the rest of a purge of the URL with the primary key k that has taken this
+// number.
 func (m Mutants) FinishPurge(k []byte, number uint64) {
 	m.c.purges.table.Mark(number, uint32(m.c.addresses.of(k).url()))
 	m.c.memory.Delete(k)

@@ -12,38 +12,42 @@ import (
 	"github.com/edgecache-go/edgecache/internal/object"
 )
 
-// Handlers choose among representations by Accept and Accept-Language without saying Vary. A stored response answers a
-// request whose Accept names its type, has no preference, or is the one that the response was made for. Any other runs
-// the handler, whose answer is a variant of its own. The same goes for Accept-Language where the response has a language.
+// Handlers choose among representations by Accept and Accept-Language without saying Vary. A stored
+// response answers a request whose Accept names its type, has no preference, or is the Accept that
+// the response was made for. Any other request runs the handler, and its response becomes a variant
+// of its own. The same goes for Accept-Language if the response has a language.
 //
 // Deviation: RFC 9111, 4.1 gives a response without Vary to every request.
 
-// Preferences are what a request says by which a handler may choose.
+// Preferences are what a request says about representations, by which a handler may choose.
 type Preferences struct {
-	accept, language     string // lines parted by line feeds
+	accept, language     string // their lines, separated by line feeds
 	acceptID, languageID uint32 // hashes of these; 0 if anything will do
-	known                bool   // they have been read
+	known                bool   // the header was read
 }
 
-// maxPreference is the longest Accept or Accept-Language that is read, in bytes over all lines. A longer one, which no
-// browser sends, names nothing, and is compared as a whole: to read it once for each variant would be everybody's time.
+// maxPreference is the longest Accept or Accept-Language that is parsed, in bytes over all lines.
+// No browser sends a longer one. A longer one names nothing and is only compared as a whole:
+// parsing it for each variant would cost too much time.
 const maxPreference = 1 << 10
 
-// preferenceSeed makes the hashes unknown to clients, who could aim at another one's otherwise.
+// preferenceSeed makes the hashes unknown to clients, who could otherwise aim at the hash of
+// another client.
 var preferenceSeed = maphash.MakeSeed()
 
-// PreferencesOf returns those of a request with the header h; f has had every name of it.
+// PreferencesOf returns the preferences of a request with the header h. f has seen every name in h.
 func PreferencesOf(h http.Header, f *key.Fields) Preferences {
 	p := Preferences{accept: lineOf(h, f, "Accept"), language: lineOf(h, f, "Accept-Language"), known: true}
 	p.acceptID, p.languageID = preferenceID(p.accept), preferenceID(p.language)
 	return p
 }
 
-// lineOf returns the lines of a field in one.
+// lineOf returns the lines of a field as one.
 func lineOf(h http.Header, f *key.Fields, name string) string {
 	lines, others := f.Preference(h, name)
 	if len(others) > 0 {
-		// CGI makes one of X-Custom and X_Custom. Whoever sends the latter is told apart from whoever sends the former.
+		// CGI makes one variable of X-Custom and X_Custom. A request with the latter must not be taken
+		// for one with the former.
 		return strings.Join(lines, "\n") + "\n\n" + strings.Join(others, "\n")
 	}
 	switch len(lines) {
@@ -62,7 +66,7 @@ func preferenceID(line string) uint32 {
 	return max(uint32(madeOther), uint32(maphash.String(preferenceSeed, line)))
 }
 
-// Hash is a hash of the preferences that count for a response which was chosen by c.
+// Hash is a hash of the preferences that matter for a response chosen by c.
 func (p *Preferences) Hash(c object.Choice) (id uint32) {
 	if c&object.ByType != 0 {
 		id = p.acceptID
@@ -73,7 +77,8 @@ func (p *Preferences) Hash(c object.Choice) (id uint32) {
 	return id
 }
 
-// Wants returns how much these preferences want a representation; 0 if they do not name it.
+// Wants returns how much a request with these preferences wants a representation, from 1 to 1000; 0
+// if they do not name it.
 func (p *Preferences) Wants(c object.Choice, mediaType, language string) int {
 	byType, byLanguage := 1000, 1000
 	if c&object.ByType != 0 && p.acceptID != 0 {
@@ -94,11 +99,12 @@ func (p *Preferences) Wants(c object.Choice, mediaType, language string) int {
 	return max(1, byType*byLanguage/1000)
 }
 
-// madeFor is for whom a response was made: the highest bits are a hash of the preferences of its request.
+// madeFor says for which requests a response was made. Its highest bits are a hash of the
+// preferences of its request.
 type madeFor uint32
 
 const (
-	madeNamed madeFor = 1 << iota // the request named what it got, or took anything
+	madeNamed madeFor = 1 << iota // the request named what it got, or accepted anything
 	madeAlone                     // nothing shows that another request would get it, too
 	madeOther                     // and up: the hash
 )
@@ -115,11 +121,14 @@ func (p *Preferences) made(c object.Choice, mediaType, language string, alone bo
 
 func hashOnly(id uint32) madeFor { return madeFor(id) &^ (madeOther - 1) }
 
-// hash is the hash of the preferences.
+// hash returns the hash of the preferences.
 func (m madeFor) hash() madeFor { return m &^ (madeOther - 1) }
 
-// SetMadeFor notes for whom v was made, before others see it. negotiated says that others are given something else: then a
-// response that has no representation, such as a plain 404, is for the like of its own request only. So is always a 406.
+// SetMadeFor notes for which requests v was made. It is called before other goroutines see v.
+//
+// negotiated says that other requests get another representation. Then a response without a
+// representation, such as a plain 404, is only for requests with the same preferences. The same
+// always holds for a 406.
 func (v *Variant) SetMadeFor(p *Preferences, negotiated bool) {
 	c := v.Choice() & object.Representations
 	alone := negotiated && c == 0 || v.Status() == http.StatusNotAcceptable
@@ -130,16 +139,17 @@ func (v *Variant) SetMadeFor(p *Preferences, negotiated bool) {
 	v.made = p.made(c, mediaType, language, alone)
 }
 
-// How well a response answers: not at all if its rank is 0.
+// How well a response answers. A rank of 0 is not at all.
 const (
-	rankNamed = 1 << 10 // it was made for a request that named it, which says more than what others fall back to
-	rankEqual = 1 << 11 // it was made for the same preferences
-	rankVary  = 1 << 12 // it says Vary, and not all do (RFC 9111, 4.1, last paragraph)
+	rankNamed = 1 << 10 // made for a request that named it, so it is no fallback
+	rankEqual = 1 << 11 // made for the same preferences
+	rankVary  = 1 << 12 // it says Vary, and not all variants do (RFC 9111, 4.1, last paragraph)
 	rankBest  = rankVary | rankEqual
-	// Below these is how much the request wants what it names, at most 1000.
+	// The bits below are how much the request wants the representation, at most 1000.
 )
 
-// equals reports whether a response that was chosen by c and made for m was made for these preferences, or for all.
+// equals reports whether a response that was chosen by c and made for m was made for these
+// preferences, or for all.
 func (p *Preferences) equals(c object.Choice, m madeFor) bool {
 	if m&madeAlone != 0 {
 		return m.hash() == hashOnly(p.Hash(object.Representations))
@@ -148,7 +158,7 @@ func (p *Preferences) equals(c object.Choice, m madeFor) bool {
 	return c == 0 || m.hash() == hashOnly(p.Hash(c))
 }
 
-// Rank tells how well v answers a request with these preferences.
+// Rank returns how well v answers a request with these preferences.
 func (v *Variant) Rank(p *Preferences) (rank int) {
 	c := v.Choice()
 	switch {
@@ -175,7 +185,8 @@ func (v *Variant) Rank(p *Preferences) (rank int) {
 	return rank
 }
 
-// supersedes reports whether v takes the place of o, a variant with the same selector; old is what v was made to replace.
+// supersedes reports whether v takes the place of o, a variant with the same selector. old is the
+// variant that v was made to replace.
 func (v *Variant) supersedes(o, old *Variant) bool {
 	c, d := v.Choice()&object.Representations, o.Choice()&object.Representations
 	switch {
@@ -191,8 +202,8 @@ func (v *Variant) supersedes(o, old *Variant) bool {
 	return typeV == typeO && languageV == languageO
 }
 
-// Representation says which representation v is, and for which preferences it was made, for a
-// store that other processes read. Both are "" for a response that was not chosen.
+// Representation says which representation v is, and for which preferences it was made, in a form
+// for a store that other processes read. Both are "" for a response that was not chosen.
 func (p *Preferences) Representation(v *Variant) (what, made string) {
 	c := v.Choice() & object.Representations
 	if c == 0 {
@@ -209,7 +220,8 @@ func (p *Preferences) Representation(v *Variant) (what, made string) {
 	return what, p.digest(c)
 }
 
-// Takes reports whether a response with such a representation, made for such preferences, is for a request with these.
+// Takes reports whether a response with such a representation, made for such preferences, may
+// answer a request with p.
 func (p *Preferences) Takes(what, made string) bool {
 	if what == "" {
 		return true
@@ -226,8 +238,8 @@ func (p *Preferences) Takes(what, made string) bool {
 	return digest == "" || p.Wants(c, mediaType, language) > 0 || digest == made
 }
 
-// digest is a hash of the preferences that count for a response which was chosen by c, of the same
-// length and meaning in each process; "" if anything will do.
+// digest is a hash of the preferences that matter for a response chosen by c. It has the same
+// length and meaning in every process. It is "" if anything will do.
 func (p *Preferences) digest(c object.Choice) string {
 	text := ""
 	if c&object.ByType != 0 && p.acceptID != 0 {

@@ -14,43 +14,50 @@ import (
 type Effect uint8
 
 const (
-	Remove     Effect = iota
-	SoftPurge         // it is stale from now on
-	Invalidate        // it is validated before any use, but still stands in for errors (RFC 9111, 4.4)
+	// Remove removes the response.
+	Remove Effect = iota
+	// SoftPurge makes the response stale from now on.
+	SoftPurge
+	// Invalidate has the response validated before any use. It may still be served on errors (RFC
+	// 9111, 4.4).
+	Invalidate
 )
 
-// A Target is what a purge concerns. Make one with URL, Prefix, Key, Tag, or Everything.
+// Target is what a purge concerns. URL, Prefix, Key, Tag and Everything make one.
 type Target struct {
 	Kind targetKind
-	URL  targetURL
-	Key  []byte // of Key
-	Tag  string
+	URL  targetURL // for OfURL and OfPrefix
+	Key  []byte    // for OfKey and OfPath
+	Tag  string    // for OfTag
 }
 
+// targetKind says which fields of a Target are set. The engine reads it to purge the second level,
+// too.
 type targetKind uint8
 
 const (
-	OfURL    targetKind = iota
-	OfKey               // a URL by its key, on the host of that
-	OfPath              // the same with every query
-	OfPrefix            // what begins with url
-	OfTag
+	OfURL    targetKind = iota // one URL
+	OfKey                      // one URL by its key, on the host of the key
+	OfPath                     // the same with every query
+	OfPrefix                   // all URLs that begin with URL
+	OfTag                      // all responses with the tag
 	ofAll
 )
 
-// URL is a URL as a purge is given it.
+// URL returns the target of a URL as the application writes it.
 func URL(given string) (Target, error) {
 	u, err := parseTarget(given)
 	return Target{Kind: OfURL, URL: u}, err
 }
 
-// Prefix is the beginning of a URL.
+// Prefix returns the target of all URLs that begin with the given one.
 func Prefix(given string) (Target, error) {
 	u, err := parseTarget(given)
 	return Target{Kind: OfPrefix, URL: u}, err
 }
 
-// Key is the URL with the primary key k; with everyQuery its path, whatever the query.
+// Key returns the target of the URL with the primary key k; with everyQuery, of its path with every
+// query.
 func Key(k []byte, everyQuery bool) Target {
 	if everyQuery {
 		return Target{Kind: OfPath, Key: k}
@@ -58,16 +65,18 @@ func Key(k []byte, everyQuery bool) Target {
 	return Target{Kind: OfKey, Key: k}
 }
 
-// Tag is what carries a tag of this name.
+// Tag returns the target of all responses with this tag.
 func Tag(name string) Target { return Target{Kind: OfTag, Tag: name} }
 
-// Everything is all that is stored.
+// Everything returns the target of all that is stored.
 func Everything() Target { return Target{Kind: ofAll} }
 
-// Purge purges what is in memory, and returns how many stored responses that concerned. It takes one number of the sequence.
+// Purge purges what is in memory, and returns how many stored responses it concerned. It takes one
+// number of the sequence.
 //
-// The number comes before the removal: a response that is stored in between is then removed, and one that is stored afterwards is found to be older than the purge. A second level is to
-// be purged before that.
+// The number comes before the removal: a response that is stored in between is removed, and one
+// that is stored later turns out to be older than the purge. The caller purges a second level
+// first.
 func (c *Cache) Purge(t *Target, how Effect) (n int) {
 	switch t.Kind {
 	case OfURL:
@@ -84,13 +93,14 @@ func (c *Cache) Purge(t *Target, how Effect) (n int) {
 	return c.purgeAll(how)
 }
 
-// clone copies the texts, so that a Target that only has a key can stay on the caller's stack: an
-// unsafe request makes one, and its purge keeps nothing of it.
+// clone copies the texts. So a Target that only has a key can stay on the caller's stack: an unsafe
+// request makes one, and its purge keeps nothing of it.
 func (u *targetURL) clone() targetURL {
 	return targetURL{strings.Clone(u.Host), strings.Clone(u.Target), strings.Clone(u.plain)}
 }
 
-// apply does to all responses of a URL what a purge asks for, and returns how many it concerned. gone reports that they are to be removed.
+// apply does to all responses of a URL what a purge asks for, and returns how many it concerned.
+// gone says that the caller must remove them.
 func (r Resource) apply(how Effect, now time.Time) (n int, gone bool) {
 	switch how {
 	case SoftPurge:
@@ -149,7 +159,8 @@ func (c *Cache) purgeKey(k []byte, everyQuery bool, how Effect) (n int) {
 	return n
 }
 
-// invalidateKey marks own itself first, as it is the URL that is surely asked for, and then its other queries. Beyond maxInvalid these are removed.
+// invalidateKey marks own first, since that is the URL of the request, and then its other queries.
+// It removes those beyond MaxInvalid.
 func (c *Cache) invalidateKey(word, mask uint64, own *plainURL, everyQuery bool, now time.Time) (n int) {
 	c.memory.Visit(word, mask|queryMask, func(_ uint64, k string, r Resource) (gone bool) {
 		if plainOf(k) == *own {
@@ -175,7 +186,8 @@ func (c *Cache) invalidateKey(word, mask uint64, own *plainURL, everyQuery bool,
 	return n
 }
 
-// purgePrefix purges all URLs that begin as u. Responses in progress are not kept, whatever their URL.
+// purgePrefix purges all URLs that begin as u. Responses in progress are not stored, whatever their
+// URL.
 func (c *Cache) purgePrefix(u targetURL, how Effect) (n int) {
 	c.purges.bumpAll()
 	now := time.Now()
@@ -215,12 +227,13 @@ func (c *Cache) purgeAll(how Effect) (n int) {
 // targetURL is a URL, or the beginning of one.
 type targetURL struct {
 	Host   string // plain; "" for every host
-	Target string // path and query as they were written
-	plain  string // the same, plain
+	Target string // path and query as the application wrote them
+	plain  string // the same in its plain spelling
 }
 
-// means reports whether t is the URL with the primary key k, or with prefix its beginning. Its host may also be one that a proxy has told with a request.
-func (t *targetURL) means(k string, res Resource, prefix bool) bool {
+// means reports whether t is the URL with the primary key k; with prefix, whether it is the
+// beginning of that URL. The host may also be one that a proxy named with a request.
+func (t *targetURL) means(k string, r Resource, prefix bool) bool {
 	_, host, target, ok := key.Split(k)
 	if !ok {
 		return false
@@ -228,10 +241,11 @@ func (t *targetURL) means(k string, res Resource, prefix bool) bool {
 	if plain := key.PlainTarget(target); plain != t.plain && !(prefix && strings.HasPrefix(plain, t.plain)) {
 		return false
 	}
-	return t.Host == "" || t.Host == key.PlainHost(host) || res.any(func(v *Variant) bool { return slices.Contains(v.proxiedHosts(), t.Host) })
+	return t.Host == "" || t.Host == key.PlainHost(host) ||
+		r.any(func(v *Variant) bool { return slices.Contains(v.proxiedHosts(), t.Host) })
 }
 
-// parseTarget reads what a purge is given.
+// parseTarget reads the URL that a purge is given.
 func parseTarget(s string) (t targetURL, err error) {
 	given := s
 	wrong := func(why string) (targetURL, error) {
@@ -270,13 +284,14 @@ func parseTarget(s string) (t targetURL, err error) {
 	return t, nil
 }
 
-// MaxInvalid is how many URLs of one path stay, as invalid, for the case that the handler fails. The others are removed: else each of many requests would have all queries of a list to mark again.
+// MaxInvalid is how many URLs of one path an invalidation keeps, in case the handler fails. It
+// removes the others: otherwise each of many requests would mark all queries of a list again.
 const MaxInvalid = 64
 
-// plainURL is a URL without its scheme, plain.
+// plainURL is a URL in its plain spelling, without its scheme.
 type plainURL struct{ host, path, query string }
 
-// covers reports whether k is the key of u, or with everyQuery one of the same path.
+// covers reports whether k is the key of u; with everyQuery, whether it has the same path.
 func (u *plainURL) covers(k string, everyQuery bool) bool {
 	o := plainOf(k)
 	return o.host == u.host && o.path == u.path && (everyQuery || o.query == u.query)

@@ -13,25 +13,26 @@ import (
 )
 
 const (
-	// MaxVariants is how many responses one URL may have in memory.
+	// MaxVariants is how many variants one URL may have in memory.
 	MaxVariants = 64
 
-	// What a resource keeps beside its objects, in bytes.
-	moreOverhead    = 96  // of a resource that has more than one variant, and for each further one 8
-	variantOverhead = 48  // beside its object
-	extrasOverhead  = 64  // of a variant with tags, or with codings
-	hostOverhead    = 80  // of a host that a proxy has told: its name and its place in the listing
-	tagOverhead     = 184 // for each tag: that it may be the only one to carry
+	// What a resource takes beside its objects, in bytes.
+	moreOverhead    = 96  // of a resource with more than one variant; 8 for each further one come on top
+	variantOverhead = 48  // of each variant
+	extrasOverhead  = 64  // of a variant with tags, encodings or proxied hosts
+	hostOverhead    = 80  // of a host that a proxy named: its name, and its place in the listing
+	tagOverhead     = 184 // of each tag, as if no other variant had it
 )
 
-// Resource is all that memory knows of one URL. It is immutable: changes make a new one. The zero value knows nothing.
+// Resource is all that memory holds for one URL. It is immutable: a change makes a new one. The
+// zero value holds nothing.
 type Resource struct {
 	newest *Variant // nil if there is none
 	more   *more    // usually nil
 }
 
 type more struct {
-	older []*Variant // newest first, at least one; with the newest of all at most maxVariants
+	older []*Variant // newest first, at least one; with the newest of all at most MaxVariants
 }
 
 // resourceOf returns a resource with these variants, newest first.
@@ -45,7 +46,7 @@ func resourceOf(variants []*Variant) (r Resource) {
 	return r
 }
 
-// Variants yields all, newest first.
+// Variants yields all variants, newest first.
 func (r Resource) Variants(yield func(*Variant) bool) {
 	if r.newest == nil || !yield(r.newest) || r.more == nil {
 		return
@@ -57,9 +58,9 @@ func (r Resource) Variants(yield func(*Variant) bool) {
 	}
 }
 
-// Find returns the variant that answers the request with the header h best: it fits by scope, by whether there is an
-// Origin, by the values of the fields that its Vary names (RFC 9111, 4.1), and by what the request prefers (see
-// preferences). Of several the newest.
+// Find returns the variant that answers the request with the header h best, or nil. A variant fits
+// by scope, by whether there is an Origin, by the values of the fields that its Vary names (RFC
+// 9111, 4.1), and by what the request prefers (see Preferences). Among equals the newest wins.
 func (r Resource) Find(scope []byte, req *rules.Request, h http.Header) (best *Variant) {
 	var (
 		buf   [256]byte
@@ -97,11 +98,11 @@ func (r Resource) Find(scope []byte, req *rules.Request, h http.Header) (best *V
 	return best
 }
 
-// Alike returns how many variants fit the request but for what it prefers.
+// Alike returns how many variants fit the request in all but its preferences.
 func (r Resource) Alike(scope []byte, req *rules.Request, h http.Header) (n int) {
 	var (
 		vary  object.Names
-		wants []byte // by vary; nil before the first
+		wants []byte // the values for vary; nil before the first variant
 	)
 	for v := range r.Variants {
 		s := v.Selector()
@@ -119,7 +120,8 @@ func (r Resource) Alike(scope []byte, req *rules.Request, h http.Header) (n int)
 	return n
 }
 
-// ExpectedVary returns the fields by which the page is expected to vary: as the variant that fitted last, or as the newest.
+// ExpectedVary returns the fields by which the response is expected to vary: those of v, the
+// variant that fits, or of the newest variant if v is nil.
 func (r Resource) ExpectedVary(v *Variant) []string {
 	if v = r.model(v); v != nil {
 		return v.Vary()
@@ -127,7 +129,7 @@ func (r Resource) ExpectedVary(v *Variant) []string {
 	return nil
 }
 
-// ExpectedTags returns the tags that the page is expected to carry, likewise.
+// ExpectedTags returns the tags that the response is expected to carry, in the same way.
 func (r Resource) ExpectedTags(v *Variant) []string {
 	if v = r.model(v); v != nil {
 		return v.TagNames()
@@ -135,7 +137,8 @@ func (r Resource) ExpectedTags(v *Variant) []string {
 	return nil
 }
 
-// model is what the next page will likely be like: v if it is not nil, else the newest variant, purged or not.
+// model returns what the next response will likely resemble: v if it is not nil, else the newest
+// variant, purged or not.
 func (r Resource) model(v *Variant) *Variant {
 	if v == nil {
 		return r.newest
@@ -146,7 +149,7 @@ func (r Resource) model(v *Variant) *Variant {
 // has reports whether v is one of the variants.
 func (r Resource) has(v *Variant) bool { return r.any(func(o *Variant) bool { return o == v }) }
 
-// any reports whether a variant fits.
+// any reports whether fits returns true for a variant.
 func (r Resource) any(fits func(*Variant) bool) bool {
 	for v := range r.Variants {
 		if fits(v) {
@@ -156,7 +159,7 @@ func (r Resource) any(fits func(*Variant) bool) bool {
 	return false
 }
 
-// Alive is the number of variants that have not been purged by a tag before.
+// Alive returns the number of variants that no purge of a tag has concerned.
 func (r Resource) Alive() (n int) {
 	for v := range r.Variants {
 		if !v.Purged() {
@@ -166,7 +169,7 @@ func (r Resource) Alive() (n int) {
 	return n
 }
 
-// invalidate marks every variant as one that has to be validated, and returns how many had not to.
+// invalidate marks every variant as one to validate, and returns how many it newly marked.
 func (r Resource) invalidate(now time.Time) (n int) {
 	at := clock.Of(now)
 	for v := range r.Variants {
@@ -189,12 +192,13 @@ func (r Resource) softPurge(now time.Time) (n int) {
 	return n
 }
 
-// with returns the resource with v in place of what v replaces, and the resource without all that: what
-// stays if there is no room for v. v replaces the variant for the same requests, and old, if it is not nil,
-// unless that is another representation; it is as popular as they were.
+// with returns the resource with v in place of what v replaces. rest is the resource without both,
+// which stays if there is no room for v.
 //
-// A list that is full, or larger than maxBytes, loses the variants that were used least, so that somebody
-// who makes up request headers cannot push out what others use.
+// v replaces the variant for the same requests, and also old, unless old is nil or another
+// representation. It is as popular as they were. If there are too many variants, or more than
+// maxBytes of them, the least used ones go: a client that makes up request headers cannot push out
+// what others use.
 func (r Resource) with(v *Variant, old *Variant, maxBytes int64) (next, rest Resource) {
 	if r == (Resource{}) {
 		return Resource{newest: v}, r
@@ -219,9 +223,9 @@ func (r Resource) with(v *Variant, old *Variant, maxBytes int64) (next, rest Res
 	return resourceOf(variants), rest
 }
 
-// leastUsed returns the index of the variant that gives way first: the one that was used least; of several, one
-// of the scope that was used least in all, and not of plain requests; of several, the oldest. A scope that somebody
-// has made up is one that nobody else uses.
+// leastUsed returns the index of the variant that gives way first. That is the least used one; of
+// several, one of the least used scope, and rather one of a scope than of plain requests; of
+// several, the oldest. A made-up scope has no other users.
 func leastUsed(variants []*Variant) (least int) {
 	scopes := make(map[string]uint64, len(variants))
 	for _, v := range variants {
@@ -244,8 +248,8 @@ func leastUsed(variants []*Variant) (least int) {
 	return least
 }
 
-// used returns the resource without the variants that nobody has asked for since they were stored. ok is false if
-// that is all, or nothing.
+// used returns the resource without the variants that no request has asked for since they were
+// stored. ok is false if that leaves all of them, or none.
 func (r Resource) used() (next Resource, ok bool) {
 	if r.more == nil {
 		return r, false
@@ -259,7 +263,7 @@ func (r Resource) used() (next Resource, ok bool) {
 	return resourceOf(variants), len(variants) > 0 && len(variants) < 1+len(r.more.older)
 }
 
-// spares reports whether used would leave variants out, and others not.
+// hasUnused reports whether used would leave some variants out, but not all.
 func (r Resource) hasUnused() bool {
 	if r.more == nil {
 		return false
@@ -286,7 +290,7 @@ func (r Resource) without(v *Variant) Resource {
 	return resourceOf(variants)
 }
 
-// size is what the resource keeps in memory, in bytes, beside itself.
+// size returns the bytes that the resource takes in memory, beside itself.
 func (r Resource) size() (n int64) {
 	if r.more != nil {
 		n = moreSize(len(r.more.older))
@@ -297,7 +301,7 @@ func (r Resource) size() (n int64) {
 	return n
 }
 
-// sizeOf is the size of a resource with these variants.
+// sizeOf returns the size of a resource with these variants.
 func sizeOf(variants []*Variant) (n int64) {
 	if len(variants) > 1 {
 		n = moreSize(len(variants) - 1)

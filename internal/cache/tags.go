@@ -10,19 +10,20 @@ import (
 	"github.com/edgecache-go/edgecache/internal/clock"
 )
 
-// tag is what all stored responses with one tag share. A purge is one store into it; a hit looks at it.
+// tag is shared by all stored responses that carry it. A purge is one store into it; a hit reads
+// it.
 type tag struct {
 	hard   atomic.Uint64 // number of the last purge
 	soft   atomic.Uint64 // number of the last soft purge
-	softAt atomic.Int64  // when that was, in nanoseconds since epoch
+	softAt atomic.Int64  // when that was: a clock.Instant
 
-	mu      sync.Mutex // for counting only: a hit does without
-	entries int        // stored responses that carry it and that it has not purged
+	mu      sync.Mutex // for counting only: a hit takes no lock
+	entries int        // stored responses that carry it, without those that it has purged
 }
 
-// purge marks all that began before the number that it takes, and returns how many stored responses
-// that concerns. The number is taken under the lock: a response that begins after it is counted after
-// that, and not counted out.
+// purge marks all responses from before the number that it takes, and returns how many stored
+// responses that concerns. It takes the number under the lock: a response that starts after the
+// number is counted after it, and is not counted out.
 func (t *tag) purge(take func() uint64) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -41,7 +42,8 @@ func (t *tag) softPurge(take func() uint64, now time.Time) (n int) {
 	return t.entries
 }
 
-// count adds n to the stored responses that carry the tag: one that began at the given point, unless a purge has counted it out.
+// count adds n to the stored responses that carry the tag, for a response of generation gen. It
+// does nothing if a purge has already counted that response out.
 func (t *tag) count(n int, gen uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -50,13 +52,14 @@ func (t *tag) count(n int, gen uint64) {
 	}
 }
 
-// tags finds tags by name. It holds them weakly: a tag lives as long as a stored response carries it.
+// tags finds tags by name. It holds them weakly: a tag is collected when no stored response carries
+// it any more.
 type tags struct {
 	mu    sync.RWMutex
 	named map[string]weak.Pointer[tag]
 }
 
-// get returns the tag of that name, making it if nobody carries it yet.
+// get returns the tag of that name, and makes it if it does not exist.
 func (t *tags) get(name string) *tag {
 	if found := t.find(name); found != nil {
 		return found
@@ -76,14 +79,14 @@ func (t *tags) get(name string) *tag {
 	return made
 }
 
-// find returns the tag of that name, or nil if nothing stored carries it.
+// find returns the tag of that name, or nil if no stored response carries it.
 func (t *tags) find(name string) *tag {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	return t.named[name].Value()
 }
 
-// forgotten is what is left of a tag that nobody carries any more.
+// forgotten is what remains of a collected tag, for its clean-up.
 type forgotten struct {
 	name    string
 	pointer weak.Pointer[tag]
@@ -92,7 +95,7 @@ type forgotten struct {
 func (t *tags) forget(f forgotten) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.named[f.name] == f.pointer { // else it has come back in the meantime
+	if t.named[f.name] == f.pointer { // otherwise a new tag of that name was made in the meantime
 		delete(t.named, f.name)
 	}
 }

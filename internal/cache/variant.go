@@ -12,24 +12,29 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// Variant is one stored response with what is known about it here. The response itself is immutable; what is atomic is not part of it.
+// Variant is one stored response, with what memory knows about it. The response itself is
+// immutable; the atomic fields are not part of it.
 type Variant struct {
 	object.Object
-	Gen     uint64                // where the purge sequence stood when it began to be made
-	pattern unique.Handle[string] // of the route that made it, as http.ServeMux has it; that of "" if there was none
-	extras  *extras               // nil without any
+	// Gen is the generation from before the response was rendered: a purge with a later number
+	// concerns it.
+	Gen     uint64
+	pattern unique.Handle[string] // see Pattern
+	extras  *extras               // nil if v has none
 
-	failures atomic.Pointer[failures] // nil while there has been none
-	made     madeFor                  // for which preferences
-	used     atomic.Uint32            // grows with use, saturates; decides which variant gives way; its highest bit says that v is being refreshed ahead of its end
+	failures atomic.Pointer[failures] // nil before the first
+	made     madeFor                  // see SetMadeFor
+	// used counts uses up to maxUses, and decides which variant gives way. Its highest bit is
+	// refreshedFlag.
+	used atomic.Uint32
 }
 
-// extras are what most stored responses do without.
+// extras are what most stored responses do not have.
 type extras struct {
 	names        []string
-	tags         []*tag     // of these names
-	encodings    *Encodings // nil if the response may not be coded
-	proxiedHosts *[]string  // see toldHosts; nil if there are none
+	tags         []*tag     // the tags of these names
+	encodings    *Encodings // nil if the response must not be encoded
+	proxiedHosts *[]string  // see Variant.proxiedHosts; nil if there are none
 }
 
 // tags returns the tags of v.
@@ -51,7 +56,7 @@ func (v *Variant) TagNames() []string {
 // Pattern is the pattern of the route that made v, as http.ServeMux has it; "" if there was none.
 func (v *Variant) Pattern() string { return v.pattern.Value() }
 
-// Encodings returns the forms of v; nil if it may have none.
+// Encodings returns the encodings of v; nil if v must not be encoded.
 func (v *Variant) Encodings() *Encodings {
 	if v.extras == nil {
 		return nil
@@ -59,10 +64,10 @@ func (v *Variant) Encodings() *Encodings {
 	return v.extras.encodings
 }
 
-// Vary returns the fields by which v varies.
+// Vary returns the request fields by which v varies.
 func (v *Variant) Vary() []string { return v.Selector().Vary.Append(nil) }
 
-// Purged reports whether a tag of v has been purged since it began to be made.
+// Purged reports whether a tag of v was purged after Gen.
 func (v *Variant) Purged() bool {
 	for _, t := range v.tags() {
 		if t.hard.Load() > v.Gen {
@@ -72,7 +77,7 @@ func (v *Variant) Purged() bool {
 	return false
 }
 
-// invalidate notes that v has to be validated since the given moment, and reports whether it had not to.
+// invalidate notes that v must be validated since at. It reports whether that is new.
 func (v *Variant) invalidate(at clock.Instant) bool {
 	t := v.withFailures()
 	first := t.invalid.CompareAndSwap(false, true)
@@ -80,24 +85,25 @@ func (v *Variant) invalidate(at clock.Instant) bool {
 	return first
 }
 
-// invalid reports whether v has been invalidated.
+// invalid reports whether v was invalidated.
 func (v *Variant) invalid() bool {
 	t := v.failures.Load()
 	return t != nil && t.invalid.Load()
 }
 
-// softPurge notes that v is stale since the given moment, in nanoseconds since epoch, unless it is already.
+// softPurge notes that v is stale since at, unless a soft purge has made it stale before.
 func (v *Variant) softPurge(at clock.Instant) {
 	v.withFailures().softPurgedAt.CompareAndSwap(0, int64(at))
 }
 
-// softPurged returns for how long v has been stale by a soft purge.
+// softPurged returns for how long v has been stale by a soft purge; ok is false if there was none.
 func (v *Variant) softPurged(now time.Time) (since time.Duration, ok bool) {
 	t := v.failures.Load()
 	if t == nil || t.softPurgedAt.Load() == 0 {
 		for _, t := range v.tags() {
 			if t.soft.Load() > v.Gen {
-				v.softPurge(clock.Instant(t.softAt.Load())) // so that the next purge of the tag does not make it later
+				// So that the next purge of the tag does not move the time.
+				v.softPurge(clock.Instant(t.softAt.Load()))
 			}
 		}
 		if t = v.failures.Load(); t == nil {
@@ -111,7 +117,7 @@ func (v *Variant) softPurged(now time.Time) (since time.Duration, ok bool) {
 	return max(clock.Instant(at).Until(now), 0), true
 }
 
-// terms returns what decides about v now: stale since a soft purge, if there was one.
+// terms returns what decides about v now: its own terms, or those after a soft purge.
 func (v *Variant) terms(now time.Time) rules.Terms {
 	since, ok := v.softPurged(now)
 	switch {
@@ -132,7 +138,8 @@ func (v *Variant) TTL(now time.Time) time.Duration {
 	return ttl
 }
 
-// UsableOnError reports whether v may be served to the request because the handler fails. broken says that there was no answer at all.
+// UsableOnError reports whether v may be served to the request because the handler fails. broken
+// says that the handler gave no response at all.
 func (v *Variant) UsableOnError(o *rules.Options, req *rules.Request, broken bool, now time.Time) bool {
 	terms := v.terms(now)
 	return terms.StaleOnError(o, req, broken, now)
@@ -153,7 +160,7 @@ func (v *Variant) Reuse(o *rules.Options, req *rules.Request, now time.Time) (ru
 	return action, reason
 }
 
-// size is what v keeps in memory, in bytes.
+// size returns the bytes that v takes in memory.
 func (v *Variant) size() int64 {
 	n := v.Size() + variantOverhead
 	if v.extras != nil {
@@ -164,33 +171,35 @@ func (v *Variant) size() int64 {
 
 const (
 	maxUses       = 1024
-	refreshedFlag = 1 << 31 // in variant.used
+	refreshedFlag = 1 << 31 // in Variant.used: v is being refreshed ahead of its end
 )
 
-// uses is how often v was used, at most maxUses.
+// uses returns how often v was used, at most maxUses.
 func (v *Variant) uses() uint32 { return v.used.Load() &^ refreshedFlag }
 
 // Touch counts a use.
 func (v *Variant) Touch() {
-	// Uses that race may be lost; the order between busy and idle variants is not. Beyond the bound nothing is written, so that a hot variant costs no cache line.
+	// Uses that race may be lost; the order between busy and idle variants is not. Beyond the bound
+	// nothing is written, so a hot variant invalidates no cache line.
 	if n := v.used.Load(); n&^refreshedFlag < maxUses {
 		v.used.CompareAndSwap(n, n+1)
 	}
 }
 
-// beginRefresh reports whether nobody refreshes v ahead of its end, and notes that the caller does.
+// beginRefresh notes that the caller refreshes v ahead of its end. It returns false if another
+// request does so already.
 func (v *Variant) beginRefresh() bool { return v.used.Or(refreshedFlag)&refreshedFlag == 0 }
 
-// GiveUpRefresh notes that the next request may refresh v.
+// GiveUpRefresh lets the next request refresh v ahead of its end.
 func (v *Variant) GiveUpRefresh() { v.used.And(^uint32(refreshedFlag)) }
 
-// pay says that the bytes of v are charged, once more.
+// pay notes, once more, that memory is charged for the bytes of v.
 func (v *Variant) pay() { v.bodies((*readers.Set).Pay) }
 
 // unpay takes one pay back.
 func (v *Variant) unpay() { v.bodies((*readers.Set).Unpay) }
 
-// bodies calls f for the body of v, and for those of its codings, as far as it is known who reads them.
+// bodies calls f for the body of v and of each encoding, if their readers are counted.
 func (v *Variant) bodies(f func(*readers.Set)) {
 	if set := v.Body.Readers(); set != nil {
 		f(set)
@@ -208,7 +217,7 @@ func (v *Variant) bodies(f func(*readers.Set)) {
 	}
 }
 
-// proxiedHosts returns the hosts, plain, that proxies have told with the request for v.
+// proxiedHosts returns the hosts, plain, that proxies named with the request for v.
 func (v *Variant) proxiedHosts() []string {
 	if v.extras == nil || v.extras.proxiedHosts == nil {
 		return nil
@@ -216,19 +225,19 @@ func (v *Variant) proxiedHosts() []string {
 	return *v.extras.proxiedHosts
 }
 
-// Tag is the entity tag of v; zero if there is none.
+// Tag returns the entity tag of v; zero if there is none.
 func (v *Variant) Tag() field.ETag {
-	page := v.Validators()
-	return page.ETag
+	validators := v.Validators()
+	return validators.ETag
 }
 
 const (
-	endingHits  = 16              // in its lifetime make a page worth being made anew before it ends
-	endingShare = 10              // of its lifetime: the last tenth is its end
-	endingMost  = 5 * time.Second // but no more than this
+	endingHits  = 16              // hits in its lifetime that make a response worth a refresh ahead of its end
+	endingShare = 10              // the end is the last tenth of its lifetime,
+	endingMost  = 5 * time.Second // but at most this
 )
 
-// Ending reports, once, that v is in demand and about to end.
+// Ending reports, once, that v is in demand and close to its end.
 func (v *Variant) Ending(now time.Time) bool {
 	return v.nearEnd(now) && v.uses() >= endingHits && v.beginRefresh()
 }
@@ -238,7 +247,7 @@ func (v *Variant) nearEnd(now time.Time) bool {
 	return ttl < endingMost && ttl < v.Terms.Lifetime()/endingShare
 }
 
-// Strays reports whether no errand is to be sent for v.
+// Strays reports whether no errand may be sent for v for now.
 func (v *Variant) Strays(now time.Time) bool {
 	t := v.failures.Load()
 	if t == nil {
@@ -248,7 +257,7 @@ func (v *Variant) Strays(now time.Time) bool {
 	return until != 0 && int64(clock.Of(now)) < until
 }
 
-// WantsRefresh reports whether a refresh that had to wait is still wanted, for the reason that it had.
+// WantsRefresh reports whether a refresh that had to wait is still wanted, for its reason.
 func (v *Variant) WantsRefresh(o *rules.Options, req *rules.Request, reason rules.Reason, now time.Time) bool {
 	if v.Purged() {
 		return false
@@ -266,7 +275,7 @@ func (v *Variant) WantsRefresh(o *rules.Options, req *rules.Request, reason rule
 	return false
 }
 
-// Stray notes that no errand is to be sent for v until then.
+// Stray notes that no errand may be sent for v before until.
 func (v *Variant) Stray(until time.Time) {
 	v.withFailures().straysUntil.Store(int64(clock.Of(until)))
 }
