@@ -10,28 +10,31 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// openStore puts the second tier behind memory.
+// openStore puts the second level behind memory.
 func (e *Engine) openStore(s l2.Store, key []byte) {
 	e.l2 = l2.New(l2.Config{
 		Store: s, Key: key, Rules: &e.rules, MaxBytes: 2 * e.cache.MaxBody(),
 		OnBreaker: func(open bool, cause error) {
 			if open {
-				e.tell(Event{Kind: Failed, Reason: rules.StoreFailed, Err: fmt.Errorf("edgecache: the store is left alone for a while: %w", cause)})
+				e.tell(Event{Kind: Failed, Reason: rules.StoreFailed, Err: fmt.Errorf("edgecache: the store failed several times in a row, and is not asked for a while: %w", cause)})
 			}
 		},
 	})
 }
 
-// restore looks for the page in the second tier, where memory has nothing. It reports whether that has answered the client, and those who wait.
-// A page that is past its time becomes what the handler is asked about.
+// restore looks for the response in the second level, on a memory miss. It returns true if that has
+// answered the client and the waiters. A response that is past its time becomes f.old, about which
+// the handler is asked.
 func (f *fetch) restore() (answered bool) {
 	e := f.handler.engine
 	if e.l2 == nil || f.old != nil || !f.plain || f.posts || f.background || f.alone {
 		return false
 	}
-	// It takes no longer than its deadline. That this client leaves in the meantime is no reason to make
-	// the response again for those who wait with it.
-	found := e.l2.Lookup(context.WithoutCancel(f.r.Context()), f.key, []byte(f.scope), f.r.Header, &f.req.Scope, func(r l2.Representation) bool { return f.prefers.Takes(r.What, r.For) })
+	// The lookup has a deadline of its own. If this client leaves in the meantime, the waiters still
+	// get the stored response instead of a second run of the handler.
+	found := e.l2.Lookup(context.WithoutCancel(f.r.Context()), f.key, []byte(f.scope), f.r.Header, &f.req.Scope, func(r l2.Representation) bool {
+		return f.prefers.Takes(r.What, r.For)
+	})
 	if found.Outcome != l2.Found {
 		return false
 	}
@@ -63,17 +66,17 @@ func (f *fetch) restore() (answered bool) {
 	}
 }
 
-// markL2 remembers where the purges of the second tier stand, before the handler runs.
+// markL2 notes where the purges of the second level stand, before the handler runs.
 func (f *fetch) markL2() {
-	if second := f.handler.engine.l2; second != nil {
-		f.mark = second.Mark()
+	if store := f.handler.engine.l2; store != nil {
+		f.mark = store.Mark()
 	}
 }
 
-// putL2 writes v to the second tier, in the background.
+// putL2 writes v to the second level, in the background.
 func (f *fetch) putL2(v *cache.Variant) {
-	if second := f.handler.engine.l2; second != nil && !v.IsTold() && !v.IsForOne() {
+	if store := f.handler.engine.l2; store != nil && !v.IsTold() && !v.IsForOne() {
 		what, made := f.prefers.Representation(v)
-		second.Put(f.key, &v.Object, v.TagNames(), l2.Representation{What: what, For: made}, f.mark)
+		store.Put(f.key, &v.Object, v.TagNames(), l2.Representation{What: what, For: made}, f.mark)
 	}
 }

@@ -12,22 +12,22 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// shortBytes are bytes that usually fit in a room of their own, so that they need no memory elsewhere. A
-// copy of them does not depend on the original.
+// shortBytes are bytes that usually fit into a room of their own, so they need no memory elsewhere.
+// A copy does not depend on the original.
 type shortBytes struct {
 	room [256]byte
 	size int
 	long []byte // the bytes, if they do not fit in room
 }
 
-// set makes b the bytes. b may lie in room.
+// set copies b. b may lie in room.
 func (s *shortBytes) set(b []byte) {
 	if s.size = copy(s.room[:], b); s.size < len(b) {
 		s.long = slices.Clone(b)
 	}
 }
 
-// bytes returns the bytes. Behind them is the rest of the room, which may be appended to.
+// bytes returns the bytes. Behind them is the rest of the room, so callers may append.
 func (s *shortBytes) bytes() []byte {
 	if s.long != nil {
 		return s.long
@@ -43,18 +43,19 @@ type lookup struct {
 	scopeRoom shortBytes
 	resource  cache.Resource
 	variant   *cache.Variant // the stored response that fits; nil if none does
-	passes    bool           // the request goes past the cache, for the reason
-	action    rules.Action   // else
+	passes    bool           // the request goes past the cache, because of reason
+	action    rules.Action   // if it does not
 	reason    rules.Reason
 }
 
-// key is the primary key of the URL, and scope what else but Vary separates responses. Both lie in l.
+// key is the primary key of the URL. scope is what else, apart from Vary, separates responses. Both
+// lie in l.
 func (l *lookup) key() []byte   { return l.keyRoom.bytes() }
 func (l *lookup) scope() []byte { return l.scopeRoom.bytes() }
 
-// lookup decides about r, and says so in l, which is zero. outer is what middleware outside has put into
-// the header of the response so far. A request counts as a use of what is stored, an explanation does
-// not.
+// lookup decides about r, and notes the decision in l, which is zero. outer is the header of the
+// response as middleware outside has left it so far. A request counts as a use of what is stored,
+// an explanation does not.
 func (e *Engine) lookup(l *lookup, r *http.Request, req *rules.Request, outer http.Header, request bool) {
 	if req.Bypass != rules.None {
 		l.passes, l.reason = true, req.Bypass
@@ -79,8 +80,8 @@ func (e *Engine) lookup(l *lookup, r *http.Request, req *rules.Request, outer ht
 	l.now = time.Now()
 	l.variant = l.resource.Find(scope, req, r.Header)
 	switch {
-	// What is excepted is never stored, so a hit need not ask. Only methods can make a difference, which
-	// share a key.
+	// An excepted request is never stored, so a hit does not ask. The exception is a pattern with a
+	// method: GET and HEAD share a key.
 	case (l.variant == nil || e.except.DiffersByMethod()) && e.except.Contains(r):
 		l.passes, l.reason = true, rules.Excepted
 	case l.variant != nil && nonceOutside(outer, l.variant):
@@ -96,20 +97,21 @@ func (e *Engine) lookup(l *lookup, r *http.Request, req *rules.Request, outer ht
 	}
 }
 
-// missReason says why nothing that is stored for a URL answers a request.
-func missReason(res cache.Resource, scope []byte, req *rules.Request, h http.Header) rules.Reason {
+// missReason says why no response that is stored for a URL answers a request.
+func missReason(stored cache.Resource, scope []byte, req *rules.Request, h http.Header) rules.Reason {
 	switch {
-	case res.IsEmpty():
+	case stored.IsEmpty():
 		return rules.URIMiss
-	case res.Alive() == 0:
+	case stored.Alive() == 0:
 		return rules.Purged
-	case res.Alike(scope, req, h) > 0:
+	case stored.Alike(scope, req, h) > 0:
 		return rules.Accept
 	}
 	return rules.VaryMiss
 }
 
-// classify tells what the header of r says, what the application says about r, and within which limits it is served.
+// classify says what the header of r and the application say about r, and within which limits it is
+// served.
 func (e *Engine) classify(r *http.Request, limits *rules.Limits) rules.Request {
 	req := e.rules.Request(r)
 	if e.config.Personal != nil {
@@ -124,8 +126,8 @@ func (e *Engine) classify(r *http.Request, limits *rules.Limits) rules.Request {
 	return req
 }
 
-// personal asks Config.Personal. One that panics tells nothing, and nothing is shared then: the
-// client gets its answer from the handler, and the operator the panic.
+// personal asks Config.Personal. If that panics, the request counts as personal and nothing is
+// shared: the client gets its response from the handler, and the panic is logged.
 func (e *Engine) personal(r *http.Request) (yes bool) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -136,22 +138,25 @@ func (e *Engine) personal(r *http.Request) (yes bool) {
 	return e.config.Personal(r)
 }
 
-// scope appends what besides the URL and Vary separates pages: see key.Scope; what policies outside vary on, and the version that the application names.
+// scope appends what besides the URL and Vary separates responses: see key.Scope, then what
+// policies outside vary on, and the version that the application names.
 func (e *Engine) scope(dst []byte, r *http.Request, req *rules.Request) []byte {
 	dst = key.Scope(dst, r, &req.Scope)
 	if req.Limits != nil && len(req.Limits.Vary) > 0 {
-		dst = key.Variant(append(dst, 0, 'P'), e.rules.Chosen(req.Limits.Vary), r.Header, &req.Scope) // no other part of a scope begins so
+		// No other part of a scope begins with these bytes.
+		dst = key.Variant(append(dst, 0, 'P'), e.rules.Chosen(req.Limits.Vary), r.Header, &req.Scope)
 	}
 	if e.config.Version == nil {
 		return dst
 	}
 	version := e.config.Version()
-	dst = append(dst, 0, 'V') // no other part of a scope begins so
+	dst = append(dst, 0, 'V') // no other part of a scope begins with these bytes
 	dst = binary.AppendUvarint(dst, uint64(len(version)))
 	return append(dst, version...)
 }
 
-// mayWait reports whether a request may be answered by one that began before it: not if its client wants an answer made anew, or its own.
+// mayWait reports whether a request may be answered by one that began before it. It may not if its
+// client wants a new response, or one of its own.
 func mayWait(cc *field.CacheControl) bool {
 	return !cc.NoCache && !cc.NoStore && !cc.MaxAge.Set && !cc.MinFresh.Set
 }

@@ -12,8 +12,9 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// restricting are fields of middleware outside that no stored response may take back: what its own request is answered
-// with depends on them, whoever the response was made for. It is small enough for the stack: hits make one.
+// restricting are fields of middleware outside that no stored response may take back: the response
+// to this request depends on them, whatever the stored response was made for. It is small enough
+// for the stack: every hit has one.
 type restricting struct {
 	vary     []string
 	control  []string
@@ -22,7 +23,7 @@ type restricting struct {
 	policies [len(field.Policies)][]string
 }
 
-// restrictingIn returns those of h.
+// restrictingIn returns the restricting fields of h.
 func restrictingIn(h http.Header, targeted []string) (o restricting) {
 	o.vary, o.control = h["Vary"], h["Cache-Control"]
 	for i, name := range targeted {
@@ -38,12 +39,12 @@ func restrictingIn(h http.Header, targeted []string) (o restricting) {
 	return o
 }
 
-// edited tells what a response does to the fields of middleware outside.
+// edited says what a response does to the fields of middleware outside.
 type edited interface{ Edit(name string) field.Edit }
 
-// keep puts back into h what the stored fields, which are there by now, have taken from it: the names in Vary, and what
-// the handler did not override itself when it made the response: the restrictions of Cache-Control, and policies, of which
-// each counts.
+// keep puts back into h what the stored fields, which are already there, have taken from it: the
+// names in Vary, the restrictions of Cache-Control, and policies, each of which counts. It does not
+// put back what the handler itself overrode when it made the response.
 func (o *restricting) keep(h http.Header, targeted []string, response edited) {
 	if len(o.vary) > 0 {
 		h["Vary"] = field.UniteVary(o.vary, h["Vary"])
@@ -63,7 +64,8 @@ func (o *restricting) keep(h http.Header, targeted []string, response edited) {
 	}
 }
 
-// keepControl is keep for a field with the form of Cache-Control, of which lines stood outside.
+// keepControl does the same for a field with the syntax of Cache-Control. lines are those from
+// outside.
 func keepControl(h http.Header, name string, lines []string, response edited) {
 	now := h[name]
 	if !replaced(lines, now) {
@@ -82,12 +84,13 @@ func keepControl(h http.Header, name string, lines []string, response edited) {
 	}
 }
 
-// replaced reports whether there were lines outside, and others are there now.
+// replaced reports whether there were lines from outside, and h now has others.
 func replaced(lines, now []string) bool {
 	return len(lines) > 0 && (len(now) == 0 || &now[0] != &lines[0])
 }
 
-// tighten adds restrictions to a Cache-Control, as [NoStore], [Private] and [NoCache] do, or to a targeted field.
+// tighten adds restrictions to a Cache-Control, as [NoStore], [Private] and [NoCache] do, or to a
+// targeted field.
 func tighten(h http.Header, name string, restrictions field.Restrictions) {
 	for _, r := range [...]struct {
 		restriction field.Restrictions
@@ -105,7 +108,8 @@ func tighten(h http.Header, name string, restrictions field.Restrictions) {
 	}
 }
 
-// copyHeader puts the header of v into h, which has what middleware outside says on this answer; see object.Header.CopyTo.
+// copyHeader puts the header of v into h, which has the fields of middleware outside; see
+// object.Header.CopyTo.
 func (e *Engine) copyHeader(h http.Header, v *cache.Variant, extra int) []string {
 	if len(h) == 0 {
 		return v.CopyHeader(h, extra)
@@ -116,7 +120,8 @@ func (e *Engine) copyHeader(h http.Header, v *cache.Variant, extra int) []string
 	return room
 }
 
-// applyHeader does the same with a header that is not stored yet. It shares no slice with it.
+// applyHeader does the same with a header that is not stored yet. It shares no slice with that
+// header.
 func (e *Engine) applyHeader(h, fields http.Header, edits field.Edits) {
 	o := restrictingIn(h, e.rules.TargetedFields)
 	edits.Apply(h, fields)
@@ -126,17 +131,18 @@ func (e *Engine) applyHeader(h, fields http.Header, edits field.Edits) {
 	o.keep(h, e.rules.TargetedFields, edits)
 }
 
-// errNonceOutside is what is told of a page that cannot be served as it is stored, see nonceOutside.
+// errNonceOutside is the warning about a response that cannot be served as it is stored; see
+// nonceOutside.
 var errNonceOutside = errors.New("edgecache: middleware outside of the cache puts a nonce into Content-Security-Policy, so no page is served from the cache: a stored page has another nonce, or none; let scripts in by their hashes, with 'strict-dynamic' if they load others")
 
-// nonceIn reports whether there is a nonce in a policy of h.
+// nonceIn reports whether a policy of h has a nonce.
 func nonceIn(h http.Header) bool {
 	return slices.ContainsFunc(field.Policies[:], func(name string) bool { return field.HasNonce(h[name]) })
 }
 
-// nonceOutside reports whether middleware outside has put a nonce into a policy of h that stays beside the stored response.
-// The handler is told such a nonce, by the request's context for instance, and writes it into its page: the scripts of
-// another page would not run.
+// nonceOutside reports whether middleware outside has put a nonce into a policy of h that stays
+// beside the stored response. The handler learns such a nonce, from the context of the request for
+// instance, and writes it into its page: the scripts of a stored page would not run.
 func nonceOutside(h http.Header, response edited) bool {
 	if len(h) == 0 {
 		return false
@@ -149,10 +155,10 @@ func nonceOutside(h http.Header, response edited) bool {
 	return false
 }
 
-// passNonce passes a request on because of nonceOutside, to which v would have been the answer.
-func (h *handler) passNonce(w http.ResponseWriter, r *http.Request, req *rules.Request, v *cache.Variant, came time.Time) {
+// passNonce passes a request on because of nonceOutside. v is the response that it would have got.
+func (h *handler) passNonce(w http.ResponseWriter, r *http.Request, req *rules.Request, v *cache.Variant, received time.Time) {
 	h.engine.warnedOnce(r, v.Pattern(), errNonceOutside)
-	p := h.newPass(w, r, req, &cacheStatus{status: Bypass, forward: rules.CSPNonce, reason: rules.CSPNonce, received: came})
+	p := h.newPass(w, r, req, &cacheStatus{status: Bypass, forward: rules.CSPNonce, reason: rules.CSPNonce, received: received})
 	p.in.edge = h.engine
 	p.run()
 }

@@ -14,14 +14,14 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// A fetch is a plain GET, so that the whole response can be stored, and only its header tells whether
-// that may be. Of what may not be stored the client gets its range all the same: here it is cut from
-// what the handler writes, and from the next request on, for as long as the refusal is remembered, the
-// handler sees Range itself.
+// A fetch is a plain GET, so that the whole response can be stored, and only its header says
+// whether it may be. If it may not, the client still gets its range: it is cut here from what the
+// handler writes. From the next request on, while hit-for-miss lasts, the handler sees Range
+// itself.
 
-// passPart answers the client's Range from a response with the given header that is passed on, for
-// that reason (RFC 9110, 13.1.5 and 14.2). It reports false where all of the response is the answer,
-// which is always right.
+// passPart answers the Range of the client from a response with the given header that is passed on
+// for that reason (RFC 9110, 13.1.5 and 14.2). It returns false if the client gets the whole
+// response, which is always right.
 func (f *fetch) passPart(status int, header http.Header, reason Reason) bool {
 	size := f.Declared()
 	if status != http.StatusOK || size < 0 || !divisible(header) || reason == rules.Unreachable || reason == rules.Aborted {
@@ -29,7 +29,7 @@ func (f *fetch) passPart(status int, header http.Header, reason Reason) bool {
 	}
 	v := rules.ValidatorsOf(header, f.now)
 	if !v.Has() {
-		return false // the client could not tell whether parts belong together
+		return false // the client could not tell whether two parts belong together
 	}
 	e := f.handler.engine
 	ranges, outcome := v.Ranges(f.r.Header, status, size, f.now)
@@ -42,8 +42,8 @@ func (f *fetch) passPart(status int, header http.Header, reason Reason) bool {
 	case outcome != rules.Partial || len(ranges) > 1:
 		return false
 	case ranges[0].Start >= e.cache.MaxBody() && e.cache.Refused(f.key, f.scope, f.class, f.now) != rules.None:
-		// What comes before would be made for nothing. The handler knows a quicker way, if there is one, and
-		// is asked at once from the next request on.
+		// Rendering what comes before the range would be wasted. The handler may know a quicker way, so
+		// it sees the Range itself, now and for the next requests.
 		f.next, f.plain = askAgain, false
 		f.End()
 		f.stop(record.ErrEnough)
@@ -59,7 +59,7 @@ func (f *fetch) passPart(status int, header http.Header, reason Reason) bool {
 	return true
 }
 
-// partHeader makes the client's header that of the handler, with the status fields.
+// partHeader makes the header for the client: that of the handler, with the status fields.
 func (f *fetch) partHeader(reason Reason) http.Header {
 	a := f.cacheStatus(reason)
 	a.fwdStatus = http.StatusOK
@@ -69,16 +69,17 @@ func (f *fetch) partHeader(reason Reason) http.Header {
 	return h
 }
 
-// divisible reports whether the handler says that its response has ranges of bytes, and nothing in the
-// header would be wrong about a part. net/http looks for a type that is missing in the first bytes.
+// divisible reports whether the handler announces byte ranges of its response, and no field of the
+// header would be wrong about a part. Without a Content-Type, net/http would guess it from the
+// first bytes of the part.
 func divisible(header http.Header) bool {
 	_, typed := header["Content-Type"]
 	return typed && field.HasToken(header["Accept-Ranges"], "bytes") &&
 		len(header["Content-Range"]) == 0 && len(header["Content-Digest"]) == 0 && len(header["Content-Md5"]) == 0 && len(header["Trailer"]) == 0
 }
 
-// knownReason is why a response is not stored. That the handler has answered a condition or a range itself is no news: it was
-// to, because the URL has been refused for another reason.
+// knownReason returns why a response is not stored. If the handler has evaluated a condition or a
+// range itself, that is no new reason: it saw them because hit-for-miss had another one.
 func (f *fetch) knownReason(status int, reason Reason) Reason {
 	if f.plain || f.posts {
 		return reason
@@ -101,25 +102,26 @@ func (f *fetch) knownReason(status int, reason Reason) Reason {
 	return reason
 }
 
-// enough is called when the client has got its part.
+// enough is called when the client has its part.
 func (f *fetch) enough() {
 	_ = http.NewResponseController(f.w).Flush() // the handler may take its time to end
 	f.stop(record.ErrEnough)
 }
 
-// Requests with a Range in another unit than bytes. Whoever knows no such unit ignores the field (RFC
-// 9110, 14.2), so what is stored answers them, and the handler that makes what is to be stored does not
-// see it. But a handler may know it. It is asked, for its client alone, and what it says is remembered:
-// a stranger makes it run once for each URL and refusalFor.
+// Requests with a Range in another unit than bytes. A server that does not know the unit ignores
+// the field (RFC 9110, 14.2), so stored responses answer them, and the handler does not see the
+// field when its response may be stored. But a handler may know the unit. So it is asked once, for
+// that client alone, and the answer is remembered: a stranger can make it run once per URL and
+// hitForMissTTL.
 
-// The classes of refusals that remember what is known of a URL, beside those of class.
+// Bits of a [cache.Class] under which hit-for-miss remembers what is known about a URL.
 const (
-	knowsUnits   = 2 // a handler that has answered with a part in another unit
+	knowsUnits   = 2 // the handler has responded with a part in another unit
 	ignoresUnits = 4 // or with something else
 )
 
-// passesUnit reports whether req, with a Range in another unit, goes to the handler; v is the response
-// that would answer it otherwise, or nil.
+// passesUnit reports whether req, with a Range in another unit, goes to the handler. v is the
+// response that would answer it otherwise, or nil.
 func (e *Engine) passesUnit(r *http.Request, req *rules.Request, k, scope []byte, v *cache.Variant, now time.Time) bool {
 	if !req.OtherUnit || req.CC.OnlyIfCached {
 		return false
@@ -134,21 +136,21 @@ func (e *Engine) passesUnit(r *http.Request, req *rules.Request, k, scope []byte
 }
 
 // passUnit passes such a request on.
-func (h *handler) passUnit(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, came time.Time) {
-	p := h.newPass(w, r, req, &cacheStatus{status: Dynamic, forward: rules.RangeUnit, reason: rules.RangeUnit, received: came})
+func (h *handler) passUnit(w http.ResponseWriter, r *http.Request, req *rules.Request, k, scope []byte, received time.Time) {
+	p := h.newPass(w, r, req, &cacheStatus{status: Dynamic, forward: rules.RangeUnit, reason: rules.RangeUnit, received: received})
 	p.in.edge = h.engine
 	p.units = &unitCheck{slices.Clone(k), string(scope), rules.RangeUnitOf(r.Header["Range"][0])}
 	p.run()
 }
 
-// unitCheck is for what a passed request tells of.
+// unitCheck learns from the response to such a request.
 type unitCheck struct {
 	key   []byte
 	scope string
 	unit  string
 }
 
-// note remembers what the answer to req tells.
+// note remembers what the response to req says.
 func (c *unitCheck) note(e *Engine, req *rules.Request, status int, header http.Header) {
 	knows := cache.ClassOf(req) + ignoresUnits
 	header = field.Canonical(header)
@@ -156,7 +158,8 @@ func (c *unitCheck) note(e *Engine, req *rules.Request, status int, header http.
 	switch {
 	case other || field.HasToken(header["Accept-Ranges"], c.unit):
 		knows = cache.ClassOf(req) + knowsUnits
-	case !tellsOfURL(status) && status != http.StatusRequestedRangeNotSatisfiable: // which net/http says of units that it does not know
+	// net/http says 416 for units that it does not know.
+	case !tellsOfURL(status) && status != http.StatusRequestedRangeNotSatisfiable:
 		return
 	}
 	e.cache.Refuse(c.key, c.scope, knows, rules.RangeUnit, time.Now())

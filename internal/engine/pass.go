@@ -12,7 +12,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// pass is a request that is passed on, and whose answer goes to its client as it is, but for the status fields.
+// pass is a request that is passed on. Its response goes to the client as it is, with the status
+// fields added.
 type pass struct {
 	record.Hooked
 	handler *handler
@@ -25,11 +26,12 @@ type pass struct {
 	code    int
 	units   *unitCheck     // nil unless the request has a Range in another unit than bytes
 	silent  bool           // the handler returned without writing: see unwritten
-	hidden  []string       // what Config.HideTags has taken off the header, and counts all the same
-	get     *rules.Request // what a HEAD would be as a GET; nil if nobody asks
+	hidden  []string       // what Config.HideTags has removed from the header, and still counts
+	get     *rules.Request // what a HEAD would be as a GET; nil if that is not needed
 	room    [2]string      // for the status fields
 }
 
+// newPass returns the pass of r, which is not started yet.
 func (h *handler) newPass(w http.ResponseWriter, r *http.Request, req *rules.Request, a *cacheStatus) *pass {
 	p := &pass{handler: h, w: w, r: r, in: newInnerContext(r), status: *a, req: *req, code: http.StatusOK}
 	p.in.Context = r.Context()
@@ -37,11 +39,12 @@ func (h *handler) newPass(w http.ResponseWriter, r *http.Request, req *rules.Req
 	return p
 }
 
-// pass lets a request through that the cache has no part in, except that it says so, and that unsafe methods invalidate (RFC 9111, 4.4).
+// pass lets a request through that the cache has no part in. It adds the status fields, and unsafe
+// methods invalidate (RFC 9111, 4.4).
 func (h *handler) pass(w http.ResponseWriter, r *http.Request, req *rules.Request, reason Reason) {
 	p := h.newPass(w, r, req, &cacheStatus{status: Dynamic, forward: reason, reason: reason, received: time.Now()})
 	if reason == rules.Excepted {
-		p.in.edge = h.engine // another handler of this Edge behind this one may see another path
+		p.in.edge = h.engine // a handler of the same Edge further inside may see another path
 	}
 	// Once more when the handler is done, however it ends: it may write before it commits.
 	defer func() {
@@ -63,7 +66,7 @@ func (p *pass) run() {
 	}
 }
 
-// Commit looks at the answer when its header is complete.
+// Commit looks at the response when its header is complete.
 func (p *pass) Commit(status int) {
 	p.code = status
 	h := p.w.Header()
@@ -76,11 +79,12 @@ func (p *pass) Commit(status int) {
 	}
 	p.r.Pattern = p.inner.Pattern
 	if p.in.slot.claimed(h, p.r) {
-		came := p.status.received
+		received := p.status.received
 		p.status = p.in.slot.served
-		p.status.received = came
+		p.status.received = received
 	} else {
-		if p.units != nil && p.r.Context().Err() == nil { // a handler whose client has left may say anything
+		// A handler whose client has left may say anything.
+		if p.units != nil && p.r.Context().Err() == nil {
 			p.units.note(p.handler.engine, &p.req, status, h)
 		}
 		if p.get != nil {
@@ -91,13 +95,15 @@ func (p *pass) Commit(status int) {
 	if field.IsIncremental(h["Incremental"]) {
 		p.PushOut()
 	}
-	p.invalidate() // before the client learns that its write succeeded, so that it cannot read what was there before
+	// First, so that a client that knows of its own write cannot read what was there before.
+	p.invalidate()
 	p.handler.engine.report(h, p.r, &p.status, p.room[:0])
 }
 
-// Context is record.Committer's.
+// Context is that of the client's request; see record.Committer.
 func (p *pass) Context() context.Context { return p.r.Context() }
 
+// invalidate invalidates what an unsafe request has changed.
 func (p *pass) invalidate() {
 	if !p.req.Unsafe {
 		return

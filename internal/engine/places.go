@@ -8,36 +8,41 @@ import (
 )
 
 const (
-	// maxFetches is how many handlers run for the store at once, whose answer is not known yet; more run for their clients only.
+	// maxFetches is how many handlers may run for the store at once while their response is not known
+	// yet. More than these run for their clients only.
 	maxFetches = 4096
 
-	// maxRouteFetches is how many of them may be of one route, so that long polls of one do not end storing for all others.
+	// maxRouteFetches is how many of them may be of one route, so that long polls of one route do not
+	// end storing for all others.
 	maxRouteFetches = maxFetches / 8
 
-	// maxFolderFetches is how many may be below one first segment of the path, where routes are guessed from paths.
+	// maxFolderFetches is how many may be below one first segment of the path, where routes are
+	// guessed from paths.
 	maxFolderFetches = maxFetches / 4
 
-	// routeSegments is how many segments of a path tell routes apart, and maxSegment how long one is that may be the same for all, in bytes.
+	// routeSegments is how many segments of a path separate routes. maxSegment is the length of the
+	// longest segment that may be part of a route, in bytes.
 	routeSegments = 3
 	maxSegment    = 24
 )
 
-// places are what handlers that run for the store take up: one in all, and one of their route. Routes are counted in a
-// table of fixed size, by a hash with a random seed: nobody can aim at the slot of another route, and of the few that
-// can be full at once another route is hardly ever one.
+// places are what handlers that run for the store take: one of all places, and one of their route.
+// Routes are counted in a table of fixed size, by a hash with a random seed: a client cannot aim at
+// the slot of another route, and the few routes that can be full at once hardly ever hit another
+// one.
 type places struct {
 	taken atomic.Int64
 	seed  maphash.Seed
 	slots [1 << 12]atomic.Int32
 }
 
-// place is what one handler takes up. The zero place is none.
+// place is what one handler takes. The zero place is none.
 type place struct {
 	taken         *atomic.Int64
-	route, folder *atomic.Int32 // folder is nil where the route is known
+	route, folder *atomic.Int32 // folder is nil if the route is known
 }
 
-// enter takes a place for a handler that is about to run for r, unless there is none: then ok is false.
+// enter takes a place for a handler that is about to run for r; ok is false if there is none.
 func (p *places) enter(next http.Handler, r *http.Request) (pl place, ok bool) {
 	if p.taken.Add(1) > maxFetches {
 		p.taken.Add(-1)
@@ -70,15 +75,17 @@ func (pl *place) leave() {
 	*pl = place{}
 }
 
-// muxer is what tells the pattern of a request before it runs: http.ServeMux.
+// muxer names the pattern of a request before it runs, as http.ServeMux does.
 type muxer interface {
 	Handler(r *http.Request) (http.Handler, string)
 }
 
-// of returns the counters for r. The pattern of a mux outside of the cache is none of them: there it is often "/" for the whole site.
+// of returns the counters for r. The pattern of a mux outside of the cache is not used: it is often
+// "/" for the whole site.
 //
-// Where no pattern is known, or one that takes a whole tree, a route is guessed: the first segments of the path, in which what looks like a number or a
-// name is left out. Such a guess fails for names that look like words, so all that lies below one first segment has a limit, too. Pages at the root have it together.
+// If the pattern is not known, or takes a whole tree, the route is a guess: the first segments of
+// the path, without what looks like a number or a name. The guess fails for names that look like
+// words, so all that is below one first segment has a limit, too. URLs at the root share it.
 func (p *places) of(next http.Handler, r *http.Request) (route, folder *atomic.Int32) {
 	if mux, ok := next.(muxer); ok {
 		if _, pattern := mux.Handler(r); pattern != "" && !strings.HasSuffix(pattern, "/") && !strings.HasSuffix(pattern, "...}") {
@@ -107,7 +114,8 @@ func (p *places) of(next http.Handler, r *http.Request) (route, folder *atomic.I
 
 func (p *places) slot(hash uint64) *atomic.Int32 { return &p.slots[hash%uint64(len(p.slots))] }
 
-// segment returns s, or "*" if it looks as if it were another one in other URLs of its route. A version such as v2 does not.
+// segment returns s, or "*" if s looks as if it differed between the URLs of its route. A version
+// such as v2 does not.
 func segment(s string) string {
 	if len(s) > maxSegment {
 		return "*"

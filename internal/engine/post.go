@@ -8,7 +8,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// poster is the judge of a POST: it invalidates before the client learns of the success, and before the answer itself may be stored.
+// poster decides about the response to a POST. It invalidates before the client learns of the
+// success, and before the response itself may be stored.
 type poster struct {
 	*fetch
 	status int
@@ -23,7 +24,9 @@ func (p *poster) Commit(status int) {
 	}
 	p.status = status
 	own := p.invalidate()
-	// What is stored now is newer than this invalidation; but if anything else has been purged since the handler began, it may be older than that, and its own invalidation keeps it out.
+	// What is stored now is newer than this invalidation. But if anything else was purged since the
+	// handler began, the response may be older than that purge; then its own invalidation keeps it
+	// out.
 	if now := p.handler.engine.cache.Generation(); now == p.flight.Began+own {
 		p.flight.Began = now
 	}
@@ -34,8 +37,9 @@ func (p *poster) invalidate() (purges uint64) {
 	return p.handler.engine.invalidate(p.r, &p.in.slot, p.status, p.Header())
 }
 
-// post passes a POST on. Its answer is stored for GET when it says, with Content-Location and an explicit lifetime, that it is the page of that URL (RFC 9110, 9.3.3).
-// It reports false when the URL has no key.
+// post passes a POST on. Its response is stored for GET if it says, with Content-Location and an
+// explicit lifetime, that it is the representation of that URL (RFC 9110, 9.3.3). post returns
+// false if the URL has no key.
 func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Request) bool {
 	e := h.engine
 	var (
@@ -53,7 +57,8 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	f.in = newInnerContext(r)
 	f.in.Context, f.ctx = r.Context(), r.Context()
 	f.inner = f.in.request(r, f.in)
-	f.inner.Header = r.Header.Clone() // the variant is that of what came in
+	// The handler may change its header; the variant follows what the client sent.
+	f.inner.Header = r.Header.Clone()
 	p := &poster{fetch: f, status: http.StatusOK}
 	writer := f.Init(w, p)
 	returned := false
@@ -61,7 +66,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	defer func() {
 		if !returned {
 			f.abort()
-			p.invalidate() // it may have done what it was asked before it broke off
+			p.invalidate() // the handler may have done its work before it broke off
 		}
 	}()
 	defer handBack(r, f.inner)
@@ -74,7 +79,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 	}
 	f.Finish()
 	returned = true
-	handBack(r, f.inner) // before the page is told about
+	handBack(r, f.inner) // before an event tells of the response
 	if f.next != keep {
 		p.invalidate() // once more: it may write before it commits
 	}

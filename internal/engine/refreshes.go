@@ -7,30 +7,33 @@ import (
 )
 
 const (
-	// maxWaitingRefreshes is how many refreshes wait for a place. What comes beyond them is left to a later request.
+	// maxWaitingRefreshes is how many refreshes may wait for a place. Further ones are left to a later
+	// request.
 	maxWaitingRefreshes = 1024
 
-	// maxWaitingBytes is what the request of a refresh that waits may take, in bytes: URL and fields come from clients.
+	// maxWaitingBytes is what the request of a waiting refresh may take, in bytes: URL and fields come
+	// from clients.
 	maxWaitingBytes = 4 << 10
 
-	// maxClaims is how many places are kept for requests that have been passed over, and claimTime is how long each is kept
-	// once it is free.
+	// maxClaims is how many places are kept for requests that found none. claimTime is how long each
+	// is kept once it is free.
 	maxClaims = 64
 	claimTime = time.Second
 )
 
-// refreshes bound how many handlers run in the background: refreshes of stale responses, those ahead of an end, and the
-// tries of breakers. Here, and only here, it is decided who gets a place.
+// refreshes bounds how many handlers run in the background: refreshes of stale responses, refreshes
+// ahead of an end, and the tries of breakers. It alone decides which of them gets a place.
 //
-// What finds no place is first in line when one is free. A refresh that needs nothing of its request any more waits for
-// it here; any other cannot outlast its request, so a place is kept for the next request of the same response.
+// A refresh that finds no place is first in line when one is free. If it needs nothing of its
+// request any more, it waits here. If it does, it cannot survive its request, so the place is kept
+// for the next request for the same response.
 type refreshes struct {
 	max int
 
 	mu      sync.Mutex
 	running int
 	waiting []waitingRefresh // first come, first served; no duplicates; empty while places are free
-	ids     map[string]bool  // of those that wait
+	ids     map[string]bool  // of waiting
 	claims  []claim          // first come, first served; no duplicates
 }
 
@@ -41,12 +44,12 @@ type waitingRefresh struct {
 
 type claim struct {
 	id   string
-	free time.Time // when there was a place for it; zero until then
+	free time.Time // when there was a place for it; zero before that
 }
 
-// enter takes a place for the refresh called id, or reports false. Then run, if it is not nil, is called when a place is
-// free, unless too much is waiting; without run the place goes to the next call with that id. queued reports that run is
-// going to be called. Who gets a place must leave it.
+// enter takes a place for the refresh called id, or returns false. Then run, if it is not nil, is
+// called when a place is free, unless too many are waiting; without run the place goes to the next
+// call with that id. queued says that run will be called. A caller that gets a place must leave it.
 func (rs *refreshes) enter(id []byte, run func(), now time.Time) (entered, queued bool) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -79,7 +82,7 @@ func (rs *refreshes) enter(id []byte, run func(), now time.Time) (entered, queue
 	return false, true
 }
 
-// offer returns how many places are free, and drops the claims to them that nobody has made good on in time.
+// offer returns how many places are free, and drops claims that were not taken in time.
 func (rs *refreshes) offer(now time.Time) (free int) {
 	free = rs.max - rs.running
 	rs.claims = slices.DeleteFunc(rs.claims, func(c claim) bool { return !c.free.IsZero() && now.Sub(c.free) >= claimTime })
@@ -91,13 +94,13 @@ func (rs *refreshes) offer(now time.Time) (free int) {
 	return free
 }
 
-// leave gives a place back, or hands it on to the first that waits.
+// leave gives a place back, or hands it on to the first refresh that waits.
 func (rs *refreshes) leave() {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if len(rs.waiting) > 0 {
 		next := rs.waiting[0]
-		rs.waiting[0] = waitingRefresh{} // the array must not hold what it no longer has
+		rs.waiting[0] = waitingRefresh{} // so that the array does not keep it alive
 		rs.waiting = rs.waiting[1:]
 		delete(rs.ids, next.id)
 		go next.run()
