@@ -45,8 +45,7 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 		case req.Head:
 			return nil, false // what stands here may be for HEAD only
 		case h.reused.Load() && isBare(r.Context()):
-		// Middleware outside may have put into the context who the client is.
-		case cache.ClassOf(req) == cache.Anonymous && record.CanFlush(w):
+		case cache.ClassOf(req) == cache.Anonymous && record.CanFlush(w): // the context may say who the client is
 			within = true
 		default:
 			return nil, false
@@ -60,9 +59,7 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 	e.rules.RemoveUnkeyed(req, plainRequest.Header)
 	plain := e.rules.Request(plainRequest)
 	plain.Limits = req.Limits
-	// For an errand, Config.Personal is asked when it arrives, with the context that middleware has
-	// made by then.
-	if !sent {
+	if !sent { // an errand asks Config.Personal on arrival, with the context that middleware has made by then
 		plain = e.classify(plainRequest, req.Limits)
 	}
 	if plain.Bypass != rules.None || cache.ClassOf(&plain) != cache.Anonymous || string(e.scope(nil, plainRequest, &plain)) != old.Selector().Scope {

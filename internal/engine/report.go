@@ -22,12 +22,21 @@ func Reasons() iter.Seq[Reason] { return rules.Reasons() }
 type EventKind uint8
 
 const (
-	Answered  EventKind = iota + 1 // a request was decided about: its header is about to be written
-	Refreshed                      // a background refresh ended
-	Purged                         // a purge was carried out, or a response made others invalid: then it has a Request, and its Reason is "invalidated"
-	Warned                         // something does not do what its author seems to think: Config.Logger gets it, too, once for each route
-	Failed                         // something of the cache's own, or a handler behind a stale page, went wrong
-	Unkept                         // a response that had been announced as stored was not kept, for the Reason
+	// Answered is a decision about a request: its header is about to be written.
+	Answered EventKind = iota + 1
+	// Refreshed is the end of a background refresh.
+	Refreshed
+	// Purged is a purge, or a response that made others invalid. In the second case there is a
+	// Request, and the Reason is "invalidated".
+	Purged
+	// Warned says that something does not do what its author seems to think. Config.Logger gets it,
+	// too, once for each route.
+	Warned
+	// Failed says that something of the cache itself, or a handler behind a stale response, went
+	// wrong.
+	Failed
+	// Unkept says that a response which had been announced as stored was not kept, for the Reason.
+	Unkept
 )
 
 var eventKinds = [...]string{"", "answered", "refreshed", "purged", "warned", "failed", "unkept"}
@@ -40,26 +49,31 @@ func (k EventKind) String() string {
 	return eventKinds[k]
 }
 
-// An Event is one decision of an [Edge]. Fields that a kind does not use are zero.
+// Event is one decision of an [Edge]. Fields that a kind does not use are zero.
 type Event struct {
-	Kind    EventKind
-	Time    time.Time     // of the decision
-	Request *http.Request // to read only, and only until the observer returns; nil for a purge by the methods of Edge
-	Pattern string        // of the route that made the page, as http.ServeMux has it; "" if that is not known
+	Kind EventKind
+	Time time.Time // of the decision
+	// Request is only to read, and only until the observer returns. It is nil for a purge by the
+	// methods of Edge.
+	Request *http.Request
+	Pattern string // of the route that rendered the response, as http.ServeMux has it; "" if that is not known
 	Status  Status
 	Reason  Reason        // why; none for a plain hit
 	Forward Reason        // why the handler ran; none when it did not
-	Stored  bool          // the answer is being stored; where it then is not kept, an event of the kind Unkept says so
+	Stored  bool          // the response is being stored; if it is not kept in the end, an Unkept event says so
 	Elapsed time.Duration // from the arrival of the request to this decision
-	TTL     time.Duration // how much longer the page is fresh, where there is one; negative if it is stale
-	// Credential names what made the request credentialed, never its value: "Authorization", "client certificate",
-	// "Cookie: session", or a field such as "X-Api-Key". It is "" if nothing did, or only Config.Personal.
+	TTL     time.Duration // how long the response stays fresh; negative if it is stale
+	// Credential names what made the request credentialed, never its value: "Authorization", "client
+	// certificate", "Cookie: session", or a field such as "X-Api-Key". It is "" if nothing did, or
+	// only Config.Personal.
 	Credential string
-	Count      int   // stored responses that a purge concerned, or that a response made invalid: then at least one
-	Err        error // what went wrong, or what the warning is
+	// Stored responses that a purge concerned, or that a response made invalid: then at least one.
+	Count int
+	Err   error // what went wrong, or what the warning is
 }
 
-// Key returns the cache key of the event's request in readable form, "https://example.com/page?q", or "" if it has none.
+// Key returns the cache key of the event's request in readable form, "https://example.com/page?q".
+// It is "" if the request has no key.
 func (ev Event) Key() string {
 	if ev.Request == nil {
 		return ""
@@ -77,7 +91,7 @@ func readableKey(r *http.Request) string {
 }
 
 // Stats are counts since the engine was made, and what it holds now. The fields mean what those of
-// the public Stats do.
+// the public Stats mean.
 type Stats struct {
 	Requests                                                               uint64
 	Hits, Misses, Expired, Revalidated, Stale, Updating, Bypassed, Dynamic uint64
@@ -105,7 +119,7 @@ type StoreStats struct {
 	PendingPurges int
 }
 
-// counters are spread so that processors do not fight for one cache line at every hit.
+// counters are spread so that processors do not compete for one cache line at every hit.
 type counters struct {
 	stripes     [16]stripe
 	collapsed   atomic.Uint64
@@ -131,7 +145,7 @@ func (c *counters) total(s Status) (n uint64) {
 	return n
 }
 
-// Stats returns the counts. Each is exact; together they are of slightly different moments.
+// Stats returns the counts. Each is exact; together they are from slightly different moments.
 func (e *Engine) Stats() Stats {
 	m := e.cache.Stats()
 	c := &e.counters
@@ -156,7 +170,7 @@ func (e *Engine) Stats() Stats {
 	return s
 }
 
-// decided counts an answer and tells the observer.
+// decided counts a response and tells the observer.
 func (e *Engine) decided(r *http.Request, a *cacheStatus) {
 	kind := Answered
 	if a.background {
@@ -184,7 +198,7 @@ func (e *Engine) decided(r *http.Request, a *cacheStatus) {
 	e.tell(ev)
 }
 
-// tell calls the observer. Its panic is not the client's.
+// tell calls the observer. Its panic does not reach the client.
 func (e *Engine) tell(ev Event) {
 	if e.config.Observer == nil {
 		return
@@ -203,17 +217,17 @@ func (e *Engine) tell(ev Event) {
 // Status is the one word of the short status header.
 type Status uint8
 
-// The words, as hosting platforms use them.
+// The words are those that hosting platforms use.
 const (
 	StatusNone  Status = iota
 	Hit                // answered from the cache
-	Miss               // nothing fitting was stored: the handler made the page
-	Expired            // what was stored is past its time: the handler made the page anew
+	Miss               // nothing fitting was stored: the handler rendered the response
+	Expired            // what was stored is past its time: the handler rendered it again
 	Revalidated        // what was stored was past its time, and the handler said that it still holds
 	Stale              // past its time, served because the handler failed, or because the client accepts that
-	Updating           // past its time, served while the page is made anew
-	Bypass             // the response forbids to store it, or cannot be stored
-	Dynamic            // the request is none that a shared cache may answer
+	Updating           // past its time, served during a refresh
+	Bypass             // the response must not, or cannot, be stored
+	Dynamic            // a shared cache may not answer this request
 )
 
 var statusNames = [...]string{"", "HIT", "MISS", "EXPIRED", "REVALIDATED", "STALE", "UPDATING", "BYPASS", "DYNAMIC"}
@@ -226,29 +240,31 @@ func (s Status) String() string {
 	return statusNames[s]
 }
 
-// cacheStatus is what the status headers tell about one answer.
+// cacheStatus is what the status headers say about one response.
 type cacheStatus struct {
 	status     Status
 	reason     Reason // why; None for a plain hit
 	forward    Reason // why the handler ran; None when it did not
-	fwdStatus  int    // what the handler answered, where that is not what the client gets
-	stored     bool   // the answer is being stored
-	collapsed  bool   // the answer was made for another request
+	fwdStatus  int    // the handler's status, if it is not the client's
+	stored     bool   // the response is being stored
+	collapsed  bool   // the response was rendered for another request
 	ttl        time.Duration
 	hasTTL     bool
 	received   time.Time // when the request came
-	pattern    string    // of the route that made the page, if it was made earlier
+	pattern    string    // of the route that rendered the response, if it was rendered earlier
 	background bool      // no client: a background refresh
 }
 
-// report counts the answer to r, tells the observer, adds the status fields to h, and takes off what clients do not get. room is a slice to cut the two values from, or nil.
+// report counts the response to r, tells the observer, adds the status fields to h, and removes
+// what clients do not get. room is a slice to cut the two values from, or nil.
 func (e *Engine) report(h http.Header, r *http.Request, a *cacheStatus, room []string) {
 	e.decided(r, a)
 	e.hideTags(h)
 	e.status.write(h, a, room)
 }
 
-// hideTags takes the tags off a response that leaves, if Config.HideTags says so. What is stored keeps them.
+// hideTags removes the tags from a response that leaves, if Config.HideTags says so. What is stored
+// keeps them.
 func (e *Engine) hideTags(h http.Header) {
 	if !e.config.HideTags {
 		return
@@ -260,22 +276,24 @@ func (e *Engine) hideTags(h http.Header) {
 	}
 }
 
-// markPersonal makes a response that is passed on because of who asks say so, in its header h. A cache in front of this one may
-// take no notice of a cookie or an API key, and would keep a response that only says how long.
+// markPersonal marks a response as private in its header h, if it is passed on because of who the
+// client is. A cache in front of this one may ignore a cookie or an API key, and would store a
+// response that only has a lifetime.
 //
-// Deviation: RFC 9111, 5.2 has a cache pass directives on as they come. Off with Config.InsecureShareCookies.
+// Deviation: RFC 9111, 5.2 has a cache pass directives on as they come. Off with
+// Config.InsecureShareCookies.
 func (e *Engine) markPersonal(h http.Header, req *rules.Request, status int) {
 	if status == http.StatusSwitchingProtocols || !e.rules.IsPersonal(req, h) {
 		return
 	}
 	for name := range h {
 		if field.SpeaksToCaches(name) || slices.Contains(e.rules.TargetedFields, http.CanonicalHeaderKey(name)) {
-			delete(h, name) // it would be obeyed in place of Cache-Control
+			delete(h, name) // caches would obey it instead of Cache-Control
 		}
 	}
 	cc := field.ParseCacheControl(field.Canonical(h)["Cache-Control"])
 	if cc.NoStore && !cc.MustUnderstand || cc.Private && len(cc.PrivateFields) == 0 && !cc.Public && !cc.SharedMaxAge.Set {
-		return // it says so itself, in its own words
+		return // the response already says so, in its own words
 	}
 	directive.Set(h, directive.Private)
 }

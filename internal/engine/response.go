@@ -13,7 +13,8 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// response is an answer that may be stored, while its body still grows. It is immutable but for the body.
+// response is a response that may be stored, while its body still grows. It is immutable apart from
+// the body.
 type response struct {
 	status    int
 	header    http.Header // what the handler set, hop-by-hop fields removed
@@ -21,29 +22,29 @@ type response struct {
 	groups    []string    // the lines of Cache-Groups that count
 	meta      rules.Meta
 	body      *flight.Body
-	limit     int64 // what of it can be stored, in bytes
+	limit     int64 // how much of it can be stored, in bytes
 	declared  int64 // its length, or -1
 	scope     string
 	variant   string
-	prefers   *cache.Preferences // of the request that it is made for
+	prefers   *cache.Preferences // of the request that it is rendered for
 	choice    object.Choice
-	typeOf    string // media type, "" if it is not known yet
+	typeOf    string // media type; "" if not known yet
 	language  string
-	told      bool // middleware outside has said one of these
-	encodable bool // the stored page may be coded, so the answer varies on Accept-Encoding
+	told      bool // middleware outside has set the type or the language
+	encodable bool // the stored response may be encoded, so it varies on Accept-Encoding
 }
 
-// want is what of a page a client is to get.
+// want is what of a response a client gets.
 type want uint8
 
 const (
 	wantsAll     want = iota // as it comes
 	wantsNothing             // 304
 	wantsPart                // one range of a body of known length, as it comes
-	wantsWhole               // what the whole body will tell: a range of it, or whether it is the one that the client has
+	wantsWhole               // it depends on the whole body: a range of it, or whether the client has it already
 )
 
-// wanted evaluates the client's conditions and ranges as far as the header allows.
+// wanted evaluates the conditions and ranges of the client as far as the header allows.
 func (p *response) wanted(r *http.Request, req *rules.Request, now time.Time) (want, field.Range) {
 	if req.Conditional {
 		unmodified := p.meta.Condition(r.Header, p.status, now) == rules.Unmodified
@@ -60,13 +61,14 @@ func (p *response) wanted(r *http.Request, req *rules.Request, now time.Time) (w
 	if req.Range && p.status == http.StatusOK && !p.wantsWhole(r, req) {
 		size := p.declared
 		if size < 0 {
-			size = math.MaxInt64 // every range may turn out to lie inside
+			size = math.MaxInt64 // any range may turn out to lie inside
 		}
 		ranges, outcome := p.meta.Ranges(r.Header, p.status, size, now)
 		switch {
 		case outcome == rules.Full:
 		case p.declared < 0 && len(ranges) == 1 && ranges[0] == (field.Range{Length: math.MaxInt64}):
-			// All of it, which browsers ask of media, as it comes: nobody knows how much that is.
+			// Browsers ask for all of a media file in this way. They get it as it comes, since its size is
+			// not known.
 		case outcome == rules.Partial && p.declared >= 0 && len(ranges) == 1:
 			return wantsPart, ranges[0]
 		default:
@@ -76,7 +78,7 @@ func (p *response) wanted(r *http.Request, req *rules.Request, now time.Time) (w
 	return wantsAll, field.Range{}
 }
 
-// asksForMade reports whether If-None-Match names a tag that this cache may have made.
+// asksForMade reports whether If-None-Match has an entity tag that this cache may have made.
 func (p *response) asksForMade(h http.Header) bool {
 	for tag := range field.ETags(h["If-None-Match"]) {
 		if p.encodable {
@@ -89,7 +91,8 @@ func (p *response) asksForMade(h http.Header) bool {
 	return false
 }
 
-// sealed returns the stored form of a page whose body has ended. If old has the same bytes they are kept, so that they are not in memory twice.
+// sealed returns the stored form of a response whose body has ended. If old has the same bytes,
+// they are kept, so that they are not in memory twice.
 func (p *response) sealed(body object.Body, old *cache.Variant) object.Object {
 	if old != nil && old.Body.Equal(body) {
 		body = old.Body
@@ -101,7 +104,8 @@ func (p *response) sealed(body object.Body, old *cache.Variant) object.Object {
 	return d.Seal()
 }
 
-// choose notes by what p was chosen. h is the whole header of the answer, with what middleware outside has said.
+// choose notes by what p was chosen. h is the whole header of the response, with what middleware
+// outside has set.
 func (p *response) choose(h http.Header) {
 	first := func(name string) string {
 		if lines := h[name]; len(lines) > 0 {
@@ -113,12 +117,12 @@ func (p *response) choose(h http.Header) {
 	p.typeOf, p.language = first("Content-Type"), first("Content-Language")
 	p.choice = object.ChoiceOf(p.status, p.typeOf, p.language, p.meta.Vary)
 	if p.typeOf == "" && len(h["Content-Encoding"]) == 0 {
-		// The type will be what the body looks like.
+		// net/http will guess the type from the body.
 		p.choice = object.ChoiceOf(p.status, "unknown/unknown", p.language, p.meta.Vary)
 	}
 }
 
-// answers reports whether p, which is being made, is for a request with other preferences, too.
+// answers reports whether p, which is in progress, also answers a request with other preferences.
 func (p *response) answers(q *cache.Preferences) bool {
 	if p.status == http.StatusNotAcceptable {
 		return q.Hash(object.Representations) == p.prefers.Hash(object.Representations)

@@ -12,39 +12,42 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// refuse remembers that an answer of this class could not be stored, and why. It takes the place of the page that anonymous clients got before: that is no longer what the handler says.
-func (e *Engine) refuse(k []byte, scope string, who cache.Class, old *cache.Variant, reason Reason, now time.Time) {
-	if who == cache.Anonymous && old != nil {
+// refuse remembers that a response of this class could not be stored, and why. It removes the
+// response that anonymous clients got before: the handler no longer says that.
+func (e *Engine) refuse(k []byte, scope string, class cache.Class, old *cache.Variant, reason Reason, now time.Time) {
+	if class == cache.Anonymous && old != nil {
 		e.discard(k, old)
 	}
-	e.cache.Refuse(k, scope, who, reason, now)
+	e.cache.Refuse(k, scope, class, reason, now)
 }
 
 // update is what a 304 says about what is stored.
 type update struct {
-	fields http.Header // what the handler itself said: it is stored
+	fields http.Header // set by the handler itself, and stored
 	edits  field.Edits // what it did to the fields of middleware outside
-	outer  http.Header // these: what they say about caching counts, too
+	outer  http.Header // the fields of middleware outside: what they say about caching counts, too
 }
 
-// freshened returns old with the header of a 304 taken in (RFC 9111, 3.2), and why it may not be stored any longer, if so.
-func (e *Engine) freshened(k []byte, old *cache.Variant, u *update, req *rules.Request, r *http.Request, began uint64, start, now time.Time) (*cache.Variant, Reason) {
+// freshened returns old with the header of a 304 merged in (RFC 9111, 3.2). The Reason says why the
+// result may not be stored any longer; it is None if it may.
+func (e *Engine) freshened(k []byte, old *cache.Variant, u *update, req *rules.Request, r *http.Request, gen uint64, start, now time.Time) (*cache.Variant, Reason) {
 	field.RemoveHopByHop(u.fields)
 	selector := old.Selector()
 	header := rules.Freshen(old.Header().Unpack(), u.fields)
 	edits := freshenedEdits(old.Header().Edits(), u)
 	if old.MadeETag() && len(u.fields["Etag"]) == 0 {
-		delete(header, "Etag") // Seal makes the same again
+		delete(header, "Etag") // Seal makes the same tag again
 	}
 	edits.Prune(header)
-	// All that a hit of the same request would be answered with decides.
+	// The decision is about the whole header that a hit of the same request would have.
 	effect := rules.Freshen(nil, u.outer)
 	e.applyHeader(effect, header, edits)
 	meta, reason := e.rules.Store(req, old.Status(), effect, start, now)
 	if reason != rules.None {
-		meta = rules.Meta{Terms: old.Terms, Vary: selector.Vary.Append(nil)} // good for this one answer
+		meta = rules.Meta{Terms: old.Terms, Vary: selector.Vary.Append(nil)} // good for this one response
 		if _, ok := header["Date"]; !ok {
-			header["Date"] = []string{now.UTC().Format(http.TimeFormat)} // else the conditions would count from when old came
+			// Otherwise conditions would count from the time when old came.
+			header["Date"] = []string{now.UTC().Format(http.TimeFormat)}
 		}
 		e.markPersonal(header, req, old.Status())
 	}
@@ -59,14 +62,15 @@ func (e *Engine) freshened(k []byte, old *cache.Variant, u *update, req *rules.R
 	if old.IsTold() {
 		d.Type, d.Language = old.Representation()
 	}
-	v := e.cache.NewVariant(d.Seal(), tagNames(effect["Cache-Groups"], k), began, old.Pattern())
+	v := e.cache.NewVariant(d.Seal(), tagNames(effect["Cache-Groups"], k), gen, old.Pattern())
 	p := cache.PreferencesOf(r.Header, &req.Scope)
 	v.SetMadeFor(&p, false)
 	e.cache.Inherit(v, old, k)
 	return v, reason
 }
 
-// freshenedEdits returns stored with the edits of u, which belong to the fields that u has. What a 304 takes off says nothing: a 304 lacks most fields (RFC 9110, 15.4.5).
+// freshenedEdits returns stored with the edits of u for the fields that u has. A field that a 304
+// removes means nothing: a 304 lacks most fields (RFC 9110, 15.4.5).
 func freshenedEdits(stored field.Edits, u *update) field.Edits {
 	edits := maps.Clone(stored)
 	for name := range u.fields {
@@ -81,7 +85,7 @@ func freshenedEdits(stored field.Edits, u *update) field.Edits {
 	return edits
 }
 
-// freshen takes a 304 into what is stored and answers with that (RFC 9111, 4.3.4).
+// freshen merges a 304 into what is stored, and delivers the result (RFC 9111, 4.3.4).
 func (f *fetch) freshen() {
 	e := f.handler.engine
 	v, reason := e.freshened(f.key, f.old, &update{f.fields, f.edits, f.w.Header()}, &f.req, f.r, f.flight.Began, f.start, f.now)
@@ -89,7 +93,7 @@ func (f *fetch) freshen() {
 	a.fwdStatus, a.pattern = http.StatusNotModified, v.Pattern()
 	switch {
 	case f.ended():
-		f.flight.Share(result{again: true}) // good for this answer only
+		f.flight.Share(result{again: true}) // good for this response only
 	case f.Late() != 0:
 		f.failed(lateError(f.Late())) // it confirmed nothing
 	case reason == rules.None:
@@ -104,7 +108,8 @@ func (f *fetch) freshen() {
 		e.discard(f.key, f.old)
 		a.reason = reason
 	}
-	// A cookie on a 304 is no part of the page, but it is for this client. So is what belongs to this exchange.
+	// A cookie on a 304 is not part of the stored response, but it is for this client. The same holds
+	// for fields that belong to this exchange.
 	for name, lines := range f.fields {
 		if name == "Set-Cookie" && len(lines) > 0 || e.rules.Drops(name) {
 			f.w.Header()[name] = lines

@@ -8,12 +8,12 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// handler is one place where an Edge stands in front of something.
+// handler is one place where an Edge stands in front of a handler.
 type handler struct {
 	engine *Engine
 	next   http.Handler
 	seen   atomic.Bool // it has served a request
-	reused atomic.Bool // and another: it is not one that a framework makes for each request
+	reused atomic.Bool // and another one: no framework makes it for each request
 	out    way
 }
 
@@ -39,8 +39,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.serve(w, r, &req)
 }
 
-// serve answers a request that has come here for the first time. req is what its header and the
-// application say about it.
+// serve answers a request that comes to this Edge for the first time. req is what its header and
+// the application say about it.
 func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Request) {
 	var l lookup
 	h.engine.lookup(&l, r, req, w.Header(), true)
@@ -55,7 +55,7 @@ func (h *handler) serve(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	}
 }
 
-// passLookup passes on a request that the lookup l sends past the cache.
+// passLookup passes on a request that the lookup sends past the cache.
 func (h *handler) passLookup(w http.ResponseWriter, r *http.Request, req *rules.Request, l *lookup) {
 	switch {
 	case l.reason == rules.Method && r.Method == http.MethodPost && !req.Limits.Passes() && h.post(w, r, req):
@@ -68,8 +68,8 @@ func (h *handler) passLookup(w http.ResponseWriter, r *http.Request, req *rules.
 	}
 }
 
-// reuse answers the request with what l has found, if it may be used without the handler. Otherwise it
-// returns false, and l says what is to be validated and why.
+// reuse answers the request with what l has found, if that may be used without the handler.
+// Otherwise it returns false, and l says what to validate and why.
 func (h *handler) reuse(w http.ResponseWriter, r *http.Request, req *rules.Request, l *lookup) (answered bool) {
 	v := l.variant
 	switch l.action {
@@ -105,9 +105,10 @@ func (h *handler) reuse(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	return false
 }
 
-// reuseAfterFailures answers with a stale response whose breaker is open. When the handler is due to be
-// tried it is tried in the background. If that cannot be, it returns false: the request tries the
-// handler itself, and takes the try from no other, as its client may break it off.
+// reuseAfterFailures answers with a stale response whose breaker is open. If a try of the handler
+// is due, it is tried in the background. If that is not possible, reuseAfterFailures returns false
+// and the request asks the handler itself. That does not count as the try, since the client may
+// cancel it.
 func (h *handler) reuseAfterFailures(w http.ResponseWriter, r *http.Request, req *rules.Request, l *lookup) (answered bool) {
 	open, due, broken := l.variant.Breaker(l.now)
 	if !open || !l.variant.UsableOnError(&h.engine.rules, req, broken, l.now) {
@@ -144,7 +145,8 @@ func (h *handler) deliverStored(w http.ResponseWriter, r *http.Request, req *rul
 	}
 }
 
-// fetch has the handler answer a request that nothing stored does, or waits for another request's fetch.
+// fetch has the handler answer a request that no stored response answers, or waits for the fetch of
+// another request.
 func (h *handler) fetch(w http.ResponseWriter, r *http.Request, req *rules.Request, l *lookup) {
 	x := h.newExchange(w, r, req, l.key(), l.scope(), l.reason, l.now)
 	x.old = l.variant
@@ -159,12 +161,14 @@ func (h *handler) fetch(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	x.fetchOrJoin(vary, !refused && mayWait(&req.CC))
 }
 
-// gatewayTimeout answers a request for which only a stored response would do, when none may be used (RFC 9111, 5.2.1.7 and 5.2.2.2).
+// gatewayTimeout answers a request that only a stored response could answer, if none may be used
+// (RFC 9111, 5.2.1.7 and 5.2.2.2).
 func (e *Engine) gatewayTimeout(w http.ResponseWriter, r *http.Request, reason Reason, text string) {
 	e.decided(r, &cacheStatus{status: Miss, reason: reason})
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
-	// RFC 9211, 2: an answer that the cache makes up itself gets no member in Cache-Status; the short header still says what happened.
+	// A response that the cache makes up itself gets no member in Cache-Status (RFC 9211, 2). The
+	// short header still says what happened.
 	if e.status.header != "" {
 		h.Set(e.status.header, Miss.String())
 	}

@@ -20,7 +20,7 @@ func isFailure(status int) bool {
 	return false
 }
 
-// abort ends a fill whose handler panicked or called runtime.Goexit. The panic goes on.
+// abort ends a fetch whose handler panicked or called runtime.Goexit. The panic goes on.
 func (f *fetch) abort() {
 	f.closeBody()
 	if f.clientState == sending {
@@ -35,7 +35,7 @@ func (f *fetch) closeBody() {
 	}
 }
 
-// unsent reports whether the client has got nothing yet, so that it can still get something else.
+// unsent reports whether the client has got nothing yet, so that it can still get another response.
 func (f *fetch) unsent() bool {
 	switch {
 	case f.Hijacked() || f.Committed() && f.next == passOn:
@@ -44,14 +44,16 @@ func (f *fetch) unsent() bool {
 	return f.clientState == pending || f.clientState == waiting
 }
 
-// mayServeStale reports whether the client may get the stale page instead of a broken one. broken says that there was no answer at all.
+// mayServeStale reports whether the client may get the stale response instead of a broken one.
+// broken says that the handler gave no response at all.
 func (f *fetch) mayServeStale(broken bool) bool {
 	return f.unsent() && f.staleUsable(broken, time.Now())
 }
 
-// afterPanic saves the client's answer if it can.
+// afterPanic serves the client a stale response after a panic of the handler, if it can.
 func (f *fetch) afterPanic(p any) {
-	// http.ErrAbortHandler is how a proxy says that its origin broke off; another panic is an error like a 500.
+	// A proxy panics with http.ErrAbortHandler if its origin broke off. Any other panic is an error
+	// like a 500.
 	err, _ := p.(error)
 	broken := errors.Is(err, http.ErrAbortHandler)
 	switch {
@@ -60,7 +62,8 @@ func (f *fetch) afterPanic(p any) {
 		panic(p)
 	case f.mayServeStale(broken):
 		if !broken {
-			f.handler.engine.logPanic(f.r, p, "edgecache: handler panicked, served a stale page instead") // net/http does not get to see it
+			// net/http does not see this panic, and cannot log it.
+			f.handler.engine.logPanic(f.r, p, "edgecache: handler panicked, served a stale page instead")
 		}
 		f.closeBody()
 		f.shareFailure(broken)
@@ -85,12 +88,12 @@ func (e *Engine) logPanic(r *http.Request, p any, what string) {
 		slog.Any("panic", p), slog.String("url", r.URL.String()), slog.String("stack", string(debug.Stack())))
 }
 
-// serveStale answers with the stale page because the handler failed.
+// serveStale delivers the stale response because the handler failed.
 func (f *fetch) serveStale(broken bool) {
 	now := time.Now()
 	f.old.Failed(broken, now)
-	f.flight.Finish() // the client may be slow, and who comes next may have better luck with the handler
-	f.leaveBody()     // likewise
+	f.flight.Finish() // the client may be slow, and the next request may have better luck
+	f.leaveBody()     // for the same reason
 	a := f.newStatus(Stale, rules.StaleIfError)
 	if broken {
 		a.reason = rules.StaleUnreachable
@@ -101,5 +104,6 @@ func (f *fetch) serveStale(broken bool) {
 	f.handler.engine.deliver(f.w, f.snapshot.request(f.r), &f.req, f.old, now, &a)
 }
 
-// OriginErrorField marks an answer that stands for no answer at all. It never leaves the cache.
+// OriginErrorField marks a response that stands for no response of the origin at all. It never
+// leaves the cache.
 const OriginErrorField = "Edgecache-Origin-Error"

@@ -9,9 +9,10 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// A Reason says why a request was, or was not, answered from the cache; the zero Reason is none. The list is closed;
-// [Reasons] iterates over it. String returns the detail parameter of Cache-Status, such as "no-store", by which to tell
-// reasons apart; Explain returns a sentence on what would make it a hit; Forward returns the fwd parameter (RFC 9211, 2.2).
+// Reason says why a request was, or was not, answered from the cache; the zero Reason is none. The
+// list is closed; [Reasons] iterates over it. String returns the detail parameter of Cache-Status,
+// such as "no-store", which identifies a reason. Explain returns a sentence on what would make it a
+// hit. Forward returns the fwd parameter (RFC 9211, 2.2).
 type Reason = rules.Reason
 
 // StatusWriter writes the status fields of one cache. It is safe for concurrent use.
@@ -22,7 +23,7 @@ type StatusWriter struct {
 	hits   hitTexts // of this name
 }
 
-// NewStatusWriter returns one for a cache that calls itself name; "" for a field that is not sent.
+// NewStatusWriter returns the writer for a cache called name; "" for a field that is not sent.
 func NewStatusWriter(header, name string) *StatusWriter {
 	return &StatusWriter{header: header, name: name}
 }
@@ -68,7 +69,8 @@ func (s *StatusWriter) write(h http.Header, a *cacheStatus, room []string) {
 		b = append(b, a.reason.String()...)
 	}
 	text := s.texts.of(b, a)
-	// RFC 9211, 2: one member per cache, that closest to the client last; what stands there already stays.
+	// Each cache has one member, the one closest to the client last; earlier members stay (RFC 9211,
+	// 2).
 	if before := h["Cache-Status"]; len(before) > 0 {
 		h["Cache-Status"] = append(before[:len(before):len(before)], text)
 		return
@@ -77,13 +79,14 @@ func (s *StatusWriter) write(h http.Header, a *cacheStatus, room []string) {
 	h["Cache-Status"] = room[len(room)-1 : len(room) : len(room)]
 }
 
-// statusTexts are the values of Cache-Status that were sent last where the handler ran, by the reason: the same are sent again and again.
+// statusTexts are the last values of Cache-Status for responses of the handler, by reason: the same
+// ones come again and again.
 type statusTexts [64]atomic.Pointer[string]
 
 // of returns b as a string.
 func (t *statusTexts) of(b []byte, a *cacheStatus) string {
 	if a.forward == rules.None || int(a.reason) >= len(t) {
-		return string(b) // a hit's changes every second
+		return string(b) // that of a hit changes every second
 	}
 	last := &t[a.reason]
 	if known := last.Load(); known != nil && *known == string(b) {
@@ -99,7 +102,7 @@ type dateLines struct{ last atomic.Pointer[dateLine] }
 
 type dateLine struct {
 	second int64
-	lines  []string // not to be changed
+	lines  []string // must not be changed
 }
 
 func (d *dateLines) of(now time.Time) []string {
@@ -112,11 +115,12 @@ func (d *dateLines) of(now time.Time) []string {
 	return next.lines
 }
 
-// hitTexts are values of Cache-Status for plain hits, by the seconds that their pages stay fresh: those of the last five minutes,
-// in which pages with a short lifetime always are.
+// hitTexts are values of Cache-Status for plain hits, by the seconds for which the response stays
+// fresh. They cover the last five minutes of a lifetime, which is all of a short one.
 type hitTexts [300]atomic.Pointer[string]
 
-// of returns the text for an answer of the cache of this name; "" if it is no plain hit, or stays fresh for longer.
+// of returns the text for a response of the cache called name; "" if it is not a plain hit, or
+// stays fresh for longer.
 func (t *hitTexts) of(name string, a *cacheStatus) string {
 	if a.forward != rules.None || a.reason != rules.None || !a.hasTTL {
 		return ""
@@ -133,8 +137,8 @@ func (t *hitTexts) of(name string, a *cacheStatus) string {
 	return text
 }
 
-// wholeSeconds rounds up, also below zero: Age rounds down (RFC 9111, 5.1), so the two add up to the
-// lifetime, and what is fresh has at least one second left.
+// wholeSeconds rounds up, also below zero. Age rounds down (RFC 9111, 5.1), so the two add up to
+// the lifetime, and a fresh response has at least one second left.
 func wholeSeconds(d time.Duration) int64 {
 	s := int64(d / time.Second)
 	if d%time.Second > 0 {

@@ -14,34 +14,35 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// sendAt is how much of a body may wait for the handler to return, in bytes. It is what net/http holds back itself before it sends the first byte, so no client waits longer than without a cache.
+// sendAt is how much of a body may wait for the handler to return, in bytes. net/http holds back as
+// much before it sends the first byte, so no client waits longer than without a cache.
 const sendAt = 2048
 
-var errCrowded = errors.New("edgecache: pages under way have taken what MaxBytes leaves them, so this one was not stored")
+var errCrowded = errors.New("edgecache: responses in progress have taken the memory that MaxBytes leaves them, so this one was not stored")
 
-// clientState is how far the client's answer has come.
+// clientState is how far the client's response has come.
 type clientState uint8
 
 const (
-	pending  clientState = iota // nothing sent, to be sent when the body grows or ends
-	waiting                     // nothing sent, the whole body is needed to answer
+	pending  clientState = iota // nothing sent; it is sent when the body grows or ends
+	waiting                     // nothing sent; the whole body is needed first
 	sending                     // the pump runs
 	answered                    // all sent
 )
 
-// delivery is how far the client of a fetch has got its response.
+// delivery is the client of a fetch, and how far it has got its response.
 type delivery struct {
 	clientState clientState
 	offset      int64         // of the part that the client gets
-	length      int64         // of it; -1 is all there is
+	length      int64         // of that part; -1 is all there is
 	room        [2]string     // for the status fields
-	pumped      chan struct{} // closed when the client has got what there was; nil until the pump runs
+	pumped      chan struct{} // closed when the client has got all there was; nil before the pump runs
 	pumpErr     error         // why the pump ended early
-	pumpLost    any           // what the client's writer panicked with
+	pumpLost    any           // the panic of the client's writer
 	letGo       bool          // the client was too slow
 }
 
-// plan decides how the client of a page that is being stored gets it.
+// plan decides how the client of a response that is being stored gets it.
 func (f *fetch) plan() {
 	p := f.response
 	switch want, part := p.wanted(f.r, &f.req, f.now); want {
@@ -54,7 +55,8 @@ func (f *fetch) plan() {
 		f.clientState = waiting
 	}
 	if f.req.Head && f.clientState == pending {
-		f.clientState = waiting // until it is stored: who looks with a HEAD looks again at once
+		// Until it is stored: a client that sends a HEAD often sends the next one at once.
+		f.clientState = waiting
 	}
 }
 
@@ -65,7 +67,7 @@ func (f *fetch) newStatus(s Status, reason Reason) cacheStatus {
 	return a
 }
 
-// pattern is that of the route that rendered the response, as far as it is known.
+// pattern returns the pattern of the route that rendered the response, as far as it is known.
 func (f *fetch) pattern() string {
 	if f.inner != nil && f.inner.Pattern != "" {
 		return f.inner.Pattern
@@ -73,7 +75,7 @@ func (f *fetch) pattern() string {
 	return f.exchange.pattern()
 }
 
-// cacheStatus says how this request was answered from what the handler made.
+// cacheStatus says how this request was answered from what the handler rendered.
 func (f *fetch) cacheStatus(reason Reason) cacheStatus {
 	a := f.newStatus(Miss, reason)
 	a.stored = f.next == keep && reason == rules.None
@@ -94,7 +96,7 @@ func (f *fetch) cacheStatus(reason Reason) cacheStatus {
 	return a
 }
 
-// notModified answers the client's own condition from the header of the handler's answer.
+// notModified answers the client's own condition from the header of the handler's response.
 func (f *fetch) notModified(reason Reason) {
 	h := f.w.Header()
 	f.ReplaceHeader(h)
@@ -111,7 +113,7 @@ func (f *fetch) notModified(reason Reason) {
 	f.w.WriteHeader(http.StatusNotModified)
 }
 
-// Grow starts to send when the page has become longer than net/http would hold back.
+// Grow starts to send when the response has become longer than net/http would hold back.
 func (f *fetch) Grow(n int) {
 	if f.clientState == pending && f.response.body.Size()+int64(n) > sendAt {
 		f.send()
@@ -119,13 +121,14 @@ func (f *fetch) Grow(n int) {
 	f.leaveIfLive()
 }
 
-// leaveIfLive ends waiting for the end of a body that may have none (RFC 9110, 14.2: all of it answers any request), and for a
-// client that has its answer without it.
+// leaveIfLive stops waiting for the end of a body that may have none. A client that waits for the
+// whole body then gets all of it, which answers any request (RFC 9110, 14.2). A client that has its
+// response without the body is done.
 func (f *fetch) leaveIfLive() {
 	if f.clientState == sending && f.place.taken == nil || !f.response.body.IsLive() {
 		return
 	}
-	f.place.leave() // it may go on for ever
+	f.place.leave() // the body may have no end
 	switch f.clientState {
 	case answered:
 		f.flight.LeaderLeft()
@@ -135,7 +138,9 @@ func (f *fetch) leaveIfLive() {
 	}
 }
 
-// Outgrow starts to send a page that will not be kept, because it is too large or because bodies under way have taken what memory there is for them: who waits for the whole gets it as it comes.
+// Outgrow starts to send a response that will not be stored, because it is too large, or because
+// bodies in progress have taken the memory that there is for them. A client that waits for the
+// whole body gets it as it comes.
 func (f *fetch) Outgrow() {
 	f.unkept = rules.Busy
 	if f.response.body.Size() >= f.response.limit {
@@ -150,7 +155,8 @@ func (f *fetch) Outgrow() {
 	}
 }
 
-// outgrown ends the fill of such a page. That there was no memory says nothing about the next time.
+// outgrown ends the fetch of such a response. If there was no memory, that says nothing about the
+// next time.
 func (f *fetch) outgrown() {
 	e := f.handler.engine
 	e.counters.outgrown.Add(1)
@@ -161,7 +167,7 @@ func (f *fetch) outgrown() {
 	e.tell(Event{Kind: Failed, Request: f.r, Pattern: f.pattern(), Reason: rules.Busy, Err: errCrowded})
 }
 
-// leaveBody gives back what the body took, as soon as those who follow are done with it.
+// leaveBody gives the memory of the body back, as soon as those requests are done that read along.
 func (f *fetch) leaveBody() {
 	if f.response != nil {
 		f.response.body.Close(errAborted)
@@ -182,7 +188,7 @@ func (f *fetch) Flush() {
 	f.leaveIfLive()
 }
 
-// Context is that of the handler's request.
+// Context is the context of the handler's request.
 func (f *fetch) Context() context.Context { return f.inner.Context() }
 
 // send writes the client's header and starts the pump.
@@ -196,7 +202,7 @@ func (f *fetch) send() {
 			go f.pump(reader)
 			return
 		}
-		// The client's writer has panicked, and gets no more. The handler may go on all the same.
+		// The client's writer has panicked, so the client gets no more. The handler may still go on.
 		reader.Close()
 		close(f.pumped)
 	}()
@@ -207,7 +213,7 @@ func (f *fetch) send() {
 	begun = true
 }
 
-// writeHeader writes the header of a page that goes to the client as it comes.
+// writeHeader writes the header of a response that goes to the client as it comes.
 func (f *fetch) writeHeader() {
 	h := f.w.Header()
 	f.ReplaceHeader(h)
@@ -224,7 +230,8 @@ func (f *fetch) writeHeader() {
 	f.w.WriteHeader(status)
 }
 
-// pump carries the body to the client until it ends, or the client has gone. It ends before ServeHTTP returns.
+// pump carries the body to the client until the body ends, or the client has gone. It ends before
+// ServeHTTP returns.
 func (f *fetch) pump(reader *flight.Reader) {
 	defer close(f.pumped)
 	defer func() {
@@ -232,11 +239,13 @@ func (f *fetch) pump(reader *flight.Reader) {
 		f.letGo = reader.LetGo()
 	}()
 	defer func() { f.pumpLost = recover() }() // raised again in the client's own goroutine
-	// Not until the request's context ends: somebody may have given it a deadline, and what the handler says then is for the client, too.
+	// It does not stop when the request's context ends: middleware may have set a deadline, and what
+	// the handler says after that is for the client, too.
 	f.pumpErr = copyBody(context.Background(), f.w, reader, f.offset, f.length)
 }
 
-// copyBody writes length bytes from offset of a growing body, or all if length is -1, and passes flushes on. It returns nil when the body came whole, and the client took it.
+// copyBody writes length bytes from offset of a growing body, or all of it if length is -1, and
+// passes flushes on. It returns nil if the body came whole and the client took it.
 func copyBody(ctx context.Context, w http.ResponseWriter, reader *flight.Reader, offset, length int64) error {
 	reader.Start(w)
 	controller := http.NewResponseController(w)
@@ -269,8 +278,8 @@ func copyBody(ctx context.Context, w http.ResponseWriter, reader *flight.Reader,
 	return nil
 }
 
-// finish gives the client the rest. o is what was stored, or nil.
-func (f *fetch) finish(o *cache.Variant) {
+// finish gives the client the rest. v is what was stored, or nil.
+func (f *fetch) finish(v *cache.Variant) {
 	e := f.handler.engine
 	switch f.clientState {
 	case answered:
@@ -278,9 +287,9 @@ func (f *fetch) finish(o *cache.Variant) {
 		f.wait()
 		f.Trailers()
 	case waiting, pending:
-		if o != nil && (f.clientState == waiting || f.req.Conditional || f.req.Range) {
+		if v != nil && (f.clientState == waiting || f.req.Conditional || f.req.Range) {
 			a := f.cacheStatus(rules.None)
-			e.deliver(f.w, f.snapshot.request(f.r), &f.req, o, f.now, &a)
+			e.deliver(f.w, f.snapshot.request(f.r), &f.req, v, f.now, &a)
 			return
 		}
 		if f.req.Head {
@@ -290,11 +299,11 @@ func (f *fetch) finish(o *cache.Variant) {
 		f.length = -1
 		f.writeHeader()
 		f.clientState = answered
-		if o != nil {
-			e.send(f.w, o.Body, 0, o.Body.Size())
+		if v != nil {
+			e.send(f.w, v.Body, 0, v.Body.Size())
 		} else if reader := f.response.body.Reader(); reader != nil {
 			defer reader.Close()
-			_ = copyBody(context.Background(), f.w, reader, 0, -1) // it has ended, so this does not wait
+			_ = copyBody(context.Background(), f.w, reader, 0, -1) // the body has ended, so this does not wait
 		}
 		f.Trailers()
 	}
@@ -308,6 +317,6 @@ func (f *fetch) wait() {
 		panic(f.pumpLost)
 	}
 	if f.letGo || errors.Is(f.pumpErr, flight.ErrStalled) {
-		panic(http.ErrAbortHandler) // the client must not take what it got for the page
+		panic(http.ErrAbortHandler) // the client must not take the part that it got for the whole
 	}
 }

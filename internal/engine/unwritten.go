@@ -7,13 +7,13 @@ import (
 )
 
 // A handler that has written nothing when it returns decides nothing. Frameworks whose handlers
-// return errors (echo, PocketBase) write the answer after that, to the writer that the handler got
-// or to their own, before ServeHTTP of their own handler ends. So nothing is sent or stored here, and
-// what is written later goes through. Only if the cache is the handler of the server itself, nobody
-// is left who could write, and the answer is an empty 200.
+// return errors (echo, PocketBase) write the response after that, to the writer that the handler
+// got or to their own, before ServeHTTP of their own handler ends. So nothing is sent or stored
+// here, and later writes go through. If the cache is the handler of the server itself, nothing else
+// could write, and the response is an empty 200.
 
-// isOutermost reports whether h is the handler of the server that r came from, so that nothing stands
-// outside of the cache.
+// isOutermost reports whether h is the handler of the server that r came from, so that nothing
+// stands outside of the cache.
 func (h *handler) isOutermost(r *http.Request) bool {
 	server := serverOf(r)
 	return server != nil && server.Handler == http.Handler(h)
@@ -28,7 +28,7 @@ func (e *Engine) isOutermost(r *http.Request) bool {
 	return false
 }
 
-// unwritten ends a fill whose handler has returned without writing, and reports whether it is one.
+// unwritten reports whether the handler has returned without writing. If so, it ends the fetch.
 func (f *fetch) unwritten() bool {
 	if f.Committed() || f.handler.isOutermost(f.r) {
 		return false
@@ -42,7 +42,7 @@ func (f *fetch) unwritten() bool {
 	f.Yield()
 	reason := rules.Unwritten
 	if f.posts {
-		reason = rules.Method // nobody expects a POST to be stored
+		reason = rules.Method // a POST is usually not stored
 	}
 	a := f.cacheStatus(reason)
 	h := f.w.Header()

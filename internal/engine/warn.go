@@ -18,7 +18,8 @@ var (
 	errTooLate         = errors.New("edgecache: Cache-Control was changed after the first byte of the body, which its client does not see: call NoStore, MaxAge and the like before it")
 )
 
-// warn tells of what a handler says about caching and cannot mean: directives that cancel each other out, lifetimes in nanoseconds.
+// warn tells of what a handler says about caching and cannot mean: directives that cancel each
+// other out, and lifetimes in nanoseconds.
 func (e *Engine) warn(r *http.Request, header http.Header) {
 	lines := header["Cache-Control"]
 	e.warnOfNanoseconds(r, lines)
@@ -38,7 +39,8 @@ func (e *Engine) warn(r *http.Request, header http.Header) {
 	}
 }
 
-// mentions reports whether word is anywhere in lines, in small letters. It is so quick that each miss may ask.
+// mentions reports whether word is in one of the lines, in lower case. It is quick enough for every
+// miss.
 func mentions(lines []string, word string) bool {
 	return slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, word) })
 }
@@ -50,7 +52,8 @@ func (e *nanosecondsError) Error() string {
 	return fmt.Sprintf("edgecache: %s is %q nanoseconds, which counts as 0: want a time.Duration with its unit, such as %[2]s*time.Second", e.directive, e.count)
 }
 
-// cause leaves out how many: a handler that works out a lifetime would be told of each.
+// cause leaves out the number: otherwise a handler that computes a lifetime would be warned about
+// for each.
 func (e *nanosecondsError) cause() string { return e.directive + directive.InNanoseconds }
 
 // warnOfNanoseconds tells of the first lifetime that was meant in seconds.
@@ -67,8 +70,8 @@ func (e *Engine) warnOfNanoseconds(r *http.Request, lines []string) {
 	}
 }
 
-// tooLate reports whether a handler has said in Cache-Control, after the header that went out, that the page must not be kept, or not used without asking.
-// It tells of whatever was said then.
+// tooLate reports whether a handler has restricted Cache-Control after its header went out, so that
+// the response must not be stored, or not be used without validation. It warns of any change.
 func (e *Engine) tooLate(r *http.Request, before, after []string) (restricts bool) {
 	if slices.Equal(before, after) {
 		return false
@@ -78,15 +81,16 @@ func (e *Engine) tooLate(r *http.Request, before, after []string) (restricts boo
 	return is.NoStore && !was.NoStore || is.Private && !was.Private || is.NoCache && !was.NoCache
 }
 
-// maxWarnings is how many different warnings are told once.
+// maxWarnings is how many different warnings are logged.
 const maxWarnings = 1024
 
-// warned tells the observer of what is wrong with a response to r, and the logger once for each route and cause.
+// warned tells the observer of what is wrong with a response to r, and the logger once for each
+// route and cause.
 func (e *Engine) warned(r *http.Request, err error) {
 	e.warnedOf(Event{Kind: Warned, Request: r, Pattern: r.Pattern, Err: err})
 }
 
-// warnedOf is warned with the event for the observer.
+// warnedOf does the same with the event for the observer.
 func (e *Engine) warnedOf(ev Event) {
 	e.tell(ev)
 	if e.warnings.first(ev.Request, ev.Pattern, ev.Err) {
@@ -94,7 +98,7 @@ func (e *Engine) warnedOf(ev Event) {
 	}
 }
 
-// warnedOnce tells the observer, too, once for each route and cause.
+// warnedOnce also tells the observer only once for each route and cause.
 func (e *Engine) warnedOnce(r *http.Request, pattern string, err error) {
 	if e.warnings.first(r, pattern, err) {
 		e.tell(Event{Kind: Warned, Request: r, Pattern: pattern, Err: err})
@@ -102,25 +106,26 @@ func (e *Engine) warnedOnce(r *http.Request, pattern string, err error) {
 	}
 }
 
-// logWarning leaves out the query: it may hold what nobody should read in a log.
+// logWarning leaves out the query: it may hold secrets, which must not be in a log.
 func (e *Engine) logWarning(r *http.Request, pattern string, err error) {
 	e.config.Logger.LogAttrs(r.Context(), slog.LevelWarn, err.Error(), slog.String("route", pattern), slog.String("path", r.URL.Path))
 }
 
-// warnings are those that have been told.
+// warnings are those that have been logged.
 type warnings struct {
 	mu   sync.Mutex
 	seen map[string]struct{}
 }
 
-// takesAll reports whether a pattern matches every path, such as that of a mux in front of another router: it tells no route.
+// takesAll reports whether a pattern matches every path, such as that of a mux in front of another
+// router. Then it does not name a route.
 func takesAll(pattern string) bool {
 	_, path, _ := strings.Cut(pattern, "/")
 	return path == "" || strings.HasPrefix(path, "{") && strings.HasSuffix(path, "...}") && !strings.Contains(path, "/")
 }
 
-// first reports whether a warning has not been told before; nor after maxWarnings of them. Where no pattern tells the route, the
-// first segment of the path stands for it.
+// first reports whether a warning is new; after maxWarnings of them it returns false. If no pattern
+// names the route, the first segment of the path stands for it.
 func (w *warnings) first(r *http.Request, pattern string, err error) bool {
 	if takesAll(pattern) {
 		pattern, _, _ = strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
@@ -130,15 +135,15 @@ func (w *warnings) first(r *http.Request, pattern string, err error) bool {
 	if known, ok := err.(interface{ cause() string }); ok {
 		cause = known.cause()
 	}
-	text := pattern + "\x00" + cause
+	warning := pattern + "\x00" + cause
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if _, seen := w.seen[text]; seen || len(w.seen) >= maxWarnings {
+	if _, seen := w.seen[warning]; seen || len(w.seen) >= maxWarnings {
 		return false
 	}
 	if w.seen == nil {
 		w.seen = make(map[string]struct{})
 	}
-	w.seen[text] = struct{}{}
+	w.seen[warning] = struct{}{}
 	return true
 }
