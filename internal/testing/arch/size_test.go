@@ -72,14 +72,14 @@ func against(found, known map[string]string) []string {
 func oversized(files []measured) map[string]string {
 	found := map[string]string{}
 	doorFiles, doorLines := 0, 0
-	wide := map[string]int{}
+	wide := map[string][]string{}
 	for _, f := range files {
 		for name, fields := range f.fields {
 			if fields > maxFields && !slices.Contains(wideTypes, name) {
 				found["type "+name] = fmt.Sprintf("%d fields, want at most %d", fields, maxFields)
 			}
 		}
-		wide[f.pkg] += f.wide
+		wide[f.pkg] = append(wide[f.pkg], f.wide...)
 		if f.test {
 			continue
 		}
@@ -103,8 +103,8 @@ func oversized(files []measured) map[string]string {
 		found["lines of the root package"] = fmt.Sprintf("%d, want at most %d without tests", doorLines, maxDoorLines)
 	}
 	for pkg, lines := range wide {
-		if lines > 0 {
-			found["comments of "+shown(pkg)] = fmt.Sprintf("%d lines over %d columns", lines, maxColumns)
+		if len(lines) > 0 {
+			found["comments of "+shown(pkg)] = fmt.Sprintf("%d lines over %d columns, the first is %s", len(lines), maxColumns, lines[0])
 		}
 	}
 	return found
@@ -115,7 +115,7 @@ type measured struct {
 	name, pkg string // see file
 	test      bool
 	lines     int
-	wide      int            // lines of comments over maxColumns
+	wide      []string       // where a comment line is over maxColumns
 	fields    map[string]int // of struct types, by package name and type, with the fields of structs inside
 	funcs     map[string]int // lines of functions and methods, by package name and (type and) name
 }
@@ -165,7 +165,7 @@ func (m *measured) read(text string) error {
 		}
 		for n := positions.Position(group.Pos()).Line; n <= positions.Position(group.End()).Line; n++ {
 			if isWide(lines[n-1]) {
-				m.wide++
+				m.wide = append(m.wide, fmt.Sprintf("%s:%d", m.name, n))
 			}
 		}
 	}
@@ -270,8 +270,8 @@ func TestOversized(t *testing.T) {
 		{"a line more in a function of cache", one("internal/cache/b.go", body(maxFuncLines+1)), "func p.T.f: 61 lines, want at most 60"},
 		{"a function elsewhere", one("internal/key/b.go", body(maxFuncLines+1)), ""},
 		{"as long a comment as fits", one("a/b.go", comment(maxColumns)), ""},
-		{"a column more", one("a/b.go", comment(maxColumns+1)), "comments of a: 1 lines over 100 columns"},
-		{"a column more in a test", one("a/b_test.go", comment(maxColumns+1)), "comments of a: 1 lines over 100 columns"},
+		{"a column more", one("a/b.go", comment(maxColumns+1)), "comments of a: 1 lines over 100 columns, the first is a/b.go:3"},
+		{"a column more in a test", one("a/b_test.go", comment(maxColumns+1)), "comments of a: 1 lines over 100 columns, the first is a/b_test.go:3"},
 		{"characters count, not bytes", one("a/b.go", strings.Replace(comment(maxColumns), "aa aa", "äö äö", 1)), ""},
 		{"a comment behind code", one("a/b.go", "package p "+strings.TrimPrefix(comment(200), "package p\n\n")), ""},
 		{"a long URL", one("a/b.go", "package p\n\n// "+strings.Repeat("a", 200)+"\n"), ""},
