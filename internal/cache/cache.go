@@ -235,8 +235,8 @@ func (c *Cache) NewVariant(o object.Object, tagNames []string, gen uint64, patte
 	}
 	var hosts *[]string
 	if scope := v.Selector().Scope; scope != "" {
-		if told := key.Hosts(nil, scope); len(told) > 0 {
-			hosts = &told
+		if named := key.Hosts(nil, scope); len(named) > 0 {
+			hosts = &named
 		}
 	}
 	if len(tagNames) == 0 && encs == nil && hosts == nil {

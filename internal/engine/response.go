@@ -16,22 +16,22 @@ import (
 // response is a response that may be stored, while its body still grows. It is immutable apart from
 // the body.
 type response struct {
-	status    int
-	header    http.Header // what the handler set, hop-by-hop fields removed
-	edits     field.Edits // what it did to the fields of middleware outside
-	groups    []string    // the lines of Cache-Groups that count
-	meta      rules.Meta
-	body      *flight.Body
-	limit     int64 // how much of it can be stored, in bytes
-	declared  int64 // its length, or -1
-	scope     string
-	variant   string
-	prefers   *cache.Preferences // of the request that it is rendered for
-	choice    object.Choice
-	typeOf    string // media type; "" if not known yet
-	language  string
-	told      bool // middleware outside has set the type or the language
-	encodable bool // the stored response may be encoded, so it varies on Accept-Encoding
+	status     int
+	header     http.Header // what the handler set, hop-by-hop fields removed
+	edits      field.Edits // what it did to the fields of middleware outside
+	groups     []string    // the lines of Cache-Groups that count
+	meta       rules.Meta
+	body       *flight.Body
+	limit      int64 // how much of it can be stored, in bytes
+	declared   int64 // its length, or -1
+	scope      string
+	variant    string
+	prefers    *cache.Preferences // of the request that it is rendered for
+	choice     object.Choice
+	typeOf     string // media type; "" if not known yet
+	language   string
+	setOutside bool // middleware outside has set the type or the language
+	encodable  bool // the stored response may be encoded, so it varies on Accept-Encoding
 }
 
 // want is what of a response a client gets.
@@ -98,7 +98,7 @@ func (p *response) sealed(body object.Body, old *cache.Variant) object.Object {
 		body = old.Body
 	}
 	d := object.Draft{Status: p.status, Header: p.header, Edits: p.edits, Body: body, Meta: p.meta, Scope: p.scope, Variant: p.variant}
-	if p.told {
+	if p.setOutside {
 		d.Type, d.Language = p.typeOf, p.language
 	}
 	return d.Seal()
@@ -109,7 +109,7 @@ func (p *response) sealed(body object.Body, old *cache.Variant) object.Object {
 func (p *response) choose(h http.Header) {
 	first := func(name string) string {
 		if lines := h[name]; len(lines) > 0 {
-			p.told = p.told || len(p.header[name]) == 0
+			p.setOutside = p.setOutside || len(p.header[name]) == 0
 			return lines[0]
 		}
 		return ""

@@ -80,7 +80,7 @@ func (s *StatusWriter) write(h http.Header, a *cacheStatus, room []string) {
 }
 
 // statusTexts are the last values of Cache-Status for responses of the handler, by reason: the same
-// ones come again and again.
+// ones come again and again. BenchmarkMiss of the root package shows what they save.
 type statusTexts [64]atomic.Pointer[string]
 
 // of returns b as a string.

@@ -31,7 +31,8 @@ type watcher interface {
 }
 
 // causeKey is the key under which the context package asks a context who will end it, and why it
-// has ended. The key is not exported, so a probe is asked for it.
+// has ended. The key is not exported, so a probe is asked for it. It saves a miss 6 allocations,
+// which BenchmarkMiss of the root package shows.
 var causeKey = func() any {
 	var p probe
 	_ = context.Cause(&p) // only the question matters, not the error
