@@ -244,8 +244,9 @@ func ExampleNoStore_tooLate() {
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest("GET", "/account", nil))
 	fmt.Println(edge.Stats().Entries, "pages kept")
-	// Output: edgecache: Cache-Control was changed after the first byte of the body, which its client
-	// does not see: call NoStore, MaxAge and the like before it 0 pages kept
+	// Output:
+	// edgecache: Cache-Control was changed after the first byte of the body, which its client does not see: call NoStore, MaxAge and the like before it
+	// 0 pages kept
 }
 
 func ExamplePrivate() {
@@ -426,8 +427,9 @@ func ExamplePolicy_Handler() {
 // A number without its unit is nanoseconds.
 func ExamplePolicy_Validate() {
 	fmt.Println(edgecache.Policy{NoStore: true, MaxAge: 60}.Validate())
-	// Output: edgecache: Policy.MaxAge is 60ns: want 0 (says nothing) or at least time.Second, with
-	// its unit, such as 60*time.Second edgecache: Policy.MaxAge is 60ns: want it unset beside NoStore
+	// Output:
+	// edgecache: Policy.MaxAge is 60ns: want 0 (says nothing) or at least time.Second, with its unit, such as 60*time.Second
+	// edgecache: Policy.MaxAge is 60ns: want it unset beside NoStore
 }
 
 func ExamplePolicy_Handler_wholeSite() {
