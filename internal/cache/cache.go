@@ -129,19 +129,19 @@ func (c *Cache) Stats() Stats {
 	return Stats{Stats: c.memory.Stats(), Entries: int(c.entries.Load()), BytesPinned: c.pinned.Used()}
 }
 
-// Refused returns why the response for a URL could not be stored lately. It returns None if the
+// HitForMiss returns why the response for a URL could not be stored lately. It returns None if the
 // response could be stored, or if the Cache does not know.
-func (c *Cache) Refused(k []byte, scope string, class Class, now time.Time) rules.Reason {
+func (c *Cache) HitForMiss(k []byte, scope string, class Class, now time.Time) rules.Reason {
 	return c.hitForMiss.of(k, scope, class, now)
 }
 
-// Refuse remembers why the response for a URL could not be stored.
-func (c *Cache) Refuse(k []byte, scope string, class Class, reason rules.Reason, now time.Time) {
+// SetHitForMiss remembers why the response for a URL could not be stored.
+func (c *Cache) SetHitForMiss(k []byte, scope string, class Class, reason rules.Reason, now time.Time) {
 	c.hitForMiss.note(k, scope, class, reason, now)
 }
 
-// ForgetRefusal forgets that the response for a URL could not be stored.
-func (c *Cache) ForgetRefusal(k []byte, scope string, class Class) {
+// ForgetHitForMiss forgets that the response for a URL could not be stored.
+func (c *Cache) ForgetHitForMiss(k []byte, scope string, class Class) {
 	c.hitForMiss.forget(k, scope, class)
 }
 

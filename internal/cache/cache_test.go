@@ -255,7 +255,7 @@ func TestHitForMiss(t *testing.T) {
 		{"a shorter time than it lasts", func(_ *cache.Cache, _ []byte, now *time.Time) { *now = now.Add(time.Minute) },
 			[4]rules.Reason{rules.NoStore, rules.Private, rules.Cookie, rules.TooLarge}},
 		{"a longer time", func(_ *cache.Cache, _ []byte, now *time.Time) { *now = now.Add(3 * time.Minute) }, [4]rules.Reason{}},
-		{"one is forgotten", func(c *cache.Cache, k []byte, _ *time.Time) { c.ForgetRefusal(k, scope, cache.Anonymous) },
+		{"one is forgotten", func(c *cache.Cache, k []byte, _ *time.Time) { c.ForgetHitForMiss(k, scope, cache.Anonymous) },
 			[4]rules.Reason{rules.NoStore, rules.None, rules.Cookie, rules.TooLarge}},
 		{"a response is stored", func(c *cache.Cache, k []byte, _ *time.Time) {
 			c.Publish(k, variant(t, c, list, c.Generation()), nil, credentialed)
@@ -271,17 +271,17 @@ func TestHitForMiss(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			c, k, now := newCache(), keyOf(t, list), time.Now()
-			c.Refuse(k, "", cache.Anonymous, rules.NoStore, now)
-			c.Refuse(k, scope, cache.Anonymous, rules.Private, now)
-			c.Refuse(k, "", credentialed, rules.Cookie, now)
-			c.Refuse(k, scope, credentialed, rules.TooLarge, now)
+			c.SetHitForMiss(k, "", cache.Anonymous, rules.NoStore, now)
+			c.SetHitForMiss(k, scope, cache.Anonymous, rules.Private, now)
+			c.SetHitForMiss(k, "", credentialed, rules.Cookie, now)
+			c.SetHitForMiss(k, scope, credentialed, rules.TooLarge, now)
 			row.after(c, k, &now)
 			got := [4]rules.Reason{
-				c.Refused(k, "", cache.Anonymous, now), c.Refused(k, scope, cache.Anonymous, now),
-				c.Refused(k, "", credentialed, now), c.Refused(k, scope, credentialed, now),
+				c.HitForMiss(k, "", cache.Anonymous, now), c.HitForMiss(k, scope, cache.Anonymous, now),
+				c.HitForMiss(k, "", credentialed, now), c.HitForMiss(k, scope, credentialed, now),
 			}
 			require.Equal(t, row.want, got)
-			require.Equal(t, rules.None, c.Refused(keyOf(t, item), "", cache.Anonymous, now), "of another URL")
+			require.Equal(t, rules.None, c.HitForMiss(keyOf(t, item), "", cache.Anonymous, now), "of another URL")
 		})
 	}
 }

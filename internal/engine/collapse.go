@@ -68,7 +68,7 @@ func (x *exchange) serveStaleCollapsed(broken bool) bool {
 func (x *exchange) collapseStored(fl *flight.Flight[result], res *result, gen uint64) (done bool, next []string) {
 	v, now := res.stored, time.Now()
 	switch {
-	case x.late(fl, v.TagNames(), gen) || v.Gen < fl.Began && x.purged(v):
+	case x.late(fl, v.TagNames(), gen) || v.Gen < fl.Gen && x.purged(v):
 		return false, waitAgain(v.Vary())
 	case v.Rank(&x.prefers) == 0:
 		return false, byPreference(v.Vary())

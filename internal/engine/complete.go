@@ -67,7 +67,7 @@ func (f *fetch) completeKept() {
 		v, lost = f.publish(body)
 	case errors.Is(err, errEnded): // what the handler made says nothing about the next response
 	case late:
-		f.refuse(rules.NoStore)
+		f.noteHitForMiss(rules.NoStore)
 	case f.response.body.Outgrown():
 		f.outgrown()
 	}
@@ -98,7 +98,7 @@ func (f *fetch) lostFor(err error, late bool) Reason {
 // not in memory.
 func (f *fetch) publish(body object.Body) (v *cache.Variant, lost Reason) {
 	e := f.handler.engine
-	v = e.cache.NewVariant(f.response.sealed(body, f.old), tagNames(f.response.groups, f.key), f.flight.Began, f.r.Pattern)
+	v = e.cache.NewVariant(f.response.sealed(body, f.old), tagNames(f.response.groups, f.key), f.flight.Gen, f.r.Pattern)
 	v.SetMadeFor(&f.prefers, f.reason == rules.Accept)
 	e.cache.Inherit(v, f.old, f.key)
 	if f.reason == rules.Accept && e.cache.Repeats(f.key, v, &f.req, f.now) {

@@ -13,7 +13,6 @@ import (
 	"github.com/edgecache-go/edgecache/internal/cache"
 	"github.com/edgecache-go/edgecache/internal/coding"
 	"github.com/edgecache-go/edgecache/internal/field"
-	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/object"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
@@ -143,7 +142,7 @@ func (e *Engine) requestEncoding(r *http.Request, v *cache.Variant, c coding.Cod
 	if !s.Ask(c) {
 		return
 	}
-	k, ok := key.Of(nil, r)
+	k, ok := keyOf(nil, r)
 	if !ok || !e.enqueue(encodeJob{k, c}) {
 		s.TakeBack(c)
 	}

@@ -258,7 +258,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, t *errand, lim
 		return
 	}
 	req := e.classify(r, limits)
-	k, ok := key.Of(nil, r)
+	k, ok := keyOf(nil, r)
 	selector := t.old.Selector()
 	if !ok || string(k) != string(t.key) || req.Bypass != rules.None || req.Head || cache.ClassOf(&req) != cache.Anonymous || e.except.Contains(r) ||
 		string(e.scope(nil, r, &req)) != selector.Scope || string(key.Values(nil, t.vary, r.Header, &req.Scope)) != selector.Variant {
@@ -276,7 +276,7 @@ func (h *handler) receive(w http.ResponseWriter, r *http.Request, t *errand, lim
 	inner := r.WithContext(context.WithoutCancel(r.Context()))
 	x := h.newExchange(&discardClient{header: w.Header().Clone()}, inner, &req, k, []byte(selector.Scope), t.reason, t.received)
 	f := x.newFetch()
-	f.old, f.plain, f.background = t.old, true, true
+	f.old, f.plainGET, f.background = t.old, true, true
 	if f.recheck(t.flight) != nil {
 		return // a client was quicker
 	}

@@ -25,10 +25,10 @@ type exchange struct {
 	scope      string
 	marks      cache.Marks    // where purges of the URL are marked
 	reason     Reason         // why nothing stored could be used
-	refused    Reason         // why a response could not be stored lately; None also if unknown
+	hitForMiss Reason         // why a response could not be stored lately; None also if unknown
 	old        *cache.Variant // what is validated or replaced; nil if there is nothing
 	expected   expectation    // of the response
-	plain      bool           // the handler does not see the client's conditions and ranges
+	plainGET   bool           // see plain GET in docs/architecture.md; false right after a hit-for-miss
 	background bool           // a refresh: no client waits
 	alone      bool           // the cache is overloaded: the response is not stored
 	gone       bool           // the client left while it waited for another request's response
@@ -128,8 +128,8 @@ func (x *exchange) fetchOrJoin(vary []string, collapse bool) {
 		collapse = next != nil
 		vary = next
 	}
-	if x.req.Range && x.plain && x.old == nil && e.cache.Refused(x.name.bytes(), x.scope, x.class, time.Now()) != rules.None {
-		x.plain = false // the flight that it waited for was not stored
+	if x.req.Range && x.plainGET && x.old == nil && e.cache.HitForMiss(x.name.bytes(), x.scope, x.class, time.Now()) != rules.None {
+		x.plainGET = false // the flight that it waited for was not stored
 	}
 	x.leadAlone()
 }
@@ -167,7 +167,7 @@ func (x *exchange) purged(v *cache.Variant) bool {
 // not if a purge came after fl began, or if the result of fl is too old already.
 func (x *exchange) mayJoin(fl *flight.Flight[result], gen uint64, now time.Time) bool {
 	e := x.handler.engine
-	if e.cache.PurgedSince(&x.marks, nil, fl.Began) || fl.Away() {
+	if e.cache.PurgedSince(&x.marks, nil, fl.Gen) || fl.Away() {
 		return false
 	}
 	switch result, _ := fl.Result(); {
@@ -204,7 +204,7 @@ func (x *exchange) flightID(id []byte, vary []string) []byte {
 // have the response. But a tag remembers only its last purge, so this holds only if no purge at all
 // lies between the two.
 func (x *exchange) late(fl *flight.Flight[result], tags []string, gen uint64) bool {
-	return fl.Began < gen && x.handler.engine.cache.TagsPurgedSince(tags, fl.Began)
+	return fl.Gen < gen && x.handler.engine.cache.TagsPurgedSince(tags, fl.Gen)
 }
 
 // leadAlone runs the handler for this request alone; no other request can join.

@@ -40,8 +40,8 @@ func (e *Engine) Explain(r *http.Request) Explanation {
 		x.Status = Dynamic
 	case l.variant == nil:
 		x.Status = Miss
-		if refused := e.cache.Refused(l.key(), string(l.scope()), cache.ClassOf(&req), l.now); refused != rules.None && l.action != rules.Fail {
-			x.Reason = refused
+		if hitForMiss := e.cache.HitForMiss(l.key(), string(l.scope()), cache.ClassOf(&req), l.now); hitForMiss != rules.None && l.action != rules.Fail {
+			x.Reason = hitForMiss
 		}
 		if passesHead {
 			x.Reason = rules.Head

@@ -143,7 +143,7 @@ func (f *fetch) run() (again bool) {
 	f.start = time.Now()
 	f.next = passOn
 	f.markL2()
-	if f.plain && f.req.Range {
+	if f.plainGET && f.req.Range {
 		f.ctx, f.stop = context.WithCancelCause(f.ctx) // it ends with its parent
 	}
 	inner := f.passedOn()
@@ -207,7 +207,7 @@ func (f *fetch) passedOn() *http.Request {
 	if f.removesUnkeyed() {
 		f.handler.engine.rules.RemoveUnkeyed(&f.req, inner.Header)
 	}
-	if f.plain {
+	if f.plainGET {
 		f.req.Plain(inner.Header)
 	}
 	if f.asks() {
@@ -224,14 +224,14 @@ func (f *fetch) removesDirectives() bool { return f.req.Steering && !f.posts }
 // removesUnkeyed reports whether cookies and fields that the application does not read are taken
 // off the request. A request that is passed on keeps them: a POST, and a request for a response
 // that could not be stored lately, see passesUnkeyed.
-func (f *fetch) removesUnkeyed() bool { return f.req.Unkeyed() && f.plain && !f.posts }
+func (f *fetch) removesUnkeyed() bool { return f.req.Unkeyed() && f.plainGET && !f.posts }
 
 // passesUnkeyed reports whether the handler sees fields that are not in the key, so that its
 // response must not be stored.
-func (f *fetch) passesUnkeyed() bool { return f.req.Unkeyed() && !f.plain && !f.posts }
+func (f *fetch) passesUnkeyed() bool { return f.req.Unkeyed() && !f.plainGET && !f.posts }
 
 // asks reports whether the handler is asked whether the stored response still holds.
-func (f *fetch) asks() bool { return f.plain && f.old != nil && f.old.Asks() }
+func (f *fetch) asks() bool { return f.plainGET && f.old != nil && f.old.Asks() }
 
 // ask adds the conditions for that to h.
 func (f *fetch) ask(h http.Header) {

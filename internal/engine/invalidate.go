@@ -49,7 +49,7 @@ func (e *Engine) invalidateUnsure(r *http.Request, s *staticSlot, header http.He
 func (i *invalidation) carryOut(r *http.Request, status int, header http.Header) (purges uint64) {
 	e := i.edge
 	var buf [256]byte
-	if k, ok := key.Of(buf[:0], r); ok {
+	if k, ok := keyOf(buf[:0], r); ok {
 		how := cache.Remove
 		if i.unsure {
 			how = cache.Invalidate

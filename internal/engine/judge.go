@@ -78,12 +78,12 @@ func (f *fetch) mayStore(status int, header http.Header, broken bool) (meta rule
 	if f.Declared() < 0 && len(header["Content-Type"]) == 0 && rules.IsLikelyEndless(header, f.First()) {
 		return meta, rules.Stream
 	}
-	if !f.plain && !f.posts && (status == http.StatusPreconditionFailed || status == http.StatusRequestedRangeNotSatisfiable) {
+	if !f.plainGET && !f.posts && (status == http.StatusPreconditionFailed || status == http.StatusRequestedRangeNotSatisfiable) {
 		return meta, rules.Status // about the conditions of this request, which the handler saw
 	}
 	if f.passesUnkeyed() {
 		f.unkeyed = true
-		return meta, f.refused // only this once: the next request gets a response that can be stored
+		return meta, f.hitForMiss // only this once: the next request gets a response that can be stored
 	}
 	return meta, rules.None
 }
@@ -178,12 +178,12 @@ func (f *fetch) passOn(status int, header http.Header, reason Reason) {
 		f.old.Recovered()
 	}
 	f.place.leave()
-	f.refuse(reason)
+	f.noteHitForMiss(reason)
 	if reason == rules.Aborted {
 		f.flight.Share(result{again: true})
 	}
-	f.flight.Release() // after refuse, so that the waiters do not wait for the next flight
-	if f.plain && f.req.Conditional {
+	f.flight.Release() // after noteHitForMiss, so that the waiters do not wait for the next flight
+	if f.plainGET && f.req.Conditional {
 		v := rules.ValidatorsOf(header, f.now)
 		if v.Condition(f.r.Header, status, f.now) == rules.Unmodified {
 			f.notModified(reason)
@@ -192,7 +192,7 @@ func (f *fetch) passOn(status int, header http.Header, reason Reason) {
 			return
 		}
 	}
-	if f.plain && f.req.Range && f.passPart(status, header, reason) {
+	if f.plainGET && f.req.Range && f.passPart(status, header, reason) {
 		return
 	}
 	a := f.cacheStatus(reason)
@@ -216,19 +216,20 @@ func (f *fetch) passStatic() {
 	f.sendDirect()
 }
 
-// refuse notes that the response is not stored, if that says something about what is stored for the
-// URL and about the next response. If the stored response is for another Accept, it does not.
-func (f *fetch) refuse(reason Reason) {
+// noteHitForMiss notes that the response is not stored, if that says something about what is stored
+// for the URL and about the next response. If the stored response is for another Accept, it does
+// not.
+func (f *fetch) noteHitForMiss(reason Reason) {
 	switch reason {
 	case rules.RequestNoStore, rules.Unreachable, rules.Busy, rules.Aborted, rules.Head:
 		return
 	}
 	if f.unkeyed {
-		f.handler.engine.cache.ForgetRefusal(f.key, f.scope, f.class)
+		f.handler.engine.cache.ForgetHitForMiss(f.key, f.scope, f.class)
 		return
 	}
 	if !f.posts && f.reason != rules.Accept && tellsOfURL(f.Status()) {
-		f.handler.engine.refuse(f.key, f.scope, f.class, f.old, reason, f.now)
+		f.handler.engine.setHitForMiss(f.key, f.scope, f.class, f.old, reason, f.now)
 	}
 }
 

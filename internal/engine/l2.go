@@ -27,7 +27,7 @@ func (e *Engine) openStore(s l2.Store, key []byte) {
 // the handler is asked.
 func (f *fetch) restore() (answered bool) {
 	e := f.handler.engine
-	if e.l2 == nil || f.old != nil || !f.plain || f.posts || f.background || f.alone {
+	if e.l2 == nil || f.old != nil || !f.plainGET || f.posts || f.background || f.alone {
 		return false
 	}
 	// The lookup has a deadline of its own. If this client leaves in the meantime, the waiters still
@@ -38,7 +38,7 @@ func (f *fetch) restore() (answered bool) {
 	if found.Outcome != l2.Found {
 		return false
 	}
-	v := e.cache.NewVariant(*found.Object, found.Tags, f.flight.Began, "")
+	v := e.cache.NewVariant(*found.Object, found.Tags, f.flight.Gen, "")
 	v.SetMadeFor(&f.prefers, false)
 	e.cache.Publish(f.key, v, nil, f.class)
 	if v.Purged() || e.cache.PurgedSince(&f.marks, v.TagNames(), v.Gen) {

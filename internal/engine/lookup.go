@@ -64,7 +64,7 @@ func (e *Engine) lookup(l *lookup, r *http.Request, req *rules.Request, outer ht
 		}
 		return
 	}
-	k, ok := key.Of(l.keyRoom.room[:0], r)
+	k, ok := keyOf(l.keyRoom.room[:0], r)
 	if !ok {
 		l.passes, l.reason = true, rules.NoKey
 		return
@@ -96,6 +96,10 @@ func (e *Engine) lookup(l *lookup, r *http.Request, req *rules.Request, outer ht
 		l.action, l.reason = rules.Validate, missReason(l.resource, scope, req, r.Header)
 	}
 }
+
+// keyOf appends the primary key of the URL of r to k. All of the engine makes keys of requests
+// here.
+func keyOf(k []byte, r *http.Request) ([]byte, bool) { return key.Of(k, r) }
 
 // missReason says why no response that is stored for a URL answers a request.
 func missReason(stored cache.Resource, scope []byte, req *rules.Request, h http.Header) rules.Reason {

@@ -41,10 +41,10 @@ func (f *fetch) passPart(status int, header http.Header, reason Reason) bool {
 		unsatisfiable(f.w, size)
 	case outcome != rules.Partial || len(ranges) > 1:
 		return false
-	case ranges[0].Start >= e.cache.MaxBody() && e.cache.Refused(f.key, f.scope, f.class, f.now) != rules.None:
+	case ranges[0].Start >= e.cache.MaxBody() && e.cache.HitForMiss(f.key, f.scope, f.class, f.now) != rules.None:
 		// Rendering what comes before the range would be wasted. The handler may know a quicker way, so
 		// it sees the Range itself, now and for the next requests.
-		f.next, f.plain = askAgain, false
+		f.next, f.plainGET = askAgain, false
 		f.End()
 		f.stop(record.ErrEnough)
 	default:
@@ -81,7 +81,7 @@ func divisible(header http.Header) bool {
 // knownReason returns why a response is not stored. If the handler has evaluated a condition or a
 // range itself, that is no new reason: it saw them because hit-for-miss had another one.
 func (f *fetch) knownReason(status int, reason Reason) Reason {
-	if f.plain || f.posts {
+	if f.plainGET || f.posts {
 		return reason
 	}
 	switch status {
@@ -96,7 +96,7 @@ func (f *fetch) knownReason(status int, reason Reason) Reason {
 	default:
 		return reason
 	}
-	if known := f.handler.engine.cache.Refused(f.key, f.scope, f.class, f.now); known != rules.None {
+	if known := f.handler.engine.cache.HitForMiss(f.key, f.scope, f.class, f.now); known != rules.None {
 		return known
 	}
 	return reason
@@ -126,13 +126,13 @@ func (e *Engine) passesUnit(r *http.Request, req *rules.Request, k, scope []byte
 	if !req.OtherUnit || req.CC.OnlyIfCached {
 		return false
 	}
-	if e.cache.Refused(k, string(scope), cache.ClassOf(req)+knowsUnits, now) != rules.None {
+	if e.cache.HitForMiss(k, string(scope), cache.ClassOf(req)+knowsUnits, now) != rules.None {
 		return true
 	}
 	if v != nil {
 		return field.HasToken([]string{v.Header().Get("Accept-Ranges")}, rules.RangeUnitOf(r.Header["Range"][0]))
 	}
-	return e.cache.Refused(k, string(scope), cache.ClassOf(req)+ignoresUnits, now) == rules.None
+	return e.cache.HitForMiss(k, string(scope), cache.ClassOf(req)+ignoresUnits, now) == rules.None
 }
 
 // passUnit passes such a request on.
@@ -162,5 +162,5 @@ func (c *unitCheck) note(e *Engine, req *rules.Request, status int, header http.
 	case !tellsOfURL(status) && status != http.StatusRequestedRangeNotSatisfiable:
 		return
 	}
-	e.cache.Refuse(c.key, c.scope, knows, rules.RangeUnit, time.Now())
+	e.cache.SetHitForMiss(c.key, c.scope, knows, rules.RangeUnit, time.Now())
 }

@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/edgecache-go/edgecache/internal/key"
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
@@ -27,8 +26,8 @@ func (p *poster) Commit(status int) {
 	// What is stored now is newer than this invalidation. But if anything else was purged since the
 	// handler began, the response may be older than that purge; then its own invalidation keeps it
 	// out.
-	if now := p.handler.engine.cache.Generation(); now == p.flight.Began+own {
-		p.flight.Began = now
+	if now := p.handler.engine.cache.Generation(); now == p.flight.Gen+own {
+		p.flight.Gen = now
 	}
 	p.fetch.Commit(status)
 }
@@ -46,7 +45,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request, req *rules.Reques
 		keyBuf   [256]byte
 		scopeBuf [128]byte
 	)
-	k, ok := key.Of(keyBuf[:0], r)
+	k, ok := keyOf(keyBuf[:0], r)
 	if !ok {
 		return false
 	}

@@ -56,7 +56,7 @@ func (e *Engine) purgeTargets(how cache.Effect, targets ...cache.Target) (n int,
 func l2Target(t *cache.Target) l2.Target {
 	switch t.Kind {
 	case cache.OfURL:
-		return l2.Page(strings.Clone(t.URL.Host), strings.Clone(t.URL.Target))
+		return l2.URL(strings.Clone(t.URL.Host), strings.Clone(t.URL.Target))
 	case cache.OfKey:
 		return l2.Key(t.Key)
 	case cache.OfPath:

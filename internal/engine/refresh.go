@@ -74,7 +74,7 @@ func (h *handler) refresh(w http.ResponseWriter, r *http.Request, req *rules.Req
 	// What outer middleware has put on this response counts for the new one, too.
 	x := h.newExchange(&discardClient{header: w.Header().Clone()}, plainRequest, &plain, k, scope, reason, now)
 	f := x.newFetch()
-	f.old, f.plain, f.background = old, true, true
+	f.old, f.plainGET, f.background = old, true, true
 	if within {
 		return func() {
 			_ = http.NewResponseController(w).Flush() // the client has all of its response
@@ -135,7 +135,7 @@ func (f *fetch) later(run func(*fetch, *flight.Flight[result])) func() {
 		if v := resource.Find(scope, &req, r.Header); v != nil && v.WantsRefresh(&e.rules, &req, reason, now) {
 			x := h.newExchange(w, r, &req, key, scope, reason, now)
 			f := x.newFetch()
-			f.old, f.plain, f.background = v, true, true
+			f.old, f.plainGET, f.background = v, true, true
 			if fl := f.join(f.flightID(nil, v.Vary())); fl != nil && v.Try(now) && e.begin() {
 				run(f, fl)
 				return
@@ -164,7 +164,7 @@ func (f *fetch) waitingSize() int {
 func (f *fetch) join(id []byte) *flight.Flight[result] {
 	e := f.handler.engine
 	fl, role := e.flights.Join(id, e.cache.Generation(), time.Now(), func(fl *flight.Flight[result]) bool {
-		return !e.cache.PurgedSince(&f.marks, f.old.TagNames(), fl.Began)
+		return !e.cache.PurgedSince(&f.marks, f.old.TagNames(), fl.Gen)
 	}, func() (*flight.Flight[result], []byte) { return &f.own, id })
 	switch role {
 	case flight.Lead:

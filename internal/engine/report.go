@@ -82,7 +82,7 @@ func (ev Event) Key() string {
 }
 
 func readableKey(r *http.Request) string {
-	k, ok := key.Of(nil, r)
+	k, ok := keyOf(nil, r)
 	if !ok {
 		return ""
 	}

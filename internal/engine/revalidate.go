@@ -12,13 +12,13 @@ import (
 	"github.com/edgecache-go/edgecache/internal/rules"
 )
 
-// refuse remembers that a response of this class could not be stored, and why. It removes the
-// response that anonymous clients got before: the handler no longer says that.
-func (e *Engine) refuse(k []byte, scope string, class cache.Class, old *cache.Variant, reason Reason, now time.Time) {
+// setHitForMiss remembers that a response of this class could not be stored, and why. It removes
+// the response that anonymous clients got before: the handler no longer says that.
+func (e *Engine) setHitForMiss(k []byte, scope string, class cache.Class, old *cache.Variant, reason Reason, now time.Time) {
 	if class == cache.Anonymous && old != nil {
 		e.discard(k, old)
 	}
-	e.cache.Refuse(k, scope, class, reason, now)
+	e.cache.SetHitForMiss(k, scope, class, reason, now)
 }
 
 // update is what a 304 says about what is stored.
@@ -88,7 +88,7 @@ func freshenedEdits(stored field.Edits, u *update) field.Edits {
 // freshen merges a 304 into what is stored, and delivers the result (RFC 9111, 4.3.4).
 func (f *fetch) freshen() {
 	e := f.handler.engine
-	v, reason := e.freshened(f.key, f.old, &update{f.fields, f.edits, f.w.Header()}, &f.req, f.r, f.flight.Began, f.start, f.now)
+	v, reason := e.freshened(f.key, f.old, &update{f.fields, f.edits, f.w.Header()}, &f.req, f.r, f.flight.Gen, f.start, f.now)
 	a := f.newStatus(Revalidated, rules.Revalidated)
 	a.fwdStatus, a.pattern = http.StatusNotModified, v.Pattern()
 	switch {

@@ -150,15 +150,15 @@ func (h *handler) deliverStored(w http.ResponseWriter, r *http.Request, req *rul
 func (h *handler) fetch(w http.ResponseWriter, r *http.Request, req *rules.Request, l *lookup) {
 	x := h.newExchange(w, r, req, l.key(), l.scope(), l.reason, l.now)
 	x.old = l.variant
-	x.refused = h.engine.cache.Refused(l.key(), x.scope, x.class, l.now)
-	refused := x.refused != rules.None
-	x.plain = x.old != nil || !refused || req.Head
+	x.hitForMiss = h.engine.cache.HitForMiss(l.key(), x.scope, x.class, l.now)
+	isHitForMiss := x.hitForMiss != rules.None
+	x.plainGET = x.old != nil || !isHitForMiss || req.Head
 	x.expected.tags = l.resource.ExpectedTags(x.old)
 	vary := l.resource.ExpectedVary(x.old)
 	if l.reason == rules.Accept || x.old != nil && l.resource.HasSeveral() && l.resource.Alike(l.scope(), req, r.Header) > 1 {
 		vary = byPreference(vary)
 	}
-	x.fetchOrJoin(vary, !refused && mayWait(&req.CC))
+	x.fetchOrJoin(vary, !isHitForMiss && mayWait(&req.CC))
 }
 
 // gatewayTimeout answers a request that only a stored response could answer, if none may be used

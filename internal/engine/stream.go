@@ -161,7 +161,7 @@ func (f *fetch) outgrown() {
 	e := f.handler.engine
 	e.counters.outgrown.Add(1)
 	if f.response.body.Size() > f.response.limit {
-		f.refuse(rules.TooLarge)
+		f.noteHitForMiss(rules.TooLarge)
 		return
 	}
 	e.tell(Event{Kind: Failed, Request: f.r, Pattern: f.pattern(), Reason: rules.Busy, Err: errCrowded})
@@ -206,7 +206,7 @@ func (f *fetch) send() {
 		reader.Close()
 		close(f.pumped)
 	}()
-	if f.unkept == rules.None && f.refused == rules.TooLarge && f.Declared() < 0 {
+	if f.unkept == rules.None && f.hitForMiss == rules.TooLarge && f.Declared() < 0 {
 		f.unkept = rules.TooLarge // it does not say that it is smaller this time; if it is, it is stored
 	}
 	f.writeHeader()

@@ -8,7 +8,7 @@ import (
 
 // Flight is one run of a handler, with the requests that wait for it. It must not be copied.
 type Flight[T any] struct {
-	Began  uint64 // where the purge sequence stood
+	Gen    uint64 // where the purge sequence stood
 	limits *Limits
 	start  time.Time
 	entry  entry[T]

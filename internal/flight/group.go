@@ -121,7 +121,7 @@ func (g *Group[T]) Join(id []byte, gen uint64, now time.Time, admit func(*Flight
 
 // Single begins a flight in mine that others cannot join.
 func (g *Group[T]) Single(mine *Flight[T], gen uint64, now time.Time) *Flight[T] {
-	*mine = Flight[T]{Began: gen, limits: &g.limits, start: now, users: users{all: 1}}
+	*mine = Flight[T]{Gen: gen, limits: &g.limits, start: now, users: users{all: 1}}
 	return mine
 }
 

@@ -67,11 +67,11 @@ func TestJoin(t *testing.T) {
 	t.Run("a flight that may not be joined is replaced", func(t *testing.T) {
 		g := NewGroup[string](limits)
 		first, _ := g.Join([]byte("a"), 7, time.Now(), admitAll, in(new(Flight[string]), "a"))
-		require.EqualValues(t, 7, first.Began)
-		second, role := g.Join([]byte("a"), 8, time.Now(), func(f *Flight[string]) bool { return f.Began >= 8 }, in(new(Flight[string]), "a"))
+		require.EqualValues(t, 7, first.Gen)
+		second, role := g.Join([]byte("a"), 8, time.Now(), func(f *Flight[string]) bool { return f.Gen >= 8 }, in(new(Flight[string]), "a"))
 		require.Equal(t, Lead, role)
 		require.NotSame(t, first, second)
-		require.EqualValues(t, 8, second.Began)
+		require.EqualValues(t, 8, second.Gen)
 		first.Finish() // must not take its successor off the table
 		follow(t, g, "a", second)
 		second.Finish()
@@ -162,7 +162,7 @@ func TestJoin(t *testing.T) {
 	t.Run("a single flight cannot be joined", func(t *testing.T) {
 		g := NewGroup[string](limits)
 		f := g.Single(new(Flight[string]), 5, time.Now())
-		require.EqualValues(t, 5, f.Began)
+		require.EqualValues(t, 5, f.Gen)
 		require.Zero(t, g.Len())
 		f.Finish()
 		f.Finish()

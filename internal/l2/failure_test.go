@@ -225,7 +225,7 @@ func TestQueue(t *testing.T) {
 			hold := make(chan struct{})
 			s.setHook(func(context.Context, string, string) error { <-hold; return nil })
 			for i := range DefaultQueueEntries {
-				cache.Purge(Page("a", "/made/up/"+number(i))).TellLater()
+				cache.Purge(URL("a", "/made/up/"+number(i))).TellLater()
 			}
 			if n := cache.Stats().QueueEntries; n != DefaultQueueEntries/erasePart {
 				t.Errorf("got %d jobs, want %d", n, DefaultQueueEntries/erasePart)
@@ -236,7 +236,7 @@ func TestQueue(t *testing.T) {
 			close(hold)
 			synctest.Wait()
 			wants(t, cache, home, "x", Found)
-			cache.Purge(Page("a", "/")).TellLater()
+			cache.Purge(URL("a", "/")).TellLater()
 			synctest.Wait()
 			if n := len(s.values); n != 0 {
 				t.Errorf("got %d values after the purge, want none", n)
@@ -399,7 +399,7 @@ func TestFaults(t *testing.T) {
 				switch step % 97 {
 				case 0:
 					version[i]++
-					target := []Target{Page("a", "/"+number(i)), Tag("tag " + number(i)), Prefix("a", "/"), Everything()}[draw(4)]
+					target := []Target{URL("a", "/"+number(i)), Tag("tag " + number(i)), Prefix("a", "/"), Everything()}[draw(4)]
 					err := cache.Purge(target).Tell(t.Context())
 					for err != nil { // a purge holds everywhere once it was told
 						<-time.After(time.Second)

@@ -53,7 +53,7 @@ func TestPut(t *testing.T) {
 			put(t, cache, home, old)
 			put(t, cache, home, response(t, strings.Repeat("x", 2000)))
 			mark := cache.Mark()
-			cache.Purge(Page("a", "/")).TellLater()
+			cache.Purge(URL("a", "/")).TellLater()
 			require.True(t, cache.Put(home, response(t, "purged on its way"), nil, Representation{}, mark))
 			synctest.Wait()
 			if n := s.count("set"); n > 0 {
@@ -166,7 +166,7 @@ func TestVariants(t *testing.T) {
 			if r := cache.Lookup(t.Context(), home, []byte("by the proxy"), nil, nil, nil); r.Outcome != Found || text(r.Object) != "through the proxy" {
 				t.Errorf("got outcome %d", r.Outcome)
 			}
-			require.NoError(t, cache.Purge(Page("a", "/")).Tell(t.Context()))
+			require.NoError(t, cache.Purge(URL("a", "/")).Tell(t.Context()))
 			synctest.Wait()
 			wants(t, cache, home, "", Absent)
 			if r := cache.Lookup(t.Context(), home, []byte("by the proxy"), nil, nil, nil); r.Outcome == Found {

@@ -132,12 +132,12 @@ type Target struct {
 	erased []string // primary keys whose values need no longer take up room
 }
 
-// Page is one URL with all its variants, under http and https, however it is spelled. host is
+// URL is one URL with all its variants, under http and https, however it is spelled. host is
 // spelled as in primary keys; "" is every host.
 //
 // A response with a scope may have been made for another host than that of its key:
 // X-Forwarded-Host says so. It is purged with its target, whatever the host.
-func Page(host, target string) Target {
+func URL(host, target string) Target {
 	plain := key.PlainTarget(target)
 	if host == "" {
 		return Target{names: []string{name(ofPath, plain)}}
@@ -154,7 +154,7 @@ func Key(k []byte) Target {
 	if !ok {
 		return Everything()
 	}
-	return Page(host, target)
+	return URL(host, target)
 }
 
 // Path is the URL with this primary key, under both schemes, with every query. It concerns only the

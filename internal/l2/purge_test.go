@@ -40,7 +40,7 @@ func TestPurge(t *testing.T) {
 		gone    []int
 	}{
 		{"nothing", nil, nil},
-		{"a URL", []Target{Page("a", "/blog/")}, []int{1, 5}},
+		{"a URL", []Target{URL("a", "/blog/")}, []int{1, 5}},
 		{"a URL by its key", []Target{Key(urlKey("a", "/blog/"))}, []int{1, 5}},
 		{"a URL by a key of the other scheme", []Target{Key([]byte("\x05https\x01a\x06/blog/"))}, []int{1, 5}},
 		{"a path with every query", []Target{Path(urlKey("a", "/blog/"))}, []int{1, 10}},
@@ -48,13 +48,13 @@ func TestPurge(t *testing.T) {
 		{"the same by a key of the other scheme", []Target{Path([]byte("\x05https\x01a\x06/blog/"))}, []int{1, 10}},
 		{"a path in another spelling, and of a host without its port", []Target{Path(urlKey("a", "/grün"))}, []int{11}},
 		{"a path by something that is no key", []Target{Path([]byte("?"))}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
-		{"a URL with a query", []Target{Page("a", "/blog/?page=2")}, []int{10}},
-		{"a URL in another spelling, and of a host without its port", []Target{Page("a", "/grün?q=a b")}, []int{11}},
-		{"the same on every host", []Target{Page("", "/gr%c3%bcn?q=a%20b")}, []int{11}},
+		{"a URL with a query", []Target{URL("a", "/blog/?page=2")}, []int{10}},
+		{"a URL in another spelling, and of a host without its port", []Target{URL("a", "/grün?q=a b")}, []int{11}},
+		{"the same on every host", []Target{URL("", "/gr%c3%bcn?q=a%20b")}, []int{11}},
 		{"a folder of a host with its port", []Target{Prefix("a:80", "/blo%67/")}, []int{1, 2, 5, 10}},
-		{"a URL of every host", []Target{Page("", "/blog/")}, []int{1, 4, 5, 6}},
-		{"a URL that is not there", []Target{Page("a", "/blog")}, nil},
-		{"two pages", []Target{Page("a", "/"), Page("a", "/blogs")}, []int{0, 3}},
+		{"a URL of every host", []Target{URL("", "/blog/")}, []int{1, 4, 5, 6}},
+		{"a URL that is not there", []Target{URL("a", "/blog")}, nil},
+		{"two pages", []Target{URL("a", "/"), URL("a", "/blogs")}, []int{0, 3}},
 		{"something that is no key", []Target{Key([]byte("?"))}, []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
 		{"a tag", []Target{Tag("blog")}, []int{1, 2, 4}},
 		{"a tag that nothing carries", []Target{Tag("Blog")}, nil},
@@ -120,7 +120,7 @@ func TestPurge(t *testing.T) {
 func TestPurgeOrder(t *testing.T) {
 	// The store takes its time with a value that was made before the purge.
 	t.Run("a write that lands after the purge", func(t *testing.T) {
-		for _, target := range []Target{Page("a", "/"), Tag("tag"), Prefix("a", "/"), Everything()} {
+		for _, target := range []Target{URL("a", "/"), Tag("tag"), Prefix("a", "/"), Everything()} {
 			bubble(t, func(t *testing.T) {
 				s := newShared()
 				ours, theirs := open(t, s), open(t, s)
@@ -188,7 +188,7 @@ func TestPurgeOrder(t *testing.T) {
 				return nil
 			})
 			require.ErrorIs(t, ours.Purge(Tag("tag")).Tell(t.Context()), errDown)
-			ours.Purge(Page("a", "/nothing")).TellLater()
+			ours.Purge(URL("a", "/nothing")).TellLater()
 			wants(t, ours, home, "", Absent)
 			wants(t, ours, other, "other", Found)
 			wants(t, theirs, home, "old", Found) // no process could tell
@@ -289,7 +289,7 @@ func TestPurgeMakesRoom(t *testing.T) {
 		}
 		put(t, cache, urlKey("a", "/b"), response(t, "stays"))
 		require.Len(t, s.values, 8)
-		require.NoError(t, cache.Purge(Page("a", "/")).Tell(t.Context()))
+		require.NoError(t, cache.Purge(URL("a", "/")).Tell(t.Context()))
 		synctest.Wait()
 		if len(s.values) != 2 {
 			t.Errorf("got %d values, want 2: %v", len(s.values), s.values)

@@ -25,11 +25,11 @@ func TestSlots(t *testing.T) {
 			for i := range purges {
 				switch i % 4 {
 				case 0:
-					targets[i%1000] = Page("a", "/made/up/"+number(i))
+					targets[i%1000] = URL("a", "/made/up/"+number(i))
 				case 3:
 					targets[i%1000] = madeUp(i)
 				case 1:
-					targets[i%1000] = Page("host"+number(i), "/")
+					targets[i%1000] = URL("host"+number(i), "/")
 				default:
 					targets[i%1000] = Tag(number(i))
 				}
@@ -61,8 +61,8 @@ func TestSlots(t *testing.T) {
 		}{
 			{"URLs with every query", 2100, madeUp, nil, 70},
 			{"URLs with every query, for what has tags", 2100, madeUp, []string{"1", "2", "3"}, 70},
-			{"URLs of one host", 1000, func(i int) Target { return Page("a", "/x/"+number(i)) }, nil, 60},
-			{"URLs of every host", 100, func(i int) Target { return Page("", "/x/"+number(i)) }, nil, 10},
+			{"URLs of one host", 1000, func(i int) Target { return URL("a", "/x/"+number(i)) }, nil, 60},
+			{"URLs of every host", 100, func(i int) Target { return URL("", "/x/"+number(i)) }, nil, 10},
 			{"tags, for what has none", 2100, func(i int) Target { return Tag("x" + number(i)) }, nil, 0},
 			{"tags, for what has twenty", 200, func(i int) Target { return Tag("x" + number(i)) },
 				strings.Split(strings.Repeat("tag ", 19)+"tag", " "), 60},

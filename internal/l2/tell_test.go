@@ -20,7 +20,7 @@ func TestBump(t *testing.T) {
 			ours, theirs := open(t, s), open(t, s)
 			begin := time.Now()
 			for range 10_000 {
-				ours.Purge(Page("a", "/")).TellLater()
+				ours.Purge(URL("a", "/")).TellLater()
 				<-time.After(time.Second / 10_000)
 			}
 			if n := s.count("bump"); n > 11 || n < 10 {
@@ -28,7 +28,7 @@ func TestBump(t *testing.T) {
 			}
 			wants(t, theirs, home, "", Absent)
 			put(t, theirs, home, response(t, "old"))
-			ours.Purge(Page("a", "/")).TellLater()
+			ours.Purge(URL("a", "/")).TellLater()
 			wants(t, ours, home, "", Absent)
 			<-time.After(mergeFor)
 			synctest.Wait()
@@ -39,12 +39,12 @@ func TestBump(t *testing.T) {
 			<-time.After(mergeFor)
 			synctest.Wait()
 			begin, bumps := time.Now(), s.count("bump")
-			require.NoError(t, ours.Purge(Page("a", "/")).Tell(t.Context()))
-			require.NoError(t, ours.Purge(Page("b", "/b")).Tell(t.Context()))
+			require.NoError(t, ours.Purge(URL("a", "/")).Tell(t.Context()))
+			require.NoError(t, ours.Purge(URL("b", "/b")).Tell(t.Context()))
 			if took, n := time.Since(begin), s.count("bump")-bumps; took > 0 || n != 2 {
 				t.Errorf("two purges of different URLs: got %d Bumps in %v, want both at once", n, took)
 			}
-			require.NoError(t, ours.Purge(Page("a", "/")).Tell(t.Context()))
+			require.NoError(t, ours.Purge(URL("a", "/")).Tell(t.Context()))
 			if took, n := time.Since(begin), s.count("bump")-bumps; took != mergeFor || n != 3 {
 				t.Errorf("and the first again: got %d Bumps in %v, want a third after %v", n, took, mergeFor)
 			}
@@ -58,7 +58,7 @@ func TestBump(t *testing.T) {
 			ours := open(t, widest{s, &most})
 			targets := make([]Target, 5_000)
 			for i := range targets {
-				targets[i] = Page("a", "/"+number(i))
+				targets[i] = URL("a", "/"+number(i))
 			}
 			require.NoError(t, ours.Purge(targets...).Tell(t.Context()))
 			if most != maxBumped {
@@ -76,7 +76,7 @@ func TestPending(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			cache := open(t, newShared())
 			for i := range 1000 {
-				cache.Purge(Page("a", "/"+number(i)), Prefix("a", "/"+number(i)+"/")).TellLater()
+				cache.Purge(URL("a", "/"+number(i)), Prefix("a", "/"+number(i)+"/")).TellLater()
 			}
 			<-time.After(2 * mergeFor)
 			cache.Purge(Tag("another")).TellLater()
@@ -122,7 +122,7 @@ func TestPending(t *testing.T) {
 			if n := count(theirs); n != pages {
 				t.Errorf("in the other process: got %d of %d", n, pages)
 			}
-			require.ErrorIs(t, ours.Purge(Page("a", "/0")).Tell(t.Context()), errDown)
+			require.ErrorIs(t, ours.Purge(URL("a", "/0")).Tell(t.Context()), errDown)
 			wants(t, ours, urlKey("a", "/0"), "", Absent)
 			away.Store(false)
 			<-time.After(breakerMaxPause + mergeFor)
@@ -205,7 +205,7 @@ func TestTell(t *testing.T) {
 								t.Error("it was not put")
 							}
 							<-time.After(time.Millisecond)
-							target := []Target{Tag("all"), Tag(number(i % 5)), Page("a", "/"+number(g)+"/"+number(i))}[random.IntN(3)]
+							target := []Target{Tag("all"), Tag(number(i % 5)), URL("a", "/"+number(g)+"/"+number(i))}[random.IntN(3)]
 							if random.IntN(4) == 0 {
 								ours.Purge(target).TellLater()
 							}
