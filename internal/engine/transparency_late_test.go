@@ -54,6 +54,9 @@ func lateHandlers(t *testing.T, h http.Handler) map[string]http.Handler {
 // What a handler writes late its client sees as without the cache, whatever it is.
 func aClientSeesWhatIsWrittenLate(t *testing.T) {
 	for _, protocol := range transports {
+		if testing.Short() && protocol.two {
+			continue // the other one shows the same, and a short run is short
+		}
 		for name, handler := range manners {
 			t.Run(protocol.name+"/a handler that "+name, func(t *testing.T) {
 				t.Parallel()
