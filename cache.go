@@ -3,7 +3,6 @@ package edgecache
 import (
 	"context"
 	"net/http"
-	"strings"
 
 	"github.com/edgecache-go/edgecache/internal/engine"
 	"github.com/edgecache-go/edgecache/internal/settings"
@@ -36,8 +35,8 @@ func New(cfg Config) (*Edge, error) {
 		MaxObjectBytes: resolved.MaxObjectBytes,
 		MaxWait:        resolved.MaxWait,
 		MaxRefreshes:   resolved.MaxRefreshes,
-		StatusHeader:   strings.TrimPrefix(resolved.StatusHeader, "-"),
-		StatusName:     strings.TrimPrefix(resolved.StatusName, "-"),
+		StatusHeader:   sent(resolved.StatusHeader),
+		StatusName:     sent(resolved.StatusName),
 		Except:         resolved.Except,
 		Personal:       resolved.Personal,
 		Version:        resolved.Version,
@@ -52,6 +51,14 @@ func New(cfg Config) (*Edge, error) {
 		below.Observer = func(ev engine.Event) { observer(eventOf(ev)) }
 	}
 	return &Edge{engine.New(below)}, nil
+}
+
+// sent returns the name that a setting gives; "" for "-", which sends none.
+func sent(name string) string {
+	if name == "-" {
+		return ""
+	}
+	return name
 }
 
 // Handler returns next behind the cache. It is middleware, so it fits everything that takes a

@@ -2,6 +2,8 @@ package edgecache_test
 
 import (
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -16,6 +18,20 @@ func TestConfig(t *testing.T) {
 	t.Run("mistakes name their field", mistakesNameTheirField)
 	t.Run("errors keep secrets", errorsKeepSecrets)
 	t.Run("a handler of nothing panics", aHandlerOfNothingPanics)
+	t.Run("only a dash alone sends no status", onlyADashAloneSendsNoStatus)
+}
+
+// "-Vary" is a token, and no other field than itself.
+func onlyADashAloneSendsNoStatus(t *testing.T) {
+	edge, err := edgecache.New(edgecache.Config{StatusHeader: "-Vary"})
+	require.NoError(t, err)
+	w := httptest.NewRecorder()
+	edge.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Vary", "Accept-Language")
+		w.WriteHeader(http.StatusOK)
+	})).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	require.Equal(t, []string{"MISS"}, w.Header()["-Vary"])
+	require.Equal(t, []string{"Accept-Language"}, w.Header()["Vary"])
 }
 
 func eachMistakeIsReportedAtOnce(t *testing.T) {

@@ -24,6 +24,7 @@ func TestCookies(t *testing.T) {
 	t.Run("the default list ignores analytics cookies", theDefaultListIgnoresAnalyticsCookies)
 	t.Run("the credential is named, and its value is not told", theCredentialIsNamedAndItsValueIsNotTold)
 	t.Run("ignored cookies are passed on with what is not stored", ignoredCookiesArePassedOnWithWhatIsNotStored)
+	t.Run("what a handler saw beside the key is not stored after a wait", whatAHandlerSawBesideTheKeyIsNotStoredAfterAWait)
 }
 
 // seesCookies answers with the lines of Cookie that reach it, and says Vary: Cookie as session
@@ -193,4 +194,33 @@ func ignoredCookiesArePassedOnWithWhatIsNotStored(t *testing.T) {
 		secret = false
 		playSteps(s, "/", asking{ga, `BYPASS ["_ga=1"]`}, asking{ga, "MISS []"}, asking{ga, "HIT []"}, asking{"", "HIT []"})
 	})
+}
+
+// A request with a Range that has waited for a response which is not stored goes to the handler as
+// it came. The handler sees what the application never reads, so the response must not be stored.
+func whatAHandlerSawBesideTheKeyIsNotStoredAfterAWait(t *testing.T) {
+	for _, field := range []string{"X-Ignored: evil", "Cookie: _ga=evil"} {
+		synctest.Test(t, func(t *testing.T) {
+			gate := make(chan struct{})
+			s := harness.NewCountedSite(t, edgecache.Config{IgnoreFields: []string{"X-Ignored"}}, func(w http.ResponseWriter, r *http.Request, call int) {
+				if call == 1 {
+					<-gate
+					edgecache.NoStore(w)
+					return
+				}
+				edgecache.MaxAge(w, time.Minute)
+				fmt.Fprintf(w, "seen: %s%s", r.Header.Get("X-Ignored"), r.Header.Get("Cookie"))
+			})
+			name, value, _ := strings.Cut(field, ": ")
+			go s.Handler.ServeHTTP(httptest.NewRecorder(), harness.Request("GET", "/"))
+			synctest.Wait()
+			go s.Handler.ServeHTTP(httptest.NewRecorder(), harness.Request("GET", "/", name, value, "Range", "bytes=0-99"))
+			synctest.Wait()
+			close(gate)
+			synctest.Wait()
+			w := httptest.NewRecorder()
+			s.Handler.ServeHTTP(w, harness.Request("GET", "/"))
+			require.Equal(t, "seen: ", w.Body.String(), field)
+		})
+	}
 }

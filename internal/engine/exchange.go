@@ -128,8 +128,11 @@ func (x *exchange) fetchOrJoin(vary []string, collapse bool) {
 		collapse = next != nil
 		vary = next
 	}
-	if x.req.Range && x.plainGET && x.old == nil && e.cache.HitForMiss(x.name.bytes(), x.scope, x.class, time.Now()) != rules.None {
-		x.plainGET = false // the flight that it waited for was not stored
+	if x.req.Range && x.plainGET && x.old == nil {
+		// The flight that it waited for may not have been stored. Then the handler sees the request as it
+		// came, and what it has seen beside the key must not be stored: see passesUnkeyed.
+		x.hitForMiss = e.cache.HitForMiss(x.name.bytes(), x.scope, x.class, time.Now())
+		x.plainGET = x.hitForMiss == rules.None
 	}
 	x.leadAlone()
 }

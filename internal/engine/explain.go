@@ -32,8 +32,11 @@ func (e *Engine) Explain(r *http.Request) Explanation {
 	r = e.withoutConnection(r, limits, &req)
 	var l lookup
 	e.lookup(&l, r, &req, nil, false)
-	x := Explanation{Key: readableKey(r), Credential: e.rules.NameCredential(r), Reason: l.reason, Variants: l.resource.Alive()}
-	x.Vary = append(x.Vary, l.resource.ExpectedVary(l.variant)...)
+	x := Explanation{Key: readableKey(r), Credential: e.rules.NameCredential(r), Reason: l.reason}
+	if !l.passes || l.reason == rules.RangeUnit {
+		x.Variants = l.resource.Alive()
+		x.Vary = append(x.Vary, l.resource.ExpectedVary(l.variant)...)
+	}
 	passesHead := req.Head && !e.isOutermost(r)
 	switch {
 	case l.passes:

@@ -74,6 +74,7 @@ func (h *handler) reuse(w http.ResponseWriter, r *http.Request, req *rules.Reque
 	v := l.variant
 	switch l.action {
 	case rules.Serve:
+		v.Touch()
 		var after func()
 		if v.Terms.ForbidsStale() && cache.ClassOf(req) == cache.Anonymous && h.fetches(r, req) && v.Ending(l.now) {
 			after, _ = h.refresh(w, r, req, l.key(), l.scope(), v, rules.Fresh)
@@ -86,10 +87,12 @@ func (h *handler) reuse(w http.ResponseWriter, r *http.Request, req *rules.Reque
 		return true
 	case rules.ServeAndRefresh:
 		if !h.fetches(r, req) {
+			v.Touch()
 			h.deliverStored(w, r, req, l, Stale, nil)
 			return true
 		}
 		if after, ok := h.refresh(w, r, req, l.key(), l.scope(), v, rules.StaleWhileRevalidate); ok {
+			v.Touch()
 			h.deliverStored(w, r, req, l, Updating, after)
 			return true
 		}
@@ -129,9 +132,6 @@ func (h *handler) reuseAfterFailures(w http.ResponseWriter, r *http.Request, req
 // deliverStored answers with what l has found, and then calls after, if it is not nil.
 func (h *handler) deliverStored(w http.ResponseWriter, r *http.Request, req *rules.Request, l *lookup, status Status, after func()) {
 	v := l.variant
-	if l.reason != rules.Breaker {
-		v.Touch()
-	}
 	a := cacheStatus{status: status, reason: l.reason, received: l.now, pattern: v.Pattern()}
 	switch {
 	case l.reason == rules.Fresh:
