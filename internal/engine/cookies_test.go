@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -25,6 +26,7 @@ func TestCookies(t *testing.T) {
 	t.Run("the credential is named, and its value is not told", theCredentialIsNamedAndItsValueIsNotTold)
 	t.Run("ignored cookies are passed on with what is not stored", ignoredCookiesArePassedOnWithWhatIsNotStored)
 	t.Run("what a handler saw beside the key is not stored after a wait", whatAHandlerSawBesideTheKeyIsNotStoredAfterAWait)
+	t.Run("nor when it is asked again for a part", norWhenItIsAskedAgainForAPart)
 }
 
 // seesCookies answers with the lines of Cookie that reach it, and says Vary: Cookie as session
@@ -223,4 +225,30 @@ func whatAHandlerSawBesideTheKeyIsNotStoredAfterAWait(t *testing.T) {
 			require.Equal(t, "seen: ", w.Body.String(), field)
 		})
 	}
+}
+
+// A part that lies far behind in a response that is not stored is asked of the handler at once. It
+// sees the request as it came, so whatever it says then is not stored.
+func norWhenItIsAskedAgainForAPart(t *testing.T) {
+	const size = 100_000
+	s := harness.NewCountedSite(t, edgecache.Config{IgnoreFields: []string{"X-Ignored"}, MaxObjectBytes: 8 << 10}, func(w http.ResponseWriter, r *http.Request, _ int) {
+		h := w.Header()
+		h.Set("Content-Type", "text/plain")
+		if r.Header.Get("Range") != "" {
+			edgecache.MaxAge(w, time.Minute)
+			fmt.Fprintf(w, "seen: %s", r.Header.Get("X-Ignored"))
+			return
+		}
+		edgecache.NoStore(w)
+		h.Set("ETag", `"1"`)
+		h.Set("Accept-Ranges", "bytes")
+		h.Set("Content-Length", strconv.Itoa(size))
+		_, _ = w.Write(make([]byte, size))
+	})
+	part := httptest.NewRecorder()
+	s.Handler.ServeHTTP(part, harness.Request("GET", "/", "X-Ignored", "evil", "Range", "bytes=50000-50009"))
+	require.Equal(t, "seen: evil", part.Body.String())
+	whole := httptest.NewRecorder()
+	s.Handler.ServeHTTP(whole, harness.Request("GET", "/"))
+	require.Len(t, whole.Body.Bytes(), size)
 }

@@ -129,12 +129,18 @@ func (x *exchange) fetchOrJoin(vary []string, collapse bool) {
 		vary = next
 	}
 	if x.req.Range && x.plainGET && x.old == nil {
-		// The flight that it waited for may not have been stored. Then the handler sees the request as it
-		// came, and what it has seen beside the key must not be stored: see passesUnkeyed.
-		x.hitForMiss = e.cache.HitForMiss(x.name.bytes(), x.scope, x.class, time.Now())
-		x.plainGET = x.hitForMiss == rules.None
+		x.askAsItCame() // if the flight that it waited for was not stored
 	}
 	x.leadAlone()
+}
+
+// askAsItCame has the handler see the request as it came, if the URL is a hit-for-miss by now, and
+// reports whether it does. The reason goes with that: what the handler has then seen beside the key
+// must not be stored, see passesUnkeyed.
+func (x *exchange) askAsItCame() bool {
+	x.hitForMiss = x.handler.engine.cache.HitForMiss(x.name.bytes(), x.scope, x.class, time.Now())
+	x.plainGET = x.hitForMiss == rules.None
+	return !x.plainGET
 }
 
 // recheck looks for a response that another flight has stored since the lookup. It ends fl with

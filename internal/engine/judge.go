@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
 	"slices"
@@ -83,7 +84,9 @@ func (f *fetch) mayStore(status int, header http.Header, broken bool) (meta rule
 	}
 	if f.passesUnkeyed() {
 		f.unkeyed = true
-		return meta, f.hitForMiss // only this once: the next request gets a response that can be stored
+		// Only this once: the next request gets a response that can be stored. There is a reason, as only
+		// a hit-for-miss lets the handler see that; without one, too, nothing is stored.
+		return meta, cmp.Or(f.hitForMiss, rules.Busy)
 	}
 	return meta, rules.None
 }

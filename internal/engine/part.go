@@ -41,10 +41,10 @@ func (f *fetch) passPart(status int, header http.Header, reason Reason) bool {
 		unsatisfiable(f.w, size)
 	case outcome != rules.Partial || len(ranges) > 1:
 		return false
-	case ranges[0].Start >= e.cache.MaxBody() && e.cache.HitForMiss(f.key, f.scope, f.class, f.now) != rules.None:
+	case ranges[0].Start >= e.cache.MaxBody() && f.askAsItCame():
 		// Rendering what comes before the range would be wasted. The handler may know a quicker way, so
 		// it sees the Range itself, now and for the next requests.
-		f.next, f.plainGET = askAgain, false
+		f.next = askAgain
 		f.End()
 		f.stop(record.ErrEnough)
 	default:
