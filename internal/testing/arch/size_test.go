@@ -35,37 +35,24 @@ var short = []string{"internal/engine", "internal/cache"}
 // name.
 var wideTypes = []string{"edgecache.Config", "settings.Config", "rules.Options", "engine.Config"}
 
-// beingCut are the known findings of TestSizes, with the reason. The list only becomes shorter: an
-// entry that is no longer a finding is an error.
-var beingCut = map[string]string{
-	"comments of internal/engine/model": "being rewritten",
-}
-
 // TestSizes holds the module as it is to the limits.
 func TestSizes(t *testing.T) {
 	files, err := measure(os.DirFS("../../.."))
 	require.NoError(t, err)
 	require.Greater(t, len(files), 100, "the walk has lost its way")
-	for _, complaint := range against(oversized(files), beingCut) {
+	for _, complaint := range complaints(files) {
 		t.Error(complaint)
 	}
 }
 
-// against returns what is wrong: findings that are not known, and known ones that are no longer
-// findings.
-func against(found, known map[string]string) []string {
-	var wrong []string
+// complaints says what is larger than it may be, one sentence each.
+func complaints(files []measured) []string {
+	var all []string
+	found := oversized(files)
 	for _, what := range slices.Sorted(maps.Keys(found)) {
-		if _, ok := known[what]; !ok {
-			wrong = append(wrong, what+": "+found[what])
-		}
+		all = append(all, what+": "+found[what])
 	}
-	for _, what := range slices.Sorted(maps.Keys(known)) {
-		if _, ok := found[what]; !ok {
-			wrong = append(wrong, what+": no longer too large: take it out of beingCut in internal/testing/arch")
-		}
-	}
-	return wrong
+	return all
 }
 
 // oversized returns what is larger than it may be, and by how much.
@@ -282,32 +269,10 @@ func TestOversized(t *testing.T) {
 	} {
 		files, err := measure(row.tree)
 		require.NoError(t, err, row.name)
-		if got := strings.Join(against(oversized(files), nil), "; "); got != row.want {
+		if got := strings.Join(complaints(files), "; "); got != row.want {
 			t.Errorf("%s: got %q, want %q", row.name, got, row.want)
 		}
 	}
 	_, err := measure(one("broken.go", "package"))
 	require.ErrorContains(t, err, "broken.go")
-}
-
-// TestAgainst shows that the list of known findings can only become shorter.
-func TestAgainst(t *testing.T) {
-	found := map[string]string{"file a.go": "500 lines", "file b.go": "600 lines"}
-	for _, row := range []struct {
-		name  string
-		known map[string]string
-		want  string // a part of the only complaint; "" is none
-	}{
-		{"all are known", map[string]string{"file a.go": "", "file b.go": ""}, ""},
-		{"one is new", map[string]string{"file a.go": ""}, "file b.go: 600 lines"},
-		{"one is gone", map[string]string{"file a.go": "", "file b.go": "", "file c.go": ""}, "file c.go: no longer too large"},
-	} {
-		got := against(found, row.known)
-		if row.want == "" && len(got) == 0 {
-			continue
-		}
-		if row.want == "" || len(got) != 1 || !strings.Contains(got[0], row.want) {
-			t.Errorf("%s: got %q, want %q", row.name, got, row.want)
-		}
-	}
 }
