@@ -95,8 +95,8 @@ func (c *Cache) Purge(t *Target, how Effect) (n int) {
 
 // clone copies the texts. So a Target that only has a key can stay on the caller's stack: an unsafe
 // request makes one, and its purge keeps nothing of it.
-func (u *targetURL) clone() targetURL {
-	return targetURL{strings.Clone(u.Host), strings.Clone(u.Target), strings.Clone(u.plain)}
+func (t *targetURL) clone() targetURL {
+	return targetURL{strings.Clone(t.Host), strings.Clone(t.Target), strings.Clone(t.plain)}
 }
 
 // apply does to all responses of a URL what a purge asks for, and returns how many it concerned.
