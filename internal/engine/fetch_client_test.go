@@ -477,7 +477,7 @@ func oneWaiterLeadsAgainWhenASilentRefreshWasTooSlow(t *testing.T) {
 	})
 }
 
-// A proxy as in the README, whose clients leave and come again.
+// A proxy as in the guide, whose clients leave and come again.
 func aClientThatLeavesAProxyFreezesNothing(t *testing.T) {
 	var version atomic.Value
 	var hangs atomic.Bool
@@ -495,7 +495,7 @@ func aClientThatLeavesAProxyFreezesNothing(t *testing.T) {
 	target, err := url.Parse(origin.URL)
 	require.NoError(t, err)
 	for name, say := range map[string]func(w http.ResponseWriter, r *http.Request, err error){
-		"as in the README": func(w http.ResponseWriter, r *http.Request, err error) {
+		"as in the guide": func(w http.ResponseWriter, r *http.Request, err error) {
 			if errors.Is(err, context.Canceled) {
 				panic(http.ErrAbortHandler)
 			}

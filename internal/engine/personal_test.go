@@ -325,7 +325,7 @@ func aPolicyGivesItNoLifetime(t *testing.T) {
 	}
 }
 
-// The README's policy for the whole site, in front of a page that wants a login.
+// The guide's policy for the whole site, in front of a page that wants a login.
 func aPolicyForTheWholeSiteRespectsALogin(t *testing.T) {
 	h := edgecache.Cache(edgecache.Policy{MaxAge: time.Hour}.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, err := r.Cookie("session"); err == nil {
