@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"iter"
 	"time"
 
 	"github.com/edgecache-go/edgecache/internal/key"
@@ -13,17 +12,6 @@ type Mutants struct{ c *Cache }
 
 // Mutants returns the mutants of c.
 func (c *Cache) Mutants() Mutants { return Mutants{c} }
-
-// Keys yields the primary keys of everything in memory.
-func (m Mutants) Keys() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for k := range m.c.memory.All() {
-			if !yield(k) {
-				return
-			}
-		}
-	}
-}
 
 // TagCount returns how many tags have not been collected yet.
 func (m Mutants) TagCount() int {
